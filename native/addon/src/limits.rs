@@ -1,0 +1,1 @@
+//! Binding of cnx-limits; filled by its crate.

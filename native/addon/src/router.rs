@@ -1,0 +1,1 @@
+//! Binding of cnx-router; filled by its crate.

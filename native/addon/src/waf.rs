@@ -1,0 +1,1 @@
+//! Binding of cnx-waf; filled by its crate.
