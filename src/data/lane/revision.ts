@@ -1,0 +1,37 @@
+/**
+ * A snapshot as one lane runs it: the shared, immutable part plus what cannot be shared between threads (policy instances, imported keys). Opening one
+ * compiles nothing: routes are read when first served, policy instances come from a shared module.
+ */
+import { present } from '../../base/assert.ts';
+import type { RoutePlan, Snapshot } from '../../snapshot/snapshot.ts';
+
+const text = new TextDecoder();
+
+export class Revision {
+  readonly snapshot: Snapshot;
+  readonly #routes: (RoutePlan | undefined)[];
+  readonly #offsets: Uint32Array;
+  readonly #text: Uint8Array;
+
+  constructor(snapshot: Snapshot) {
+    this.snapshot = snapshot;
+    // No `new Array(n)`: filled on demand, so a snapshot of many routes costs what is served.
+    this.#routes = [];
+    this.#offsets = new Uint32Array(snapshot.routes.offsets);
+    this.#text = new Uint8Array(snapshot.routes.text);
+  }
+
+  /** Route by the router's index. */
+  route(index: number): RoutePlan {
+    return this.#routes[index] ?? this.#read(index);
+  }
+
+  #read(index: number): RoutePlan {
+    const from = present(this.#offsets[index], 'route offset');
+    const to = present(this.#offsets[index + 1], 'route offset');
+    // TextDecoder refuses views of shared memory, hence the copy; once per route and lane.
+    const route = JSON.parse(text.decode(this.#text.slice(from, to))) as RoutePlan;
+    this.#routes[index] = route;
+    return route;
+  }
+}

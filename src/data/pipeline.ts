@@ -1,0 +1,213 @@
+/**
+ * The loop: the only thing that moves an exchange on. Transport events come in, stages are entered in the order of STAGES, and the observer
+ * always runs last, exactly once per exchange.
+ */
+import type { StageName } from '../snapshot/stages.ts';
+import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
+import type { Prng } from '../base/prng.ts';
+import { Exchange } from './exchange.ts';
+import type { Revision } from './lane/revision.ts';
+import type { RefusalRow } from './refusal.ts';
+import { REFUSALS } from './refusal.ts';
+import type { Stage } from './stage.ts';
+import type { Ending, TransportEvents, Wire } from './transport/transport.ts';
+import { FailReason } from './transport/transport.ts';
+import type { EndpointUse } from './upstream/endpoint-use.ts';
+import { Verdict } from './verdict.ts';
+
+/** Told of every exchange once, when it is over. Must not throw. */
+export interface Observer {
+  ended(x: Exchange): void;
+  /** A stage threw: a bug of ours. */
+  bug(stage: string, error: unknown, x: Exchange): void;
+  /** A request was turned away before it became an exchange. */
+  turnedAway(row: RefusalRow): void;
+}
+
+/** What a pipeline is made of. */
+export interface PipelineParts {
+  readonly laneIndex: number;
+  /** Random for this process, 6 hexadecimal digits. */
+  readonly instance: string;
+  readonly exchangesMax: number;
+  readonly stages: Readonly<Record<StageName, Stage>>;
+  readonly observer: Observer;
+  readonly use: EndpointUse;
+  readonly prng: Prng;
+  /** Epoch ms. */
+  readonly now: () => number;
+  /** Monotonic ms with a fraction. */
+  readonly tick: () => number;
+}
+
+const BALANCE = STAGE_INDEX.balance;
+/** Stages whose time is always taken: a clock call costs about 50 ns. */
+const ALWAYS_TIMED: readonly boolean[] = STAGES.map((s) => s === 'waf' || s === 'authenticate' || s === 'authorize');
+/** One request in this many has every stage timed. */
+export const STAGE_TIMING_SAMPLE = 64;
+
+const FAIL_ROW: Readonly<Record<FailReason, RefusalRow>> = {
+  [FailReason.Connect]: REFUSALS.upstream_unreachable,
+  [FailReason.Reset]: REFUSALS.upstream_reset,
+  [FailReason.Invalid]: REFUSALS.upstream_invalid,
+  [FailReason.Timeout]: REFUSALS.upstream_timeout,
+  [FailReason.Busy]: REFUSALS.upstream_busy,
+};
+const FAIL_TEXT: Readonly<Record<FailReason, string>> = {
+  [FailReason.Connect]: 'connection refused or not made in time',
+  [FailReason.Reset]: 'connection closed before the response head',
+  [FailReason.Invalid]: 'malformed response',
+  [FailReason.Timeout]: 'no response head in time',
+  [FailReason.Busy]: 'connection pool and its queue are full',
+};
+
+export class Pipeline implements TransportEvents {
+  readonly #parts: PipelineParts;
+  readonly #stages: readonly Stage[];
+  readonly #idPrefix: string;
+  readonly #free: Exchange[] = [];
+  #made = 0;
+  #seq = 0;
+  #revision: Revision | null = null;
+
+  constructor(parts: PipelineParts) {
+    this.#parts = parts;
+    this.#stages = STAGES.map((name) => parts.stages[name]);
+    this.#idPrefix = `${parts.instance}-${parts.laneIndex.toString(16).padStart(2, '0')}-`;
+  }
+
+  /** Replaces the revision that new exchanges see; running ones keep theirs. */
+  activate(revision: Revision): void {
+    this.#revision = revision;
+  }
+
+  /** Exchanges that are open now. */
+  get open(): number {
+    return this.#made - this.#free.length;
+  }
+
+  begin(wire: Wire): Exchange | null {
+    const revision = this.#revision;
+    const x = this.#take();
+    if (x === null || revision === null) {
+      const row = revision === null ? REFUSALS.not_ready : REFUSALS.overloaded;
+      if (x !== null) this.#free.push(x);
+      this.#parts.observer.turnedAway(row);
+      wire.refuse(row, this.#nextId());
+      return null;
+    }
+    x.begin(wire, revision);
+    x.id = this.#nextId();
+    x.seq = this.#seq;
+    x.now = x.startedAt = this.#parts.now();
+    x.startedTick = this.#parts.tick();
+    x.timed = this.#seq % STAGE_TIMING_SAMPLE === 0;
+    this.#run(x);
+    return x;
+  }
+
+  wake(x: Exchange, ticket: number): void {
+    if (x.ticket !== ticket || !x.live) return;
+    x.ticket++;
+    x.now = this.#parts.now();
+    this.#run(x);
+  }
+
+  failed(x: Exchange, reason: FailReason, replayable: boolean): void {
+    if (!x.live) return;
+    const endpoint = x.endpoint;
+    this.#parts.use.failed(x, reason);
+    if (replayable && endpoint !== null && x.attempts <= (x.route?.forward.retries ?? 0)) {
+      x.failedSlot = endpoint.slot;
+      x.at = BALANCE;
+      x.phase = 0;
+      x.now = this.#parts.now();
+      this.#run(x);
+      return;
+    }
+    this.#refuse(x, FAIL_ROW[reason], `${endpoint?.identity ?? 'endpoint'}: ${FAIL_TEXT[reason]}`);
+  }
+
+  head(x: Exchange, status: number): void {
+    x.upstreamStatus = status;
+    x.upstreamMs = this.#parts.tick() - x.handedTick;
+    this.#parts.use.answered(x, status);
+  }
+
+  refused(x: Exchange, row: RefusalRow): void {
+    if (x.live) this.#refuse(x, row, 'seen by the transport');
+  }
+
+  finished(x: Exchange, ending: Ending): void {
+    this.#end(x, ending, false);
+  }
+
+  aborted(x: Exchange, ending: Ending, upstreamFault: boolean): void {
+    if (upstreamFault && x.detail === '') x.detail = `${x.endpoint?.identity ?? 'endpoint'}: answer broke off`;
+    if (upstreamFault && x.live) this.#parts.use.failed(x, FailReason.Reset);
+    this.#end(x, ending, true);
+  }
+
+  #take(): Exchange | null {
+    const x = this.#free.pop();
+    if (x !== undefined) return x;
+    if (this.#made >= this.#parts.exchangesMax) return null;
+    return new Exchange(this.#made++);
+  }
+
+  #nextId(): string {
+    this.#seq++;
+    return this.#idPrefix + this.#seq.toString(16).padStart(8, '0');
+  }
+
+  #run(x: Exchange): void {
+    x.random = this.#parts.prng.uint32();
+    const stages = this.#stages;
+    try {
+      while (x.at < stages.length) {
+        const stage = stages[x.at] as Stage;
+        const verdict = x.timed || ALWAYS_TIMED[x.at] === true ? this.#timed(stage, x) : stage.enter(x);
+        if (verdict === Verdict.Next) {
+          x.at++;
+          x.phase = 0;
+          continue;
+        }
+        if (verdict === Verdict.Refuse) this.#refuse(x, x.refusal ?? REFUSALS.internal_error, x.detail);
+        else if (verdict === Verdict.Handed) x.handedTick = this.#parts.tick();
+        return;
+      }
+    } catch (error) {
+      this.#parts.observer.bug(STAGES[x.at] ?? 'pipeline', error, x);
+      if (x.live) this.#refuse(x, REFUSALS.internal_error, 'a stage threw');
+    }
+  }
+
+  #timed(stage: Stage, x: Exchange): Verdict {
+    const from = this.#parts.tick();
+    const at = x.at;
+    const verdict = stage.enter(x);
+    x.stageUs[at] = (x.stageUs[at] ?? 0) + (this.#parts.tick() - from) * 1000;
+    return verdict;
+  }
+
+  #refuse(x: Exchange, row: RefusalRow, detail: string): void {
+    x.refusal = row;
+    x.refusedAt = x.at;
+    x.detail = detail;
+    x.ticket++;
+    this.#parts.use.release(x);
+    x.wire.refuse(row, x.id);
+  }
+
+  #end(x: Exchange, ending: Ending, aborted: boolean): void {
+    if (!x.live) return;
+    x.status = ending.status;
+    x.bytesIn = ending.bytesIn;
+    x.bytesOut = ending.bytesOut;
+    x.aborted = aborted;
+    this.#parts.use.release(x);
+    this.#parts.observer.ended(x);
+    x.end();
+    this.#free.push(x);
+  }
+}

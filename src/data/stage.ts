@@ -1,0 +1,15 @@
+/** The stage contract (ARCHITECTURE.md). */
+import type { Exchange } from './exchange.ts';
+import type { Verdict } from './verdict.ts';
+
+/**
+ * One step of a request's path. Synchronous: no promise, throw, timer, clock, chance or IO; time is `x.now`, chance is `x.random`. After `Wait` it is
+ * entered again from its top, so it is written as if all it needs were at hand; side effects come after its last possible `Wait`. A stage that
+ * throws is a bug: answered 500, counted and logged with the stage's name.
+ */
+export interface Stage {
+  enter(x: Exchange): Verdict;
+}
+
+/** Wakes an exchange whose stage said Wait, with the ticket that `x.ticket` showed then. What comes late is dropped. */
+export type Wake = (x: Exchange, ticket: number) => void;

@@ -1,0 +1,172 @@
+/**
+ * The seam between bytes and decisions (docs/transport.md). A transport turns bytes into exchanges and answers into bytes;
+ * it knows nothing of routes, tokens or policies. One class per transport and one transport per process, so that call sites
+ * stay monomorphic. No stage may know which transport serves.
+ */
+import type { Exchange } from '../exchange.ts';
+import type { RefusalRow } from '../refusal.ts';
+import type { EndpointPlan, ListenerPlan } from '../../snapshot/snapshot.ts';
+
+/** How the request's body is framed. */
+export const BodyKind = { None: 0, Length: 1, Chunked: 2 } as const;
+export type BodyKind = (typeof BodyKind)[keyof typeof BodyKind];
+
+/** Answer of `inspectBody`. */
+export const BodyState = {
+  /** `wire.body` is complete (perhaps empty). */
+  Complete: 0,
+  /** `wire.body` holds the first `limit` bytes; more follow. */
+  Cut: 1,
+  /** Still arriving: the stage says Wait; the transport wakes the exchange. */
+  Pending: 2,
+} as const;
+export type BodyState = (typeof BodyState)[keyof typeof BodyState];
+
+/** Why an attempt failed after the hand-over. */
+export const FailReason = {
+  Connect: 0,
+  Reset: 1,
+  Invalid: 2,
+  Timeout: 3,
+  Busy: 4,
+} as const;
+export type FailReason = (typeof FailReason)[keyof typeof FailReason];
+
+/** How an exchange ended, as `finished` and `aborted` tell it. */
+export interface Ending {
+  /** Status that the client saw; 0 when no head was sent. */
+  status: number;
+  /** Bytes of the request body taken from the client. */
+  bytesIn: number;
+  /** Bytes of the response body handed to the client. */
+  bytesOut: number;
+}
+
+/**
+ * One request on the wire and the one way out of it. Valid from `pipeline.begin` until the transport's `finished` or `aborted` returned.
+ * All strings are as received (latin1, one char per byte) unless the name says otherwise; each is made at most once.
+ */
+export interface Wire {
+  /** Request method, as received. */
+  readonly method: string;
+  /** `https` when the bytes came through TLS. */
+  readonly secure: boolean;
+  /** Authority as received: the Host header, or the target's authority in absolute-form. May be empty. */
+  readonly host: string;
+  /** Path of the target as received, before any decoding; begins with `/`, or is `*`. */
+  readonly path: string;
+  /** Query of the target as received, without `?`; empty when there is none. */
+  readonly query: string;
+  /** Address of the peer socket, 4 or 16 bytes; never a header's claim. */
+  readonly peerAddress: Uint8Array;
+  readonly peerPort: number;
+  /** Local port that accepted the connection. */
+  readonly localPort: number;
+  /** Server name of the TLS handshake; empty when absent or unknown to the transport. */
+  readonly serverName: string;
+  readonly bodyKind: BodyKind;
+  /** Declared length in bytes; 0 unless `bodyKind` is `Length`. */
+  readonly bodyLength: number;
+  /** True when the client asked for a WebSocket (RFC 6455 handshake, GET, version 13). */
+  readonly websocket: boolean;
+
+  /**
+   * What only the transport can see to be wrong with this message (framing, header syntax, repeated Host ...); normalize refuses it first.
+   * The wire is still readable, so that the refusal is recorded.
+   */
+  readonly fault: RefusalRow | null;
+
+  /** Number of header fields; `headerName(i)` is lower-case, order is the wire's, repeated names are visible. */
+  readonly headerCount: number;
+  headerName(index: number): string;
+  headerValue(index: number): string;
+  /** First value of a field by its lower-case name; undefined when absent. */
+  header(name: string): string | undefined;
+
+  /**
+   * Asks for up to `limit` bytes of the body. `Pending` means: say Wait; the transport wakes the exchange when the body is complete, cut at
+   * the limit, or its deadline passed (then it refuses by itself). Calling again is cheap and idempotent for an equal limit.
+   */
+  inspectBody(limit: number): BodyState;
+  /** What `inspectBody` collected. Under a native transport a copy is made here, so call it only to see bytes. */
+  readonly body: Uint8Array;
+
+  /** Sets a header field of the upstream request, replacing all of that name. Hop-by-hop names are refused (false), as are control bytes. */
+  setUpstreamHeader(name: string, value: string): boolean;
+  /** Adds a header field to the upstream request, keeping those of that name. False as above. */
+  addUpstreamHeader(name: string, value: string): boolean;
+  /** Removes a header field from the upstream request. */
+  removeUpstreamHeader(name: string): void;
+  /** Sets a header field of the answer, replacing the upstream's, also on refusals. False as above. */
+  setAnswerHeader(name: string, value: string): boolean;
+  /** Adds a header field to the answer. */
+  addAnswerHeader(name: string, value: string): boolean;
+  /** Removes a header field of the upstream's answer. */
+  removeAnswerHeader(name: string): void;
+
+  /**
+   * Way out 1: send the request to an endpoint and stream the answer back. `target` is the path and query to ask for, `authority` the Host to
+   * send. May be called again for the same exchange after the pipeline's `failed(x, reason, replayable = true)`.
+   */
+  forward(plan: ForwardPlan): void;
+  /** Way out 2: one of our own refusals, rendered as problem+json; honours HEAD and `row.close`. */
+  refuse(row: RefusalRow, requestId: string): void;
+  /** Way out 3: a complete answer (redirect, direct answer). The status is the operator's. */
+  answer(status: number, contentType: string, body: string): void;
+}
+
+/** What `forward` needs; one object per exchange, reused between attempts. */
+export interface ForwardPlan {
+  endpoint: EndpointPlan;
+  /** Path and query of the upstream request. */
+  target: string;
+  /** Host of the upstream request. */
+  authority: string;
+  /** Until the TCP (and TLS) connection stands, ms. */
+  connectTimeoutMs: number;
+  /** Until the response head has arrived, ms. */
+  headTimeoutMs: number;
+  /** Longest silence in the response body, ms; 0 = none. */
+  idleTimeoutMs: number;
+  /** Largest request body, bytes; beyond it `body_too_large`. */
+  bodyBytesMax: number;
+}
+
+/** What the transport calls. The pipeline is the only implementation; all of it is synchronous and never throws. */
+export interface TransportEvents {
+  /** A request head has arrived. Runs the stages. Returns the exchange, or null when it was refused at once for lack of room. */
+  begin(wire: Wire): Exchange | null;
+  /** What a stage waited for has arrived (`x.ticket` at the time of asking); a late ticket is dropped. */
+  wake(x: Exchange, ticket: number): void;
+  /** An attempt failed before any byte of the answer was sent. `replayable`: the request can safely be sent again by the transport. */
+  failed(x: Exchange, reason: FailReason, replayable: boolean): void;
+  /** The response head has arrived from upstream (status as sent), before it goes to the client. Timing and passive health hang on it. */
+  head(x: Exchange, status: number): void;
+  /** The request cannot go on because of what the transport saw (body too large, deadline, framing): answer this refusal. */
+  refused(x: Exchange, row: RefusalRow): void;
+  /** The last byte was handed to the client. The exchange is recycled: the transport lets go of it. */
+  finished(x: Exchange, ending: Ending): void;
+  /** The client went away, or the answer broke off after its head was sent (`upstreamFault`). The exchange is recycled. */
+  aborted(x: Exchange, ending: Ending, upstreamFault: boolean): void;
+}
+
+/** One transport in one lane. */
+export interface Transport {
+  /** Opens a listener. Rejects with a clear error when the port cannot be bound or the certificate cannot be read. */
+  listen(listener: ListenerPlan): Promise<void>;
+  /** Closes upstream connections of endpoints that are in no live snapshot any more, once idle. */
+  retain(endpoints: readonly EndpointPlan[]): void;
+  /** Stops accepting, asks keep-alive clients to leave; resolves when no exchange is open or after `deadlineMs`. */
+  drain(deadlineMs: number): Promise<void>;
+  /** Closes everything at once. After this the thread can end. */
+  close(): void;
+  /** Downstream connections and exchanges that are open now. */
+  readonly openExchanges: number;
+}
+
+/** What a transport is made of. */
+export interface TransportSetup {
+  readonly events: TransportEvents;
+  readonly laneIndex: number;
+}
+export type TransportMaker = (setup: TransportSetup) => Promise<Transport>;

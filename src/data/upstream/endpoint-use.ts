@@ -1,0 +1,66 @@
+/** What an exchange does to an endpoint's shared columns: in flight, answered, failed. Only this lane's own column is written. */
+import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
+import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
+import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { Exchange } from '../exchange.ts';
+import { FailReason } from '../transport/transport.ts';
+
+/** How long a refused or reset connection keeps an endpoint out of rotation, whole seconds; then a trickle tries it again. */
+export const DOWN_SECONDS = 2;
+/** First status that counts as an endpoint's failure (RFC 9110 §15.6). */
+const SERVER_ERROR = 500;
+
+export class EndpointUse {
+  readonly #columns: EndpointColumns;
+  readonly #base: number;
+
+  constructor(columns: EndpointColumns, laneIndex: number) {
+    this.#columns = columns;
+    this.#base = laneIndex * ENDPOINT_SLOTS;
+  }
+
+  /** The exchange goes to this endpoint. */
+  take(x: Exchange, endpoint: EndpointPlan): void {
+    x.endpoint = endpoint;
+    x.attempts++;
+    x.inflight = true;
+    const row = this.#base + endpoint.slot;
+    this.#columns.inflight[row] = (this.#columns.inflight[row] ?? 0) + 1;
+  }
+
+  /** The endpoint has sent its response head. */
+  answered(x: Exchange, status: number): void {
+    if (x.endpoint === null) return;
+    const c = this.#columns;
+    const row = this.#base + x.endpoint.slot;
+    c.answers[row] = ((c.answers[row] ?? 0) + 1) | 0;
+    c.latencyMs[row] = (c.latencyMs[row] ?? 0) + x.upstreamMs;
+    if (status >= SERVER_ERROR) c.failures[row] = ((c.failures[row] ?? 0) + 1) | 0;
+    else if (c.downUntil[x.endpoint.slot] !== 0) c.downUntil[x.endpoint.slot] = 0;
+  }
+
+  /** The attempt failed; a refused or reset connection takes the endpoint out of rotation in every lane at once. */
+  failed(x: Exchange, reason: FailReason): void {
+    const endpoint = x.endpoint;
+    if (endpoint === null) return;
+    const c = this.#columns;
+    const row = this.#base + endpoint.slot;
+    if (reason !== FailReason.Busy) {
+      c.answers[row] = ((c.answers[row] ?? 0) + 1) | 0;
+      c.failures[row] = ((c.failures[row] ?? 0) + 1) | 0;
+    }
+    if (reason === FailReason.Connect || reason === FailReason.Reset) {
+      c.downUntil[endpoint.slot] = Math.ceil(x.now / 1000) + DOWN_SECONDS;
+    }
+    this.release(x);
+  }
+
+  /** The exchange is done with its endpoint. Idempotent. */
+  release(x: Exchange): void {
+    const endpoint = x.endpoint;
+    if (endpoint === null || !x.inflight) return;
+    x.inflight = false;
+    const row = this.#base + endpoint.slot;
+    this.#columns.inflight[row] = (this.#columns.inflight[row] ?? 0) - 1;
+  }
+}

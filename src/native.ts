@@ -1,2 +1,0 @@
-import { createRequire } from 'node:module';
-console.log(createRequire(import.meta.url)('../native/cnx.node').version());

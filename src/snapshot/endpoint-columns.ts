@@ -1,0 +1,81 @@
+/**
+ * Shared endpoint columns: a fixed table in one `SharedArrayBuffer`, read without locks by every lane and by control.
+ * What outlives a snapshot is keyed by the endpoint's slot. Each lane writes only its own column of in-flight counts and samples, so
+ * no atomic read-modify-write is needed there and a dead lane's column can be zeroed.
+ */
+
+/** Endpoints that can be known at once, over all live snapshots. */
+export const ENDPOINT_SLOTS = 4096;
+/** Lanes that can be. */
+export const LANES_MAX = 64;
+
+const I32 = 4;
+const F64 = 8;
+
+/** Bytes of the table. */
+export const ENDPOINT_COLUMN_BYTES =
+  ENDPOINT_SLOTS * (F64 + I32 + I32) + LANES_MAX * ENDPOINT_SLOTS * (I32 + I32 + I32 + F64);
+
+export class EndpointColumns {
+  /** Health 0 … 1, the moving average; written once a second by control. */
+  readonly health: Float64Array;
+  /** Not 0: out of rotation by the prober (active checks). Written by control. */
+  readonly ejected: Int32Array;
+  /** Epoch seconds until which a refused or reset connection keeps it out of rotation; written by any lane, read by all: out within one load. */
+  readonly downUntil: Int32Array;
+  /** Requests in flight, `[lane * ENDPOINT_SLOTS + slot]`. */
+  readonly inflight: Int32Array;
+  /** Answers since start, wrapping; control differences them each second. */
+  readonly answers: Int32Array;
+  /** Failures (refused, reset, timeouts, 5xx) since start, wrapping. */
+  readonly failures: Int32Array;
+  /** Sum of head latencies in ms since start. */
+  readonly latencyMs: Float64Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    let at = 0;
+    const f64 = (n: number): Float64Array => {
+      const view = new Float64Array(memory, at, n);
+      at += n * F64;
+      return view;
+    };
+    const i32 = (n: number): Int32Array => {
+      const view = new Int32Array(memory, at, n);
+      at += n * I32;
+      return view;
+    };
+    this.health = f64(ENDPOINT_SLOTS);
+    this.latencyMs = f64(LANES_MAX * ENDPOINT_SLOTS);
+    this.ejected = i32(ENDPOINT_SLOTS);
+    this.downUntil = i32(ENDPOINT_SLOTS);
+    this.inflight = i32(LANES_MAX * ENDPOINT_SLOTS);
+    this.answers = i32(LANES_MAX * ENDPOINT_SLOTS);
+    this.failures = i32(LANES_MAX * ENDPOINT_SLOTS);
+  }
+
+  /** Memory of a fresh table: all endpoints at full health, none down. */
+  static create(): SharedArrayBuffer {
+    const memory = new SharedArrayBuffer(ENDPOINT_COLUMN_BYTES);
+    new EndpointColumns(memory).health.fill(1);
+    return memory;
+  }
+
+  /** Requests in flight on an endpoint over the lanes 0 … `laneCount` - 1. */
+  inflightOf(slot: number, laneCount: number): number {
+    let sum = 0;
+    for (let lane = 0; lane < laneCount; lane++) sum += this.inflight[lane * ENDPOINT_SLOTS + slot] ?? 0;
+    return sum;
+  }
+
+  /** A lane has died: nothing of it is in flight any more. */
+  forgetLane(lane: number): void {
+    this.inflight.fill(0, lane * ENDPOINT_SLOTS, (lane + 1) * ENDPOINT_SLOTS);
+  }
+
+  /** An endpoint slot is given to a new identity. */
+  resetSlot(slot: number): void {
+    this.health[slot] = 1;
+    this.ejected[slot] = 0;
+    this.downUntil[slot] = 0;
+  }
+}

@@ -1,0 +1,42 @@
+/** What main says to a lane and a lane to main. All of it is rare: nothing on the request path is a message but WAF batches. */
+import type { MessagePort } from 'node:worker_threads';
+import type { ListenerPlan, Snapshot } from './snapshot.ts';
+
+/** `workerData` of a lane. */
+export interface LaneSetup {
+  readonly kind: 'lane';
+  readonly laneIndex: number;
+  readonly laneCount: number;
+  /** Random for this process: makes request ids of different runs differ. 6 hex digits. */
+  readonly instance: string;
+  readonly listeners: readonly ListenerPlan[];
+  /** File that every thread must load the addon from. */
+  readonly addonPath: string;
+  /** See columns.ts. */
+  readonly endpointColumns: SharedArrayBuffer;
+  readonly laneColumns: SharedArrayBuffer;
+  readonly records: SharedArrayBuffer;
+  /** To the WAF pool in main. */
+  readonly wafPort: MessagePort;
+  /** Largest number of exchanges that a lane holds at once. */
+  readonly exchangesMax: number;
+  /** Seed of the lane's generator of chance. */
+  readonly seed: number;
+}
+
+export type ToLane =
+  | { readonly kind: 'activate'; readonly snapshot: Snapshot }
+  /** New keys of a remote issuer, by its id. */
+  | { readonly kind: 'keys'; readonly issuer: string; readonly jwks: string }
+  | { readonly kind: 'drain'; readonly deadlineMs: number }
+  | { readonly kind: 'close' }
+  /** Test only, and only when the bootstrap allows faults: throws outside every stage. */
+  | { readonly kind: 'fault' };
+
+export type FromLane =
+  | { readonly kind: 'listening'; readonly ports: readonly number[] }
+  | { readonly kind: 'activated'; readonly revision: number }
+  | { readonly kind: 'unknownKid'; readonly issuer: string }
+  | { readonly kind: 'drained'; readonly open: number }
+  /** The last word of a lane that closes itself after an uncaught exception. */
+  | { readonly kind: 'failed'; readonly message: string; readonly stack: string };

@@ -1,0 +1,290 @@
+/**
+ * The compiled configuration: what control makes once and every lane shares. Immutable; replaced whole by one reference; numbered
+ * by revision. Everything in here can be structured-cloned; what is large is a handle (native registry), a `SharedArrayBuffer` or a
+ * `WebAssembly.Module`, so that a lane activates it without compiling anything.
+ */
+
+/** Handle of something in the addon's process-wide registry. */
+export type NativeHandle = number;
+
+export interface Snapshot {
+  /** Grows by one with every activation of this process. */
+  readonly revision: number;
+  /** Digest of the bundle's manifest, `sha256:…`. */
+  readonly digest: string;
+  /** The release's sequence number. */
+  readonly seq: number;
+  /** Native router over `routes`, by index. */
+  readonly router: NativeHandle;
+  readonly routes: RouteTable;
+  /** Native WAF program; -1 when the bundle has no rules. */
+  readonly waf: NativeHandle;
+  readonly wafLimits: WafLimits;
+  readonly issuers: readonly IssuerPlan[];
+  readonly limits: readonly LimitPlan[];
+  readonly policies: readonly PolicyPlan[];
+  readonly cells: readonly CellPlan[];
+  /** All endpoints of all cells; `CellPlan.endpoints` indexes it. */
+  readonly endpoints: readonly EndpointPlan[];
+  readonly ring: RingPlan;
+  /** Tenant id → cell index, explicit pins. */
+  readonly pins: ReadonlyMap<string, number>;
+  readonly trust: AddressTrust;
+  readonly observe: ObservePlan;
+}
+
+/**
+ * Routes as JSON texts in shared memory: a lane reads a route when it first serves it, so activating many thousand costs nothing.
+ * Route `i` is the bytes `offsets[i] .. offsets[i+1]`, UTF-8.
+ */
+export interface RouteTable {
+  readonly count: number;
+  readonly text: SharedArrayBuffer;
+  /** Uint32 × (count + 1). */
+  readonly offsets: SharedArrayBuffer;
+}
+
+export interface RoutePlan {
+  readonly id: string;
+  readonly index: number;
+  /** Predicates beyond host, path and method; all must hold. */
+  readonly headers: readonly HeaderPredicate[];
+  /** Public routes ask for no token; `reason` says why. */
+  readonly public: boolean;
+  /** Indices into `issuers`, tried by the token's `iss`. */
+  readonly issuers: readonly number[];
+  /** Index into `policies`, or -1 (public routes only). */
+  readonly policy: number;
+  /** Entrypoint of the policy, as an index into `PolicyPlan.entrypoints`. */
+  readonly entrypoint: number;
+  /** Indices into `limits` whose keys need no identity. */
+  readonly admit: readonly number[];
+  /** Indices into `limits` whose keys need an identity. */
+  readonly limit: readonly number[];
+  readonly waf: WafRoutePlan;
+  readonly tenant: TenantSource | null;
+  /** Fixed cell by index, or -1: pin, else the ring. */
+  readonly cell: number;
+  readonly respond: RespondPlan;
+  readonly forward: ForwardLimits;
+  /** WebSocket handshakes are relayed. */
+  readonly websocket: boolean;
+}
+
+export interface HeaderPredicate {
+  /** Lower-case. */
+  readonly name: string;
+  /** Exact value; null: presence is enough. */
+  readonly value: string | null;
+  /** The predicate must not hold. */
+  readonly not: boolean;
+}
+
+export type TenantSource =
+  | { readonly from: 'claim'; readonly name: string }
+  | { readonly from: 'header'; readonly name: string }
+  /** Label of the host, 0 = leftmost. */
+  | { readonly from: 'host'; readonly label: number }
+  /** Segment of the path, 0 = first. */
+  | { readonly from: 'path'; readonly segment: number }
+  | { readonly from: 'sni'; readonly label: number }
+  | { readonly from: 'fixed'; readonly name: string };
+
+export interface WafRoutePlan {
+  readonly mode: 'off' | 'detect' | 'block';
+  /** Native profile (mode, exclusions, thresholds); -1 when off. */
+  readonly profile: NativeHandle;
+  /** Bytes of the body that are inspected; 0 = the head only. */
+  readonly bodyBytes: number;
+  /** What happens to a body longer than `bodyBytes`: refused, or its beginning inspected and the rest passed. */
+  readonly beyond: 'refuse' | 'pass';
+}
+
+export interface WafLimits {
+  /** Packed requests up to this many bytes are matched in the lane; longer ones in the pool. */
+  readonly laneBytesMax: number;
+}
+
+export interface ForwardLimits {
+  readonly connectTimeoutMs: number;
+  readonly headTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly bodyBytesMax: number;
+  /** Further attempts on another endpoint when the request can safely be sent again: 0 or 1. */
+  readonly retries: number;
+}
+
+export interface RespondPlan {
+  /** Answered instead of being forwarded. */
+  readonly redirect: RedirectPlan | null;
+  /** Prefix taken off the path; `''` = none. */
+  readonly stripPrefix: string;
+  /** Put in its place. */
+  readonly addPrefix: string;
+  /** Host of the upstream request: `null` keeps the client's. */
+  readonly host: string | null;
+  readonly request: HeaderEdits;
+  readonly answer: HeaderEdits;
+}
+
+export interface RedirectPlan {
+  readonly status: number;
+  /** `https` changes the scheme and keeps the rest; otherwise a literal location. */
+  readonly to: 'https' | { readonly location: string };
+}
+
+/** Flat name, value, name, value …; names lower-case. */
+export interface HeaderEdits {
+  readonly set: readonly string[];
+  readonly add: readonly string[];
+  readonly remove: readonly string[];
+}
+
+export interface IssuerPlan {
+  readonly id: string;
+  /** Value of `iss`. */
+  readonly issuer: string;
+  readonly audiences: readonly string[];
+  /** Pinned algorithms, e.g. `ES256`. */
+  readonly algorithms: readonly string[];
+  readonly clockSkewSeconds: number;
+  /** Longest accepted token, bytes. */
+  readonly tokenBytesMax: number;
+  /** Claims that must be present. */
+  readonly requiredClaims: readonly string[];
+  /** Claim → request header for the upstream; client-sent copies are always removed. Flat claim, header, … */
+  readonly claimHeaders: readonly string[];
+  /** Claim (dots descend) that holds the roles for policies. */
+  readonly rolesClaim: string;
+  /** Inline keys (JWKS as JSON text), or null when they come from `jwksUrl`. */
+  readonly jwks: string | null;
+  /** Control fetches it and publishes keys to the lanes by message. */
+  readonly jwksUrl: string | null;
+  readonly jwksRefreshMs: number;
+  /** At most one refetch for an unknown `kid` in this time. */
+  readonly jwksCooldownMs: number;
+}
+
+/** One part of a limit's key. */
+export type LimitKeyPart =
+  | { readonly from: 'address' }
+  | { readonly from: 'tenant' }
+  | { readonly from: 'route' }
+  | { readonly from: 'host' }
+  | { readonly from: 'claim'; readonly name: string }
+  | { readonly from: 'header'; readonly name: string };
+
+export interface LimitPlan {
+  readonly id: string;
+  /** Stable identity: buckets outlive snapshots by it. 32-bit hash of the id. */
+  readonly identity: number;
+  readonly key: readonly LimitKeyPart[];
+  /** Requests in `windowMs`, evenly spaced (GCRA), with `burst` at once. */
+  readonly requests: number;
+  readonly windowMs: number;
+  readonly burst: number;
+  /** `detect` counts and never refuses. */
+  readonly mode: 'enforce' | 'detect';
+}
+
+export interface PolicyPlan {
+  readonly id: string;
+  readonly module: WebAssembly.Module;
+  /** JSON text of the data document. */
+  readonly data: string;
+  readonly entrypoints: readonly string[];
+  /** Fields of the projected input, in the order of the published schema. */
+  readonly input: readonly string[];
+  /** The same input always gives the same decision: it may be cached. */
+  readonly pure: boolean;
+  readonly cacheEntries: number;
+  /** Pages of 64 KiB. */
+  readonly memoryPagesMax: number;
+  /** SHA-256 of the module, hex. */
+  readonly digest: string;
+}
+
+export interface CellPlan {
+  readonly id: string;
+  readonly region: string;
+  /** Indices into `Snapshot.endpoints`. */
+  readonly endpoints: readonly number[];
+  readonly health: HealthPlan;
+  readonly probe: ProbePlan | null;
+}
+
+export interface HealthPlan {
+  /** Weight of the newest second in the moving average, 0 … 1. */
+  readonly alpha: number;
+  readonly latencyGoodMs: number;
+  readonly latencyBadMs: number;
+  /** Share of failed requests at which the error score is 0. */
+  readonly errorBad: number;
+}
+
+export interface ProbePlan {
+  readonly path: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** Failures in a row that eject, successes in a row that admit. */
+  readonly failures: number;
+  readonly successes: number;
+}
+
+export interface EndpointPlan {
+  /** Row in the shared endpoint columns; stable for an identity over snapshots. */
+  readonly slot: number;
+  /** `cell/host:port`: identity of pools, health and in-flight counts. */
+  readonly identity: string;
+  readonly cell: number;
+  readonly host: string;
+  readonly port: number;
+  readonly tls: EndpointTls | null;
+  /** Requests at once that it is built for: the capacity of the balancing weight. */
+  readonly capacity: number;
+  /** Connections per lane. */
+  readonly connectionsMax: number;
+}
+
+export interface EndpointTls {
+  readonly serverName: string;
+  /** PEM; null = the system's roots. */
+  readonly ca: string | null;
+}
+
+/** SHA-256 ring: sorted 64-bit positions and the cell at each. */
+export interface RingPlan {
+  /** BigUint64 × n, ascending. */
+  readonly positions: SharedArrayBuffer;
+  /** Uint16 × n. */
+  readonly cells: SharedArrayBuffer;
+  readonly count: number;
+}
+
+export interface AddressTrust {
+  /** CIDRs whose `X-Forwarded-For` is believed. */
+  readonly forwardedFrom: readonly string[];
+}
+
+export interface ObservePlan {
+  /** Share of answered requests that get an access-log line, 0 … 1; refusals always do. */
+  readonly accessLogSample: number;
+  /** Query parameters whose values are masked, lower-case. */
+  readonly maskedQuery: readonly string[];
+}
+
+/** Where a lane listens. Comes from the bootstrap, not from a bundle. */
+export interface ListenerPlan {
+  readonly id: string;
+  readonly address: string;
+  readonly port: number;
+  readonly tls: ListenerTls | null;
+  /** Proxies in front whose forwarding headers are believed (CIDRs). */
+  readonly forwardedFrom: readonly string[];
+}
+
+export interface ListenerTls {
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  readonly minVersion: '1.2' | '1.3';
+}
