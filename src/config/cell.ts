@@ -1,0 +1,110 @@
+/** Cells and their endpoints: isolated groups of addresses that answer. */
+import Type, { type Static } from 'typebox';
+import { closed, HostPort, Id, Ms } from './fields.ts';
+
+export const HealthConfig = closed(
+  {
+    alpha: Type.Number({
+      minimum: 0.01,
+      maximum: 1,
+      default: 0.3,
+      description: 'Weight of the newest second in the moving average.',
+    }),
+    latencyGoodMs: Ms('Latency up to which the latency score is 1.', 1, 60_000, 50),
+    latencyBadMs: Ms('Latency at which the latency score is 0.', 2, 600_000, 500),
+    errorBad: Type.Number({
+      minimum: 0.001,
+      maximum: 1,
+      default: 0.05,
+      description: 'Share of failed requests at which the error score is 0.',
+    }),
+  },
+  'How health is scored: the mean of a latency and an error score, averaged over seconds.',
+);
+
+export const ProbeConfig = closed(
+  {
+    path: Type.String({
+      pattern: '^/',
+      maxLength: 1024,
+      default: '/',
+      description: 'Asked with GET; any 2xx or 3xx is a success.',
+    }),
+    intervalMs: Ms('Time between probes.', 100, 600_000, 5_000),
+    timeoutMs: Ms('Until a probe counts as failed.', 10, 60_000, 2_000),
+    failures: Type.Integer({ minimum: 1, maximum: 20, default: 3, description: 'Failures in a row that eject.' }),
+    successes: Type.Integer({
+      minimum: 1,
+      maximum: 20,
+      default: 2,
+      description: 'Successes in a row that admit again.',
+    }),
+  },
+  'Active health checks.',
+);
+
+export const EndpointTlsConfig = closed(
+  {
+    serverName: Type.String({
+      minLength: 1,
+      maxLength: 255,
+      description: 'Name that the certificate must hold; sent as SNI.',
+    }),
+    ca: Type.Optional(
+      Type.String({
+        maxLength: 262_144,
+        description: "PEM of the certificate authority; the system's roots unless given.",
+      }),
+    ),
+  },
+  'TLS to the endpoint.',
+);
+
+export const EndpointConfig = closed(
+  {
+    address: HostPort,
+    capacity: Type.Integer({
+      minimum: 1,
+      maximum: 100_000,
+      default: 256,
+      description: 'Requests at once that it is built for.',
+    }),
+    connectionsMax: Type.Integer({
+      minimum: 1,
+      maximum: 10_000,
+      default: 128,
+      description: 'Connections from each lane.',
+    }),
+    tls: Type.Optional(EndpointTlsConfig),
+  },
+  'One address that answers.',
+);
+export type EndpointConfig = Static<typeof EndpointConfig>;
+
+export const CellConfig = closed(
+  {
+    id: Id("Name of the cell; it decides the cell's places on the ring."),
+    region: Type.String({ default: '', maxLength: 64, description: 'Region, for people and policies.' }),
+    endpoints: Type.Array(EndpointConfig, { minItems: 1, maxItems: 512, description: 'Its addresses.' }),
+    health: Type.Optional(HealthConfig),
+    probe: Type.Optional(ProbeConfig),
+    tenants: Type.Boolean({
+      default: true,
+      description: 'Takes part in the ring. `false`: only pins and routes lead to it.',
+    }),
+  },
+  'An isolated group of endpoints.',
+);
+export type CellConfig = Static<typeof CellConfig>;
+
+export const CellsConfig = closed(
+  {
+    cells: Type.Array(CellConfig, { minItems: 1, maxItems: 256, description: 'All cells.' }),
+    pins: Type.Record(Type.String(), Id('A cell.'), {
+      default: {},
+      description: 'Tenant id → cell, before the ring is asked.',
+    }),
+  },
+  '`cells.yaml`: where requests can go.',
+);
+export type CellsConfig = Static<typeof CellsConfig>;

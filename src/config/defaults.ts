@@ -1,0 +1,41 @@
+/** What holds for every route that does not say otherwise. */
+import Type, { type Static } from 'typebox';
+import { Bytes, Cidr, closed, Id } from './fields.ts';
+import { Timeouts } from './route.ts';
+
+export const DefaultsConfig = closed(
+  {
+    timeouts: Type.Optional(Timeouts),
+    bodyBytesMax: Bytes('Largest request body.', 0, 1_099_511_627_776, 10_485_760),
+    retries: Type.Integer({
+      minimum: 0,
+      maximum: 1,
+      default: 1,
+      description: 'Attempts on another endpoint when the request can safely be sent again.',
+    }),
+    securityHeaders: Type.Boolean({ default: true, description: 'Add security headers to answers.' }),
+    limits: Type.Array(Id('A limit of `limits.yaml`.'), {
+      default: [],
+      maxItems: 8,
+      description: 'Limits of every route.',
+    }),
+    forwardedFrom: Type.Array(Cidr, {
+      default: [],
+      maxItems: 256,
+      description: 'Proxies in front whose X-Forwarded-For is believed.',
+    }),
+    accessLogSample: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 1,
+      description: 'Share of answered requests with an access-log line; refusals always have one.',
+    }),
+    maskedQuery: Type.Array(Type.String({ maxLength: 128 }), {
+      default: [],
+      maxItems: 128,
+      description: 'Query parameters whose values are masked in records and logs, besides the built-in list.',
+    }),
+  },
+  '`defaults.yaml`: what holds for every route that does not say otherwise.',
+);
+export type DefaultsConfig = Static<typeof DefaultsConfig>;

@@ -1,0 +1,36 @@
+/** Limits: how many requests a key may make. */
+import Type, { type Static } from 'typebox';
+import { closed, Id, Ms, word } from './fields.ts';
+
+export const LimitConfig = closed(
+  {
+    id: Id('Name of the limit; its buckets outlive bundles by it.'),
+    key: Type.Array(
+      Type.String({ pattern: '^(address|tenant|route|host|claim:.{1,128}|header:[A-Za-z0-9-]{1,128})$' }),
+      {
+        minItems: 1,
+        maxItems: 4,
+        description:
+          'What is counted apart: address (IPv6 by /64), tenant, route, host, claim:<name>, header:<name>; several make a tuple.',
+      },
+    ),
+    requests: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000_000,
+      description: 'Requests in a window, evenly spaced (GCRA).',
+    }),
+    windowMs: Ms('The window.', 1, 86_400_000, 1_000),
+    burst: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1_000_000_000, description: 'Requests at once; `requests` unless given.' }),
+    ),
+    mode: word(['enforce', 'detect'], 'detect counts and never refuses.', 'enforce'),
+  },
+  'A limit.',
+);
+export type LimitConfig = Static<typeof LimitConfig>;
+
+export const LimitsConfig = closed(
+  { limits: Type.Array(LimitConfig, { maxItems: 1_000, description: 'All limits.' }) },
+  '`limits.yaml`: how many requests a key may make.',
+);
+export type LimitsConfig = Static<typeof LimitsConfig>;

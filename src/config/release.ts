@@ -1,0 +1,26 @@
+/** The release document: which product and channel a bundle is for, and its place in the sequence. */
+import Type, { type Static } from 'typebox';
+import { closed, Id } from './fields.ts';
+
+export const ReleaseConfig = closed(
+  {
+    product: Id("Product that the bundle configures; must equal the trust policy's."),
+    channels: Type.Array(Id('A channel.'), { minItems: 1, maxItems: 16, description: 'Channels that may run it.' }),
+    seq: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 9_007_199_254_740_991,
+        description: 'Sequence number; the highest in the target plus one unless given.',
+      }),
+    ),
+    floor: Type.Integer({
+      minimum: 0,
+      maximum: 9_007_199_254_740_991,
+      default: 0,
+      description: 'Bundles below this sequence number are refused from now on.',
+    }),
+    notAfter: Type.Optional(Type.String({ maxLength: 40, description: 'Not activated after this time (RFC 3339).' })),
+  },
+  '`release.yaml`: what the bundle is.',
+);
+export type ReleaseConfig = Static<typeof ReleaseConfig>;

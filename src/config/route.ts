@@ -1,0 +1,248 @@
+/** Routes: which requests go where, and what is asked of them on the way. */
+import Type, { type Static } from 'typebox';
+import { closed, HeaderEditsConfig, HeaderName, Id, Ms, word } from './fields.ts';
+
+export const PathMatch = closed(
+  {
+    exact: Type.Optional(Type.String({ pattern: '^/', maxLength: 2048, description: 'The whole path.' })),
+    prefix: Type.Optional(
+      Type.String({
+        pattern: '^/',
+        maxLength: 2048,
+        description: 'A path and all below it: `/api` matches `/api` and `/api/x`, not `/apix`.',
+      }),
+    ),
+    template: Type.Optional(
+      Type.String({
+        pattern: '^/',
+        maxLength: 2048,
+        description: 'A path with parameters: `/users/{id}`; `{rest...}` at the end takes all that follows.',
+      }),
+    ),
+    regex: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 1024,
+        description:
+          'A regular expression over the whole path (linear time; no look-around, no back-references). Tried last.',
+      }),
+    ),
+  },
+  'Exactly one of exact, prefix, template, regex. Compared with the normalised path.',
+);
+
+export const HeaderMatch = closed(
+  {
+    name: HeaderName,
+    value: Type.Optional(
+      Type.String({ maxLength: 1024, description: 'Exact value; without it the presence of the field is enough.' }),
+    ),
+    not: Type.Boolean({ default: false, description: 'The predicate must not hold.' }),
+  },
+  'A predicate over one header field.',
+);
+
+export const RouteMatch = closed(
+  {
+    hosts: Type.Array(Type.String({ pattern: '^(\\*|(\\*\\.)?[a-z0-9.-]+|\\[[0-9a-f:]+\\])$', maxLength: 255 }), {
+      default: ['*'],
+      minItems: 1,
+      maxItems: 64,
+      description: 'Host names without port, lower-case: exact, `*.example.com` (one or more labels), or `*`.',
+    }),
+    path: PathMatch,
+    methods: Type.Array(Type.String({ pattern: '^[A-Z][A-Z-]{0,31}$' }), {
+      default: [],
+      maxItems: 16,
+      description: 'Methods; empty = all. GET includes HEAD.',
+    }),
+    headers: Type.Array(HeaderMatch, { default: [], maxItems: 8, description: 'Header predicates; all must hold.' }),
+  },
+  'What a request must look like. The most specific route wins: host, then path, then header predicates.',
+);
+
+export const TenantConfig = closed(
+  {
+    claim: Type.Optional(Type.String({ maxLength: 128, description: 'Claim of the token; dots descend.' })),
+    header: Type.Optional(HeaderName),
+    hostLabel: Type.Optional(Type.Integer({ minimum: 0, maximum: 8, description: 'Label of the host; 0 = leftmost.' })),
+    pathSegment: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 15, description: 'Segment of the path; 0 = first.' }),
+    ),
+    sniLabel: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 8, description: 'Label of the TLS server name; 0 = leftmost.' }),
+    ),
+    fixed: Type.Optional(Id('A tenant for all requests of the route.')),
+  },
+  'Where the tenant id comes from: exactly one.',
+);
+
+export const RouteWaf = closed(
+  {
+    mode: Type.Optional(word(['off', 'detect', 'block'], 'off = not asked; detect = logged only; block = refused.')),
+    bodyBytes: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 16_777_216,
+        description: 'Bytes of the body that are inspected; 0 = the head only.',
+      }),
+    ),
+    beyond: Type.Optional(
+      word(['refuse', 'pass'], 'A longer body is refused (413), or its beginning is inspected and the rest passed.'),
+    ),
+    paranoiaLevel: Type.Optional(Type.Integer({ minimum: 1, maximum: 4, description: 'Paranoia level.' })),
+    threshold: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1000, description: 'Anomaly score at which a request is blocked.' }),
+    ),
+    excludeRules: Type.Array(Type.Integer({ minimum: 1 }), {
+      default: [],
+      maxItems: 1024,
+      description: 'Rule ids that are not run here.',
+    }),
+    excludeTags: Type.Array(Type.String({ maxLength: 128 }), {
+      default: [],
+      maxItems: 64,
+      description: 'Tags whose rules are not run here.',
+    }),
+  },
+  'The WAF on this route; what is absent comes from `waf.yaml`.',
+);
+export type RouteWaf = Static<typeof RouteWaf>;
+
+export const RedirectConfig = closed(
+  {
+    to: Type.String({
+      minLength: 1,
+      maxLength: 2048,
+      description: '`https` keeps host, path and query and changes the scheme; else a literal location.',
+    }),
+    status: Type.Integer({ minimum: 301, maximum: 308, default: 308, description: '301, 302, 303, 307 or 308.' }),
+  },
+  'Answer with a redirect instead of forwarding.',
+);
+
+export const RespondConfig = closed(
+  {
+    redirect: Type.Optional(RedirectConfig),
+    stripPrefix: Type.String({
+      default: '',
+      maxLength: 1024,
+      description: 'Prefix taken off the path before it goes upstream.',
+    }),
+    addPrefix: Type.String({ default: '', maxLength: 1024, description: 'Prefix put before the path.' }),
+    host: Type.Optional(
+      Type.String({ maxLength: 255, description: "Host of the upstream request; without it the client's is kept." }),
+    ),
+    requestHeaders: Type.Optional(HeaderEditsConfig),
+    answerHeaders: Type.Optional(HeaderEditsConfig),
+    securityHeaders: Type.Optional(
+      Type.Boolean({
+        description: 'Add HSTS (TLS only), X-Content-Type-Options, X-Frame-Options and Referrer-Policy.',
+      }),
+    ),
+  },
+  'What happens to the request on its way up and to the answer on its way down.',
+);
+export type RespondConfig = Static<typeof RespondConfig>;
+
+export const Timeouts = closed(
+  {
+    connectMs: Ms('Until the upstream connection stands.', 10, 60_000, 2_000),
+    headMs: Ms('Until the response head has arrived.', 10, 3_600_000, 30_000),
+    idleMs: Ms('Longest silence in the response body; 0 = none.', 0, 3_600_000, 60_000),
+  },
+  'Deadlines of the upstream side.',
+);
+export type Timeouts = Static<typeof Timeouts>;
+
+/** The same, with what is absent taken from `defaults.yaml`. */
+export const RouteTimeouts = closed(
+  {
+    connectMs: Type.Optional(
+      Type.Integer({
+        minimum: 10,
+        maximum: 60_000,
+        description: 'Until the upstream connection stands. Unit: milliseconds.',
+      }),
+    ),
+    headMs: Type.Optional(
+      Type.Integer({
+        minimum: 10,
+        maximum: 3_600_000,
+        description: 'Until the response head has arrived. Unit: milliseconds.',
+      }),
+    ),
+    idleMs: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 3_600_000,
+        description: 'Longest silence in the response body; 0 = none. Unit: milliseconds.',
+      }),
+    ),
+  },
+  'Deadlines of the upstream side; what is absent comes from `defaults.yaml`.',
+);
+
+export const PolicyUse = closed(
+  {
+    name: Id('A policy of `policies.yaml`.'),
+    entrypoint: Type.Optional(
+      Type.String({ maxLength: 256, description: "Entrypoint, e.g. `authz/allow`; the policy's first unless said." }),
+    ),
+  },
+  'The policy that decides.',
+);
+
+export const RouteConfig = closed(
+  {
+    id: Id('Name of the route, unique in the bundle.'),
+    match: RouteMatch,
+    access: word(
+      ['protected', 'public'],
+      'protected = issuers and a policy are required; public = neither, with a reason.',
+      'protected',
+    ),
+    reason: Type.Optional(
+      Type.String({
+        minLength: 8,
+        maxLength: 512,
+        description: 'Why the route is public. Shown in reviews and `cnx routes`.',
+      }),
+    ),
+    issuers: Type.Array(Id('An issuer of `issuers.yaml`.'), {
+      default: [],
+      maxItems: 16,
+      description: 'Issuers whose tokens are accepted.',
+    }),
+    policy: Type.Optional(PolicyUse),
+    limits: Type.Array(Id('A limit of `limits.yaml`.'), {
+      default: [],
+      maxItems: 8,
+      description: 'Limits of this route, besides those of `defaults.yaml`.',
+    }),
+    waf: Type.Optional(RouteWaf),
+    tenant: Type.Optional(TenantConfig),
+    cell: Type.Optional(Id('A cell of `cells.yaml`; without it the tenant decides.')),
+    respond: Type.Optional(RespondConfig),
+    timeouts: Type.Optional(RouteTimeouts),
+    bodyBytesMax: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 1_099_511_627_776, description: 'Largest request body. Unit: bytes.' }),
+    ),
+    retries: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1,
+        description: 'Attempts on another endpoint when the request can safely be sent again.',
+      }),
+    ),
+    websocket: Type.Boolean({ default: false, description: 'WebSocket handshakes are relayed.' }),
+  },
+  'A route.',
+);
+export type RouteConfig = Static<typeof RouteConfig>;
+
+export const RoutesConfig = closed(
+  { routes: Type.Array(RouteConfig, { minItems: 1, maxItems: 100_000, description: 'All routes.' }) },
+  '`routes.yaml`: which requests go where.',
+);
+export type RoutesConfig = Static<typeof RoutesConfig>;
