@@ -95,7 +95,7 @@ export class Document {
         for (const pair of node.items) {
           if (!isScalar(pair.key) || String(pair.key.value) !== part) continue;
           const wantsKey = key !== undefined && i === parts.length - 1;
-          next = (wantsKey ? pair.key : ((pair.value as Node | null) ?? pair.key)) as Node;
+          next = wantsKey ? pair.key : ((pair.value as Node | null) ?? pair.key);
         }
       } else if (isSeq(node)) {
         next = (node.items[Number(part)] as Node | undefined) ?? null;

@@ -50,7 +50,7 @@ function describe(schema: TSchema, doc: Document): Problem[] {
   const problems: Problem[] = [];
   for (const e of validatorOf(schema).Errors(doc.value)) {
     const path = e.instancePath;
-    const found = at(schema as Shape, doc.value, path);
+    const found = at(schema, doc.value, path);
     const what = found.shape?.description === undefined ? '' : ` (${found.shape.description})`;
     const params = e.params as Record<string, unknown>;
     switch (e.keyword) {
@@ -97,7 +97,7 @@ function describe(schema: TSchema, doc: Document): Problem[] {
         problems.push(
           doc.problem(
             path,
-            `expected ${String(params['type'] ?? found.shape?.type)}, got ${shown(found.value)}${what}`,
+            `expected ${shown(params['type'] ?? found.shape?.type).replaceAll('"', '')}, got ${shown(found.value)}${what}`,
           ),
         );
         break;
