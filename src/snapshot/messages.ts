@@ -9,7 +9,6 @@ export interface LaneSetup {
   readonly laneCount: number;
   /** Random for this process: makes request ids of different runs differ. 6 hex digits. */
   readonly instance: string;
-  readonly listeners: readonly ListenerPlan[];
   /** File that every thread must load the addon from. */
   readonly addonPath: string;
   /** See columns.ts. */
@@ -28,13 +27,17 @@ export type ToLane =
   | { readonly kind: 'activate'; readonly snapshot: Snapshot }
   /** New keys of a remote issuer, by its id. */
   | { readonly kind: 'keys'; readonly issuer: string; readonly jwks: string }
+  /** Opens listeners; comes after the first snapshot, so that nothing is accepted that cannot be served. */
+  | { readonly kind: 'listen'; readonly listeners: readonly ListenerPlan[] }
   | { readonly kind: 'drain'; readonly deadlineMs: number }
   | { readonly kind: 'close' }
   /** Test only, and only when the bootstrap allows faults: throws outside every stage. */
   | { readonly kind: 'fault' };
 
 export type FromLane =
+  /** Ports in the order of the listeners asked for. */
   | { readonly kind: 'listening'; readonly ports: readonly number[] }
+  | { readonly kind: 'listenFailed'; readonly message: string }
   | { readonly kind: 'activated'; readonly revision: number }
   | { readonly kind: 'unknownKid'; readonly issuer: string }
   | { readonly kind: 'drained'; readonly open: number }

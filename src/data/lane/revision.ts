@@ -3,18 +3,26 @@
  * compiles nothing: routes are read when first served, policy instances come from a shared module.
  */
 import { present } from '../../base/assert.ts';
+import type { AuthnRevision } from '../stages/authenticate.ts';
 import type { RoutePlan, Snapshot } from '../../snapshot/snapshot.ts';
 
 const text = new TextDecoder();
 
+/** What a lane adds to a snapshot. */
+export interface RevisionParts {
+  readonly authn: AuthnRevision;
+}
+
 export class Revision {
   readonly snapshot: Snapshot;
+  readonly authn: AuthnRevision;
   readonly #routes: (RoutePlan | undefined)[];
   readonly #offsets: Uint32Array;
   readonly #text: Uint8Array;
 
-  constructor(snapshot: Snapshot) {
+  constructor(snapshot: Snapshot, parts: RevisionParts) {
     this.snapshot = snapshot;
+    this.authn = parts.authn;
     // No `new Array(n)`: filled on demand, so a snapshot of many routes costs what is served.
     this.#routes = [];
     this.#offsets = new Uint32Array(snapshot.routes.offsets);

@@ -152,8 +152,8 @@ export interface TransportEvents {
 
 /** One transport in one lane. */
 export interface Transport {
-  /** Opens a listener. Rejects with a clear error when the port cannot be bound or the certificate cannot be read. */
-  listen(listener: ListenerPlan): Promise<void>;
+  /** Opens a listener and tells the port it got. Rejects with a clear error when the port cannot be bound or the certificate cannot be read. */
+  listen(listener: ListenerPlan): Promise<number>;
   /** Closes upstream connections of endpoints that are in no live snapshot any more, once idle. */
   retain(endpoints: readonly EndpointPlan[]): void;
   /** Stops accepting, asks keep-alive clients to leave; resolves when no exchange is open or after `deadlineMs`. */

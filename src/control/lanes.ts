@@ -1,0 +1,242 @@
+/**
+ * The lanes as main sees them: started, given snapshots and keys, drained, restarted when one dies. A lane that keeps dying, or hangs, ends the
+ * process with a clear code: an orchestrator restarts it, and a half-dead gateway helps nobody.
+ */
+import { availableParallelism } from 'node:os';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
+import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
+import type { ListenerPlan, Snapshot } from '../snapshot/snapshot.ts';
+
+/** Restarts of one lane within `RESTART_WINDOW_MS` before the process gives up. */
+export const RESTARTS_MAX = 5;
+export const RESTART_WINDOW_MS = 60_000;
+/** Exit code of a process whose lanes cannot be kept alive (EX_SOFTWARE). */
+export const EXIT_LANES = 70;
+/** Longest time for a lane to say that it activated or listens. */
+const ANSWER_MS = 30_000;
+
+/** What is the same for every start of a lane. */
+export type LaneBase = Omit<LaneSetup, 'kind' | 'laneIndex' | 'wafPort'>;
+
+export interface LanesParts {
+  readonly base: LaneBase;
+  readonly entry: URL;
+  readonly columns: EndpointColumns;
+  /** Gets the port on which a lane sends WAF batches. */
+  readonly onWafPort: (port: MessagePort, lane: number) => void;
+  readonly onUnknownKid: (issuer: string) => void;
+  /** A lane died and is being restarted. */
+  readonly onLaneFailed: (lane: number, message: string, stack: string) => void;
+  /** The process must end. */
+  readonly onFatal: (message: string, code: number) => void;
+}
+
+interface Lane {
+  readonly index: number;
+  worker: Worker;
+  exited: Promise<void>;
+  state: 'starting' | 'serving' | 'draining' | 'dead';
+  restarts: number[];
+  revision: number;
+}
+
+type Waiter = {
+  readonly lane: number;
+  readonly matches: (m: FromLane) => boolean;
+  readonly done: (m: FromLane) => void;
+};
+
+/** Lanes for a configured count; 0 = one per core. */
+export function laneCountOf(configured: number): number {
+  return configured === 0 ? availableParallelism() : configured;
+}
+
+export class Lanes {
+  readonly #parts: LanesParts;
+  readonly #lanes: Lane[] = [];
+  readonly #waiters = new Set<Waiter>();
+  #snapshot: Snapshot | null = null;
+  #listeners: readonly ListenerPlan[] = [];
+  readonly #keys = new Map<string, string>();
+  #closing = false;
+
+  constructor(parts: LanesParts) {
+    this.#parts = parts;
+    for (let i = 0; i < parts.base.laneCount; i++) this.#lanes.push(this.#spawn(i, []));
+  }
+
+  get count(): number {
+    return this.#lanes.length;
+  }
+
+  /** State and revision of each lane, for the status page. */
+  status(): readonly { lane: number; state: string; revision: number; restarts: number }[] {
+    return this.#lanes.map((l) => ({
+      lane: l.index,
+      state: l.state,
+      revision: l.revision,
+      restarts: l.restarts.length,
+    }));
+  }
+
+  /** Gives every lane the snapshot; resolves when all serve it. */
+  async activate(snapshot: Snapshot): Promise<void> {
+    this.#snapshot = snapshot;
+    await Promise.all(
+      this.#lanes.map((lane) =>
+        this.#ask(
+          lane,
+          { kind: 'activate', snapshot },
+          (m) => m.kind === 'activated' && m.revision === snapshot.revision,
+        ),
+      ),
+    );
+  }
+
+  /** Opens the listeners: the first lane finds free ports where 0 was asked for, the others share them. Returns the ports. */
+  async listen(listeners: readonly ListenerPlan[]): Promise<readonly number[]> {
+    const [first, ...others] = this.#lanes;
+    if (first === undefined) return [];
+    const ports = await this.#listenIn(first, listeners);
+    this.#listeners = listeners.map((l, i) => ({ ...l, port: ports[i] ?? l.port }));
+    await Promise.all(others.map((lane) => this.#listenIn(lane, this.#listeners)));
+    return ports;
+  }
+
+  async #listenIn(lane: Lane, listeners: readonly ListenerPlan[]): Promise<readonly number[]> {
+    const answer = await this.#ask(
+      lane,
+      { kind: 'listen', listeners },
+      (m) => m.kind === 'listening' || m.kind === 'listenFailed',
+    );
+    if (answer.kind === 'listenFailed') throw new Error(answer.message);
+    lane.state = 'serving';
+    return answer.kind === 'listening' ? answer.ports : [];
+  }
+
+  /** New keys of a remote issuer. */
+  publishKeys(issuer: string, jwks: string): void {
+    this.#keys.set(issuer, jwks);
+    for (const lane of this.#lanes) this.#post(lane, { kind: 'keys', issuer, jwks });
+  }
+
+  /** Stops accepting in every lane and waits for open exchanges, at most `deadlineMs`. Returns how many were still open. */
+  async drain(deadlineMs: number): Promise<number> {
+    this.#closing = true;
+    const open = await Promise.all(
+      this.#lanes.map(async (lane) => {
+        if (lane.state === 'dead') return 0;
+        lane.state = 'draining';
+        const m = await this.#ask(
+          lane,
+          { kind: 'drain', deadlineMs },
+          (x) => x.kind === 'drained',
+          deadlineMs + ANSWER_MS,
+        );
+        return m.kind === 'drained' ? m.open : 0;
+      }),
+    );
+    return open.reduce((a, b) => a + b, 0);
+  }
+
+  /** Ends all lanes; main may exit only after this (a lane must close its listeners itself). */
+  async close(): Promise<void> {
+    this.#closing = true;
+    for (const lane of this.#lanes) this.#post(lane, { kind: 'close' });
+    await Promise.all(this.#lanes.map((lane) => lane.exited));
+  }
+
+  /** Test only: makes a lane throw outside every stage. */
+  fault(index: number): boolean {
+    const lane = this.#lanes[index];
+    if (lane === undefined) return false;
+    this.#post(lane, { kind: 'fault' });
+    return true;
+  }
+
+  #spawn(index: number, restarts: number[]): Lane {
+    const { port1, port2 } = new MessageChannel();
+    this.#parts.onWafPort(port1, index);
+    const setup: LaneSetup = { ...this.#parts.base, kind: 'lane', laneIndex: index, wafPort: port2 };
+    const worker = new Worker(this.#parts.entry, { workerData: setup, transferList: [port2], name: `lane-${index}` });
+    const lane: Lane = { index, worker, exited: Promise.resolve(), state: 'starting', restarts, revision: 0 };
+    let failure: { message: string; stack: string } | null = null;
+    worker.on('message', (m: FromLane) => {
+      if (m.kind === 'unknownKid') this.#parts.onUnknownKid(m.issuer);
+      else if (m.kind === 'failed') failure = m;
+      else if (m.kind === 'activated') lane.revision = m.revision;
+      for (const w of this.#waiters) {
+        if (w.lane !== index || !w.matches(m)) continue;
+        this.#waiters.delete(w);
+        w.done(m);
+      }
+    });
+    worker.on('error', (error) => {
+      failure ??= { message: error.message, stack: error.stack ?? '' };
+    });
+    lane.exited = new Promise((resolve) => {
+      worker.on('exit', (code) => {
+        port1.close();
+        lane.state = 'dead';
+        this.#parts.columns.forgetLane(index);
+        if (!this.#closing)
+          this.#died(lane, failure ?? { message: `lane ${index} exited with code ${code}`, stack: '' });
+        resolve();
+      });
+    });
+    return lane;
+  }
+
+  #died(lane: Lane, why: { message: string; stack: string }): void {
+    this.#parts.onLaneFailed(lane.index, why.message, why.stack);
+    const now = Date.now();
+    const recent = [...lane.restarts.filter((t) => now - t < RESTART_WINDOW_MS), now];
+    if (recent.length > RESTARTS_MAX) {
+      this.#parts.onFatal(
+        `lane ${lane.index} died ${recent.length} times within ${RESTART_WINDOW_MS / 1000} s: ${why.message}`,
+        EXIT_LANES,
+      );
+      return;
+    }
+    const next = this.#spawn(lane.index, recent);
+    this.#lanes[lane.index] = next;
+    this.#revive(next).catch((error: unknown) => {
+      this.#parts.onFatal(
+        `lane ${lane.index} cannot be restarted: ${error instanceof Error ? error.message : String(error)}`,
+        EXIT_LANES,
+      );
+    });
+  }
+
+  async #revive(lane: Lane): Promise<void> {
+    const snapshot = this.#snapshot;
+    if (snapshot === null) return;
+    for (const [issuer, jwks] of this.#keys) this.#post(lane, { kind: 'keys', issuer, jwks });
+    await this.#ask(lane, { kind: 'activate', snapshot }, (m) => m.kind === 'activated');
+    if (this.#listeners.length > 0) await this.#listenIn(lane, this.#listeners);
+  }
+
+  #post(lane: Lane, message: ToLane): void {
+    if (lane.state !== 'dead') lane.worker.postMessage(message);
+  }
+
+  #ask(lane: Lane, message: ToLane, matches: (m: FromLane) => boolean, withinMs = ANSWER_MS): Promise<FromLane> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        lane: lane.index,
+        matches,
+        done: (m) => {
+          clearTimeout(timer);
+          resolve(m);
+        },
+      };
+      const timer = setTimeout(() => {
+        this.#waiters.delete(waiter);
+        reject(new Error(`lane ${lane.index} did not answer "${message.kind}" within ${withinMs} ms`));
+      }, withinMs);
+      this.#waiters.add(waiter);
+      this.#post(lane, message);
+    });
+  }
+}

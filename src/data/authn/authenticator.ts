@@ -1,0 +1,108 @@
+/** All issuers of a lane and the cache of verified tokens: bounded by entries, each until its token expires, its issuer's keys change, or ten minutes have passed. */
+import { hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { IssuerPlan, Snapshot } from '../../snapshot/snapshot.ts';
+import type { Exchange, Identity } from '../exchange.ts';
+import type { Wake } from '../stage.ts';
+import { Issuer, type TokenResult } from './issuer.ts';
+
+/** Verified tokens kept per lane. */
+export const TOKENS_MAX = 20_000;
+/** A token is verified again after this time, whatever it says. */
+export const TOKEN_AGE_MS_MAX = 600_000;
+/** Verifications at once per lane. */
+export const VERIFYING_MAX = 1_024;
+
+interface CachedToken {
+  readonly identity: Identity;
+  readonly issuer: Issuer;
+  readonly generation: number;
+  /** Epoch ms. */
+  readonly until: number;
+}
+
+export class Authenticator {
+  readonly #wake: Wake;
+  readonly #ask: (jwksUrl: string) => void;
+  readonly #nowMs: () => number;
+  /** By the plan's text: an issuer that a new snapshot repeats keeps its keys and tokens. */
+  #issuers = new Map<string, Issuer>();
+  readonly #remoteKeys = new Map<string, string>();
+  readonly #tokens = new LRUCache<string, CachedToken>({ max: TOKENS_MAX });
+  #verifying = 0;
+
+  constructor(wake: Wake, askForKeys: (jwksUrl: string) => void, nowMs: () => number) {
+    this.#wake = wake;
+    this.#ask = askForKeys;
+    this.#nowMs = nowMs;
+  }
+
+  /** The issuers of a snapshot, in its order. */
+  open(snapshot: Snapshot): readonly Issuer[] {
+    const next = new Map<string, Issuer>();
+    const list = snapshot.issuers.map((plan) => {
+      const key = JSON.stringify(plan);
+      const issuer = this.#issuers.get(key) ?? this.#make(plan);
+      next.set(key, issuer);
+      return issuer;
+    });
+    this.#issuers = next;
+    return list;
+  }
+
+  #make(plan: IssuerPlan): Issuer {
+    const issuer = new Issuer(plan, this.#ask, this.#nowMs);
+    const keys = plan.jwksUrl === null ? undefined : this.#remoteKeys.get(plan.jwksUrl);
+    if (keys !== undefined) void issuer.setKeys(keys);
+    return issuer;
+  }
+
+  /** New keys from control. */
+  setKeys(jwksUrl: string, jwks: string): void {
+    this.#remoteKeys.set(jwksUrl, jwks);
+    for (const issuer of this.#issuers.values()) if (issuer.plan.jwksUrl === jwksUrl) void issuer.setKeys(jwks);
+  }
+
+  /** The identity of a token that was verified before by one of these issuers, or null. */
+  cached(token: string, issuers: readonly Issuer[], allowed: readonly number[], now: number): Identity | null {
+    const key = digestOf(token);
+    const hit = this.#tokens.get(key);
+    if (hit === undefined) return null;
+    const { identity, issuer } = hit;
+    if (hit.until <= now || hit.generation !== issuer.generation || issuers[identity.issuer] !== issuer) {
+      this.#tokens.delete(key);
+      return null;
+    }
+    return allowed.includes(identity.issuer) ? identity : null;
+  }
+
+  /** Starts a verification and wakes the exchange with its result in `x.delivered`. False when too many run. */
+  verify(x: Exchange, token: string, issuer: Issuer, issuerIndex: number): boolean {
+    if (this.#verifying >= VERIFYING_MAX) return false;
+    this.#verifying++;
+    const ticket = x.ticket;
+    const deliver = (result: TokenResult): void => {
+      this.#verifying--;
+      if (result.kind === 'identity') this.#keep(token, result.identity, issuer);
+      if (x.ticket !== ticket) return;
+      x.delivered = result;
+      this.#wake(x, ticket);
+    };
+    issuer
+      .verify(token, issuerIndex)
+      .then(deliver, (error: unknown) =>
+        deliver({ kind: 'invalid', why: error instanceof Error ? error.message : String(error) }),
+      );
+    return true;
+  }
+
+  #keep(token: string, identity: Identity, issuer: Issuer): void {
+    const until = Math.min(identity.expiresAt * 1000, this.#nowMs() + TOKEN_AGE_MS_MAX);
+    this.#tokens.set(digestOf(token), { identity, issuer, generation: issuer.generation, until });
+  }
+}
+
+/** Tokens themselves are not kept: who reads this memory finds digests. */
+function digestOf(token: string): string {
+  return hash('sha256', token, 'base64');
+}

@@ -1,0 +1,53 @@
+/** The outside of a compact JWS (RFC 7515 §7.1): strict base64url, header and payload as objects, before any key is touched. */
+import { repeatedKey } from '../../base/json-keys.ts';
+
+export interface JwsHeader {
+  readonly alg: string;
+  readonly kid: string | undefined;
+}
+
+/** Strict base64url without padding (RFC 7515 §2): what decodes must encode back to the same text. */
+const SEGMENT = /^[A-Za-z0-9_-]+$/;
+
+/** Unused bits of the last character must be zero, or two tokens mean the same. */
+function isCanonical(segment: string): boolean {
+  const tail = segment.length % 4;
+  if (tail === 1 || !SEGMENT.test(segment)) return false;
+  if (tail === 0) return true;
+  const last = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'.indexOf(segment.slice(-1));
+  return (last & (tail === 2 ? 15 : 3)) === 0;
+}
+
+/** A JSON object from a segment, without repeated keys; null when it is anything else. */
+export function objectOf(segment: string): Readonly<Record<string, unknown>> | null {
+  const text = Buffer.from(segment, 'base64url').toString('utf8');
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || repeatedKey(text) !== null) return null;
+    return value as Record<string, unknown>;
+  } catch {
+    return null; // Not JSON: the caller refuses the token as malformed.
+  }
+}
+
+/** The protected header of a well-formed compact JWS, or null. `crit` and `b64` are refused: no extension is understood (RFC 7515 §4.1.11, RFC 7797 §7). */
+export function readHeader(token: string): JwsHeader | null {
+  const parts = token.split('.', 4);
+  const [protectedHeader, payload, signature] = parts;
+  if (parts.length !== 3 || protectedHeader === undefined || payload === undefined || signature === undefined)
+    return null;
+  if (!isCanonical(protectedHeader) || !isCanonical(signature) || (payload !== '' && !isCanonical(payload)))
+    return null;
+  const header = objectOf(protectedHeader);
+  if (header === null || 'crit' in header || 'b64' in header) return null;
+  const { alg, kid } = header;
+  if (typeof alg !== 'string' || alg === 'none') return null;
+  if (kid !== undefined && typeof kid !== 'string') return null;
+  return { alg, kid };
+}
+
+/** The claims of a token, not verified: only to find its issuer. Null when they are no JSON object. */
+export function readClaims(token: string): Readonly<Record<string, unknown>> | null {
+  const from = token.indexOf('.') + 1;
+  return objectOf(token.slice(from, token.indexOf('.', from)));
+}

@@ -1,0 +1,171 @@
+/** Keys of one issuer: imported once, chosen by `kid` and pinned algorithm, weak ones left out. */
+import { createPublicKey, type JsonWebKey as NodeJwk } from 'node:crypto';
+import { compactVerify, type CryptoKey, importJWK, type JWK } from 'jose';
+import { readHeader } from './jws.ts';
+
+/** Keys kept of one set; the rest is ignored and said. */
+export const KEYS_MAX = 64;
+/** Smallest RSA modulus (RFC 7518 §3.3). Unit: bits. */
+const RSA_BITS_MIN = 2048;
+
+export interface VerifyKey {
+  readonly kid: string | undefined;
+  readonly algorithm: string;
+  readonly key: CryptoKey | Uint8Array;
+}
+
+/** Which key types an algorithm needs (RFC 7518 §3.1, RFC 8037, RFC 9864): the one table of algorithms. */
+const NEEDS: Readonly<Record<string, { readonly kty: string; readonly crv?: string }>> = {
+  RS256: { kty: 'RSA' },
+  RS384: { kty: 'RSA' },
+  RS512: { kty: 'RSA' },
+  PS256: { kty: 'RSA' },
+  PS384: { kty: 'RSA' },
+  PS512: { kty: 'RSA' },
+  ES256: { kty: 'EC', crv: 'P-256' },
+  ES384: { kty: 'EC', crv: 'P-384' },
+  ES512: { kty: 'EC', crv: 'P-521' },
+  EdDSA: { kty: 'OKP', crv: 'Ed25519' },
+  Ed25519: { kty: 'OKP', crv: 'Ed25519' },
+  HS256: { kty: 'oct' },
+  HS384: { kty: 'oct' },
+  HS512: { kty: 'oct' },
+};
+
+/** Shortest HMAC key: as long as the hash (RFC 7518 §3.2). Unit: bytes. */
+const HMAC_BYTES_MIN: Readonly<Record<string, number>> = { HS256: 32, HS384: 48, HS512: 64 };
+
+/** Primes whose residues give away keys of the Infineon library (ROCA, CVE-2017-15361): all residues of n are powers of 65537. */
+const ROCA_PRIMES = [3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
+
+function isRoca(n: bigint): boolean {
+  return ROCA_PRIMES.every((p) => {
+    const residue = Number(n % BigInt(p));
+    for (let power = 1, i = 0; i < p; i++, power = (power * 65_537) % p) if (power === residue) return true;
+    return false;
+  });
+}
+
+/** Why a key must not be used with an algorithm, or null. */
+export function unfit(jwk: JWK, algorithm: string): string | null {
+  const needs = NEEDS[algorithm];
+  if (needs === undefined) return `algorithm ${algorithm} is not known`;
+  if (jwk.kty !== needs.kty) return `key type ${jwk.kty ?? '(none)'} does not fit ${algorithm}`;
+  if (needs.crv !== undefined && jwk.crv !== needs.crv) return `curve ${jwk.crv ?? '(none)'} does not fit ${algorithm}`;
+  if (jwk.alg !== undefined && jwk.alg !== algorithm && !(isEdwards(jwk.alg) && isEdwards(algorithm))) {
+    return `the key is for ${jwk.alg}`;
+  }
+  if (jwk.use !== undefined && jwk.use !== 'sig') return `the key's use is ${jwk.use}`;
+  if (Array.isArray(jwk.key_ops) && !jwk.key_ops.includes('verify')) return 'the key may not verify (key_ops)';
+  if (jwk.kty === 'RSA') return unfitRsa(jwk);
+  if (jwk.kty === 'oct') {
+    const bytes = Buffer.from(jwk.k ?? '', 'base64url').length;
+    const least = HMAC_BYTES_MIN[algorithm] ?? 0;
+    if (bytes < least) return `the secret has ${bytes} bytes; ${algorithm} needs ${least}`;
+  }
+  return null;
+}
+
+function isEdwards(algorithm: string): boolean {
+  return algorithm === 'EdDSA' || algorithm === 'Ed25519';
+}
+
+function unfitRsa(jwk: JWK): string | null {
+  const n = numberOf(jwk.n);
+  const e = numberOf(jwk.e);
+  if (n === null || e === null) return 'modulus or exponent is missing';
+  const bits = n.toString(2).length;
+  if (bits < RSA_BITS_MIN) return `the modulus has ${bits} bits; ${RSA_BITS_MIN} are needed`;
+  if (e < 3n || e % 2n === 0n) return `exponent ${e} is unsafe`;
+  if (n % 2n === 0n) return 'the modulus is even';
+  if (isRoca(n)) return 'the key was made by a broken generator (ROCA, CVE-2017-15361)';
+  return null;
+}
+
+function numberOf(base64url: string | undefined): bigint | null {
+  if (base64url === undefined || !/^[A-Za-z0-9_-]+$/.test(base64url)) return null;
+  return BigInt(`0x${Buffer.from(base64url, 'base64url').toString('hex')}`);
+}
+
+/** Imports what can be used of a JWKS under pinned algorithms. `rejected` says which keys were left out and why. */
+export async function importKeys(
+  jwks: unknown,
+  algorithms: readonly string[],
+): Promise<{ readonly keys: readonly VerifyKey[]; readonly rejected: readonly string[] }> {
+  const list = (jwks as { keys?: unknown } | null)?.keys;
+  if (!Array.isArray(list)) return { keys: [], rejected: ['the key set has no array `keys`'] };
+  const keys: VerifyKey[] = [];
+  const rejected: string[] = [];
+  if (list.length > KEYS_MAX) rejected.push(`only the first ${KEYS_MAX} of ${list.length} keys are used`);
+  for (const [i, jwk] of (list.slice(0, KEYS_MAX) as JWK[]).entries()) {
+    const name = typeof jwk?.kid === 'string' ? `key "${jwk.kid}"` : `key ${i}`;
+    if (typeof jwk !== 'object' || jwk === null) {
+      rejected.push(`${name} is no object`);
+      continue;
+    }
+    let why = '';
+    let fits = false;
+    for (const algorithm of algorithms) {
+      const reason = unfit(jwk, algorithm);
+      if (reason !== null) {
+        why = reason;
+        continue;
+      }
+      try {
+        // node:crypto first: it refuses points that are not on their curve.
+        if (jwk.kty !== 'oct') createPublicKey({ key: publicPart(jwk) as NodeJwk, format: 'jwk' });
+        const key = await importJWK(publicPart(jwk), algorithm);
+        keys.push({ kid: typeof jwk.kid === 'string' ? jwk.kid : undefined, algorithm, key });
+        fits = true;
+      } catch (error) {
+        why = error instanceof Error ? error.message : String(error);
+      }
+    }
+    if (!fits) rejected.push(`${name}: ${why}`);
+  }
+  return { keys, rejected };
+}
+
+/** A verifier has no business with private parts. `alg` and `key_ops` were checked; without them import does not object to a pinned algorithm. */
+function publicPart(jwk: JWK): JWK {
+  const all = jwk as Readonly<Record<string, unknown>>;
+  const names = jwk.kty === 'oct' ? ['kty', 'k'] : ['kty', 'crv', 'x', 'y', 'n', 'e'];
+  return Object.fromEntries(names.flatMap((n) => (all[n] === undefined ? [] : [[n, all[n]]]))) as JWK;
+}
+
+export type SignatureResult =
+  | { readonly kind: 'valid'; readonly payload: Uint8Array }
+  | { readonly kind: 'invalid'; readonly why: string }
+  | { readonly kind: 'unknownKid'; readonly kid: string };
+
+/** Keys tried for a token without `kid`. */
+const TRIES_MAX = 4;
+
+/** Checks the signature of a compact JWS: pinned algorithms, keys by `kid`; without one every fitting key, at most four. */
+export async function verifySignature(
+  token: string,
+  keys: readonly VerifyKey[],
+  algorithms: readonly string[],
+): Promise<SignatureResult> {
+  const header = readHeader(token);
+  if (header === null) return { kind: 'invalid', why: 'no well-formed compact JWS' };
+  if (!algorithms.includes(header.alg))
+    return { kind: 'invalid', why: `algorithm ${header.alg} is not among the pinned ones` };
+  const fitting = keys.filter(
+    (k) => k.algorithm === header.alg && (header.kid === undefined || k.kid === undefined || k.kid === header.kid),
+  );
+  if (fitting.length === 0) {
+    if (header.kid !== undefined && !keys.some((k) => k.kid === header.kid))
+      return { kind: 'unknownKid', kid: header.kid };
+    return { kind: 'invalid', why: `no key for algorithm ${header.alg}` };
+  }
+  for (const candidate of fitting.slice(0, TRIES_MAX)) {
+    try {
+      const { payload } = await compactVerify(token, candidate.key, { algorithms: [header.alg] });
+      return { kind: 'valid', payload };
+    } catch {
+      // Not this key; the verdict after the last one says so.
+    }
+  }
+  return { kind: 'invalid', why: 'the signature does not match' };
+}
