@@ -30,6 +30,8 @@ export interface PipelineParts {
   /** Random for this process, 6 hexadecimal digits. */
   readonly instance: string;
   readonly exchangesMax: number;
+  /** Last sequence number that may have been given out by a lane of this index before (`Observe.seqBefore`); 0 unless it was restarted. */
+  readonly seqBefore?: number;
   readonly stages: Readonly<Record<StageName, Stage>>;
   readonly observer: Observer;
   readonly use: EndpointUse;
@@ -72,6 +74,7 @@ export class Pipeline implements TransportEvents {
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
+    this.#seq = parts.seqBefore ?? 0;
     this.#stages = STAGES.map((name) => parts.stages[name]);
     this.#idPrefix = `${parts.instance}-${parts.laneIndex.toString(16).padStart(2, '0')}-`;
   }

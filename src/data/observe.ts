@@ -1,0 +1,249 @@
+/**
+ * Always, last: the decision record of every exchange, and what is counted. Everything goes into shared memory that main reads
+ * (`snapshot/records.ts`, `snapshot/lane-columns.ts`); nothing here waits, allocates per request, formats or writes to a file.
+ *
+ * A lane makes one:
+ *
+ *     const observer = new Observe({ laneColumns, records, tick: () => performance.now(), onBug: (report) => port.postMessage(…) });
+ *     // … as PipelineParts.observer, with seqBefore: observer.seqBefore; and once a second from the lane's own timer:
+ *     observer.tick({ now: Date.now(), openExchanges: pipeline.open, openConnections, revision });
+ *     // … when the lane ends: observer.close();
+ */
+import {
+  Count,
+  Gauge,
+  LaneColumns,
+  POLICY_OUTCOMES,
+  REFUSAL_CODES_MAX,
+  ROW_NONE,
+  STATUS_CLASSES,
+} from '../snapshot/lane-columns.ts';
+import { Int, RecordFlag, RecordWriter, Span, Wide } from '../snapshot/records.ts';
+import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
+import { assert } from '../base/assert.ts';
+import type { Exchange } from './exchange.ts';
+import { METHOD_OTHER, PolicyOutcome } from './exchange.ts';
+import { LoopGauges } from './observe/loop-gauges.ts';
+import { peerText } from './observe/peer.ts';
+import type { Observer } from './pipeline.ts';
+import type { RefusalRow } from './refusal.ts';
+import { REFUSAL_LIST, REFUSALS } from './refusal.ts';
+
+/** Reports of bugs that a lane sends in one second; all are counted. */
+export const BUG_REPORTS_PER_TICK_MAX = 8;
+/** Sequence numbers left out when a lane is restarted: more than it can have given out without an end. */
+export const SEQ_GAP = 1 << 20;
+/** Characters of a stack that are kept. */
+const STACK_CHARS_MAX = 4000;
+
+/** A stage threw. */
+export interface BugReport {
+  readonly stage: string;
+  /** Request id. */
+  readonly id: string;
+  readonly message: string;
+  readonly stack: string;
+}
+
+export interface ObserveParts {
+  /** From `LaneColumns.create()`. */
+  readonly laneColumns: SharedArrayBuffer;
+  /** From `createRecords()`. */
+  readonly records: SharedArrayBuffer;
+  /** Monotonic ms with a fraction, the pipeline's own. */
+  readonly tick: () => number;
+  /** Told of a stage that threw, at most BUG_REPORTS_PER_TICK_MAX times between two ticks. Must not throw. */
+  readonly onBug: (report: BugReport) => void;
+}
+
+/** What the lane knows at its tick. */
+export interface LaneMoment {
+  /** Epoch ms. */
+  readonly now: number;
+  readonly openExchanges: number;
+  readonly openConnections: number;
+  /** Active revision; 0 = none. */
+  readonly revision: number;
+}
+
+const WAF = STAGE_INDEX.waf;
+const AUTHENTICATE = STAGE_INDEX.authenticate;
+const AUTHORIZE = STAGE_INDEX.authorize;
+const CLASSES = STATUS_CLASSES.length;
+const OUTCOMES = POLICY_OUTCOMES.length;
+/** Below it a µs value is "not taken", as the record stores 0 for that. */
+const TAKEN_US_MIN = 0.001;
+
+assert(REFUSAL_LIST.length <= REFUSAL_CODES_MAX, 'every refusal has a counter');
+
+export class Observe implements Observer {
+  readonly columns: LaneColumns;
+  readonly #records: RecordWriter;
+  readonly #tick: () => number;
+  readonly #onBug: (report: BugReport) => void;
+  readonly #loop = new LoopGauges();
+  /** Texts of bugs of exchanges that have not ended yet: at most one each. */
+  readonly #bugs = new Map<Exchange, string>();
+  #reports = 0;
+
+  constructor(parts: ObserveParts) {
+    this.columns = new LaneColumns(parts.laneColumns);
+    this.#records = new RecordWriter(parts.records);
+    this.#tick = parts.tick;
+    this.#onBug = parts.onBug;
+  }
+
+  /** For `PipelineParts.seqBefore`: 0, or beyond all that a lane before this one in the same ring can have given out. */
+  get seqBefore(): number {
+    const high = this.#records.seqHigh;
+    return high === 0 ? 0 : high + SEQ_GAP;
+  }
+
+  ended(x: Exchange): void {
+    const totalUs = (this.#tick() - x.startedTick) * 1000;
+    this.#count(x, totalUs);
+    this.#record(x, totalUs);
+  }
+
+  bug(stage: string, error: unknown, x: Exchange): void {
+    const { faults } = this.columns;
+    const index = (STAGE_INDEX as Record<string, number | undefined>)[stage] ?? STAGES.length;
+    faults[index] = (faults[index] ?? 0) + 1;
+    // Not String(error): what was thrown may refuse to become a string.
+    const message = error instanceof Error ? `${error.name}: ${error.message}` : Object.prototype.toString.call(error);
+    if (x.live) this.#bugs.set(x, `stage ${stage} threw ${message}`);
+    if (this.#reports++ >= BUG_REPORTS_PER_TICK_MAX) return;
+    const stack = error instanceof Error ? (error.stack ?? '').slice(0, STACK_CHARS_MAX) : '';
+    this.#onBug({ stage, id: x.id, message: message.slice(0, STACK_CHARS_MAX), stack });
+  }
+
+  turnedAway(row: RefusalRow): void {
+    const { counts, refusals } = this.columns;
+    counts[Count.TurnedAway] = (counts[Count.TurnedAway] as number) + 1;
+    refusals[row.index] = (refusals[row.index] as number) + 1;
+  }
+
+  /** Publishes the values of the moment; call it once a second. */
+  tick(moment: LaneMoment): void {
+    const { gauges } = this.columns;
+    gauges[Gauge.OpenExchanges] = moment.openExchanges;
+    gauges[Gauge.OpenConnections] = moment.openConnections;
+    gauges[Gauge.Revision] = moment.revision;
+    this.#loop.publish(gauges);
+    gauges[Gauge.TickedAt] = moment.now;
+    this.#reports = 0;
+  }
+
+  /** Lets the thread end: stops watching the loop. */
+  close(): void {
+    this.#loop.close();
+  }
+
+  #count(x: Exchange, totalUs: number): void {
+    const c = this.columns;
+    const route = x.route === null ? ROW_NONE : c.routeNames.row(x.route.id);
+    const statusClass = (x.status / 100) | 0;
+    add(c.requests, route * CLASSES + (statusClass < CLASSES ? statusClass : 0), 1);
+    c.requestUs.observe(totalUs);
+    if (x.upstreamStatus !== 0) c.upstreamUs.observe(x.upstreamMs * 1000);
+    add(c.waf, x.waf, 1);
+    add(c.credentials, x.credential, 1);
+    add(c.counts, Count.BytesIn, x.bytesIn);
+    add(c.counts, Count.BytesOut, x.bytesOut);
+    if (x.refusal !== null) add(c.refusals, x.refusal.index, 1);
+    if (x.aborted) add(c.counts, Count.Aborted, 1);
+    if (x.attempts > 1) add(c.counts, Count.Retries, x.attempts - 1);
+    this.#countStages(x);
+    if (x.policy !== PolicyOutcome.None) this.#countPolicy(x);
+  }
+
+  #countStages(x: Exchange): void {
+    const { stageUs } = this.columns;
+    const taken = x.stageUs;
+    if (x.timed) {
+      for (let i = 0; i < taken.length; i++) observeTaken(stageUs[i], taken[i] as number);
+      return;
+    }
+    observeTaken(stageUs[WAF], taken[WAF] as number);
+    observeTaken(stageUs[AUTHENTICATE], taken[AUTHENTICATE] as number);
+    observeTaken(stageUs[AUTHORIZE], taken[AUTHORIZE] as number);
+  }
+
+  #countPolicy(x: Exchange): void {
+    const c = this.columns;
+    const plan = x.revision.snapshot.policies[x.route?.policy ?? -1];
+    const row = plan === undefined ? ROW_NONE : c.policyNames.row(plan.id);
+    add(c.policies, row * OUTCOMES + x.policy, 1);
+    const cached = x.policy === PolicyOutcome.AllowedCached || x.policy === PolicyOutcome.DeniedCached;
+    if (!cached) c.policyUs.observe(x.stageUs[AUTHORIZE] as number);
+  }
+
+  #record(x: Exchange, totalUs: number): void {
+    const r = this.#records;
+    const { wire, route, stageUs } = x;
+    const raw = x.path === '';
+    r.open();
+    r.wide(Wide.StartedAt, x.startedAt);
+    r.wide(Wide.BytesIn, x.bytesIn);
+    r.wide(Wide.BytesOut, x.bytesOut);
+    r.wide(Wide.TotalUs, totalUs);
+    r.span(Span.UpstreamUs, x.upstreamMs * 1000);
+    for (let i = 0; i < stageUs.length; i++) r.span(Span.Stage + i, stageUs[i] as number);
+    r.int(Int.Revision, x.revision.snapshot.revision);
+    r.int(Int.Route, route === null ? -1 : route.index);
+    r.int(Int.Policy, route === null ? -1 : route.policy);
+    r.int(Int.Limit, x.limit);
+    r.int(Int.LimitRemaining, x.limitRemaining);
+    r.int(Int.Cell, x.cell);
+    r.int(Int.Endpoint, x.endpoint === null ? -1 : x.endpoint.slot);
+    r.int(Int.Issuer, x.identity === null ? -1 : x.identity.issuer);
+    r.int(Int.Refusal, x.refusal === null ? -1 : x.refusal.index);
+    r.int(Int.RefusedAt, x.refusedAt);
+    r.int(Int.At, x.at);
+    r.int(Int.Status, x.status);
+    r.int(Int.UpstreamStatus, x.upstreamStatus);
+    r.int(Int.Waf, x.waf);
+    r.int(Int.WafScore, x.wafScore);
+    r.int(Int.Credential, x.credential);
+    r.int(Int.PolicyOutcome, x.policy);
+    r.int(Int.Attempts, x.attempts);
+    r.int(Int.Method, x.methodCode);
+    r.int(Int.LocalPort, wire.localPort);
+    r.int(Int.PeerPort, wire.peerPort);
+    r.int(
+      Int.Flags,
+      (x.aborted ? RecordFlag.Aborted : 0) |
+        (x.timed ? RecordFlag.Timed : 0) |
+        (wire.secure ? RecordFlag.Secure : 0) |
+        (wire.websocket ? RecordFlag.Websocket : 0) |
+        (raw ? RecordFlag.Raw : 0),
+    );
+    // The order of TEXTS.
+    r.text(this.#bugs.size === 0 ? x.detail : this.#detail(x));
+    r.text(x.wafMatches);
+    r.text(raw || x.methodCode === METHOD_OTHER ? wire.method : '');
+    r.text(x.clientAddress === '' ? peerText(wire.peerAddress) : x.clientAddress);
+    r.text(x.tenant);
+    r.text(x.identity === null ? '' : x.identity.subject);
+    r.text(x.clientRequestId);
+    r.text(x.host === '' ? wire.host : x.host);
+    r.text(raw ? wire.path : x.path);
+    r.text(raw ? wire.query : x.query);
+    r.commit(x.seq);
+  }
+
+  /** The text of the bug, when that is why it was refused. */
+  #detail(x: Exchange): string {
+    const bug = this.#bugs.get(x);
+    this.#bugs.delete(x);
+    return bug !== undefined && x.refusal === REFUSALS.internal_error ? bug : x.detail;
+  }
+}
+
+function add(cells: Float64Array, index: number, n: number): void {
+  cells[index] = (cells[index] as number) + n;
+}
+
+function observeTaken(histogram: { observe(us: number): void } | undefined, us: number): void {
+  if (us >= TAKEN_US_MIN) histogram?.observe(us);
+}

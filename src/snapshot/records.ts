@@ -1,0 +1,367 @@
+/**
+ * Decision records: one ring per lane in shared memory, written by the lane, read by main. A record is a slot of fixed size: numbers at fixed
+ * places, then the texts one after another, each cut at its own bound. Writing allocates nothing.
+ *
+ * The ring is in the order in which exchanges ended. `seqs` holds the sequence number of the record in each slot, so finding a request id is one
+ * search through `recordSlots` contiguous words and a slow exchange displaces the oldest record, not a newer one with the same remainder.
+ *
+ * One writer, any number of readers, no locks. `guards[slot]` is odd while the slot is written and says afterwards which turn around the ring it
+ * holds; a reader copies the slot and looks at the guard before and after. JavaScript has no memory fences, so a reader also keeps
+ * `RECORDS_MARGIN` slots away from the writer: no processor delays a store that long.
+ *
+ * Retention: the last `recordSlots` exchanges of the lane (at 1,000 requests a second and the default, eight seconds). What must be kept longer is in
+ * the log: refused exchanges always, answered ones as sampled.
+ */
+import { assert } from '../base/assert.ts';
+import { STAGES } from './stages.ts';
+
+/** Records that a lane's ring holds unless configured; 10.1 MiB a lane. */
+export const RECORD_SLOTS_DEFAULT = 8192;
+export const RECORD_SLOTS_MIN = 128;
+export const RECORD_SLOTS_MAX = 1 << 20;
+/** Oldest records that are treated as overwritten already, see above. */
+export const RECORDS_MARGIN = 4;
+/** Bytes of one record. */
+export const RECORD_BYTES = 1280;
+
+/** Numbers that need all 53 bits. */
+export const Wide = { Seq: 0, StartedAt: 1, BytesIn: 2, BytesOut: 3, TotalUs: 4 } as const;
+export type Wide = (typeof Wide)[keyof typeof Wide];
+const WIDES = 5;
+
+/** Durations, µs, single precision. `Stage + i` is the time of stage `i`; 0 = not taken. */
+export const Span = { UpstreamUs: 0, Stage: 1 } as const;
+const SPANS = 15;
+
+/** Integers, 32 bits, signed. Indices are those of the snapshot that `Revision` names; -1 = none. */
+export const Int = {
+  Revision: 0,
+  Route: 1,
+  Policy: 2,
+  Limit: 3,
+  LimitRemaining: 4,
+  Cell: 5,
+  /** Slot in the endpoint columns. */
+  Endpoint: 6,
+  Issuer: 7,
+  /** Index into the refusal table. */
+  Refusal: 8,
+  /** Index into STAGES. */
+  RefusedAt: 9,
+  /** Stage that the exchange was at when it ended. */
+  At: 10,
+  Status: 11,
+  UpstreamStatus: 12,
+  Waf: 13,
+  WafScore: 14,
+  Credential: 15,
+  PolicyOutcome: 16,
+  Attempts: 17,
+  Method: 18,
+  /** Bits of `RecordFlag`. */
+  Flags: 19,
+  LocalPort: 20,
+  PeerPort: 21,
+} as const;
+export type Int = (typeof Int)[keyof typeof Int];
+const INTS = 24;
+
+export const RecordFlag = {
+  Aborted: 1,
+  Timed: 2,
+  Secure: 4,
+  Websocket: 8,
+  /** Host, path and query are as received: normalize refused them. */
+  Raw: 16,
+} as const;
+
+/** What a text may contain: one byte per character, or any Unicode. */
+type Encoding = 'latin1' | 'utf8';
+
+/** Texts and the most bytes of each. What explains a refusal comes first, so that no client can crowd it out with a long target. */
+export const TEXTS = [
+  ['detail', 'utf8', 160],
+  ['wafMatches', 'utf8', 400],
+  /** Only methods that have no code of their own. */
+  ['method', 'latin1', 16],
+  ['clientAddress', 'latin1', 45],
+  ['tenant', 'utf8', 48],
+  ['subject', 'utf8', 64],
+  ['clientRequestId', 'latin1', 64],
+  ['host', 'latin1', 100],
+  ['path', 'utf8', 256],
+  ['query', 'latin1', 256],
+] as const satisfies readonly (readonly [string, Encoding, number])[];
+
+export type TextName = (typeof TEXTS)[number][0];
+/** Place of a text, for `RecordWriter.text`. Texts are written in this order. */
+export const TEXT_INDEX = Object.freeze(Object.fromEntries(TEXTS.map(([name], i) => [name, i]))) as Readonly<
+  Record<TextName, number>
+>;
+const TEXT_MAX: readonly number[] = TEXTS.map(([, , max]) => max);
+const TEXT_UTF8: readonly boolean[] = TEXTS.map(([, encoding]) => encoding === 'utf8');
+
+// Places within a record, bytes.
+const SPAN_AT = WIDES * 8;
+const INT_AT = SPAN_AT + SPANS * 4;
+const SHAPE_AT = INT_AT + INTS * 4;
+const TEXT_AT = SHAPE_AT + TEXTS.length * 4;
+assert(SPANS > STAGES.length, 'a record has room for the time of every stage');
+assert(INT_AT % 4 === 0 && RECORD_BYTES % 8 === 0, 'the numbers of a record are aligned');
+
+// The ring: header, guards, seqs, records.
+const HEADER_BYTES = 64;
+const LAYOUT = 1;
+/** Words of the header. */
+const Head = { Layout: 0, Slots: 1, Written: 2 } as const;
+/** Highest sequence number seen, as a double after the words. */
+const SEQ_HIGH_AT = 16;
+
+/** Shorter strings are copied by a loop: a native write costs 110 ns, the loop 3 ns a character (measured, bench/micro/observe.ts). */
+const LOOP_CHARS_MAX = 24;
+
+/** Memory of an empty ring. `slots` is a power of two. */
+export function createRecords(slots: number = RECORD_SLOTS_DEFAULT): SharedArrayBuffer {
+  assert(
+    slots >= RECORD_SLOTS_MIN && slots <= RECORD_SLOTS_MAX && (slots & (slots - 1)) === 0,
+    `recordSlots is a power of two from ${RECORD_SLOTS_MIN} to ${RECORD_SLOTS_MAX}`,
+  );
+  const memory = new SharedArrayBuffer(HEADER_BYTES + slots * (8 + RECORD_BYTES));
+  const head = new Int32Array(memory, 0, 4);
+  head[Head.Layout] = LAYOUT;
+  head[Head.Slots] = slots;
+  return memory;
+}
+
+/** Views that writer and reader share. */
+class Ring {
+  readonly head: Int32Array;
+  readonly seqHigh: Float64Array;
+  readonly guards: Int32Array;
+  readonly seqs: Uint32Array;
+  readonly mask: number;
+  readonly shift: number;
+  /** Byte where slot 0 begins. */
+  readonly base: number;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.head = new Int32Array(memory, 0, 4);
+    assert(this.head[Head.Layout] === LAYOUT, 'the memory is a record ring of this layout');
+    const slots = this.head[Head.Slots] ?? 0;
+    this.mask = slots - 1;
+    this.shift = 31 - Math.clz32(slots);
+    this.seqHigh = new Float64Array(memory, SEQ_HIGH_AT, 1);
+    this.guards = new Int32Array(memory, HEADER_BYTES, slots);
+    this.seqs = new Uint32Array(memory, HEADER_BYTES + slots * 4, slots);
+    this.base = HEADER_BYTES + slots * 8;
+  }
+}
+
+/** The lane's side. `open`, set what is known, `commit`. Fields that are not set keep what an older record left: set all numbers. */
+export class RecordWriter {
+  readonly #ring: Ring;
+  readonly #bytes: Buffer;
+  readonly #f64: Float64Array;
+  readonly #f32: Float32Array;
+  readonly #i32: Int32Array;
+  readonly #u16: Uint16Array;
+  #position: number;
+  #slot = 0;
+  #at = 0;
+  #textAt = 0;
+  #textEnd = 0;
+  #text = 0;
+
+  /** Goes on where an earlier writer of the same ring stopped, so that a restarted lane loses no record. */
+  constructor(memory: SharedArrayBuffer) {
+    this.#ring = new Ring(memory);
+    this.#bytes = Buffer.from(memory);
+    this.#f64 = new Float64Array(memory);
+    // The memory is a multiple of 8 bytes long and every record begins at one.
+    this.#f32 = new Float32Array(memory);
+    this.#i32 = new Int32Array(memory);
+    this.#u16 = new Uint16Array(memory);
+    this.#position = (this.#ring.head[Head.Written] ?? 0) >>> 0;
+  }
+
+  /** Highest sequence number in this ring's life: a restarted lane numbers its exchanges from beyond it. */
+  get seqHigh(): number {
+    return this.#ring.seqHigh[0] ?? 0;
+  }
+
+  /** Claims the next slot. */
+  open(): void {
+    const ring = this.#ring;
+    this.#slot = this.#position & ring.mask;
+    this.#at = ring.base + this.#slot * RECORD_BYTES;
+    Atomics.store(ring.guards, this.#slot, ((this.#position >>> ring.shift) * 2 + 1) | 0);
+    this.#textAt = this.#at + TEXT_AT;
+    this.#textEnd = this.#at + RECORD_BYTES;
+    this.#text = 0;
+  }
+
+  wide(field: Wide, value: number): void {
+    this.#f64[(this.#at >>> 3) + field] = value;
+  }
+
+  span(field: number, us: number): void {
+    this.#f32[((this.#at + SPAN_AT) >>> 2) + field] = us;
+  }
+
+  int(field: Int, value: number): void {
+    this.#i32[((this.#at + INT_AT) >>> 2) + field] = value;
+  }
+
+  /** Appends the next text in the order of TEXTS; cut at its bound or at the end of the record, never within a character. */
+  text(value: string): void {
+    const index = this.#text++;
+    const max = Math.min(TEXT_MAX[index] as number, this.#textEnd - this.#textAt);
+    const bytes = value.length === 0 ? 0 : this.#write(value, max, TEXT_UTF8[index] === true);
+    const shape = ((this.#at + SHAPE_AT) >>> 1) + index * 2;
+    this.#u16[shape] = bytes;
+    this.#u16[shape + 1] = Math.min(value.length, 0xffff);
+    this.#textAt += bytes;
+  }
+
+  /** Publishes the record. */
+  commit(seq: number): void {
+    const ring = this.#ring;
+    this.wide(Wide.Seq, seq);
+    ring.seqs[this.#slot] = seq;
+    if (seq > (ring.seqHigh[0] ?? 0)) ring.seqHigh[0] = seq;
+    Atomics.store(ring.guards, this.#slot, ((this.#position >>> ring.shift) * 2 + 2) | 0);
+    this.#position = (this.#position + 1) >>> 0;
+    Atomics.store(ring.head, Head.Written, this.#position | 0);
+  }
+
+  #write(value: string, max: number, utf8: boolean): number {
+    const bytes = this.#bytes;
+    const at = this.#textAt;
+    const length = value.length;
+    if (length <= LOOP_CHARS_MAX && length <= max) {
+      const limit = utf8 ? 0x7f : 0xff;
+      let i = 0;
+      for (; i < length; i++) {
+        const c = value.charCodeAt(i);
+        if (c > limit) break;
+        bytes[at + i] = c;
+      }
+      if (i === length) return length;
+    }
+    return bytes.write(value, at, max, utf8 ? 'utf8' : 'latin1');
+  }
+}
+
+/** What became of a read. */
+export const Read = {
+  Ok: 0,
+  /** Not written yet. */
+  Ahead: 1,
+  /** Overwritten, or about to be. */
+  Gone: 2,
+  /** The writer was in the slot while it was copied. */
+  Torn: 3,
+} as const;
+export type Read = (typeof Read)[keyof typeof Read];
+
+/** Main's side: copies records out of a lane's ring. Positions count records since the ring was made, modulo 2^32. */
+export class RecordReader {
+  readonly #ring: Ring;
+  readonly #bytes: Buffer;
+  readonly slots: number;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#ring = new Ring(memory);
+    this.#bytes = Buffer.from(memory);
+    this.slots = this.#ring.mask + 1;
+  }
+
+  /** Position that is written next. */
+  get written(): number {
+    return Atomics.load(this.#ring.head, Head.Written) >>> 0;
+  }
+
+  /** Oldest position that can still be read. */
+  get oldest(): number {
+    const written = this.written;
+    // The counter wraps, so that a ring in its first turn is known by a slot that was never written.
+    if (Atomics.load(this.#ring.guards, written & this.#ring.mask) === 0) return 0;
+    return (written - this.slots + RECORDS_MARGIN) >>> 0;
+  }
+
+  /** Copies the record at `position` into `into`. Only `Ok` says that it is whole. */
+  read(position: number, into: RecordCopy): Read {
+    const ring = this.#ring;
+    const behind = (this.written - position) | 0;
+    if (behind <= 0) return Read.Ahead;
+    if (behind > this.slots - RECORDS_MARGIN) return Read.Gone;
+    const slot = position & ring.mask;
+    const expected = ((position >>> ring.shift) * 2 + 2) | 0;
+    if (Atomics.load(ring.guards, slot) !== expected) return Read.Torn;
+    const at = ring.base + slot * RECORD_BYTES;
+    this.#bytes.copy(into.bytes, 0, at, at + RECORD_BYTES);
+    if (Atomics.load(ring.guards, slot) !== expected) return Read.Torn;
+    return ((this.written - position) | 0) > this.slots - RECORDS_MARGIN ? Read.Gone : Read.Ok;
+  }
+
+  /** Copies the record with this sequence number, if the ring still holds it. */
+  find(seq: number, into: RecordCopy): boolean {
+    const { seqs, mask } = this.#ring;
+    const low = seq >>> 0;
+    // More than one slot only when the low words are equal, 2^32 requests apart, or when it is 0, as in a slot never written.
+    for (let slot = seqs.indexOf(low); slot >= 0; slot = seqs.indexOf(low, slot + 1)) {
+      const newest = (this.written - 1) >>> 0;
+      const position = (newest - ((newest - slot) & mask)) >>> 0;
+      if (this.read(position, into) === Read.Ok && into.wide(Wide.Seq) === seq) return true;
+    }
+    return false;
+  }
+}
+
+/** One record, out of the ring: a private copy that may be read at leisure. Reusable. */
+export class RecordCopy {
+  readonly bytes: Buffer;
+  readonly #f64: Float64Array;
+  readonly #f32: Float32Array;
+  readonly #i32: Int32Array;
+  readonly #u16: Uint16Array;
+
+  constructor() {
+    const memory = new ArrayBuffer(RECORD_BYTES);
+    this.bytes = Buffer.from(memory);
+    this.#f64 = new Float64Array(memory, 0, WIDES);
+    this.#f32 = new Float32Array(memory, SPAN_AT, SPANS);
+    this.#i32 = new Int32Array(memory, INT_AT, INTS);
+    this.#u16 = new Uint16Array(memory, SHAPE_AT, TEXTS.length * 2);
+  }
+
+  wide(field: Wide): number {
+    return this.#f64[field] as number;
+  }
+
+  /** µs. */
+  span(field: number): number {
+    return this.#f32[field] ?? 0;
+  }
+
+  int(field: Int): number {
+    return this.#i32[field] as number;
+  }
+
+  flag(bit: number): boolean {
+    return (this.int(Int.Flags) & bit) !== 0;
+  }
+
+  text(name: TextName): string {
+    const index = TEXT_INDEX[name];
+    let at = TEXT_AT;
+    for (let i = 0; i < index; i++) at += this.#u16[i * 2] as number;
+    const end = Math.min(at + (this.#u16[index * 2] as number), RECORD_BYTES);
+    return this.bytes.toString(TEXT_UTF8[index] === true ? 'utf8' : 'latin1', at, end);
+  }
+
+  /** True when the text was longer than what is kept of it. */
+  cut(name: TextName): boolean {
+    return this.text(name).length < (this.#u16[TEXT_INDEX[name] * 2 + 1] as number);
+  }
+}
