@@ -10,14 +10,12 @@ import { IssuersConfig } from './issuer.ts';
 import { LimitsConfig } from './limit.ts';
 import { suggestion } from './nearest.ts';
 import { PoliciesConfig } from './policy.ts';
-import { ReleaseConfig } from './release.ts';
 import { RoutesConfig } from './route.ts';
 import { validate } from './validate.ts';
 import { WafConfig } from './waf.ts';
 
-/** The parts of a bundle. `release` is the manifest's config blob, the others are layers. */
+/** The parts of a bundle that become layers. `release.yaml` is apart: the manifest's config blob is made from it. */
 export const PARTS = {
-  release: { schema: ReleaseConfig, required: true },
   routes: { schema: RoutesConfig, required: true },
   cells: { schema: CellsConfig, required: true },
   issuers: { schema: IssuersConfig, required: false, empty: '{"issuers":[]}' },
@@ -31,7 +29,6 @@ export type Part = keyof typeof PARTS;
 export const PART_NAMES = Object.keys(PARTS) as Part[];
 
 export interface BundleConfig {
-  readonly release: ReleaseConfig;
   readonly routes: RoutesConfig;
   readonly cells: CellsConfig;
   readonly issuers: IssuersConfig;

@@ -1,0 +1,47 @@
+/** `cnx check`: every problem of a bundle directory (or of a bootstrap) at once, with file, line, path and mend. */
+import { readFileSync, statSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { readBootstrap } from '../config/bootstrap-file.ts';
+import { ConfigError, renderProblem } from '../config/document.ts';
+import { checkBundleDirectory } from '../control/build/bundle-directory.ts';
+import type { Command } from './io.ts';
+
+const HELP = `usage: cnx check <bundle directory | bootstrap file>
+
+Checks all documents of a bundle directory (release, routes, cells, issuers, limits, policies, waf, defaults; YAML or JSON), the references between them
+and the files they name; or a bootstrap file. Exit code 0: nothing wrong; 1: problems; 2: wrong usage.
+`;
+
+export const run: Command = async (args, io) => {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { help: { type: 'boolean', short: 'h' } },
+  });
+  const [place] = positionals;
+  if (values.help === true || place === undefined) {
+    (values.help === true ? io.stdout : io.stderr)(HELP);
+    return values.help === true ? 0 : 2;
+  }
+  let problems: readonly string[];
+  let what: string;
+  if (statSync(place).isDirectory()) {
+    const result = await checkBundleDirectory(place);
+    problems = result.problems.map(renderProblem);
+    what = result.summary;
+  } else {
+    try {
+      const b = readBootstrap(place, readFileSync(place, 'utf8'));
+      problems = [];
+      what = `a bootstrap with ${b.listeners.length} listener(s), bundles from ${b.bundle.source}`;
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems = error.problems.map(renderProblem);
+      what = '';
+    }
+  }
+  for (const p of problems) io.stderr(`${p}\n`);
+  if (problems.length === 0) io.stdout(`ok: ${what}\n`);
+  else io.stderr(`${problems.length} problem(s)\n`);
+  return problems.length === 0 ? 0 : 1;
+};

@@ -1,0 +1,152 @@
+/** A bundle as a directory of documents, rules and policies: read, checked whole, and turned into the layers of an artifact. */
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { extname, join, relative } from 'node:path';
+import type { BundleConfig, Part } from '../../config/bundle.ts';
+import { PART_NAMES, readBundle } from '../../config/bundle.ts';
+import { ConfigError, Document, type Problem } from '../../config/document.ts';
+import { suggestion } from '../../config/nearest.ts';
+import { ReleaseConfig } from '../../config/release.ts';
+import { validate } from '../../config/validate.ts';
+import { compileBundle } from '../compile/compile.ts';
+import type { LayerInput } from '../oci/artifact.ts';
+import { LAYERS, POLICY_ANNOTATION } from '../oci/media-types.ts';
+import { modulesOf } from './policies.ts';
+
+const EXTENSIONS = ['.yaml', '.yml', '.json'];
+
+/** Rules, phrase files and modules that the documents name, by their path in the bundle. */
+export interface BundleFiles {
+  readonly seclang: readonly { readonly name: string; readonly bytes: Uint8Array }[];
+  readonly seclangData: readonly { readonly name: string; readonly bytes: Uint8Array }[];
+  /** By policy name. */
+  readonly modules: ReadonlyMap<
+    string,
+    { readonly wasm: Uint8Array; readonly data: string; readonly sourceDigest: string }
+  >;
+}
+
+export interface BundleDirectory {
+  readonly release: ReleaseConfig;
+  readonly config: BundleConfig;
+  readonly documents: ReadonlyMap<Part, Document>;
+  readonly files: BundleFiles;
+}
+
+/** Reads and checks a directory. Throws `ConfigError` with every problem. */
+export async function readBundleDirectory(dir: string): Promise<BundleDirectory> {
+  const problems: Problem[] = [];
+  const documents = new Map<Part, Document>();
+  let release: ReleaseConfig | undefined;
+  const known = ['release', ...PART_NAMES];
+  for (const entry of readdirSync(dir).sort()) {
+    const extension = extname(entry);
+    if (!EXTENSIONS.includes(extension) || !statSync(join(dir, entry)).isFile()) continue;
+    const part = entry.slice(0, -extension.length);
+    if (!known.includes(part)) {
+      problems.push({
+        file: join(dir, entry),
+        line: 0,
+        column: 0,
+        path: '',
+        message: `not a document of a bundle${suggestion(part, known)}`,
+      });
+      continue;
+    }
+    const doc = new Document(join(dir, entry), readFileSync(join(dir, entry), 'utf8'));
+    if (part !== 'release') {
+      const before = documents.get(part as Part);
+      if (before !== undefined)
+        problems.push(doc.problem('', `${before.file} already says the same part; keep one of them`));
+      documents.set(part as Part, doc);
+      continue;
+    }
+    const result = validate(ReleaseConfig, doc);
+    if (result.ok) release = result.value;
+    else problems.push(...result.problems);
+  }
+  if (release === undefined && !problems.some((p) => p.file.includes('release'))) {
+    problems.push({ file: join(dir, 'release.yaml'), line: 0, column: 0, path: '', message: 'the file is missing' });
+  }
+  const bundle = readBundle(documents);
+  if (!bundle.ok) throw new ConfigError([...problems, ...bundle.problems]);
+  const files = await filesOf(dir, bundle.value, bundle.documents, problems);
+  if (problems.length > 0 || release === undefined) throw new ConfigError(problems);
+  return { release, config: bundle.value, documents: bundle.documents, files };
+}
+
+async function filesOf(
+  dir: string,
+  config: BundleConfig,
+  documents: ReadonlyMap<Part, Document>,
+  problems: Problem[],
+): Promise<BundleFiles> {
+  const root = realpathSync(dir);
+  const load = (part: Part, path: string, name: string): Uint8Array | null => {
+    const file = join(root, name);
+    const doc = documents.get(part);
+    if (!existsSync(file)) {
+      if (doc !== undefined) problems.push(doc.problem(path, `there is no file "${name}" in the bundle directory`));
+      return null;
+    }
+    if (relative(root, realpathSync(file)).startsWith('..')) {
+      if (doc !== undefined) problems.push(doc.problem(path, `"${name}" leads out of the bundle directory`));
+      return null;
+    }
+    return readFileSync(file);
+  };
+  const all = (list: 'rules' | 'data'): { name: string; bytes: Uint8Array }[] =>
+    config.waf[list].flatMap((name, i) => {
+      const bytes = load('waf', `/${list}/${i}`, name);
+      return bytes === null ? [] : [{ name, bytes }];
+    });
+  const seclang = all('rules');
+  const seclangData = all('data');
+  const modules = await modulesOf(root, config.policies, load, (path, message) => {
+    const doc = documents.get('policies');
+    if (doc !== undefined) problems.push(doc.problem(path, message));
+  });
+  return { seclang, seclangData, modules };
+}
+
+/** The layers of an artifact, one per part and file. */
+export function layersOf(b: BundleDirectory): LayerInput[] {
+  const encode = (text: string): Uint8Array => Buffer.from(text, 'utf8');
+  const layers: LayerInput[] = PART_NAMES.map((part) => ({
+    mediaType: LAYERS[part].mediaType,
+    title: `${part}.json`,
+    bytes: encode(JSON.stringify(b.documents.get(part)?.value ?? {})),
+  }));
+  for (const f of b.files.seclang) layers.push({ mediaType: LAYERS.seclang.mediaType, title: f.name, bytes: f.bytes });
+  for (const f of b.files.seclangData)
+    layers.push({ mediaType: LAYERS.seclangData.mediaType, title: f.name, bytes: f.bytes });
+  for (const [name, m] of b.files.modules) {
+    const annotations = { [POLICY_ANNOTATION]: name };
+    layers.push({ mediaType: LAYERS.wasm.mediaType, title: `${name}.wasm`, bytes: m.wasm, annotations });
+    layers.push({
+      mediaType: LAYERS.opaData.mediaType,
+      title: `${name}.data.json`,
+      bytes: encode(m.data),
+      annotations,
+    });
+  }
+  return layers;
+}
+
+/** Every problem of a directory, also those that only compiling finds (rules, routes, policies). Secrets are assumed to be mapped. */
+export async function checkBundleDirectory(
+  dir: string,
+): Promise<{ readonly problems: readonly Problem[]; readonly summary: string }> {
+  try {
+    const b = await readBundleDirectory(dir);
+    const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' });
+    compiled.release();
+    const c = b.config;
+    return {
+      problems: [],
+      summary: `${c.routes.routes.length} route(s), ${c.cells.cells.length} cell(s), ${c.issuers.issuers.length} issuer(s), ${c.limits.limits.length} limit(s), ${c.policies.policies.length} policy(ies), ${b.files.seclang.length} rule file(s)`,
+    };
+  } catch (error) {
+    if (error instanceof ConfigError) return { problems: error.problems, summary: '' };
+    throw error;
+  }
+}
