@@ -2,6 +2,8 @@
 import type { DataDirectory } from './data.ts';
 import { RecordingUpstream } from './http1/recording-upstream.ts';
 import { runHttp1 } from './http1/suite.ts';
+import { runJwt } from './jwt/suite.ts';
+import { gatewayVerifier } from './jwt/verifier.ts';
 import type { CaseResult } from './result.ts';
 
 export interface SuiteOptions {
@@ -19,6 +21,10 @@ export interface Suite {
 }
 
 export const SUITES: Readonly<Record<string, Suite>> = {
+  jwt: {
+    title: 'JWS vectors through authenticate’s own verification',
+    run: ({ data, progress }) => runJwt(data, gatewayVerifier, progress),
+  },
   http1: { title: 'HTTP/1.1 requests, well-formed and not, into a recording upstream', run: http1 },
 };
 
