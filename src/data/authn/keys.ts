@@ -108,7 +108,8 @@ export async function importKeys(
     for (const algorithm of algorithms) {
       const reason = unfit(jwk, algorithm);
       if (reason !== null) {
-        why = reason;
+        // The reason of an algorithm that the key is meant for says more than "wrong type".
+        if (why === '' || NEEDS[algorithm]?.kty === jwk.kty) why = reason;
         continue;
       }
       try {

@@ -1,0 +1,148 @@
+/** A wire without sockets: stages are functions of an exchange, so a table of requests tests them. It records what a stage does to it. */
+import type { RefusalRow } from '../../src/data/refusal.ts';
+import { Exchange } from '../../src/data/exchange.ts';
+import type { Revision } from '../../src/data/lane/revision.ts';
+import type { RoutePlan } from '../../src/snapshot/snapshot.ts';
+import { BodyKind, BodyState, type ForwardPlan, type Wire } from '../../src/data/transport/transport.ts';
+
+export interface WireOptions {
+  readonly method?: string;
+  readonly secure?: boolean;
+  readonly host?: string;
+  readonly path?: string;
+  readonly query?: string;
+  /** Flat name, value …; names lower-case. */
+  readonly headers?: readonly string[];
+  readonly peerAddress?: readonly number[];
+  readonly serverName?: string;
+  readonly body?: string;
+  readonly websocket?: boolean;
+  readonly fault?: RefusalRow;
+}
+
+export class TestWire implements Wire {
+  readonly method: string;
+  readonly secure: boolean;
+  readonly host: string;
+  readonly path: string;
+  readonly query: string;
+  readonly peerAddress: Uint8Array;
+  readonly peerPort = 50_000;
+  readonly localPort = 8443;
+  readonly serverName: string;
+  readonly bodyKind: BodyKind;
+  readonly bodyLength: number;
+  readonly websocket: boolean;
+  readonly fault: RefusalRow | null;
+  readonly body: Uint8Array;
+  readonly #headers: readonly string[];
+
+  /** Edits of the upstream request, newest last: `set x-a: 1`, `add …`, `remove x-b`. */
+  readonly upstreamEdits: string[] = [];
+  readonly answerEdits: string[] = [];
+  forwarded: ForwardPlan | null = null;
+  refusal: RefusalRow | null = null;
+  answered: { status: number; contentType: string; body: string } | null = null;
+
+  constructor(o: WireOptions = {}) {
+    this.method = o.method ?? 'GET';
+    this.secure = o.secure ?? true;
+    this.host = o.host ?? 'shop.example';
+    this.path = o.path ?? '/';
+    this.query = o.query ?? '';
+    this.#headers = o.headers ?? [];
+    this.peerAddress = Uint8Array.from(o.peerAddress ?? [192, 0, 2, 7]);
+    this.serverName = o.serverName ?? '';
+    this.body = Buffer.from(o.body ?? '', 'utf8');
+    this.bodyKind = o.body === undefined ? BodyKind.None : BodyKind.Length;
+    this.bodyLength = this.body.length;
+    this.websocket = o.websocket ?? false;
+    this.fault = o.fault ?? null;
+  }
+
+  get headerCount(): number {
+    return this.#headers.length / 2;
+  }
+  headerName(index: number): string {
+    return this.#headers[index * 2] ?? '';
+  }
+  headerValue(index: number): string {
+    return this.#headers[index * 2 + 1] ?? '';
+  }
+  header(name: string): string | undefined {
+    for (let i = 0; i < this.#headers.length; i += 2) if (this.#headers[i] === name) return this.#headers[i + 1];
+    return undefined;
+  }
+  inspectBody(limit: number): BodyState {
+    return this.body.length > limit ? BodyState.Cut : BodyState.Complete;
+  }
+  setUpstreamHeader(name: string, value: string): boolean {
+    this.upstreamEdits.push(`set ${name}: ${value}`);
+    return true;
+  }
+  addUpstreamHeader(name: string, value: string): boolean {
+    this.upstreamEdits.push(`add ${name}: ${value}`);
+    return true;
+  }
+  removeUpstreamHeader(name: string): void {
+    this.upstreamEdits.push(`remove ${name}`);
+  }
+  setAnswerHeader(name: string, value: string): boolean {
+    this.answerEdits.push(`set ${name}: ${value}`);
+    return true;
+  }
+  addAnswerHeader(name: string, value: string): boolean {
+    this.answerEdits.push(`add ${name}: ${value}`);
+    return true;
+  }
+  removeAnswerHeader(name: string): void {
+    this.answerEdits.push(`remove ${name}`);
+  }
+  forward(plan: ForwardPlan): void {
+    this.forwarded = plan;
+  }
+  refuse(row: RefusalRow): void {
+    this.refusal = row;
+  }
+  answer(status: number, contentType: string, body: string): void {
+    this.answered = { status, contentType, body };
+  }
+}
+
+/** A route with nothing on it; a test overrides what it is about. */
+export function testRoute(over: Partial<RoutePlan> = {}): RoutePlan {
+  return {
+    id: 'route',
+    index: 0,
+    headers: [],
+    public: true,
+    issuers: [],
+    policy: -1,
+    entrypoint: 0,
+    admit: [],
+    limit: [],
+    waf: { mode: 'off', profile: -1, bodyBytes: 0, beyond: 'refuse' },
+    tenant: null,
+    cell: 0,
+    respond: {
+      redirect: null,
+      stripPrefix: '',
+      addPrefix: '',
+      host: null,
+      request: { set: [], add: [], remove: [] },
+      answer: { set: [], add: [], remove: [] },
+    },
+    forward: { connectTimeoutMs: 1000, headTimeoutMs: 1000, idleTimeoutMs: 0, bodyBytesMax: 1_000_000, retries: 0 },
+    websocket: false,
+    ...over,
+  };
+}
+
+/** A live exchange over a test wire. */
+export function testExchange(wire: Wire, revision: Partial<Revision>, route: RoutePlan | null = null): Exchange {
+  const x = new Exchange(0);
+  x.begin(wire, revision as Revision);
+  x.route = route;
+  x.now = x.startedAt = Date.now();
+  return x;
+}
