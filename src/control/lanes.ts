@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { present } from '../base/assert.ts';
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
 import type { ListenerPlan, Snapshot } from '../snapshot/snapshot.ts';
@@ -17,10 +18,12 @@ export const EXIT_LANES = 70;
 const ANSWER_MS = 30_000;
 
 /** What is the same for every start of a lane. */
-export type LaneBase = Omit<LaneSetup, 'kind' | 'laneIndex' | 'wafPort'>;
+export type LaneBase = Omit<LaneSetup, 'kind' | 'laneIndex' | 'wafPort' | 'laneColumns' | 'records'>;
 
 export interface LanesParts {
   readonly base: LaneBase;
+  /** Columns and records of each lane; they outlive a lane's death. */
+  readonly memory: readonly { readonly laneColumns: SharedArrayBuffer; readonly records: SharedArrayBuffer }[];
   readonly entry: URL;
   readonly columns: EndpointColumns;
   /** Gets the port on which a lane sends WAF batches. */
@@ -158,7 +161,8 @@ export class Lanes {
   #spawn(index: number, restarts: number[]): Lane {
     const { port1, port2 } = new MessageChannel();
     this.#parts.onWafPort(port1, index);
-    const setup: LaneSetup = { ...this.#parts.base, kind: 'lane', laneIndex: index, wafPort: port2 };
+    const memory = present(this.#parts.memory[index], 'memory of the lane');
+    const setup: LaneSetup = { ...this.#parts.base, ...memory, kind: 'lane', laneIndex: index, wafPort: port2 };
     const worker = new Worker(this.#parts.entry, { workerData: setup, transferList: [port2], name: `lane-${index}` });
     const lane: Lane = { index, worker, exited: Promise.resolve(), state: 'starting', restarts, revision: 0 };
     let failure: { message: string; stack: string } | null = null;

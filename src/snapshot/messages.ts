@@ -41,5 +41,21 @@ export type FromLane =
   | { readonly kind: 'activated'; readonly revision: number }
   | { readonly kind: 'unknownKid'; readonly issuer: string }
   | { readonly kind: 'drained'; readonly open: number }
+  /** A stage threw; the lane goes on. Bounded in number by the lane's observer. */
+  | {
+      readonly kind: 'bug';
+      readonly stage: string;
+      readonly id: string;
+      readonly message: string;
+      readonly stack: string;
+    }
+  /** A stage threw; the request was answered 500. */
+  | {
+      readonly kind: 'bug';
+      readonly stage: string;
+      readonly id: string;
+      readonly message: string;
+      readonly stack: string;
+    }
   /** The last word of a lane that closes itself after an uncaught exception. */
   | { readonly kind: 'failed'; readonly message: string; readonly stack: string };

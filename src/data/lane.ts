@@ -1,0 +1,124 @@
+/**
+ * A lane: one thread that serves traffic. It owns its transport, its pipeline and its current revision, and answers main's few messages. Nothing
+ * on the request path waits for main.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { assert } from '../base/assert.ts';
+import { Prng } from '../base/prng.ts';
+import { openNative } from '../native.ts';
+import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
+import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
+import type { ListenerPlan } from '../snapshot/snapshot.ts';
+import { Observe } from './observe.ts';
+import { Pipeline } from './pipeline.ts';
+import { LaneStages } from './lane/stages.ts';
+import { makeUwsTransport } from './transport/uws/index.ts';
+import type { Wake } from './stage.ts';
+import { EndpointUse } from './upstream/endpoint-use.ts';
+
+/** Time between publications of gauges. */
+const TICK_MS = 1_000;
+
+assert(parentPort !== null, 'a lane is a worker thread');
+const port = parentPort;
+const setup = workerData as LaneSetup;
+const say = (message: FromLane): void => port.postMessage(message);
+
+/** Everything that a lane is; no top-level await, for the bundle of the single binary is a script. */
+async function start(): Promise<void> {
+  const columns = new EndpointColumns(setup.endpointColumns);
+  const use = new EndpointUse(columns, setup.laneIndex);
+  const observer = new Observe({
+    laneColumns: setup.laneColumns,
+    records: setup.records,
+    tick: () => performance.now(),
+    onBug: (report) => say({ kind: 'bug', ...report }),
+  });
+  const wake: Wake = (x, ticket) => pipeline.wake(x, ticket);
+  const stages = new LaneStages({
+    setup,
+    native: openNative(setup.addonPath),
+    columns,
+    use,
+    wake,
+    askForKeys: (jwksUrl) => say({ kind: 'unknownKid', issuer: jwksUrl }),
+  });
+  const pipeline = new Pipeline({
+    laneIndex: setup.laneIndex,
+    instance: setup.instance,
+    exchangesMax: setup.exchangesMax,
+    seqBefore: observer.seqBefore,
+    stages: stages.table,
+    observer,
+    use,
+    prng: new Prng(setup.seed + setup.laneIndex),
+    now: Date.now,
+    tick: () => performance.now(),
+  });
+  const transport = await makeUwsTransport({ events: pipeline, laneIndex: setup.laneIndex });
+  let revision = 0;
+  const ticking = setInterval(() => {
+    observer.tick({
+      now: Date.now(),
+      openExchanges: pipeline.open,
+      openConnections: transport.openExchanges,
+      revision,
+    });
+  }, TICK_MS);
+
+  const end = (): void => {
+    clearInterval(ticking);
+    transport.close();
+    stages.close();
+    observer.close();
+    setup.wafPort.close();
+    port.close();
+  };
+
+  // Whatever throws outside a stage is a bug. The lane closes its listeners first, for Node aborts the process otherwise; main starts it anew.
+  process.on('uncaughtException', (error: unknown) => {
+    const known = error instanceof Error ? error : new Error('something that is no Error was thrown', { cause: error });
+    say({ kind: 'failed', message: known.message, stack: known.stack ?? '' });
+    end();
+  });
+
+  const listen = async (listeners: readonly ListenerPlan[]): Promise<void> => {
+    try {
+      const ports: number[] = [];
+      for (const listener of listeners) ports.push(await transport.listen(listener));
+      say({ kind: 'listening', ports });
+    } catch (error) {
+      say({ kind: 'listenFailed', message: error instanceof Error ? error.message : String(error) });
+    }
+  };
+
+  port.on('message', (message: ToLane) => {
+    switch (message.kind) {
+      case 'activate':
+        pipeline.activate(stages.open(message.snapshot));
+        transport.retain(message.snapshot.endpoints);
+        revision = message.snapshot.revision;
+        say({ kind: 'activated', revision });
+        break;
+      case 'listen':
+        void listen(message.listeners);
+        break;
+      case 'keys':
+        stages.authenticator.setKeys(message.issuer, message.jwks);
+        break;
+      case 'drain':
+        void transport.drain(message.deadlineMs).then(() => say({ kind: 'drained', open: pipeline.open }));
+        break;
+      case 'close':
+        end();
+        break;
+      case 'fault':
+        setImmediate(() => {
+          throw new Error('a fault was asked for');
+        });
+        break;
+    }
+  });
+}
+
+void start();
