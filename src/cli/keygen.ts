@@ -1,0 +1,102 @@
+import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { KeyAlgorithm } from '../control/trust/policy.ts';
+import { usageError, UsageError } from './bundle/command.ts';
+import type { CommandIo } from './io.ts';
+
+const HELP = `cnx keygen --out DIR [--alg ed25519|ecdsa-p256] [--id NAME]
+
+Makes a key pair for signing bundles:
+  DIR/NAME.key   private key, PKCS#8 PEM, readable by you alone: give it to CI as a secret
+  DIR/NAME.pub   public key, PEM
+and prints the entry for the trust policy of your gateways.
+
+  --alg    ed25519 (default), or ecdsa-p256, which cosign and most key stores know as well
+  --id     name of the key in the trust policy and of its files (default bundle)
+
+Files that are there already are never overwritten.
+`;
+
+/** Makes a key pair. Exit code 0, or 1 with the reason on stderr, 2 for wrong usage. */
+export async function run(args: string[], io: CommandIo): Promise<number> {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        out: { type: 'string' },
+        alg: { type: 'string', default: 'ed25519' },
+        id: { type: 'string', default: 'bundle' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    if (values.help) {
+      io.stdout(HELP);
+      return 0;
+    }
+    if (values.out === undefined) throw new UsageError('--out DIR is missing');
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(values.id))
+      throw new UsageError('--id is a name of letters, digits, . _ -');
+    const key = generate(values.alg);
+    const made = await writeKeyPair(values.out, values.id, key.privateKey);
+    io.stdout(
+      `private key  ${made.privatePath}\npublic key   ${made.publicPath}\n\nfor the trust policy:\n\n${trustSnippet(values.id, key.alg, key.privateKey)}`,
+    );
+    return 0;
+  } catch (error) {
+    return usageError('keygen', error, io);
+  }
+}
+
+function generate(alg: string): { alg: KeyAlgorithm; privateKey: KeyObject } {
+  switch (alg) {
+    case 'ed25519':
+      return { alg, privateKey: generateKeyPairSync('ed25519').privateKey };
+    case 'ecdsa-p256':
+      return { alg, privateKey: generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey };
+    default:
+      throw new UsageError(`--alg ${JSON.stringify(alg)} is not known: ed25519 or ecdsa-p256`);
+  }
+}
+
+/** Writes `<id>.key` (mode 0600) and `<id>.pub`; fails when one is there. */
+export async function writeKeyPair(
+  directory: string,
+  id: string,
+  privateKey: KeyObject,
+): Promise<{ privatePath: string; publicPath: string }> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const privatePath = join(directory, `${id}.key`);
+  const publicPath = join(directory, `${id}.pub`);
+  await writeNew(privatePath, privateKey.export({ format: 'pem', type: 'pkcs8' }) as string, 0o600);
+  await writeNew(publicPath, createPublicKey(privateKey).export({ format: 'pem', type: 'spki' }) as string, 0o644);
+  return { privatePath, publicPath };
+}
+
+async function writeNew(path: string, text: string, mode: number): Promise<void> {
+  let file: Awaited<ReturnType<typeof open>>;
+  try {
+    file = await open(path, 'wx', mode);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    throw new UsageError(`${path} is there already; choose another --id or --out`, { cause: error });
+  }
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** The base64 that a trust policy holds for a key. */
+export function spkiBase64(key: KeyObject): string {
+  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
+  return publicKey.export({ format: 'der', type: 'spki' }).toString('base64');
+}
+
+/** The YAML entry of a key for a trust policy. */
+export function trustSnippet(id: string, alg: KeyAlgorithm, key: KeyObject): string {
+  return `keys:\n  - id: ${id}\n    alg: ${alg}\n    roles: [builder]\n    spki: ${spkiBase64(key)}\n`;
+}

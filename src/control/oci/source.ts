@@ -1,0 +1,71 @@
+import type { Blob, SignatureArtifact } from './artifact.ts';
+import type { Digest } from './digest.ts';
+import type { Descriptor } from './manifest.ts';
+
+/** What a tag pointed to when it was last looked at. */
+export interface KnownTag {
+  readonly digest: Digest;
+  /** The registry's strong ETag, verbatim with its quotes. */
+  readonly etag?: string | undefined;
+}
+
+export type Resolution =
+  | { readonly state: 'found'; readonly digest: Digest; readonly etag?: string | undefined }
+  /** Still what {@link KnownTag} says. */
+  | { readonly state: 'unchanged' }
+  /** The place answers and has no such tag. */
+  | { readonly state: 'missing' };
+
+export interface FetchedManifest {
+  /** Already compared with the digest that was asked for. */
+  readonly bytes: Uint8Array;
+  /** As the registry called it; undefined from a layout. */
+  readonly contentType: string | undefined;
+}
+
+export type SignatureFormat = 'sigstore-bundle';
+
+/** Something that claims to be a signature of a manifest. Nothing in it is trusted yet. */
+export interface SignatureCandidate {
+  readonly format: SignatureFormat;
+  /** The manifest that refers to its subject, and its descriptor: kept so that a store can be verified again offline. */
+  readonly manifest: Uint8Array;
+  readonly descriptor: Descriptor;
+  readonly config: Descriptor;
+  readonly layer: Descriptor;
+  /** The Sigstore bundle. */
+  readonly bytes: Uint8Array;
+}
+
+export interface SignatureSet {
+  readonly candidates: readonly SignatureCandidate[];
+  /** Why entries were passed over, as sentences. */
+  readonly notes: readonly string[];
+}
+
+/** Where bundles come from. Every byte that it returns has been compared with its digest and its size cap; nothing else is promised. */
+export interface ArtifactSource {
+  /** For messages: the place without credentials. */
+  readonly name: string;
+  /**
+   * What a tag (or a digest) points to now.
+   * @throws {SourceError} when the place does not answer.
+   */
+  resolve(reference: string, known?: KnownTag): Promise<Resolution>;
+  /** @throws {SourceError} when the place does not answer. @throws {Rejection} `digest_mismatch`, `too_large`. */
+  manifest(digest: Digest): Promise<FetchedManifest>;
+  /** Exactly `descriptor.size` bytes with `descriptor.digest`; the caller has judged the size. */
+  blob(descriptor: Descriptor): Promise<Uint8Array>;
+  signatures(digest: Digest): Promise<SignatureSet>;
+  close(): Promise<void>;
+}
+
+/** Where bundles can be put. One writer at a time for one place: registries ignore If-Match on tags. */
+export interface ArtifactSink {
+  readonly name: string;
+  putBlob(blob: Blob): Promise<void>;
+  /** Blobs first: a registry refuses a manifest whose content it does not hold. The tag, if any, moves last. */
+  putManifest(bytes: Uint8Array, descriptor: Descriptor, tag?: string): Promise<void>;
+  /** Adds the signature as a referrer; where the referrers API is missing, under the fallback tag. */
+  putSignature(subject: Descriptor, signature: SignatureArtifact): Promise<void>;
+}
