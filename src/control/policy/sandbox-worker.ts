@@ -1,0 +1,46 @@
+/**
+ * Tries policies where a loop harms nobody: the control plane ends this thread when a policy does not answer in time. Each policy is loaded, asked with
+ * its probes, and reported before the next begins.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { OpaInstance } from '../../policy/opa-instance.ts';
+import { PolicyError } from '../../policy/policy-error.ts';
+import type { SandboxMessage, SandboxTask } from './sandbox.ts';
+
+for (const [index, task] of (workerData as readonly SandboxTask[]).entries()) {
+  parentPort?.postMessage(attempt(index, task));
+}
+
+function attempt(index: number, task: SandboxTask): SandboxMessage {
+  try {
+    // No rest for slow policies here: the deadline judges them.
+    const instance = new OpaInstance({ ...task.spec, budgetUs: Number.MAX_SAFE_INTEGER });
+    const results = task.probes.map(({ input, entrypoint, nowMs }) => {
+      const outcome = instance.evaluate(input, entrypoint, nowMs);
+      return { outcome, detail: instance.detail, reason: instance.reason };
+    });
+    const times: number[] = [];
+    const first = task.probes[0];
+    const rounds = first === undefined ? 0 : task.timedRounds;
+    for (let i = 0; i < rounds; i++) {
+      const begun = performance.now();
+      if (first !== undefined) instance.evaluate(first.input, first.entrypoint, first.nowMs);
+      times.push((performance.now() - begun) * 1_000);
+    }
+    times.sort((a, b) => a - b);
+    return {
+      index,
+      ok: true,
+      report: {
+        results,
+        builtins: instance.builtins,
+        medianUs: times[times.length >> 1] ?? 0,
+        memoryPages: instance.memoryPages,
+      },
+    };
+  } catch (error) {
+    return error instanceof PolicyError
+      ? { index, ok: false, code: error.code, what: error.what }
+      : { index, ok: false, code: 'trapped', what: String(error) };
+  }
+}

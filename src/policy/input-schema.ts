@@ -1,0 +1,94 @@
+/**
+ * The input document, declared for those who write policies: `config/policy-input.schema.json` is this object as text, and a test holds that
+ * file, this declaration and what the encoder writes together. Every property is optional, for a policy gets what it names.
+ */
+import Type from 'typebox';
+
+const closed = { additionalProperties: false };
+
+const User = Type.Object(
+  {
+    sub: Type.Optional(Type.String({ description: 'Claim `sub` of the verified token. Field `user.sub`.' })),
+    role: Type.Optional(
+      Type.String({ description: 'First of the roles; empty when there is none. Field `user.role`.' }),
+    ),
+    roles: Type.Optional(
+      Type.Array(Type.String(), {
+        description: "Roles, from the claim that the issuer's `rolesClaim` names. Field `user.roles`.",
+      }),
+    ),
+    claims: Type.Optional(
+      Type.Record(Type.String(), Type.Unknown(), {
+        description: 'All claims (field `user.claims`), or those that were named (`user.claims.<name>`).',
+      }),
+    ),
+  },
+  {
+    ...closed,
+    description: 'The verified identity; absent when the request has none. Field `user`: all of it.',
+  },
+);
+
+export const PolicyInput = Type.Object(
+  {
+    method: Type.Optional(Type.String({ description: 'Request method, as received.', examples: ['GET'] })),
+    path: Type.Optional(
+      Type.String({
+        description: 'Path, percent-decoded once and with dot segments resolved.',
+        examples: ['/api/orders'],
+      }),
+    ),
+    segments: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Segments of the path, without empty ones.',
+        examples: [['api', 'orders']],
+      }),
+    ),
+    query: Type.Optional(Type.String({ description: 'Query as received, without `?`.' })),
+    host: Type.Optional(Type.String({ description: 'Host, lower case, without port.' })),
+    tenant: Type.Optional(Type.String({ description: 'Tenant of the request; absent when it has none.' })),
+    route: Type.Optional(Type.String({ description: 'Id of the matched route.' })),
+    user: Type.Optional(User),
+    client: Type.Optional(
+      Type.Object(
+        {
+          address: Type.Optional(
+            Type.String({
+              description: 'Address of the client after trusted forwarding headers. Field `client.address`.',
+            }),
+          ),
+        },
+        { ...closed, description: 'The client.' },
+      ),
+    ),
+    time: Type.Optional(
+      Type.Object(
+        {
+          now_ns: Type.Optional(
+            Type.Integer({
+              description: 'Nanoseconds since the epoch, the same for one request. Field `time.now_ns`.',
+            }),
+          ),
+        },
+        { ...closed, description: 'The time of the request. Not for policies that are pure.' },
+      ),
+    ),
+    headers: Type.Optional(
+      Type.Record(Type.String(), Type.String(), {
+        description:
+          'First values of the header fields that were named (`headers.<name>`), by lower-case name; absent ones are left out.',
+      }),
+    ),
+  },
+  {
+    ...closed,
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'Input of a policy',
+    description: 'Only the fields that a policy names under `input` are sent.',
+  },
+);
+
+/** Text of `config/policy-input.schema.json`. */
+export function policyInputSchemaText(): string {
+  return `${JSON.stringify(PolicyInput, null, 2)}\n`;
+}
