@@ -120,12 +120,10 @@ const SEQ_HIGH_AT = 16;
 /** Shorter strings are copied by a loop: a native write costs 110 ns, the loop 3 ns a character (measured, bench/micro/observe.ts). */
 const LOOP_CHARS_MAX = 24;
 
-/** Memory of an empty ring. `slots` is a power of two. */
-export function createRecords(slots: number = RECORD_SLOTS_DEFAULT): SharedArrayBuffer {
-  assert(
-    slots >= RECORD_SLOTS_MIN && slots <= RECORD_SLOTS_MAX && (slots & (slots - 1)) === 0,
-    `recordSlots is a power of two from ${RECORD_SLOTS_MIN} to ${RECORD_SLOTS_MAX}`,
-  );
+/** Memory of an empty ring for at least `wanted` records: rounded up to a power of two, at least RECORD_SLOTS_MIN. */
+export function createRecords(wanted: number = RECORD_SLOTS_DEFAULT): SharedArrayBuffer {
+  assert(wanted >= 1 && wanted <= RECORD_SLOTS_MAX, `recordSlots is from 1 to ${RECORD_SLOTS_MAX}`);
+  const slots = Math.max(RECORD_SLOTS_MIN, 2 ** Math.ceil(Math.log2(wanted)));
   const memory = new SharedArrayBuffer(HEADER_BYTES + slots * (8 + RECORD_BYTES));
   const head = new Int32Array(memory, 0, 4);
   head[Head.Layout] = LAYOUT;

@@ -1,0 +1,172 @@
+/**
+ * A decision record as an object with names: what the log holds, what `/v1/explain` answers and `cnx explain` reads. Part of the interface: fields are
+ * added, not renamed. Secrets are masked here, so that no form of it can leak them.
+ */
+import { METHODS } from '../data/exchange.ts';
+import { REFUSAL_LIST } from '../data/refusal.ts';
+import { CREDENTIALS, POLICY_OUTCOMES, WAF_VERDICTS } from '../snapshot/lane-columns.ts';
+import type { RecordCopy } from '../snapshot/records.ts';
+import { Int, RecordFlag, Span, TEXTS, Wide } from '../snapshot/records.ts';
+import { STAGES } from '../snapshot/stages.ts';
+import type { WafMatch } from './masking.ts';
+import { maskQuery, maskText, readMatches } from './masking.ts';
+import type { RevisionNames } from './names.ts';
+import { numbered } from './names.ts';
+
+export interface Account {
+  /** Request id. */
+  readonly id: string;
+  /** When the head had arrived, RFC 3339 with milliseconds. */
+  readonly time: string;
+  readonly lane: number;
+  readonly revision: number;
+  /** Bundle that the revision came from; null when it is too long ago. */
+  readonly bundle: { readonly digest: string; readonly seq: number } | null;
+  readonly method: string;
+  readonly scheme: 'http' | 'https';
+  readonly host: string;
+  readonly path: string;
+  readonly query: string;
+  /** True: host, path and query are as received, since normalize refused them. */
+  readonly raw: boolean;
+  readonly websocket: boolean;
+  readonly clientAddress: string;
+  readonly clientPort: number;
+  /** The client's own X-Request-Id. */
+  readonly clientRequestId: string;
+  /** What the client saw; 0 = nothing. */
+  readonly status: number;
+  readonly aborted: boolean;
+  readonly durationMs: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Stage at which it ended. */
+  readonly at: string;
+  readonly refusal: {
+    readonly code: string;
+    readonly blame: string;
+    readonly stage: string;
+    readonly title: string;
+  } | null;
+  readonly detail: string;
+  readonly route: string | null;
+  readonly limit: { readonly id: string; readonly remaining: number } | null;
+  readonly waf: { readonly verdict: string; readonly score: number; readonly matches: readonly WafMatch[] };
+  readonly credential: string;
+  readonly issuer: string | null;
+  readonly subject: string;
+  readonly policy: { readonly id: string; readonly outcome: string } | null;
+  readonly tenant: string;
+  readonly cell: string | null;
+  readonly endpoint: string | null;
+  readonly attempts: number;
+  readonly upstream: { readonly status: number; readonly ms: number } | null;
+  /** µs by stage, of those that were timed. */
+  readonly stageUs: Readonly<Record<string, number>>;
+  /** Texts of which only the beginning was kept. */
+  readonly cut: readonly string[];
+}
+
+const none: ReadonlySet<string> = new Set();
+
+/** The account of a record. `names` is null when its revision is too long ago: then indices stand for names and every query value is masked. */
+export function accountOf(r: RecordCopy, names: RevisionNames | null, instance: string, lane: number): Account {
+  const masked = names?.masked ?? none;
+  const refusal = REFUSAL_LIST[r.int(Int.Refusal)];
+  const upstreamStatus = r.int(Int.UpstreamStatus);
+  return {
+    id: requestId(instance, lane, r.wide(Wide.Seq)),
+    time: new Date(r.wide(Wide.StartedAt)).toISOString(),
+    lane,
+    revision: r.int(Int.Revision),
+    bundle: names === null ? null : { digest: names.digest, seq: names.seq },
+    method: r.text('method') || (METHODS[r.int(Int.Method)] ?? ''),
+    scheme: r.flag(RecordFlag.Secure) ? 'https' : 'http',
+    host: r.text('host'),
+    path: maskText(r.text('path'), masked),
+    query: maskQuery(r.text('query'), names === null ? null : masked),
+    raw: r.flag(RecordFlag.Raw),
+    websocket: r.flag(RecordFlag.Websocket),
+    clientAddress: r.text('clientAddress'),
+    clientPort: r.int(Int.PeerPort),
+    clientRequestId: r.text('clientRequestId'),
+    status: r.int(Int.Status),
+    aborted: r.flag(RecordFlag.Aborted),
+    durationMs: rounded(r.wide(Wide.TotalUs) / 1000),
+    bytesIn: r.wide(Wide.BytesIn),
+    bytesOut: r.wide(Wide.BytesOut),
+    at: STAGES[r.int(Int.At)] ?? '',
+    refusal:
+      refusal === undefined
+        ? null
+        : { code: refusal.code, blame: refusal.blame, stage: STAGES[r.int(Int.RefusedAt)] ?? '', title: refusal.title },
+    detail: maskText(r.text('detail'), masked),
+    route: named(r.int(Int.Route), 'route', names?.route.bind(names)),
+    limit: limitOf(r, names),
+    waf: {
+      verdict: WAF_VERDICTS[r.int(Int.Waf)] ?? '',
+      score: r.int(Int.WafScore),
+      matches: readMatches(r.text('wafMatches'), masked),
+    },
+    credential: CREDENTIALS[r.int(Int.Credential)] ?? '',
+    issuer: named(r.int(Int.Issuer), 'issuer', names?.issuer.bind(names)),
+    subject: r.text('subject'),
+    policy: policyOf(r, names),
+    tenant: r.text('tenant'),
+    cell: named(r.int(Int.Cell), 'cell', names?.cell.bind(names)),
+    endpoint: named(r.int(Int.Endpoint), 'endpoint', names?.endpoint.bind(names)),
+    attempts: r.int(Int.Attempts),
+    upstream: upstreamStatus === 0 ? null : { status: upstreamStatus, ms: rounded(r.span(Span.UpstreamUs) / 1000) },
+    stageUs: stageUsOf(r),
+    cut: TEXTS.filter(([name]) => r.cut(name)).map(([name]) => name),
+  };
+}
+
+/** `<instance>-<lane>-<seq>`, hexadecimal, as the pipeline writes it. */
+export function requestId(instance: string, lane: number, seq: number): string {
+  return `${instance}-${lane.toString(16).padStart(2, '0')}-${seq.toString(16).padStart(8, '0')}`;
+}
+
+/** What a request id names; null when it is not one. */
+export function parseRequestId(id: string): { instance: string; lane: number; seq: number } | null {
+  const m = /^([0-9a-f]{6})-([0-9a-f]{2})-([0-9a-f]{8,13})$/u.exec(id);
+  if (m === null) return null;
+  return {
+    instance: m[1] as string,
+    lane: Number.parseInt(m[2] as string, 16),
+    seq: Number.parseInt(m[3] as string, 16),
+  };
+}
+
+function named(index: number, what: string, name: ((index: number) => string) | undefined): string | null {
+  if (index < 0) return null;
+  return name === undefined ? numbered(what, index) : name(index);
+}
+
+function limitOf(r: RecordCopy, names: RevisionNames | null): Account['limit'] {
+  const id = named(r.int(Int.Limit), 'limit', names?.limit.bind(names));
+  return id === null ? null : { id, remaining: r.int(Int.LimitRemaining) };
+}
+
+/** Null when no policy was asked. */
+function policyOf(r: RecordCopy, names: RevisionNames | null): Account['policy'] {
+  const outcome = r.int(Int.PolicyOutcome);
+  if (outcome === 0) return null;
+  return {
+    id: named(r.int(Int.Policy), 'policy', names?.policy.bind(names)) ?? '',
+    outcome: POLICY_OUTCOMES[outcome] ?? '',
+  };
+}
+
+function stageUsOf(r: RecordCopy): Record<string, number> {
+  const us: Record<string, number> = {};
+  for (const [i, stage] of STAGES.entries()) {
+    const taken = r.span(Span.Stage + i);
+    if (taken > 0) us[stage] = rounded(taken);
+  }
+  return us;
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}

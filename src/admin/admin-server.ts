@@ -1,0 +1,212 @@
+/**
+ * The admin listener: `/v1/status`, `/v1/explain/<request id>`, `/v1/endpoints`, `/v1/routes`. Loopback unless it has a token; with a token, every
+ * request needs it. Without one, the Host must name loopback, so that no web page can read it by giving its own name our address.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { BlockList, isIP } from 'node:net';
+import { Gauge, LaneColumns } from '../snapshot/lane-columns.ts';
+import type { Answer, Asked, SmallServer } from './answer.ts';
+import { json, listen, text, unlessReading } from './answer.ts';
+import type { ControlView } from './control-view.ts';
+import { REJECTIONS_SHOWN_MAX } from './control-view.ts';
+import type { Drain } from './drain.ts';
+import { explainText, explanationOf } from './explain.ts';
+import type { Names } from './names.ts';
+
+/** Shortest token: 128 bits as hexadecimal digits are 32. */
+export const TOKEN_CHARS_MIN = 16;
+/** Routes of one page. */
+export const ROUTES_PAGE_MAX = 500;
+
+export interface AdminParts {
+  readonly address: string;
+  /** 0 = any free one. */
+  readonly port: number;
+  /** Bearer token (RFC 6750 §2.1); null = none, on loopback only. */
+  readonly token: string | null;
+  readonly version: string;
+  readonly instance: string;
+  /** Epoch ms. */
+  readonly startedAt: number;
+  readonly control: ControlView;
+  readonly drain: Drain;
+  readonly names: Names;
+  readonly laneColumns: readonly SharedArrayBuffer[];
+  /** Test only: makes a lane throw; absent unless the bootstrap allows faults. */
+  readonly fault?: (lane: number) => boolean;
+  readonly now: () => number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Starts it. Throws with the mend when it would be open to others without a token. */
+export async function startAdmin(parts: AdminParts): Promise<SmallServer> {
+  if (parts.token === null && !isLoopback(parts.address)) {
+    throw new Error(
+      `the admin listener on ${parts.address} is reachable from other machines: set admin.tokenFile, or admin.address: 127.0.0.1`,
+    );
+  }
+  if (parts.token !== null && parts.token.length < TOKEN_CHARS_MIN) {
+    throw new Error(
+      `the admin token is too short: at least ${TOKEN_CHARS_MIN} characters, e.g. from \`openssl rand -hex 32\``,
+    );
+  }
+  const lanes = parts.laneColumns.map((memory) => new LaneColumns(memory));
+  const expected = parts.token === null ? null : digest(parts.token);
+  return await listen({ ...parts, answer: (asked) => refuse(expected, asked) ?? answer(parts, lanes, asked) });
+}
+
+function refuse(expected: Buffer | null, asked: Asked): Answer | null {
+  if (expected === null) {
+    if (isLoopbackHost(asked.headers.host ?? '')) return null;
+    return json('misdirected', { error: 'the Host does not name this machine: use 127.0.0.1 or localhost' });
+  }
+  const [, given = ''] = /^bearer +([^\s]+) *$/iu.exec(asked.headers.authorization ?? '') ?? [];
+  // Digests have one length, so that neither the time nor an exception tells how much of the token was right.
+  if (timingSafeEqual(digest(given), expected)) return null;
+  return json(
+    'unauthorized',
+    { error: 'a bearer token is required' },
+    { 'www-authenticate': 'Bearer realm="cnx admin"' },
+  );
+}
+
+function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: Asked): Answer {
+  if (asked.path === '/v1/fault' && parts.fault !== undefined) return fault(parts.fault, asked);
+  const wrong = unlessReading(asked);
+  if (wrong !== null) return wrong;
+  if (asked.path === '/v1/status') return json('ok', status(parts, lanes));
+  if (asked.path === '/v1/endpoints') return json('ok', { endpoints: parts.control.endpoints() });
+  if (asked.path === '/v1/routes') return routes(parts.names, asked.query);
+  if (asked.path.startsWith('/v1/explain/')) return explain(parts, asked);
+  return json('notFound', { error: 'here are /v1/status, /v1/explain/<request id>, /v1/endpoints and /v1/routes' });
+}
+
+/** What `cnx status` shows. */
+export interface Status {
+  readonly version: string;
+  readonly instance: string;
+  readonly state: string;
+  readonly startedAt: string;
+  readonly uptimeSeconds: number;
+  readonly bundle: {
+    readonly digest: string;
+    readonly seq: number;
+    readonly revision: number;
+    readonly activatedAt: string;
+  } | null;
+  readonly source: {
+    readonly text: string;
+    readonly lastContactAt: string | null;
+    readonly lastError: string | null;
+    readonly stale: boolean;
+  };
+  readonly rejections: readonly {
+    readonly at: string;
+    readonly digest: string;
+    readonly seq: number | null;
+    readonly step: string;
+    readonly reason: string;
+  }[];
+  readonly lanes: readonly {
+    readonly lane: number;
+    readonly state: string;
+    readonly revision: number;
+    readonly restarts: number;
+    readonly openExchanges: number;
+    readonly openConnections: number;
+    readonly utilization: number;
+    readonly loopDelayP99Ms: number;
+  }[];
+  readonly endpoints: { readonly total: number; readonly out: readonly string[] };
+  readonly records: { readonly read: number; readonly lost: number };
+}
+
+/** Endpoints out of rotation that a status names. */
+const ENDPOINTS_NAMED_MAX = 50;
+
+function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
+  const { control, drain } = parts;
+  const active = control.active();
+  const source = control.source();
+  const endpoints = control.endpoints();
+  const out = endpoints.filter((e) => e.ejected || e.downUntil > 0).map((e) => e.identity);
+  const time = (at: number): string => new Date(at).toISOString();
+  return {
+    version: parts.version,
+    instance: parts.instance,
+    state: control.state(),
+    startedAt: time(parts.startedAt),
+    uptimeSeconds: Math.floor((parts.now() - parts.startedAt) / 1000),
+    bundle: active === null ? null : { ...active, activatedAt: time(active.activatedAt) },
+    source: { ...source, lastContactAt: source.lastContactAt === null ? null : time(source.lastContactAt) },
+    rejections: control
+      .rejections()
+      .slice(0, REJECTIONS_SHOWN_MAX)
+      .map((r) => ({ ...r, at: time(r.at) })),
+    lanes: control.lanes().map((l) => {
+      const gauges = lanes[l.lane]?.gauges;
+      return {
+        ...l,
+        openExchanges: gauges?.[Gauge.OpenExchanges] ?? 0,
+        openConnections: gauges?.[Gauge.OpenConnections] ?? 0,
+        utilization: Math.round((gauges?.[Gauge.Utilization] ?? 0) * 1000) / 1000,
+        loopDelayP99Ms: Math.round(gauges?.[Gauge.DelayP99Us] ?? 0) / 1000,
+      };
+    }),
+    endpoints: { total: endpoints.length, out: out.slice(0, ENDPOINTS_NAMED_MAX) },
+    records: {
+      read: lanes.reduce((n, _, i) => n + drain.read(i), 0),
+      lost: lanes.reduce((n, _, i) => n + drain.lost(i), 0),
+    },
+  };
+}
+
+function explain(parts: AdminParts, asked: Asked): Answer {
+  const id = asked.path.slice('/v1/explain/'.length);
+  const account = parts.drain.explain(id);
+  if (account === null) {
+    return json('notFound', {
+      error:
+        'no record of this request: not of this process, still running, turned away before the first stage, or overwritten by newer ones. ' +
+        'Refused requests are in the log: cnx explain --log FILE <request id>',
+    });
+  }
+  return asked.query.get('format') === 'text' ? text('ok', explainText(account)) : json('ok', explanationOf(account));
+}
+
+/** A page of the compiled routes, `?from=<index>`. */
+function routes(names: Names, query: URLSearchParams): Answer {
+  const from = Number(query.get('from') ?? 0);
+  if (!Number.isSafeInteger(from) || from < 0) return json('badRequest', { error: '"from" is the index of a route' });
+  const newest = names.newest;
+  const total = newest?.routeCount ?? 0;
+  const end = Math.min(from + ROUTES_PAGE_MAX, total);
+  const page = [];
+  for (let i = from; i < end; i++) page.push(newest?.routeSummary(i));
+  return json('ok', { revision: newest?.revision ?? 0, total, from, next: end < total ? end : null, routes: page });
+}
+
+function fault(throwIn: (lane: number) => boolean, asked: Asked): Answer {
+  if (asked.method !== 'POST') return json('methodNotAllowed', { error: 'only POST here' }, { allow: 'POST' });
+  const lane = Number(asked.query.get('lane') ?? 0);
+  return throwIn(lane) ? json('ok', { lane }) : json('notFound', { error: 'there is no such lane' });
+}
+
+function digest(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+export function isLoopback(address: string): boolean {
+  const family = isIP(address);
+  if (family === 0) return address === 'localhost';
+  return loopback.check(address, family === 4 ? 'ipv4' : 'ipv6');
+}
+
+function isLoopbackHost(host: string): boolean {
+  const [, v6, name] = /^(?:\[([^\]]*)\]|([^:]*))(?::\d{1,5})?$/u.exec(host) ?? [];
+  return isLoopback((v6 ?? name ?? '').toLowerCase());
+}

@@ -1,0 +1,93 @@
+/**
+ * All that main does beside control, put together: names of revisions, the drain of the rings, log, metrics, both listeners.
+ *
+ *     const admin = new Admin({ instance, version, startedAt, now: Date.now, records, laneColumns, control, logFd: 1 });
+ *     admin.learn(snapshot);                       // before the lanes get it
+ *     await admin.listen({ probes, admin: { … } }); // from the bootstrap
+ *     admin.log.event('info', 'bundle activated', { seq });
+ *     await admin.close(2000);                     // after the lanes are closed: reads the last records, writes the log out
+ */
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import { startAdmin } from './admin-server.ts';
+import type { SmallServer } from './answer.ts';
+import type { ControlView } from './control-view.ts';
+import { Drain } from './drain.ts';
+import { LogSink } from './log-sink.ts';
+import { Metrics } from './metrics.ts';
+import { Names } from './names.ts';
+import { Percentiles } from './percentiles.ts';
+import { startProbes } from './probe-server.ts';
+
+export interface AdminSetup {
+  /** Random of this process, 6 hexadecimal digits. */
+  readonly instance: string;
+  readonly version: string;
+  /** Epoch ms. */
+  readonly startedAt: number;
+  /** Epoch ms. */
+  readonly now: () => number;
+  /** From `createRecords()`, one per lane, by lane index. */
+  readonly records: readonly SharedArrayBuffer[];
+  /** From `LaneColumns.create()`, likewise. */
+  readonly laneColumns: readonly SharedArrayBuffer[];
+  readonly control: ControlView;
+  /** File descriptor of the log: 1 is standard output. Events go there too. */
+  readonly logFd: number;
+  /** False: requests are not logged; events are. */
+  readonly accessLog: boolean;
+}
+
+export interface AdminListeners {
+  readonly probes: { readonly address: string; readonly port: number };
+  readonly admin: {
+    readonly address: string;
+    readonly port: number;
+    readonly token: string | null;
+    readonly fault?: (lane: number) => boolean;
+  };
+}
+
+export class Admin {
+  readonly log: LogSink;
+  readonly drain: Drain;
+  readonly #names = new Names();
+  readonly #metrics: Metrics;
+  readonly #setup: AdminSetup;
+  readonly #servers: SmallServer[] = [];
+
+  constructor(setup: AdminSetup) {
+    this.#setup = setup;
+    const percentiles = new Percentiles(setup.now());
+    this.log = new LogSink({ fd: setup.logFd, now: setup.now });
+    this.drain = new Drain({ ...setup, names: this.#names, percentiles, log: setup.accessLog ? this.log : null });
+    this.#metrics = new Metrics({ ...setup, drain: this.drain, percentiles, log: this.log });
+    this.drain.start();
+  }
+
+  /** Main tells of every snapshot before the lanes get it, so that no record names a revision that is unknown. */
+  learn(snapshot: Snapshot): void {
+    this.#names.learn(snapshot);
+  }
+
+  /** Opens both listeners; resolves with their ports. Rejects with the mend when one cannot be opened. */
+  async listen(listeners: AdminListeners): Promise<{ probes: number; admin: number }> {
+    const onError = (error: unknown): void => {
+      const stack = error instanceof Error ? error.stack : undefined;
+      this.log.event('error', 'a probe or admin request failed', { error: stack ?? String(error) });
+    };
+    const probes = await startProbes({ ...this.#setup, ...listeners.probes, metrics: this.#metrics, onError });
+    this.#servers.push(probes);
+    const parts = { ...this.#setup, ...listeners.admin, drain: this.drain, names: this.#names, onError };
+    const admin = await startAdmin(parts);
+    this.#servers.push(admin);
+    return { probes: probes.port, admin: admin.port };
+  }
+
+  /** Reads the last records and writes the log out, at most `flushMs` long. Call it when the lanes are closed. */
+  async close(flushMs: number): Promise<void> {
+    this.drain.stop();
+    this.#metrics.close();
+    await Promise.all(this.#servers.map((server) => server.close()));
+    await this.log.flush(flushMs);
+  }
+}

@@ -1,0 +1,107 @@
+/** What the admin and probe listeners ask control for. Control implements it; everything is a copy of the moment and cheap to make. */
+import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+
+/** Rejections that a view holds at most, newest first. */
+export const REJECTIONS_SHOWN_MAX = 32;
+
+export interface ControlView {
+  /** `starting` until a snapshot serves, `draining` from SIGTERM on. */
+  state(): 'starting' | 'serving' | 'draining';
+  /** What serves; null before the first activation. */
+  active(): ActiveBundle | null;
+  source(): SourceView;
+  /** Bundles that were not taken, newest first. */
+  rejections(): readonly RejectionView[];
+  /** Bundles that were not taken since start, by the step that said no. */
+  rejectionCounts(): Readonly<Record<string, number>>;
+  /** Policies that could not be loaded (compiled, instantiated, tried out) since start. */
+  policyLoadFailures(): number;
+  lanes(): readonly LaneView[];
+  /** `endpointViews` makes it. */
+  endpoints(): readonly EndpointView[];
+  /** Null: there is no WAF pool. */
+  wafPool(): WafPoolView | null;
+}
+
+export interface ActiveBundle {
+  /** `sha256:…` of the manifest. */
+  readonly digest: string;
+  readonly seq: number;
+  readonly revision: number;
+  /** Epoch ms. */
+  readonly activatedAt: number;
+}
+
+export interface SourceView {
+  /** As configured, without credentials. */
+  readonly text: string;
+  /** Epoch ms of the last answer of the source, 304 included; null = never. */
+  readonly lastContactAt: number | null;
+  /** Why the last contact failed; null = it did not. */
+  readonly lastError: string | null;
+  /** The bundle is beyond its expiry, or the source has been silent for too long: still served. */
+  readonly stale: boolean;
+}
+
+export interface RejectionView {
+  /** Epoch ms. */
+  readonly at: number;
+  readonly digest: string;
+  /** Null when it could not even be read. */
+  readonly seq: number | null;
+  /** `pull`, `verify`, `compile`, `activate`. */
+  readonly step: string;
+  readonly reason: string;
+}
+
+export interface LaneView {
+  readonly lane: number;
+  readonly state: string;
+  /** 0 = none yet. */
+  readonly revision: number;
+  readonly restarts: number;
+}
+
+export interface EndpointView {
+  /** `cell/host:port`. */
+  readonly identity: string;
+  readonly cell: string;
+  /** 0 … 1. */
+  readonly health: number;
+  readonly inflight: number;
+  readonly capacity: number;
+  /** By the prober. */
+  readonly ejected: boolean;
+  /** Out of rotation after a refused or reset connection, epoch ms; 0 = no. */
+  readonly downUntil: number;
+}
+
+export interface WafPoolView {
+  /** Requests that wait for a thread. */
+  readonly waiting: number;
+  readonly threads: number;
+  /** Share of the time that the threads were busy, 0 … 1. */
+  readonly utilization: number;
+}
+
+/** The endpoints of a snapshot as the shared columns show them. `now`: epoch ms. */
+export function endpointViews(
+  snapshot: Snapshot,
+  columns: EndpointColumns,
+  laneCount: number,
+  now: number,
+): EndpointView[] {
+  return snapshot.endpoints.map((e) => {
+    const downUntil = (columns.downUntil[e.slot] ?? 0) * 1000;
+    return {
+      identity: e.identity,
+      cell: snapshot.cells[e.cell]?.id ?? '',
+      health: columns.health[e.slot] ?? 0,
+      inflight: columns.inflightOf(e.slot, laneCount),
+      capacity: e.capacity,
+      ejected: (columns.ejected[e.slot] ?? 0) !== 0,
+      downUntil: downUntil > now ? downUntil : 0,
+    };
+  });
+}

@@ -1,0 +1,157 @@
+/**
+ * Reads the lanes' rings in main: percentiles from every record, a log line from every refused one and from the sampled share of the rest. Bounded per
+ * turn of the loop, so that main stays able to answer; when lanes write faster than main reads, records are lost and counted.
+ */
+import { PolicyOutcome } from '../data/exchange.ts';
+import { Int, Read, RecordCopy, RecordReader, Span, Wide } from '../snapshot/records.ts';
+import { STAGE_INDEX } from '../snapshot/stages.ts';
+import { accountOf, parseRequestId } from './account.ts';
+import type { Account } from './account.ts';
+import type { LogSink } from './log-sink.ts';
+import type { Names } from './names.ts';
+import type { Percentiles } from './percentiles.ts';
+
+/** Between two looks at the rings. */
+export const DRAIN_INTERVAL_MS = 100;
+/** Records of one lane that are read before the loop gets its turn. */
+export const DRAIN_RECORDS_MAX = 1024;
+
+export interface DrainParts {
+  /** Random of this process, 6 hexadecimal digits. */
+  readonly instance: string;
+  /** One ring per lane, by lane index. */
+  readonly records: readonly SharedArrayBuffer[];
+  readonly names: Names;
+  readonly percentiles: Percentiles;
+  /** Null: no access log. */
+  readonly log: LogSink | null;
+  /** Epoch ms. */
+  readonly now: () => number;
+}
+
+/** A lane's ring and how far it was read. */
+interface Tap {
+  readonly reader: RecordReader;
+  position: number;
+  read: number;
+  lost: number;
+}
+
+const WAF_US = Span.Stage + STAGE_INDEX.waf;
+const POLICY_US = Span.Stage + STAGE_INDEX.authorize;
+
+export class Drain {
+  readonly #parts: DrainParts;
+  readonly #taps: readonly Tap[];
+  readonly #copy = new RecordCopy();
+  /** For look-ups, which may come between two turns. */
+  readonly #found = new RecordCopy();
+  #timer: NodeJS.Timeout | null = null;
+  #again: NodeJS.Immediate | null = null;
+
+  constructor(parts: DrainParts) {
+    this.#parts = parts;
+    this.#taps = parts.records.map((memory) => {
+      const reader = new RecordReader(memory);
+      return { reader, position: reader.oldest, read: 0, lost: 0 };
+    });
+  }
+
+  start(): void {
+    this.#timer ??= setInterval(() => this.#turns(), DRAIN_INTERVAL_MS);
+  }
+
+  /** Reads what is left and stops. */
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    if (this.#again !== null) clearImmediate(this.#again);
+    this.#timer = null;
+    this.#again = null;
+    // Nobody writes any more when the lanes are closed; a lane that still does is left behind after one ring's worth.
+    const turnsMax = Math.ceil(Math.max(...this.#taps.map((t) => t.reader.slots), 1) / DRAIN_RECORDS_MAX) + 1;
+    for (let i = 0; i < turnsMax && this.turn(); i++);
+  }
+
+  /** Records that were overwritten before they were read. */
+  lost(lane: number): number {
+    return this.#taps[lane]?.lost ?? 0;
+  }
+
+  read(lane: number): number {
+    return this.#taps[lane]?.read ?? 0;
+  }
+
+  /** Why was this request answered so? Null: not of this process, still running, or its record is overwritten. */
+  explain(id: string): Account | null {
+    const place = parseRequestId(id);
+    if (place === null || place.instance !== this.#parts.instance) return null;
+    const tap = this.#taps[place.lane];
+    if (tap === undefined || !tap.reader.find(place.seq, this.#found)) return null;
+    return this.#account(this.#found, place.lane);
+  }
+
+  /** One bounded turn through all lanes. True: at least one lane has more. */
+  turn(): boolean {
+    let more = false;
+    for (const [lane, tap] of this.#taps.entries()) more = this.#tap(tap, lane) || more;
+    this.#parts.percentiles.advance(this.#parts.now());
+    return more;
+  }
+
+  #turns(): void {
+    if (this.#again !== null) return;
+    const again = (): void => {
+      this.#again = this.turn() ? setImmediate(again) : null;
+    };
+    again();
+  }
+
+  #tap(tap: Tap, lane: number): boolean {
+    const copy = this.#copy;
+    for (let i = 0; i < DRAIN_RECORDS_MAX; i++) {
+      const outcome = tap.reader.read(tap.position, copy);
+      if (outcome === Read.Ahead) return false;
+      if (outcome === Read.Ok) {
+        tap.read++;
+        tap.position = (tap.position + 1) >>> 0;
+        this.#take(copy, lane);
+        continue;
+      }
+      // Overwritten: on to the oldest that is left. Torn though not old: its lane died while it wrote, and one record is lost.
+      const next = outcome === Read.Gone ? tap.reader.oldest : (tap.position + 1) >>> 0;
+      tap.lost += (next - tap.position) >>> 0;
+      tap.position = next;
+    }
+    return true;
+  }
+
+  #take(r: RecordCopy, lane: number): void {
+    const { percentiles, log, names } = this.#parts;
+    percentiles.record('request', r.wide(Wide.TotalUs));
+    if (r.int(Int.UpstreamStatus) !== 0) percentiles.record('upstream', r.span(Span.UpstreamUs));
+    const waf = r.span(WAF_US);
+    if (r.int(Int.Waf) !== 0 && waf > 0) percentiles.record('waf', waf);
+    const policy = r.int(Int.PolicyOutcome);
+    if (policy !== PolicyOutcome.None) {
+      percentiles.decided(policy === PolicyOutcome.Denied || policy === PolicyOutcome.DeniedCached);
+      const evaluated = policy !== PolicyOutcome.AllowedCached && policy !== PolicyOutcome.DeniedCached;
+      if (evaluated) percentiles.record('policy', r.span(POLICY_US));
+    }
+    if (log === null) return;
+    const sample = names.of(r.int(Int.Revision))?.accessLogSample ?? 1;
+    if (r.int(Int.Refusal) < 0 && !sampled(r.wide(Wide.Seq), sample)) return;
+    log.write(JSON.stringify({ kind: 'request', ...this.#account(r, lane) }));
+  }
+
+  #account(r: RecordCopy, lane: number): Account {
+    return accountOf(r, this.#parts.names.of(r.int(Int.Revision)), this.#parts.instance, lane);
+  }
+}
+
+/** Chance by the sequence number alone: the same request is logged or not however often it is asked. The finaliser of MurmurHash3 spreads neighbours. */
+export function sampled(seq: number, share: number): boolean {
+  let h = seq >>> 0;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return ((h ^ (h >>> 16)) >>> 0) / 0x1_0000_0000 < share;
+}

@@ -1,0 +1,234 @@
+/**
+ * Every metric: name, type, unit, labels, meaning. The only list of them; `metrics.ts` owes each a reader and `docs/metrics.md` is made from it
+ * (`node scripts/metrics-docs.ts`). Names are `cnx_…_seconds|_bytes|_total|_ratio`, but for those that the architecture fixes.
+ */
+
+export interface MetricRow {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  /** What a value is; '' = a count. */
+  readonly unit: string;
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
+const row = (type: MetricRow['type'], unit: string, labels: readonly string[], help: string): MetricRow => ({
+  type,
+  unit,
+  labels,
+  help,
+});
+
+export const METRICS = {
+  // Requests
+  cnx_requests_total: row(
+    'counter',
+    '',
+    ['route', 'class'],
+    'Requests that ended, by route and class of the status that the client saw (none: no answer was begun).',
+  ),
+  cnx_request_duration_seconds: row(
+    'histogram',
+    'seconds',
+    [],
+    'From the request head to the last byte of the answer.',
+  ),
+  cnx_request_duration_quantile_seconds: row(
+    'gauge',
+    'seconds',
+    ['quantile'],
+    'Percentiles of the same over the last one to two minutes, within 1 %.',
+  ),
+  cnx_request_body_bytes_total: row('counter', 'bytes', [], 'Bytes of request bodies taken from clients.'),
+  cnx_response_body_bytes_total: row('counter', 'bytes', [], 'Bytes of response bodies handed to clients.'),
+  cnx_requests_aborted_total: row(
+    'counter',
+    '',
+    [],
+    'Requests that ended early: the client went away, or the answer broke off after it had begun.',
+  ),
+  cnx_requests_in_flight: row('gauge', '', ['lane'], 'Requests that are open, once a second.'),
+  cnx_connections_open: row('gauge', '', ['lane'], 'Downstream connections that are open, once a second.'),
+  cnx_refusals_total: row(
+    'counter',
+    '',
+    ['code', 'blame'],
+    'Answers that the gateway gave by itself, by code and whose fault it was.',
+  ),
+  cnx_turned_away_total: row(
+    'counter',
+    '',
+    [],
+    'Requests turned away before any stage (no snapshot yet, or exchangesMax reached). Counted among the refusals too.',
+  ),
+  // Stages
+  cnx_stage_duration_seconds: row(
+    'histogram',
+    'seconds',
+    ['stage'],
+    'Time in a stage. Always taken for waf, authenticate and authorize, for the others in one request of 64.',
+  ),
+  cnx_stage_faults_total: row(
+    'counter',
+    '',
+    ['stage'],
+    'Stages that threw: bugs of the gateway. The request was answered 500 internal_error.',
+  ),
+  cnx_waf_verdicts_total: row('counter', '', ['verdict'], 'What the WAF said (none: not asked).'),
+  cnx_waf_duration_quantile_seconds: row(
+    'gauge',
+    'seconds',
+    ['quantile'],
+    'Percentiles of the time in the WAF over the last one to two minutes.',
+  ),
+  cnx_waf_pool_waiting: row('gauge', '', [], 'Requests that wait for a thread of the WAF pool.'),
+  cnx_waf_pool_utilization_ratio: row(
+    'gauge',
+    'ratio',
+    [],
+    'Share of the time that the threads of the WAF pool were busy.',
+  ),
+  cnx_credentials_total: row(
+    'counter',
+    '',
+    ['kind'],
+    'What authenticate found: no token, a token from the cache, a token whose signature was verified.',
+  ),
+  cnx_policy_outcomes_total: row('counter', '', ['policy', 'outcome'], 'Decisions of policies, by policy.'),
+  cnx_policy_eval_seconds: row(
+    'histogram',
+    'seconds',
+    [],
+    'Evaluation of a policy, without decisions out of the cache.',
+  ),
+  cnx_policy_eval_quantile_seconds: row(
+    'gauge',
+    'seconds',
+    ['quantile'],
+    'Percentiles of the same over the last one to two minutes.',
+  ),
+  policy_eval_latency_p99: row(
+    'gauge',
+    'seconds',
+    [],
+    '99th percentile of policy evaluation over the last one to two minutes.',
+  ),
+  policy_eval_errors: row('counter', '', [], 'Policy evaluations that failed; each was a refusal.'),
+  policy_deny_rate: row(
+    'gauge',
+    'ratio',
+    [],
+    'Share of policy decisions that were a denial, over the last one to two minutes.',
+  ),
+  policy_version_mismatch: row(
+    'gauge',
+    '',
+    [],
+    'Lanes that serve another revision than the active one. For a moment during an activation; otherwise a fault.',
+  ),
+  policy_load_failures: row('counter', '', [], 'Policies that could not be loaded; their bundle was rejected.'),
+  // Upstream
+  cnx_upstream_duration_seconds: row(
+    'histogram',
+    'seconds',
+    [],
+    'From handing a request over to the response head of the upstream.',
+  ),
+  cnx_upstream_duration_quantile_seconds: row(
+    'gauge',
+    'seconds',
+    ['quantile'],
+    'Percentiles of the same over the last one to two minutes.',
+  ),
+  cnx_upstream_retries_total: row('counter', '', [], 'Further attempts on another endpoint.'),
+  cnx_endpoint_health_ratio: row(
+    'gauge',
+    'ratio',
+    ['cell', 'endpoint'],
+    'Health of an endpoint, 0 to 1; weighs its share of the requests.',
+  ),
+  cnx_endpoint_in_flight: row('gauge', '', ['cell', 'endpoint'], 'Requests in flight on an endpoint, over all lanes.'),
+  cnx_endpoint_out: row(
+    'gauge',
+    '',
+    ['cell', 'endpoint'],
+    '1: out of rotation, by the prober or after a refused or reset connection.',
+  ),
+  // Bundle and control
+  bundle_info: row('gauge', '', ['digest', 'seq'], 'Always 1; the labels say which bundle serves.'),
+  cnx_bundle_activated_timestamp_seconds: row(
+    'gauge',
+    'seconds',
+    [],
+    'When the active bundle was activated, Unix time.',
+  ),
+  cnx_bundle_revision: row('gauge', '', [], 'Revision that is active; grows by one with each activation.'),
+  cnx_bundle_rejections_total: row('counter', '', ['step'], 'Bundles that were not taken, by the step that said no.'),
+  cnx_bundle_source_contact_timestamp_seconds: row(
+    'gauge',
+    'seconds',
+    [],
+    'When the source of bundles last answered, Unix time; 0 = never.',
+  ),
+  cnx_bundle_stale: row(
+    'gauge',
+    '',
+    [],
+    '1: the bundle is beyond its expiry or the source has been silent for too long. It is still served.',
+  ),
+  // Lanes
+  cnx_lane_event_loop_delay_seconds: row(
+    'gauge',
+    'seconds',
+    ['lane', 'quantile'],
+    'How late timers of a lane fired during the last second; quantile 1 is the worst.',
+  ),
+  cnx_lane_utilization_ratio: row(
+    'gauge',
+    'ratio',
+    ['lane'],
+    'Share of the last second that the loop of a lane was busy.',
+  ),
+  cnx_lane_heap_bytes: row('gauge', 'bytes', ['lane'], 'JavaScript heap in use by a lane.'),
+  cnx_lane_revision: row('gauge', '', ['lane'], 'Revision that a lane serves.'),
+  cnx_lane_restarts: row('gauge', '', ['lane'], 'Times that a lane died and was started again within the last minute.'),
+  cnx_main_event_loop_delay_seconds: row(
+    'gauge',
+    'seconds',
+    ['quantile'],
+    'The same delay for the thread that runs control, log and admin.',
+  ),
+  // Log and records
+  cnx_log_lines_total: row('counter', '', [], 'Lines of the log that were written.'),
+  cnx_log_dropped_total: row(
+    'counter',
+    '',
+    [],
+    'Lines of the log that were dropped, since whoever reads it was too slow.',
+  ),
+  cnx_log_queued_bytes: row('gauge', 'bytes', [], 'Bytes that wait to be written to the log.'),
+  cnx_records_total: row('counter', '', ['lane'], 'Decision records that were read.'),
+  cnx_records_lost_total: row(
+    'counter',
+    '',
+    ['lane'],
+    'Decision records that were overwritten before they were read: missing in log and percentiles, not in counters.',
+  ),
+  // Process
+  cnx_build_info: row('gauge', '', ['version', 'node'], 'Always 1; the labels say what runs.'),
+  cnx_process_start_timestamp_seconds: row('gauge', 'seconds', [], 'When the process started, Unix time.'),
+  cnx_process_cpu_seconds_total: row('counter', 'seconds', [], 'CPU time of all threads, user and system.'),
+  cnx_process_resident_memory_bytes: row('gauge', 'bytes', [], 'Resident memory of the process.'),
+} as const satisfies Readonly<Record<string, MetricRow>>;
+
+export type MetricName = keyof typeof METRICS;
+
+/** Labels whose values are bounded by a name, for the documentation. */
+export const LABEL_BOUNDS: Readonly<Record<string, string>> = {
+  route:
+    'Id of the route: the first `ROUTES_MEASURED_MAX` (200) that are served, `other` beyond, `none` when no route matched.',
+  policy: 'Id of the policy: the first `POLICIES_MEASURED_MAX` (64), `other` beyond.',
+  endpoint: '`cell/host:port` of the first `ENDPOINTS_MEASURED_MAX` (500) endpoints of the active bundle.',
+  lane: 'Index of the lane, at most 64.',
+  code: 'Code of the refusal.',
+  quantile: '`0.5`, `0.9`, `0.99`, `0.999`; `1` is the maximum.',
+};

@@ -1,0 +1,149 @@
+/**
+ * What the indices in a record mean: the names of the last few revisions. A record says which revision decided it, and indices of one revision mean
+ * nothing in another.
+ */
+import type { RoutePlan, RouteTable, Snapshot } from '../snapshot/snapshot.ts';
+
+/** Revisions whose names are kept. Records of older ones are explained by their numbers. */
+export const REVISIONS_NAMED_MAX = 8;
+
+const decoder = new TextDecoder();
+
+/** A route as `/v1/routes` shows it. */
+export interface RouteSummary {
+  readonly index: number;
+  readonly id: string;
+  readonly public: boolean;
+  readonly issuers: readonly string[];
+  readonly policy: string | null;
+  readonly limits: readonly string[];
+  readonly waf: string;
+  /** Fixed cell; null = by tenant. */
+  readonly cell: string | null;
+  /** Where the tenant comes from. */
+  readonly tenant: string | null;
+  readonly websocket: boolean;
+  readonly redirects: boolean;
+}
+
+/** Names of one revision. Holds the route texts (shared memory), not the snapshot with its modules. */
+export class RevisionNames {
+  readonly revision: number;
+  readonly digest: string;
+  readonly seq: number;
+  /** Share of answered requests that are logged. */
+  readonly accessLogSample: number;
+  /** Query parameters that are masked besides the built-in list, lower-case. */
+  readonly masked: ReadonlySet<string>;
+  readonly #routes: RouteTable;
+  readonly #routeIds = new Map<number, string>();
+  readonly #limits: readonly string[];
+  readonly #policies: readonly string[];
+  readonly #cells: readonly string[];
+  readonly #issuers: readonly string[];
+  readonly #endpoints: ReadonlyMap<number, string>;
+
+  constructor(snapshot: Snapshot) {
+    this.revision = snapshot.revision;
+    this.digest = snapshot.digest;
+    this.seq = snapshot.seq;
+    this.accessLogSample = snapshot.observe.accessLogSample;
+    this.masked = new Set(snapshot.observe.maskedQuery.map((name) => name.toLowerCase()));
+    this.#routes = snapshot.routes;
+    this.#limits = snapshot.limits.map((x) => x.id);
+    this.#policies = snapshot.policies.map((x) => x.id);
+    this.#cells = snapshot.cells.map((x) => x.id);
+    this.#issuers = snapshot.issuers.map((x) => x.id);
+    this.#endpoints = new Map(snapshot.endpoints.map((e) => [e.slot, e.identity]));
+  }
+
+  get routeCount(): number {
+    return this.#routes.count;
+  }
+
+  /** The route's text is parsed at the first question, so that many thousand routes cost an activation nothing. */
+  route(index: number): string {
+    const known = this.#routeIds.get(index);
+    if (known !== undefined) return known;
+    const id = this.#routePlan(index)?.id ?? numbered('route', index);
+    this.#routeIds.set(index, id);
+    return id;
+  }
+
+  /** What a route is made of, by names; undefined when there is none of this index. No header values: they may be secrets. */
+  routeSummary(index: number): RouteSummary | undefined {
+    const plan = this.#routePlan(index);
+    if (plan === undefined) return undefined;
+    return {
+      index,
+      id: plan.id,
+      public: plan.public,
+      issuers: plan.issuers.map((i) => this.issuer(i)),
+      policy: plan.policy < 0 ? null : this.policy(plan.policy),
+      limits: [...plan.admit, ...plan.limit].map((i) => this.limit(i)),
+      waf: plan.waf.mode,
+      cell: plan.cell < 0 ? null : this.cell(plan.cell),
+      tenant: plan.tenant?.from ?? null,
+      websocket: plan.websocket,
+      redirects: plan.respond.redirect !== null,
+    };
+  }
+
+  #routePlan(index: number): RoutePlan | undefined {
+    if (index < 0 || index >= this.#routes.count) return undefined;
+    const [from, to] = new Uint32Array(this.#routes.offsets, index * 4, 2);
+    const bytes = new Uint8Array(this.#routes.text).slice(from, to);
+    return JSON.parse(decoder.decode(bytes)) as RoutePlan;
+  }
+
+  limit(index: number): string {
+    return this.#limits[index] ?? numbered('limit', index);
+  }
+
+  policy(index: number): string {
+    return this.#policies[index] ?? numbered('policy', index);
+  }
+
+  cell(index: number): string {
+    return this.#cells[index] ?? numbered('cell', index);
+  }
+
+  issuer(index: number): string {
+    return this.#issuers[index] ?? numbered('issuer', index);
+  }
+
+  /** By slot in the endpoint columns. */
+  endpoint(slot: number): string {
+    return this.#endpoints.get(slot) ?? numbered('endpoint', slot);
+  }
+}
+
+/** What stands in for a name that is not known any more. */
+export function numbered(what: string, index: number): string {
+  return `${what} #${index}`;
+}
+
+/** The last revisions, newest kept. Main tells it of every snapshot before it goes to the lanes. */
+export class Names {
+  readonly #revisions = new Map<number, RevisionNames>();
+  #newest: RevisionNames | null = null;
+
+  learn(snapshot: Snapshot): RevisionNames {
+    const names = new RevisionNames(snapshot);
+    this.#revisions.set(names.revision, names);
+    this.#newest = names;
+    for (const revision of this.#revisions.keys()) {
+      if (this.#revisions.size <= REVISIONS_NAMED_MAX) break;
+      this.#revisions.delete(revision);
+    }
+    return names;
+  }
+
+  of(revision: number): RevisionNames | null {
+    return this.#revisions.get(revision) ?? null;
+  }
+
+  get newest(): RevisionNames | null {
+    return this.#newest;
+  }
+}

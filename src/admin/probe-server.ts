@@ -1,0 +1,65 @@
+/** The probe listener: `/healthz` (is the process alive), `/readyz` (should it get traffic), `/metrics`. Open to whoever reaches it; says no secrets. */
+import { Gauge, LaneColumns } from '../snapshot/lane-columns.ts';
+import type { Answer, Asked, SmallServer } from './answer.ts';
+import { json, listen, text, unlessReading } from './answer.ts';
+import type { ControlView } from './control-view.ts';
+import type { Metrics } from './metrics.ts';
+
+/** A lane that has not ticked for so long hangs: the process is not healthy. It ticks once a second. */
+export const LANE_SILENT_MS_MAX = 15_000;
+
+export interface ProbeParts {
+  readonly address: string;
+  /** 0 = any free one. */
+  readonly port: number;
+  readonly control: ControlView;
+  readonly laneColumns: readonly SharedArrayBuffer[];
+  readonly metrics: Metrics;
+  /** Epoch ms. */
+  readonly now: () => number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Starts it. Rejects when the port cannot be bound. */
+export async function startProbes(parts: ProbeParts): Promise<SmallServer> {
+  const lanes = parts.laneColumns.map((memory) => new LaneColumns(memory));
+  return await listen({ ...parts, answer: async (asked) => await answer(parts, lanes, asked) });
+}
+
+async function answer(parts: ProbeParts, lanes: readonly LaneColumns[], asked: Asked): Promise<Answer> {
+  const wrong = unlessReading(asked);
+  if (wrong !== null) return wrong;
+  switch (asked.path) {
+    case '/healthz':
+      return health(lanes, parts.now());
+    case '/readyz':
+      return readiness(parts.control);
+    case '/metrics':
+      return { status: 'ok', type: parts.metrics.contentType, body: await parts.metrics.render() };
+    default:
+      return json('notFound', { error: 'here are /healthz, /readyz and /metrics' });
+  }
+}
+
+function health(lanes: readonly LaneColumns[], now: number): Answer {
+  // 0: it has not begun to tick.
+  const silent = lanes.flatMap((lane, i) => {
+    const ticked = lane.gauges[Gauge.TickedAt] ?? 0;
+    return ticked > 0 && now - ticked > LANE_SILENT_MS_MAX ? [i] : [];
+  });
+  if (silent.length === 0) return text('ok', 'ok\n');
+  return text('unavailable', `lane ${silent.join(', ')} has not answered for ${LANE_SILENT_MS_MAX / 1000} s\n`);
+}
+
+function readiness(control: ControlView): Answer {
+  const state = control.state();
+  const active = control.active();
+  const ready = state === 'serving' && active !== null;
+  return json(ready ? 'ok' : 'unavailable', {
+    ready,
+    state,
+    revision: active?.revision ?? 0,
+    seq: active?.seq ?? null,
+    digest: active?.digest ?? null,
+  });
+}

@@ -1,0 +1,91 @@
+/** `cnx status`: what a running gateway runs and how it fares. */
+import { readFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import type { Status } from '../admin/admin-server.ts';
+import { ask, isOk, urlOf } from '../admin/client.ts';
+import { printable } from '../admin/explain.ts';
+import { errorOf } from './explain.ts';
+import type { Command } from './io.ts';
+
+const HELP = `usage: cnx status [--admin URL] [--token-file FILE] [--json]
+
+Shows the active bundle, rejected ones with their reasons, the source, lanes and endpoints out of rotation.
+
+  --admin URL        admin listener of the gateway (default http://127.0.0.1:9902)
+  --token-file FILE  bearer token of the admin listener
+  --json             as JSON
+
+Exit code 0: told; 1: no answer; 2: wrong usage.
+`;
+
+export const run: Command = async (args, io) => {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      admin: { type: 'string', default: 'http://127.0.0.1:9902' },
+      'token-file': { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help || positionals.length > 0) {
+    (values.help ? io.stdout : io.stderr)(HELP);
+    return values.help ? 0 : 2;
+  }
+  const tokenFile = values['token-file'];
+  const token = tokenFile === undefined ? null : (await readFile(tokenFile, 'utf8')).trim();
+  const heard = await ask(urlOf(values.admin, 'v1/status'), token);
+  if (!isOk(heard.status)) {
+    io.stderr(`${errorOf(heard.body, heard.status)}\n`);
+    return 1;
+  }
+  io.stdout(values.json ? heard.body : statusText(JSON.parse(heard.body) as Status));
+  return 0;
+};
+
+export function statusText(s: Status): string {
+  const lines = [`cnx ${s.version}, instance ${s.instance}: ${s.state}, up ${duration(s.uptimeSeconds)}`, ''];
+  const fact = (name: string, value: string): void => {
+    lines.push(`  ${name.padEnd(12)}${value}`);
+  };
+  fact(
+    'bundle',
+    s.bundle === null
+      ? 'none yet'
+      : `${s.bundle.seq}, ${s.bundle.digest}, revision ${s.bundle.revision}, since ${s.bundle.activatedAt}`,
+  );
+  fact(
+    'source',
+    `${s.source.text}, last answer ${s.source.lastContactAt ?? 'never'}${s.source.stale ? ', STALE' : ''}`,
+  );
+  if (s.source.lastError !== null) fact('', `last error: ${s.source.lastError}`);
+  fact('endpoints', `${s.endpoints.total}${s.endpoints.out.length === 0 ? ', all in rotation' : ''}`);
+  for (const identity of s.endpoints.out) fact('', `out of rotation: ${identity}`);
+  fact('records', `${s.records.read} read${s.records.lost === 0 ? '' : `, ${s.records.lost} LOST`}`);
+  lines.push('', '  lane  state     revision  open  connections  busy   loop p99   restarts');
+  for (const l of s.lanes) {
+    const busy = `${Math.round(l.utilization * 100)} %`;
+    lines.push(
+      `  ${`${l.lane}`.padEnd(6)}${l.state.padEnd(10)}${`${l.revision}`.padEnd(10)}${`${l.openExchanges}`.padEnd(6)}${`${l.openConnections}`.padEnd(13)}${busy.padEnd(7)}${`${l.loopDelayP99Ms} ms`.padEnd(11)}${l.restarts}`,
+    );
+  }
+  if (s.rejections.length > 0) lines.push('', '  rejected bundles');
+  for (const r of s.rejections) lines.push(`    ${r.at}  ${r.step}  ${r.seq ?? '?'}  ${r.digest}  ${r.reason}`);
+  return `${lines.map(printable).join('\n')}\n`;
+}
+
+function duration(seconds: number): string {
+  const parts = [
+    [Math.floor(seconds / 86_400), 'd'],
+    [Math.floor(seconds / 3600) % 24, 'h'],
+    [Math.floor(seconds / 60) % 60, 'min'],
+    [seconds % 60, 's'],
+  ] as const;
+  const first = parts.findIndex(([n]) => n > 0);
+  return parts
+    .slice(first < 0 ? 3 : first)
+    .slice(0, 2)
+    .map(([n, unit]) => `${n} ${unit}`)
+    .join(' ');
+}
