@@ -2,7 +2,7 @@
 import type { RefusalRow } from '../../src/data/refusal.ts';
 import { Exchange } from '../../src/data/exchange.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
-import type { RoutePlan } from '../../src/snapshot/snapshot.ts';
+import type { ListenerPlan, RoutePlan } from '../../src/snapshot/snapshot.ts';
 import { BodyKind, BodyState, type ForwardPlan, type Wire } from '../../src/data/transport/transport.ts';
 
 export interface WireOptions {
@@ -18,6 +18,8 @@ export interface WireOptions {
   readonly body?: string;
   readonly websocket?: boolean;
   readonly fault?: RefusalRow;
+  /** Proxies that the listener trusts. */
+  readonly forwardedFrom?: readonly string[];
 }
 
 export class TestWire implements Wire {
@@ -29,6 +31,7 @@ export class TestWire implements Wire {
   readonly peerAddress: Uint8Array;
   readonly peerPort = 50_000;
   readonly localPort = 8443;
+  readonly listener: ListenerPlan;
   readonly serverName: string;
   readonly bodyKind: BodyKind;
   readonly bodyLength: number;
@@ -58,6 +61,7 @@ export class TestWire implements Wire {
     this.bodyLength = this.body.length;
     this.websocket = o.websocket ?? false;
     this.fault = o.fault ?? null;
+    this.listener = { id: 'test', address: '127.0.0.1', port: 8443, tls: null, forwardedFrom: o.forwardedFrom ?? [] };
   }
 
   get headerCount(): number {

@@ -62,6 +62,8 @@ export interface Wire {
   readonly peerPort: number;
   /** Local port that accepted the connection. */
   readonly localPort: number;
+  /** The listener that accepted it, the same object for all of its requests. */
+  readonly listener: ListenerPlan;
   /** Server name of the TLS handshake; empty when absent or unknown to the transport. */
   readonly serverName: string;
   readonly bodyKind: BodyKind;

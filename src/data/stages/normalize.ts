@@ -1,0 +1,123 @@
+/**
+ * normalize: what every later stage relies on. The message is refused when its framing or syntax is in doubt; then method, host, path and the client's
+ * address are made canonical, once. No later stage decodes anything again.
+ */
+import type { ListenerPlan, AddressTrust } from '../../snapshot/snapshot.ts';
+import { type Exchange, METHOD_OTHER, METHODS } from '../exchange.ts';
+import { clientBehind, formatAddress, Networks, unmapped } from '../normalize/address.ts';
+import { readHost } from '../normalize/host.ts';
+import { type CanonicalPath, checkQuery, readPath, TARGET_FAULT_TEXT, TargetFault } from '../normalize/target.ts';
+import { REFUSALS } from '../refusal.ts';
+import type { Stage } from '../stage.ts';
+import { Verdict } from '../verdict.ts';
+
+/** Header fields of one request. */
+export const FIELDS_MAX = 96;
+/** Names and values of all fields together, bytes. */
+export const FIELD_BYTES_MAX = 32 * 1024;
+/** Texts of peer addresses that a lane keeps ready. */
+export const PEER_TEXTS_MAX = 4_096;
+
+const METHOD_CODES: ReadonlyMap<string, number> = new Map(METHODS.map((method, code) => [method, code]));
+const CONNECT = METHODS.indexOf('CONNECT');
+const TRACE = METHODS.indexOf('TRACE');
+/** Further methods that a route may name: registered ones are upper-case words (RFC 9110 §16.1). `get` is not GET to us, but may be to an upstream. */
+const OTHER_METHOD = /^[A-Z][A-Z-]{1,31}$/;
+/** A client's own request id that is worth keeping. */
+const REQUEST_ID = /^[A-Za-z0-9._~:+/=-]{1,128}$/;
+
+/** Networks compiled for a listener, and for which snapshot's trust. */
+interface Trusted {
+  readonly trust: AddressTrust;
+  readonly networks: Networks;
+}
+
+export class Normalize implements Stage {
+  readonly #path: CanonicalPath = { path: '', encoded: '' };
+  readonly #trusted = new WeakMap<ListenerPlan, Trusted>();
+  readonly #peerTexts = new Map<number, string>();
+
+  enter(x: Exchange): Verdict {
+    const { wire } = x;
+    // Whoever reads the record of a refused request wants to know where it came from.
+    this.#client(x);
+    const fault = wire.fault;
+    if (fault !== null) return x.refuse(fault, 'seen by the transport');
+
+    const { method } = wire;
+    const code = METHOD_CODES.get(method);
+    if (code === undefined) {
+      if (!OTHER_METHOD.test(method)) return x.refuse(REFUSALS.method_not_implemented, 'no method that we know of');
+      x.methodCode = METHOD_OTHER;
+    } else {
+      x.methodCode = code;
+      if (code === CONNECT) return x.refuse(REFUSALS.method_not_implemented, 'CONNECT');
+      // It would show a client what stands between it and the upstream, credentials that we added included.
+      if (code === TRACE) return x.refuse(REFUSALS.method_not_allowed, 'TRACE');
+    }
+
+    if (wire.headerCount > FIELDS_MAX)
+      return x.refuse(REFUSALS.head_too_large, `more than ${FIELDS_MAX} header fields`);
+    let bytes = 0;
+    for (let i = 0; i < wire.headerCount; i++) bytes += wire.headerName(i).length + wire.headerValue(i).length;
+    if (bytes > FIELD_BYTES_MAX)
+      return x.refuse(REFUSALS.head_too_large, `more than ${FIELD_BYTES_MAX} bytes of fields`);
+
+    const host = readHost(wire.host);
+    if (host === null) return x.refuse(REFUSALS.bad_host, 'malformed');
+    x.host = host;
+
+    const path = this.#path;
+    const found = readPath(wire.path, path) || checkQuery(wire.query);
+    if (found !== TargetFault.None) {
+      return x.refuse(
+        found === TargetFault.TooLong ? REFUSALS.target_too_long : REFUSALS.bad_target,
+        TARGET_FAULT_TEXT[found],
+      );
+    }
+    x.path = path.path;
+    x.encodedPath = path.encoded;
+    x.query = wire.query;
+
+    const id = wire.header('x-request-id');
+    if (id !== undefined && REQUEST_ID.test(id)) x.clientRequestId = id;
+    return Verdict.Next;
+  }
+
+  #client(x: Exchange): void {
+    const { wire } = x;
+    const trusted = this.#networks(wire.listener, x.revision.snapshot.trust);
+    if (trusted.size > 0 && wire.header('x-forwarded-for') !== undefined) {
+      x.clientAddress = formatAddress(clientBehind(wire.peerAddress, forwardedLists(x), trusted));
+    } else x.clientAddress = this.#peerText(wire.peerAddress);
+  }
+
+  /** Proxies that the listener or the bundle trusts. */
+  #networks(listener: ListenerPlan, trust: AddressTrust): Networks {
+    const known = this.#trusted.get(listener);
+    if (known !== undefined && known.trust === trust) return known.networks;
+    const networks = new Networks([...listener.forwardedFrom, ...trust.forwardedFrom]);
+    this.#trusted.set(listener, { trust, networks });
+    return networks;
+  }
+
+  #peerText(bytes: Uint8Array): string {
+    const peer = unmapped(bytes);
+    if (peer.length !== 4) return formatAddress(peer);
+    const key = (((peer[0] ?? 0) << 24) | ((peer[1] ?? 0) << 16) | ((peer[2] ?? 0) << 8) | (peer[3] ?? 0)) >>> 0;
+    const known = this.#peerTexts.get(key);
+    if (known !== undefined) return known;
+    const text = formatAddress(peer);
+    if (this.#peerTexts.size >= PEER_TEXTS_MAX) this.#peerTexts.clear();
+    this.#peerTexts.set(key, text);
+    return text;
+  }
+}
+
+function forwardedLists(x: Exchange): string[] {
+  const lists: string[] = [];
+  for (let i = 0; i < x.wire.headerCount; i++) {
+    if (x.wire.headerName(i) === 'x-forwarded-for') lists.push(x.wire.headerValue(i));
+  }
+  return lists;
+}

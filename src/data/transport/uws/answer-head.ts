@@ -1,0 +1,116 @@
+/** Heads on their way through: the upstream's answer made into ours, and the client's request made into the upstream's. */
+import { ANSWER_FIELDS_MAX } from './bounds.ts';
+import { eachListed, endsHere, NOT_ASCII_VALUE, NOT_IN_VALUE, TOKEN } from './fields.ts';
+import type { Head } from './head.ts';
+import type { HeaderEdits } from './header-edits.ts';
+
+/** Who we are in Via (RFC 9110 §7.6.3): protocol and pseudonym, no host name. */
+export const VIA = '1.1 cloudnexus';
+const LENGTH = /^[0-9]{1,15}$/;
+
+/** Fields of the upstream's answer as one text after the first, without the last line end; see `Downstream.head`. */
+export class AnswerFields {
+  text: string | Buffer = '';
+  /** Content-Length, or -1. */
+  length = -1;
+  #block = '';
+  #count = 0;
+
+  /** Reads an upstream's fields. False when one of them may not be passed on: the answer is invalid. */
+  read(fields: Readonly<Record<string, string | string[] | undefined>>, edits: HeaderEdits, close: boolean): boolean {
+    this.#begin(close);
+    this.length = -1;
+    const nominated = namedByConnection(fields['connection']);
+    for (const name in fields) {
+      const value = fields[name];
+      if (value === undefined) continue;
+      if (name === 'content-length') {
+        if (typeof value !== 'string' || !LENGTH.test(value)) return false;
+        this.length = Number(value);
+        continue;
+      }
+      // uWebSockets.js writes a Date of its own, always.
+      if (endsHere(name) || name === 'date' || edits.hides(name) || nominated?.includes(name) === true) continue;
+      if (!TOKEN.test(name)) return false;
+      if (typeof value === 'string') {
+        if (!this.#add(name, value)) return false;
+      } else {
+        for (const one of value) if (!this.#add(name, one)) return false;
+      }
+    }
+    this.#edits(edits);
+    return this.#seal();
+  }
+
+  /** Fields of an answer of our own. */
+  own(contentType: string, edits: HeaderEdits, close: boolean): void {
+    this.#begin(close);
+    if (contentType !== '' && !edits.hides('content-type')) this.#add('content-type', contentType);
+    this.#edits(edits);
+    this.#seal();
+  }
+
+  #begin(close: boolean): void {
+    this.#block = close ? `${VIA}\r\nconnection: close` : VIA;
+    this.#count = 0;
+  }
+
+  #add(name: string, value: string): boolean {
+    if (NOT_IN_VALUE.test(value) || ++this.#count > ANSWER_FIELDS_MAX) return false;
+    this.#block += `\r\n${name}: ${value}`;
+    return true;
+  }
+
+  #edits(edits: HeaderEdits): void {
+    for (let i = 0; i < edits.names.length; i++) this.#add(edits.names[i] as string, edits.values[i] as string);
+  }
+
+  #seal(): true {
+    // A string would be written as UTF-8; bytes stay bytes.
+    this.text = hasHighBytes(this.#block) ? Buffer.from(this.#block, 'latin1') : this.#block;
+    this.#block = '';
+    return true;
+  }
+}
+
+/** First field of every answer; the others follow in `AnswerFields.text`. */
+export const FIRST_FIELD = 'via';
+
+function hasHighBytes(block: string): boolean {
+  HIGH.lastIndex = 0;
+  return HIGH.test(block);
+}
+const HIGH = /[\x80-\xff]/;
+
+function namedByConnection(value: string | string[] | undefined): string[] | null {
+  if (value === undefined || value === 'keep-alive' || value === 'close') return null;
+  const names: string[] = [];
+  for (const one of typeof value === 'string' ? [value] : value) eachListed(one, (token) => names.push(token));
+  return names;
+}
+
+/** The fields of the upstream request: flat name, value, … Everything in it was checked when it came or when it was set. */
+export function requestFields(head: Head, edits: HeaderEdits, authority: string, length: number): string[] {
+  const fields = ['host', authority];
+  for (let i = 0; i < head.count; i++) {
+    const name = head.names[i] as string;
+    if (endsHere(name) || edits.hides(name) || head.nominates(name)) continue;
+    fields.push(name, head.values[i] as string);
+  }
+  for (let i = 0; i < edits.names.length; i++) fields.push(edits.names[i] as string, edits.values[i] as string);
+  fields.push('via', VIA);
+  if (length >= 0) fields.push('content-length', String(length));
+  return fields;
+}
+
+/** True for what `requestFields` may hold: a last look, since undici pays for an invalid argument with a connection. */
+export function sendable(target: string, authority: string): boolean {
+  return TARGET.test(target) && AUTHORITY.test(authority);
+}
+const TARGET = /^\/[\x21\x22\x24-\x7e]*$/;
+const AUTHORITY = /^[A-Za-z0-9._~!$&'()*+,;=:[\]%-]+$/;
+
+/** True when a text has chars that are no bytes or no ASCII; exported for the WebSocket relay, whose client writes strings. */
+export function isAscii(text: string): boolean {
+  return !NOT_ASCII_VALUE.test(text);
+}

@@ -1,0 +1,68 @@
+/** What stages change in a head: fields set, added, removed. One object per direction and wire, used again. */
+import { EDITS_MAX } from './bounds.ts';
+import { endsHere, NOT_IN_VALUE, TOKEN } from './fields.ts';
+
+export class HeaderEdits {
+  /** Fields to write, in order. */
+  readonly names: string[] = [];
+  readonly values: string[] = [];
+  /** Names whose original fields are left out. */
+  readonly #hidden: string[] = [];
+
+  /** Replaces every field of that name. False when the name belongs to the connection, is no token, or the value holds control bytes. */
+  set(name: string, value: string): boolean {
+    const lower = name.toLowerCase();
+    if (!this.#allowed(lower, value)) return false;
+    this.#hide(lower);
+    this.names.push(lower);
+    this.values.push(value);
+    return true;
+  }
+
+  /** Adds a field. False as in `set`. */
+  add(name: string, value: string): boolean {
+    const lower = name.toLowerCase();
+    if (!this.#allowed(lower, value)) return false;
+    this.names.push(lower);
+    this.values.push(value);
+    return true;
+  }
+
+  remove(name: string): void {
+    if (this.#hidden.length < EDITS_MAX) this.#hide(name.toLowerCase());
+  }
+
+  /** True when the original fields of this lower-case name are left out. */
+  hides(name: string): boolean {
+    const hidden = this.#hidden;
+    for (let i = 0; i < hidden.length; i++) if (hidden[i] === name) return true;
+    return false;
+  }
+
+  clear(): void {
+    if (this.names.length > 0) {
+      this.names.length = 0;
+      this.values.length = 0;
+    }
+    if (this.#hidden.length > 0) this.#hidden.length = 0;
+  }
+
+  #allowed(lower: string, value: string): boolean {
+    return (
+      this.names.length < EDITS_MAX &&
+      this.#hidden.length < EDITS_MAX &&
+      TOKEN.test(lower) &&
+      !endsHere(lower) &&
+      !NOT_IN_VALUE.test(value)
+    );
+  }
+
+  #hide(lower: string): void {
+    if (!this.hides(lower)) this.#hidden.push(lower);
+    for (let i = this.names.length - 1; i >= 0; i--) {
+      if (this.names[i] !== lower) continue;
+      this.names.splice(i, 1);
+      this.values.splice(i, 1);
+    }
+  }
+}

@@ -1,0 +1,99 @@
+/** What stages see of a request's head, and what they change in it: the part of `Wire` that moves no bytes. */
+import type { HttpResponse } from 'uWebSockets.js';
+import type { ListenerPlan } from '../../../snapshot/snapshot.ts';
+import type { RefusalRow } from '../../refusal.ts';
+import type { BodyKind } from '../transport.ts';
+import { Head } from './head.ts';
+import { HeaderEdits } from './header-edits.ts';
+
+const NO_ADDRESS = new Uint8Array(0);
+
+export class WireHead {
+  protected readonly head = new Head();
+  protected readonly upstreamEdits = new HeaderEdits();
+  protected readonly answerEdits = new HeaderEdits();
+  /** Null once the response is answered or gone. */
+  protected response: HttpResponse | null = null;
+  #peer: Uint8Array = NO_ADDRESS;
+  listener!: ListenerPlan;
+  secure = false;
+  localPort = 0;
+
+  get method(): string {
+    return this.head.method;
+  }
+  get host(): string {
+    return this.head.host;
+  }
+  get path(): string {
+    return this.head.path;
+  }
+  get query(): string {
+    return this.head.query;
+  }
+  /** Not known to uWebSockets.js. */
+  get peerPort(): number {
+    return 0;
+  }
+  /** Not known to uWebSockets.js. */
+  get serverName(): string {
+    return '';
+  }
+  get peerAddress(): Uint8Array {
+    if (this.#peer.length === 0 && this.response !== null)
+      this.#peer = new Uint8Array(this.response.getRemoteAddress());
+    return this.#peer;
+  }
+  get bodyKind(): BodyKind {
+    return this.head.bodyKind;
+  }
+  get bodyLength(): number {
+    return this.head.bodyLength;
+  }
+  get websocket(): boolean {
+    return this.head.websocket;
+  }
+  get fault(): RefusalRow | null {
+    return this.head.fault;
+  }
+  get headerCount(): number {
+    return this.head.count;
+  }
+  headerName(index: number): string {
+    return this.head.names[index] ?? '';
+  }
+  headerValue(index: number): string {
+    return this.head.values[index] ?? '';
+  }
+  header(name: string): string | undefined {
+    return this.head.value(name);
+  }
+
+  setUpstreamHeader(name: string, value: string): boolean {
+    return this.upstreamEdits.set(name, value);
+  }
+  addUpstreamHeader(name: string, value: string): boolean {
+    return this.upstreamEdits.add(name, value);
+  }
+  removeUpstreamHeader(name: string): void {
+    this.upstreamEdits.remove(name);
+  }
+  setAnswerHeader(name: string, value: string): boolean {
+    return this.answerEdits.set(name, value);
+  }
+  addAnswerHeader(name: string, value: string): boolean {
+    return this.answerEdits.add(name, value);
+  }
+  removeAnswerHeader(name: string): void {
+    this.answerEdits.remove(name);
+  }
+
+  /** Lets go of everything. */
+  protected clearHead(): void {
+    this.response = null;
+    this.#peer = NO_ADDRESS;
+    this.head.clear();
+    this.upstreamEdits.clear();
+    this.answerEdits.clear();
+  }
+}
