@@ -3,6 +3,7 @@
 
 mod limits;
 mod router;
+mod text;
 mod waf;
 
 use napi_derive::napi;
