@@ -51,7 +51,7 @@ export class RevisionNames {
     this.masked = new Set(snapshot.observe.maskedQuery.map((name) => name.toLowerCase()));
     this.#routes = snapshot.routes;
     this.#limits = snapshot.limits.map((x) => x.id);
-    this.#policies = snapshot.policies.map((x) => x.id);
+    this.#policies = snapshot.policies.map((x) => x.name);
     this.#cells = snapshot.cells.map((x) => x.id);
     this.#issuers = snapshot.issuers.map((x) => x.id);
     this.#endpoints = new Map(snapshot.endpoints.map((e) => [e.slot, e.identity]));

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { readBootstrap } from '../config/bootstrap-file.ts';
 import { ConfigError, renderProblem } from '../config/document.ts';
 import { checkBundleDirectory } from '../control/build/bundle-directory.ts';
+import { findOpa } from '../control/policy/rego.ts';
 import type { Command } from './io.ts';
 
 const HELP = `usage: cnx check <bundle directory | bootstrap file>
@@ -26,7 +27,7 @@ export const run: Command = async (args, io) => {
   let problems: readonly string[];
   let what: string;
   if (statSync(place).isDirectory()) {
-    const result = await checkBundleDirectory(place);
+    const result = await checkBundleDirectory(place, findOpa(io.env['PATH']));
     problems = result.problems.map(renderProblem);
     what = result.summary;
   } else {

@@ -172,7 +172,7 @@ export class Observe implements Observer {
   #countPolicy(x: Exchange): void {
     const c = this.columns;
     const plan = x.revision.snapshot.policies[x.route?.policy ?? -1];
-    const row = plan === undefined ? ROW_NONE : c.policyNames.row(plan.id);
+    const row = plan === undefined ? ROW_NONE : c.policyNames.row(plan.name);
     add(c.policies, row * OUTCOMES + x.policy, 1);
     const cached = x.policy === PolicyOutcome.AllowedCached || x.policy === PolicyOutcome.DeniedCached;
     if (!cached) c.policyUs.observe(x.stageUs[AUTHORIZE] as number);

@@ -187,19 +187,23 @@ export interface LimitPlan {
   readonly mode: 'enforce' | 'detect';
 }
 
+/** A policy that has been inspected and tried; what `PolicyEvaluator` takes. */
 export interface PolicyPlan {
-  readonly id: string;
+  readonly name: string;
   readonly module: WebAssembly.Module;
   /** JSON text of the data document. */
   readonly data: string;
   readonly entrypoints: readonly string[];
-  /** Fields of the projected input, in the order of the published schema. */
+  /** Fields of the projected input. */
   readonly input: readonly string[];
   /** The same input always gives the same decision: it may be cached. */
   readonly pure: boolean;
+  /** Decisions kept per lane when pure. */
   readonly cacheEntries: number;
-  /** Pages of 64 KiB. */
+  /** Unit: pages of 64 KiB. */
   readonly memoryPagesMax: number;
+  /** Patterns are literals and few, so compiled ones may be kept between evaluations. */
+  readonly literalPatterns: boolean;
   /** SHA-256 of the module, hex. */
   readonly digest: string;
 }

@@ -105,7 +105,7 @@ export function givenSnapshot(
     ],
     policies: [
       {
-        id: 'shop-access',
+        name: 'shop-access',
         module: emptyModule,
         data: '{}',
         entrypoints: ['authz/allow'],
@@ -113,6 +113,7 @@ export function givenSnapshot(
         pure: true,
         cacheEntries: 16,
         memoryPagesMax: 64,
+        literalPatterns: true,
         digest: '00',
       },
     ],

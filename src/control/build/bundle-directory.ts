@@ -10,7 +10,7 @@ import { validate } from '../../config/validate.ts';
 import { compileBundle } from '../compile/compile.ts';
 import type { LayerInput } from '../oci/artifact.ts';
 import { LAYERS, POLICY_ANNOTATION } from '../oci/media-types.ts';
-import { modulesOf } from './policies.ts';
+import { modulesOf, type PolicyModule } from './policies.ts';
 
 const EXTENSIONS = ['.yaml', '.yml', '.json'];
 
@@ -19,10 +19,7 @@ export interface BundleFiles {
   readonly seclang: readonly { readonly name: string; readonly bytes: Uint8Array }[];
   readonly seclangData: readonly { readonly name: string; readonly bytes: Uint8Array }[];
   /** By policy name. */
-  readonly modules: ReadonlyMap<
-    string,
-    { readonly wasm: Uint8Array; readonly data: string; readonly sourceDigest: string }
-  >;
+  readonly modules: ReadonlyMap<string, PolicyModule>;
 }
 
 export interface BundleDirectory {
@@ -32,8 +29,8 @@ export interface BundleDirectory {
   readonly files: BundleFiles;
 }
 
-/** Reads and checks a directory. Throws `ConfigError` with every problem. */
-export async function readBundleDirectory(dir: string): Promise<BundleDirectory> {
+/** Reads and checks a directory. `opa` is the path of OPA's command, or null: then checked-in modules are taken. Throws `ConfigError` with every problem. */
+export async function readBundleDirectory(dir: string, opa: string | null): Promise<BundleDirectory> {
   const problems: Problem[] = [];
   const documents = new Map<Part, Document>();
   let release: ReleaseConfig | undefined;
@@ -69,13 +66,14 @@ export async function readBundleDirectory(dir: string): Promise<BundleDirectory>
   }
   const bundle = readBundle(documents);
   if (!bundle.ok) throw new ConfigError([...problems, ...bundle.problems]);
-  const files = await filesOf(dir, bundle.value, bundle.documents, problems);
+  const files = await filesOf(dir, opa, bundle.value, bundle.documents, problems);
   if (problems.length > 0 || release === undefined) throw new ConfigError(problems);
   return { release, config: bundle.value, documents: bundle.documents, files };
 }
 
 async function filesOf(
   dir: string,
+  opa: string | null,
   config: BundleConfig,
   documents: ReadonlyMap<Part, Document>,
   problems: Problem[],
@@ -101,7 +99,7 @@ async function filesOf(
     });
   const seclang = all('rules');
   const seclangData = all('data');
-  const modules = await modulesOf(root, config.policies, load, (path, message) => {
+  const modules = await modulesOf(root, config.policies, opa, load, (path, message) => {
     const doc = documents.get('policies');
     if (doc !== undefined) problems.push(doc.problem(path, message));
   });
@@ -135,9 +133,10 @@ export function layersOf(b: BundleDirectory): LayerInput[] {
 /** Every problem of a directory, also those that only compiling finds (rules, routes, policies). Secrets are assumed to be mapped. */
 export async function checkBundleDirectory(
   dir: string,
+  opa: string | null,
 ): Promise<{ readonly problems: readonly Problem[]; readonly summary: string }> {
   try {
-    const b = await readBundleDirectory(dir);
+    const b = await readBundleDirectory(dir, opa);
     const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' });
     compiled.release();
     const c = b.config;
