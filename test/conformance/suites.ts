@@ -1,5 +1,8 @@
 /** The suites that `conformance` knows. A suite is a row here. */
+import { plainBundle } from '../harness/bundle.ts';
+import { TestGateway } from '../harness/gateway.ts';
 import type { DataDirectory } from './data.ts';
+import type { Target } from './http1/observe.ts';
 import { RecordingUpstream } from './http1/recording-upstream.ts';
 import { runHttp1 } from './http1/suite.ts';
 import { runJwt } from './jwt/suite.ts';
@@ -28,19 +31,31 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   http1: { title: 'HTTP/1.1 requests, well-formed and not, into a recording upstream', run: http1 },
 };
 
+/** Connections that the gateway may have to the upstream: few enough that losing one a bad request would soon show. */
+const UPSTREAM_CONNECTIONS = 40;
+
 async function http1({ data, target, upstreamPort, progress }: SuiteOptions): Promise<CaseResult[]> {
   const upstream = new RecordingUpstream();
-  await upstream.listen(upstreamPort);
+  const port = await upstream.listen(upstreamPort);
   try {
-    if (target === undefined) throw new Error('--target is needed');
-    const colon = target.lastIndexOf(':');
-    return await runHttp1({
-      data,
-      target: { host: target.slice(0, colon), port: Number(target.slice(colon + 1)) },
-      upstream,
-      progress,
-    });
+    if (target !== undefined) return await runHttp1({ data, target: addressOf(target), upstream, progress });
+    const endpoint = { address: `127.0.0.1:${port}`, connectionsMax: UPSTREAM_CONNECTIONS, capacity: 1_000 };
+    const gateway = await TestGateway.start({ bundle: plainBundle([endpoint]) });
+    try {
+      const own = { host: '127.0.0.1', port: gateway.ports.http };
+      const results = await runHttp1({ data, target: own, upstream, progress });
+      await gateway.stop();
+      return results;
+    } finally {
+      await gateway.kill();
+    }
   } finally {
     await upstream.close();
   }
+}
+
+function addressOf(target: string): Target {
+  const match = /^(.+):([0-9]{1,5})$/.exec(target);
+  if (match === null) throw new Error(`--target ${target}: host:port is expected`);
+  return { host: match[1] ?? '', port: Number(match[2]) };
 }

@@ -25,6 +25,7 @@ export interface SeenRequest {
 }
 
 export const BODY_KEPT_BYTES = 1024 * 1024;
+const RESET_DELAY_MS = 30;
 const REQUESTS_KEPT = 100_000;
 const CHUNK = Buffer.alloc(64 * 1024, 'x');
 
@@ -73,7 +74,10 @@ export const BEHAVIOURS: Readonly<Record<string, Behaviour>> = {
   },
   'reset-body': (request, response) => {
     response.writeHead(200, { 'content-length': '1000' });
-    response.write(Buffer.alloc(500, 'x'), () => request.socket.resetAndDestroy());
+    response.write(Buffer.alloc(500, 'x'), () => {
+      // A reset that arrives together with what was written before may look like an orderly end to the peer.
+      setTimeout(() => request.socket.resetAndDestroy(), RESET_DELAY_MS);
+    });
   },
   stream: (request, response, _seen, upstream) => {
     const bytes = argument(request, 1, CHUNK.length);

@@ -1,0 +1,254 @@
+/**
+ * A gateway as a test wants it: a signed bundle made from an object, a bootstrap, a process of its own on free ports, ready when `start` resolves.
+ * `stop` is part of every test: it asks for an orderly end and fails unless the process ends with code 0.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { buildBundle, type BundleParts, CHANNEL, makeKey, type SigningKey, writeBundle } from './bundle.ts';
+import { testAuthority } from './certs.ts';
+import { freePorts } from './ports.ts';
+
+const PROJECT = resolve(import.meta.dirname, '../..');
+const READY_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 20_000;
+const LOG_BYTES_MAX = 32 * 1024 * 1024;
+const POLL_MS = 25;
+const START_TRIES = 3;
+
+export interface GatewayOptions {
+  readonly bundle: BundleParts;
+  /** Fields of the bootstrap that replace the harness's own: `lanes`, `secrets`, `limitBuckets` … */
+  readonly bootstrap?: Readonly<Record<string, unknown>>;
+  /** Fields of the plain and the TLS listener, such as `forwardedFrom`. */
+  readonly listener?: Readonly<Record<string, unknown>>;
+  readonly env?: Readonly<Record<string, string>>;
+  /** What to run instead of the sources: the single binary, say. */
+  readonly command?: readonly string[];
+  /** False: resolve as soon as the process runs, for tests of what happens without a bundle. */
+  readonly awaitReady?: boolean;
+}
+
+interface Ports {
+  readonly http: number;
+  readonly https: number;
+  readonly probes: number;
+  readonly admin: number;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+export class TestGateway {
+  readonly directory: string;
+  readonly ports: Ports;
+  readonly key: SigningKey;
+  readonly #process: ChildProcess;
+  #stdout = '';
+  #stderr = '';
+  #exit: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined;
+
+  private constructor(directory: string, ports: Ports, key: SigningKey, options: GatewayOptions) {
+    this.directory = directory;
+    this.ports = ports;
+    this.key = key;
+    const [program = process.execPath, ...args] = options.command ?? [
+      process.execPath,
+      '--disable-warning=ExperimentalWarning',
+      join(PROJECT, 'src/main.ts'),
+    ];
+    this.#process = spawn(program, [...args, 'run', '--config', join(directory, 'bootstrap.yaml')], {
+      cwd: PROJECT,
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#process.stdout?.on('data', (chunk: Buffer) => {
+      if (this.#stdout.length < LOG_BYTES_MAX) this.#stdout += chunk.toString('utf8');
+    });
+    this.#process.stderr?.on('data', (chunk: Buffer) => {
+      if (this.#stderr.length < LOG_BYTES_MAX) this.#stderr += chunk.toString('utf8');
+    });
+    this.#process.on('exit', (code, signal) => {
+      this.#exit = { code, signal };
+    });
+    this.#process.on('error', (error) => {
+      this.#stderr += `${error.message}\n`;
+      this.#exit ??= { code: null, signal: null };
+    });
+    // A test that dies must not leave a gateway behind.
+    process.on('exit', this.#killNow);
+  }
+
+  /** Resolves when `/readyz` says yes. Another process may have taken one of its ports meanwhile: then it is tried again with fresh ones. */
+  static async start(options: GatewayOptions): Promise<TestGateway> {
+    for (let tries = 1; ; tries++) {
+      const directory = mkdtempSync(join(tmpdir(), 'cnx-gateway-'));
+      const key = await makeKey(join(directory, 'keys'));
+      const [http = 0, https = 0, probes = 0, admin = 0] = await freePorts(4);
+      const ports = { http, https, probes, admin };
+      writeFileSync(join(directory, 'trust.yaml'), JSON.stringify(key.trust));
+      writeFileSync(join(directory, 'bootstrap.yaml'), JSON.stringify(bootstrapOf(ports, options), null, 2));
+      mkdirSync(join(directory, 'bundles'));
+      writeBundle(join(directory, 'source'), options.bundle);
+      await buildBundle(join(directory, 'source'), join(directory, 'bundles'), key.keyFile);
+      const gateway = new TestGateway(directory, ports, key, options);
+      try {
+        if (options.awaitReady !== false) await gateway.untilReady();
+        return gateway;
+      } catch (error) {
+        await gateway.kill();
+        if (tries >= START_TRIES || !/EADDRINUSE|already in use/i.test((error as Error).message)) throw error;
+      }
+    }
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
+  /** What the gateway has printed so far: the access log among it. */
+  get stdout(): string {
+    return this.#stdout;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  get running(): boolean {
+    return this.#exit === undefined;
+  }
+
+  /** Builds, signs and publishes another bundle where the gateway looks for it; resolves with its digest. Unsigned when `signed` is false. */
+  async publish(parts: BundleParts, { signed = true } = {}): Promise<string> {
+    writeBundle(join(this.directory, 'source'), parts);
+    return buildBundle(
+      join(this.directory, 'source'),
+      join(this.directory, 'bundles'),
+      signed ? this.key.keyFile : undefined,
+    );
+  }
+
+  /** GET on the probe listener: `/healthz`, `/readyz`, `/metrics`. */
+  probe(path: string): Promise<HttpAnswer> {
+    return ask(this.ports.probes, path);
+  }
+
+  /** GET on the admin listener, its JSON. */
+  async admin(path: string): Promise<unknown> {
+    const { status, body } = await ask(this.ports.admin, path);
+    if (status !== 200) throw new Error(`admin ${path}: ${status} ${body}`);
+    return JSON.parse(body);
+  }
+
+  /** Resolves when `condition` holds, asked again and again; rejects with what the gateway printed when it ends first or time is up. */
+  async until(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = READY_TIMEOUT_MS): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    while (!(await condition())) {
+      if (this.#exit !== undefined)
+        throw new Error(`the gateway ended (${this.#ending()}) before ${what}\n${this.#tail()}`);
+      if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}\n${this.#tail()}`);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  async untilReady(): Promise<void> {
+    await this.until('/readyz says yes', async () => {
+      const answer = await ask(this.ports.probes, '/readyz').catch(() => undefined);
+      return answer?.status === 200;
+    });
+  }
+
+  /** Resolves when a line on stdout or stderr matches. */
+  async untilPrinted(pattern: RegExp, timeoutMs = READY_TIMEOUT_MS): Promise<void> {
+    await this.until(
+      `a line matches ${pattern}`,
+      () => pattern.test(this.#stdout) || pattern.test(this.#stderr),
+      timeoutMs,
+    );
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
+  /** SIGTERM; resolves when the process has ended with code 0, rejects with its last words otherwise. The files are gone afterwards. */
+  async stop(): Promise<void> {
+    if (this.#exit === undefined) this.#process.kill('SIGTERM');
+    const deadline = performance.now() + STOP_TIMEOUT_MS;
+    while (this.#exit === undefined && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    const ended = this.#exit;
+    const tail = this.#tail();
+    await this.kill();
+    if (ended === undefined)
+      throw new Error(`the gateway did not end within ${STOP_TIMEOUT_MS} ms of SIGTERM\n${tail}`);
+    if (ended.code !== 0) throw new Error(`the gateway ended with ${this.#ending()}\n${tail}`);
+  }
+
+  /** Ends the process at once and removes its files. Never rejects. */
+  async kill(): Promise<void> {
+    this.#killNow();
+    while (this.#exit === undefined) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    process.off('exit', this.#killNow);
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  readonly #killNow = (): void => {
+    if (this.#exit === undefined) this.#process.kill('SIGKILL');
+  };
+
+  #ending(): string {
+    return this.#exit?.signal ?? `code ${this.#exit?.code ?? 'none'}`;
+  }
+
+  #tail(): string {
+    return `${this.#stderr.slice(-4_000)}\n${this.#stdout.slice(-2_000)}`;
+  }
+}
+
+function bootstrapOf(ports: Ports, options: GatewayOptions): object {
+  const leaf = testAuthority().leaf();
+  return {
+    listeners: [
+      { id: 'plain', address: '127.0.0.1', port: ports.http, ...options.listener },
+      {
+        id: 'tls',
+        address: '127.0.0.1',
+        port: ports.https,
+        tls: { certificateFile: leaf.certificateFile, keyFile: leaf.keyFile },
+        ...options.listener,
+      },
+    ],
+    bundle: { source: `oci:bundles:${CHANNEL}`, pollMs: 5_000 },
+    trustFile: 'trust.yaml',
+    stateDir: 'state',
+    probes: { address: '127.0.0.1', port: ports.probes },
+    admin: { address: '127.0.0.1', port: ports.admin },
+    lanes: 1,
+    limitBuckets: 65_536,
+    drainDelayMs: 0,
+    drainDeadlineMs: 5_000,
+    ...options.bootstrap,
+  };
+}
+
+function ask(port: number, path: string): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const request = get({ host: '127.0.0.1', port, path, agent: false, timeout: 5_000 }, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (body += chunk));
+      response.on('end', () => {
+        resolve({ status: response.statusCode ?? 0, body });
+      });
+      response.on('error', reject);
+    });
+    request.on('timeout', () => request.destroy(new Error(`no answer from port ${port} within 5 s`)));
+    request.on('error', reject);
+  });
+}
