@@ -162,19 +162,19 @@ export function clientBehind(peer: Uint8Array, lists: readonly string[], trusted
   let client = unmapped(peer);
   let hops = 0;
   for (let i = lists.length - 1; i >= 0; i--) {
-    const members = (lists[i] ?? '').split(',', FORWARDED_MEMBERS_MAX);
-    for (let j = members.length - 1; j >= 0; j--) {
+    const list = lists[i] ?? '';
+    let to = list.length;
+    while (to >= 0) {
       if (!trusted.has(client) || ++hops > FORWARDED_HOPS_MAX) return client;
-      const next = parseAddress(bare((members[j] ?? '').trim()));
+      const comma = to === 0 ? -1 : list.lastIndexOf(',', to - 1);
+      const next = parseAddress(bare(list.slice(comma + 1, to).trim()));
       if (next === null) return client;
       client = unmapped(next);
+      to = comma;
     }
   }
   return client;
 }
-
-/** Members of one field that are looked at. A field that has more is not believed beyond them. */
-const FORWARDED_MEMBERS_MAX = 256;
 
 /** Some proxies write `1.2.3.4:567` and `[::1]:567`. */
 function bare(member: string): string {
