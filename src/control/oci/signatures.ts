@@ -1,3 +1,4 @@
+import { EMPTY_BLOB } from './artifact.ts';
 import type { Digest } from './digest.ts';
 import { canonicalJsonBytes } from './json.ts';
 import { type Descriptor, type ImageIndex, parseManifest } from './manifest.ts';
@@ -74,8 +75,12 @@ async function readCandidate(
   }
   if (layer.size > SIGNATURE_BYTES_MAX || layer.size + manifest.byteLength > bytesLeft)
     throw new Rejection('too_large', 'it is too large');
+  if (parsed.config.size > SIGNATURE_BYTES_MAX) throw new Rejection('too_large', 'its config is too large');
+  // The empty config is known; fetching it would cost a request for two bytes.
+  const configBytes =
+    parsed.config.digest === EMPTY_BLOB.descriptor.digest ? EMPTY_BLOB.bytes : await reader.blob(parsed.config);
   const bytes = await reader.blob(layer);
-  return { format: 'sigstore-bundle', manifest, descriptor: entry, config: parsed.config, layer, bytes };
+  return { format: 'sigstore-bundle', manifest, descriptor: entry, config: parsed.config, configBytes, layer, bytes };
 }
 
 /** The fallback index with one more entry; unchanged bytes when it is already there. */

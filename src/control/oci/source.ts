@@ -32,6 +32,7 @@ export interface SignatureCandidate {
   readonly manifest: Uint8Array;
   readonly descriptor: Descriptor;
   readonly config: Descriptor;
+  readonly configBytes: Uint8Array;
   readonly layer: Descriptor;
   /** The Sigstore bundle. */
   readonly bytes: Uint8Array;

@@ -130,6 +130,22 @@ function prepareKey(entry: TrustedKey, where: string, fail: (where: string, sent
   };
 }
 
+/** A key of our own as something to verify with. @throws {TypeError} for other kinds of keys. */
+export function signingKey(id: string, privateKey: KeyObject): PreparedKey {
+  const key = createPublicKey(privateKey);
+  const alg = algorithmOf(key);
+  if (alg === undefined) throw new TypeError('the key is neither ECDSA P-256 nor Ed25519');
+  return {
+    id,
+    key,
+    alg,
+    roles: ['builder'],
+    notAfterMs: Number.POSITIVE_INFINITY,
+    revoked: false,
+    fingerprint: fingerprintOf(key),
+  };
+}
+
 /** The algorithm that a key can be used with here, or undefined for every other kind of key. */
 export function algorithmOf(key: KeyObject): KeyAlgorithm | undefined {
   if (key.asymmetricKeyType === 'ed25519') return 'ed25519';

@@ -1,0 +1,190 @@
+import { execFile } from 'node:child_process';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
+import { type AssembledBundle, assembleBundle, type LayerInput } from '../../control/oci/artifact.ts';
+import type { OciLayout } from '../../control/oci/layout.ts';
+import { BUNDLE_ARTIFACT, REF_NAME_ANNOTATION } from '../../control/oci/media-types.ts';
+import { publishBundle, readReleaseUnverified, signBundle } from '../../control/oci/publish.ts';
+import { Rejection, SourceError } from '../../control/oci/rejection.ts';
+import type { Release, ReleasePolicy } from '../../control/oci/release.ts';
+import type { Command, CommandIo } from '../io.ts';
+import { usageError, UsageError } from './command.ts';
+import { onlyPositional, openReference, readSigningKey } from './place.ts';
+
+/** What a directory says, once it has been checked: the release without what only building can know, and the layers. */
+export interface BundleSource {
+  readonly release: {
+    readonly product: string;
+    readonly channels: readonly string[];
+    readonly seq?: number;
+    readonly floor: number;
+    readonly notAfter?: string;
+    readonly minGateway?: string;
+    readonly requires?: readonly string[];
+    readonly policies?: readonly ReleasePolicy[];
+  };
+  readonly layers: readonly LayerInput[];
+}
+
+export type LoadBundleDirectory = (directory: string, io: CommandIo) => Promise<BundleSource>;
+
+const HELP = `cnx bundle build <dir> --out oci:<directory>[:tag] [--key FILE] [--seq N]
+
+Checks the bundle directory and writes it as an artifact into an OCI image layout. The same sources give the same digest:
+times come from SOURCE_DATE_EPOCH, else from the last commit of <dir>, else from its newest file.
+
+  --out   the layout; made when it is not there
+  --key   sign at once, before the tag moves, so that a gateway that watches never sees it unsigned
+  --seq   sequence number; default: what release.yaml says, else the highest in the layout plus one.
+          A build that changes nothing keeps its number and its digest.
+`;
+
+/** The command for directories that `load` can read. */
+export function buildCommand(load: LoadBundleDirectory): Command {
+  return async (args, io) => {
+    try {
+      const { values, positionals } = parseArgs({
+        args,
+        allowPositionals: true,
+        options: {
+          out: { type: 'string' },
+          key: { type: 'string' },
+          seq: { type: 'string' },
+          help: { type: 'boolean', short: 'h', default: false },
+        },
+      });
+      if (values.help) {
+        io.stdout(HELP);
+        return 0;
+      }
+      const directory = onlyPositional(positionals, '<dir>');
+      if (values.out === undefined) throw new UsageError('--out oci:<directory> is missing');
+      const seq = values.seq === undefined ? undefined : Number(values.seq);
+      if (seq !== undefined && (!Number.isSafeInteger(seq) || seq < 1))
+        throw new UsageError('--seq is a whole number from 1');
+      const key = values.key === undefined ? undefined : await readSigningKey(values.key);
+      const source = await load(directory, io);
+      const { reference, place } = await openReference(values.out, { insecure: false }, io, true);
+      if (reference.kind !== 'layout')
+        throw new UsageError('--out is an OCI layout, oci:<directory>[:tag]; cnx bundle push copies it to a registry');
+      const layout = place as OciLayout;
+      const { bundle, unchanged, release } = await assembleFor(
+        layout,
+        source,
+        seq ?? source.release.seq,
+        await originOf(directory, io),
+      );
+      if (key === undefined) {
+        await publishBundle(layout, bundle, reference.tag);
+      } else {
+        await publishBundle(layout, bundle);
+        await signBundle(layout, bundle.digest, key);
+        await layout.putManifest(bundle.manifest, bundle.descriptor, reference.tag);
+      }
+      io.stdout(
+        `${unchanged ? 'unchanged' : 'built'.padEnd(9)}  ${bundle.digest}\nrelease    ${release.product}, sequence ${release.seq}, ${source.layers.length} layers\nin         ${values.out}${key === undefined ? ' (not signed)' : ' (signed)'}\n`,
+      );
+      return 0;
+    } catch (error) {
+      return usageError('bundle build', error, io);
+    }
+  };
+}
+
+interface Origin {
+  readonly createdEpochS: number;
+  readonly commit: string | undefined;
+}
+
+/** Gives the bundle its number: the one it was built with before when nothing has changed since, else the next. */
+export async function assembleFor(
+  layout: OciLayout,
+  source: BundleSource,
+  wanted: number | undefined,
+  origin: Origin,
+): Promise<{ bundle: AssembledBundle; release: Release; unchanged: boolean }> {
+  const built = await builtBefore(layout);
+  const candidates = wanted === undefined ? built.map((item) => item.seq) : [];
+  for (const seq of candidates) {
+    const again = assembleWith(source, seq, origin);
+    if (built.some((item) => item.digest === again.bundle.digest)) return { ...again, unchanged: true };
+  }
+  const highest = built.reduce((max, item) => Math.max(max, item.seq), 0);
+  return { ...assembleWith(source, wanted ?? highest + 1, origin), unchanged: false };
+}
+
+function assembleWith(
+  source: BundleSource,
+  seq: number,
+  origin: Origin,
+): { bundle: AssembledBundle; release: Release } {
+  const { channels, seq: _own, ...rest } = source.release;
+  const release: Release = {
+    schema: 1,
+    ...rest,
+    audience: { channels },
+    seq,
+    createdAt: new Date(origin.createdEpochS * 1000).toISOString(),
+    ...(origin.commit === undefined ? {} : { source: { commit: origin.commit } }),
+  };
+  const annotations = origin.commit === undefined ? {} : { 'org.opencontainers.image.revision': origin.commit };
+  return {
+    release,
+    bundle: assembleBundle({ release, layers: source.layers, annotations, createdEpochS: origin.createdEpochS }),
+  };
+}
+
+async function builtBefore(layout: OciLayout): Promise<{ digest: string; seq: number }[]> {
+  const found = new Map<string, number>();
+  for (const entry of (await layout.index()).manifests) {
+    const tag = entry.annotations?.[REF_NAME_ANNOTATION] ?? '';
+    if (entry.artifactType !== BUNDLE_ARTIFACT && tag.startsWith('sha256-')) continue;
+    try {
+      found.set(entry.digest, (await readReleaseUnverified(layout, entry.digest)).seq);
+    } catch (error) {
+      // Other artifacts, or torn ones, may stand in the same layout.
+      if (!(error instanceof Rejection) && !(error instanceof SourceError)) throw error;
+    }
+  }
+  return [...found].map(([digest, seq]) => ({ digest, seq }));
+}
+
+/** Where the time of a build comes from. Never the clock. */
+export async function originOf(directory: string, io: CommandIo): Promise<Origin> {
+  const git = await commitOf(directory);
+  const epoch = io.env['SOURCE_DATE_EPOCH'];
+  if (epoch !== undefined) {
+    if (!/^\d{1,11}$/.test(epoch)) throw new UsageError('SOURCE_DATE_EPOCH is a time in seconds since 1970');
+    return { createdEpochS: Number(epoch), commit: git?.commit };
+  }
+  if (git !== undefined) return git;
+  return { createdEpochS: await newestFile(directory), commit: undefined };
+}
+
+async function commitOf(directory: string): Promise<{ createdEpochS: number; commit: string } | undefined> {
+  try {
+    const run = promisify(execFile);
+    const options = { cwd: directory, timeout: 10_000 };
+    const { stdout } = await run('git', ['log', '-1', '--format=%ct %H', '--', '.'], options);
+    const [seconds, commit] = stdout.trim().split(' ');
+    if (seconds === undefined || seconds === '' || commit === undefined) return undefined;
+    const { stdout: changes } = await run('git', ['status', '--porcelain', '--', '.'], options);
+    return { createdEpochS: Number(seconds), commit: changes === '' ? commit : `${commit}-dirty` };
+  } catch {
+    // No git, or not a work tree: the files' own times are used.
+    return undefined;
+  }
+}
+
+const DEPTH_MAX = 16;
+
+async function newestFile(directory: string, depth = 0): Promise<number> {
+  let newest = 0;
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isFile()) newest = Math.max(newest, Math.floor((await stat(path)).mtimeMs / 1000));
+    else if (entry.isDirectory() && depth < DEPTH_MAX) newest = Math.max(newest, await newestFile(path, depth + 1));
+  }
+  return newest;
+}

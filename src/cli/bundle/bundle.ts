@@ -1,0 +1,42 @@
+import type { Command, CommandIo } from '../io.ts';
+import type { BundleSource } from './build.ts';
+
+interface Row {
+  readonly what: string;
+  readonly load: () => Promise<Command>;
+}
+
+const COMMANDS: Readonly<Record<string, Row>> = {
+  build: {
+    what: 'check a bundle directory and write it as an artifact',
+    load: async () => (await import('./build.ts')).buildCommand(loadDirectory),
+  },
+  sign: { what: 'sign a bundle and put the signature beside it', load: async () => (await import('./sign.ts')).run },
+  verify: {
+    what: 'verify as a gateway does, and print every step',
+    load: async () => (await import('./verify.ts')).run,
+  },
+  inspect: { what: 'print what a bundle says of itself', load: async () => (await import('./inspect.ts')).run },
+  push: { what: 'copy a bundle with its signatures to a registry', load: async () => (await import('./push.ts')).run },
+};
+
+async function loadDirectory(directory: string, io: CommandIo): Promise<BundleSource> {
+  const { layersOf, readBundleDirectory } = await import('../../control/build/bundle-directory.ts');
+  const { findOpa } = await import('../../control/policy/rego.ts');
+  const bundle = await readBundleDirectory(directory, findOpa(io.env['PATH'] ?? ''));
+  return { release: bundle.release, layers: layersOf(bundle) };
+}
+
+/** `cnx bundle <command>`. */
+export const run: Command = async (args, io) => {
+  const [name, ...rest] = args;
+  const row = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (row !== undefined) return (await row.load())(rest, io);
+  const asked = name === '--help' || name === '-h';
+  const rows = Object.entries(COMMANDS).map(([command, { what }]) => `  ${command.padEnd(10)}${what}`);
+  if (!asked && name !== undefined) io.stderr(`cnx bundle: there is no command ${JSON.stringify(name)}\n`);
+  (asked ? io.stdout : io.stderr)(
+    `cnx bundle <command>\n\n${rows.join('\n')}\n\ncnx bundle <command> --help tells more\n`,
+  );
+  return asked ? 0 : 2;
+};

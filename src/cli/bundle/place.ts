@@ -1,0 +1,91 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Document } from '../../config/document.ts';
+import { ConfigError } from '../../config/document.ts';
+import { TrustConfig } from '../../config/trust.ts';
+import { validate } from '../../config/validate.ts';
+import type { Digest } from '../../control/oci/digest.ts';
+import { OciLayout } from '../../control/oci/layout.ts';
+import { type ArtifactPlace, resolveDigest } from '../../control/oci/publish.ts';
+import { parseReference, type Reference } from '../../control/oci/reference.ts';
+import { openPlace } from '../../control/source/open.ts';
+import { algorithmOf, prepareTrust, type Trust } from '../../control/trust/policy.ts';
+import type { CommandIo } from '../io.ts';
+import { UsageError } from './command.ts';
+
+/** Options that every command takes which may speak to a registry. */
+export const PLACE_OPTIONS = {
+  insecure: { type: 'boolean', default: false },
+  'ca-file': { type: 'string' },
+  help: { type: 'boolean', short: 'h', default: false },
+} as const;
+
+export const PLACE_HELP = `A <ref> is oci:<directory>[:tag] or registry.example/repository[:tag][@digest]; the tag is latest unless told.
+Registry: CNX_REGISTRY_USERNAME and CNX_REGISTRY_PASSWORD, --ca-file FILE for a private authority,
+          --insecure for plain HTTP beyond loopback.
+`;
+
+interface PlaceFlags {
+  readonly insecure: boolean;
+  readonly 'ca-file'?: string | undefined;
+}
+
+export interface OpenedPlace {
+  readonly reference: Reference;
+  readonly place: ArtifactPlace;
+}
+
+/** Opens what a reference names. `forWriting` makes a layout that is not there. */
+export async function openReference(
+  text: string,
+  flags: PlaceFlags,
+  io: CommandIo,
+  forWriting = false,
+): Promise<OpenedPlace> {
+  const reference = parseReference(text);
+  if (reference.kind === 'layout' && forWriting)
+    return { reference, place: await OciLayout.create(reference.directory) };
+  const username = io.env['CNX_REGISTRY_USERNAME'];
+  const password = io.env['CNX_REGISTRY_PASSWORD'];
+  const ca = flags['ca-file'] === undefined ? undefined : await readFile(flags['ca-file'], 'utf8');
+  const place = openPlace(reference, {
+    insecure: flags.insecure,
+    ...(ca === undefined ? {} : { ca }),
+    ...(username === undefined || password === undefined ? {} : { credentials: () => ({ username, password }) }),
+  });
+  return { reference, place };
+}
+
+/** The digest that the reference pins, else what its tag points to. */
+export async function digestOfReference(opened: OpenedPlace): Promise<Digest> {
+  return opened.reference.digest ?? (await resolveDigest(opened.place, opened.reference.tag));
+}
+
+/** Reads a private key (PKCS#8 PEM) that can sign bundles. */
+export async function readSigningKey(path: string): Promise<KeyObject> {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(await readFile(path));
+  } catch (error) {
+    if (typeof (error as NodeJS.ErrnoException).syscall === 'string') throw error;
+    throw new UsageError(`${path} is not an unencrypted private key in PEM; cnx keygen makes one`, { cause: error });
+  }
+  if (algorithmOf(key) === undefined)
+    throw new UsageError(`${path} is neither an Ed25519 nor an ECDSA P-256 key; cnx keygen makes one`);
+  return key;
+}
+
+/** Reads a trust policy file and loads its keys. */
+export async function readTrust(path: string): Promise<Trust> {
+  const result = validate(TrustConfig, new Document(path, await readFile(path, 'utf8')));
+  if (!result.ok) throw new ConfigError(result.problems);
+  return prepareTrust(result.value);
+}
+
+/** The only positional argument, with an error that names it. */
+export function onlyPositional(positionals: readonly string[], what: string): string {
+  const [value, extra] = positionals;
+  if (value === undefined) throw new UsageError(`${what} is missing`);
+  if (extra !== undefined) throw new UsageError(`${JSON.stringify(extra)} is one argument too many`);
+  return value;
+}

@@ -1,0 +1,49 @@
+import { createPublicKey } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { signBundle } from '../../control/oci/publish.ts';
+import { fingerprintOf } from '../../control/trust/policy.ts';
+import type { Command } from '../io.ts';
+import { usageError, UsageError } from './command.ts';
+import {
+  digestOfReference,
+  onlyPositional,
+  openReference,
+  PLACE_HELP,
+  PLACE_OPTIONS,
+  readSigningKey,
+} from './place.ts';
+
+const HELP = `cnx bundle sign <ref> --key FILE
+
+Signs the bundle with a private key (PKCS#8 PEM, from cnx keygen) and puts the signature beside it: a Sigstore bundle
+v0.3 as an OCI referrer, which cosign verifies as well. Signing again with another key adds a signature.
+
+${PLACE_HELP}`;
+
+export const run: Command = async (args, io) => {
+  try {
+    const { values, positionals } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: { ...PLACE_OPTIONS, key: { type: 'string' } },
+    });
+    if (values.help) {
+      io.stdout(HELP);
+      return 0;
+    }
+    const text = onlyPositional(positionals, '<ref>');
+    if (values.key === undefined) throw new UsageError('--key FILE is missing');
+    const key = await readSigningKey(values.key);
+    const opened = await openReference(text, values, io);
+    try {
+      const digest = await digestOfReference(opened);
+      const added = await signBundle(opened.place, digest, key);
+      io.stdout(`${added ? 'signed  ' : 'already '} ${digest}\nkey      ${fingerprintOf(createPublicKey(key))}\n`);
+    } finally {
+      await opened.place.close();
+    }
+    return 0;
+  } catch (error) {
+    return usageError('bundle sign', error, io);
+  }
+};

@@ -1,0 +1,58 @@
+import { parseArgs } from 'node:util';
+import { Rejection } from '../../control/oci/rejection.ts';
+import { gatewayIdentity } from '../../control/trust/gateway.ts';
+import { EMPTY_SEQUENCE } from '../../control/trust/rules.ts';
+import { verifyBundle, type VerifyStep } from '../../control/trust/verify.ts';
+import type { Command } from '../io.ts';
+import { usageError, UsageError } from './command.ts';
+import { digestOfReference, onlyPositional, openReference, PLACE_HELP, PLACE_OPTIONS, readTrust } from './place.ts';
+
+const HELP = `cnx bundle verify <ref> --trust FILE
+
+Verifies a bundle as a new gateway with this trust policy would, and prints every step. What the layers say is not
+judged here (cnx check does that for a directory). Exit code 0 when it would be taken, 1 when not.
+
+${PLACE_HELP}`;
+
+export const run: Command = async (args, io) => {
+  try {
+    const { values, positionals } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: { ...PLACE_OPTIONS, trust: { type: 'string' } },
+    });
+    if (values.help) {
+      io.stdout(HELP);
+      return 0;
+    }
+    const text = onlyPositional(positionals, '<ref>');
+    if (values.trust === undefined) throw new UsageError('--trust FILE is missing');
+    const trust = await readTrust(values.trust);
+    const opened = await openReference(text, values, io);
+    try {
+      const digest = await digestOfReference(opened);
+      await verifyBundle(opened.place, digest, {
+        trust,
+        sequence: EMPTY_SEQUENCE,
+        gateway: gatewayIdentity(),
+        nowMs: Date.now(),
+        purpose: 'candidate',
+        onStep: (step) => io.stdout(line('ok', step)),
+      });
+      io.stdout(`verified ${digest}\n`);
+      return 0;
+    } catch (error) {
+      if (!(error instanceof Rejection)) throw error;
+      io.stdout(`NO   ${error.code}: ${error.message}\n`);
+      return 1;
+    } finally {
+      await opened.place.close();
+    }
+  } catch (error) {
+    return usageError('bundle verify', error, io);
+  }
+};
+
+function line(verdict: string, step: VerifyStep): string {
+  return `${verdict.padEnd(5)}${step.name.padEnd(12)}${step.sentence}\n`;
+}

@@ -1,0 +1,108 @@
+import type { KeyObject } from 'node:crypto';
+import { signingKey } from '../trust/policy.ts';
+import { makeSigstoreBundle, verifySigstoreBundle } from '../trust/sigstore-bundle.ts';
+import { type AssembledBundle, assembleSignature } from './artifact.ts';
+import type { Digest } from './digest.ts';
+import { type Descriptor, type ImageManifest, parseManifest } from './manifest.ts';
+import { BUNDLE_ARTIFACT, OCI_MANIFEST, RELEASE } from './media-types.ts';
+import { Rejection, SourceError } from './rejection.ts';
+import { parseRelease, type Release } from './release.ts';
+import type { ArtifactSink, ArtifactSource, SignatureCandidate } from './source.ts';
+
+/** A place that can be read and written: a layout or a registry. */
+export type ArtifactPlace = ArtifactSource & ArtifactSink;
+
+/**
+ * Writes an assembled bundle. Sign it before the tag moves where gateways poll: they wait for the signature (state
+ * `pending_signature`), but that costs them a poll.
+ */
+export async function publishBundle(sink: ArtifactSink, bundle: AssembledBundle, tag?: string): Promise<void> {
+  for (const blob of bundle.blobs.values()) await sink.putBlob(blob);
+  await sink.putManifest(bundle.manifest, bundle.descriptor, tag);
+}
+
+/**
+ * Signs a bundle that is there already and puts the signature beside it.
+ * @returns false when this key had signed it before: nothing is added then.
+ */
+export async function signBundle(place: ArtifactPlace, digest: Digest, privateKey: KeyObject): Promise<boolean> {
+  const subject = (await readRoot(place, digest)).descriptor;
+  const { candidates } = await place.signatures(digest);
+  if (candidates.some((candidate) => isSignedWith(candidate, digest, privateKey))) return false;
+  await place.putSignature(subject, assembleSignature(subject, makeSigstoreBundle(privateKey, digest)));
+  return true;
+}
+
+function isSignedWith(candidate: SignatureCandidate, digest: Digest, privateKey: KeyObject): boolean {
+  try {
+    verifySigstoreBundle(candidate.bytes, digest, [signingKey('own', privateKey)]);
+    return true;
+  } catch (error) {
+    if (error instanceof Rejection) return false;
+    throw error;
+  }
+}
+
+/** What a reference points to. @throws {SourceError} `not_found`. */
+export async function resolveDigest(source: ArtifactSource, reference: string): Promise<Digest> {
+  const resolution = await source.resolve(reference);
+  if (resolution.state !== 'found')
+    throw new SourceError('not_found', `${source.name} has no ${JSON.stringify(reference)}`);
+  return resolution.digest;
+}
+
+/** The release document of a bundle, read without any signature: for builders and for people, never for a gateway. */
+export async function readReleaseUnverified(source: ArtifactSource, digest: Digest): Promise<Release> {
+  const { bytes, contentType } = await source.manifest(digest);
+  const manifest = parseManifest(bytes, contentType);
+  if (manifest.kind !== 'manifest' || manifest.config.mediaType !== RELEASE) {
+    throw new Rejection('wrong_artifact_type', `${digest} is not a bundle`);
+  }
+  return parseRelease(await source.blob(manifest.config));
+}
+
+/**
+ * Copies a bundle with its signatures, byte for byte; the tag moves last, when both are there.
+ * @returns how many signatures were copied.
+ */
+export async function copyBundle(from: ArtifactSource, to: ArtifactSink, digest: Digest, tag: string): Promise<number> {
+  const { bytes, manifest, descriptor } = await readRoot(from, digest);
+  for (const descriptor of new Map([manifest.config, ...manifest.layers].map((item) => [item.digest, item])).values()) {
+    await to.putBlob({ descriptor, bytes: await from.blob(descriptor) });
+  }
+  await to.putManifest(bytes, descriptor);
+  const { candidates } = await from.signatures(digest);
+  for (const candidate of candidates) {
+    await to.putSignature(descriptor, {
+      manifest: candidate.manifest,
+      descriptor: candidate.descriptor,
+      blobs: [
+        { descriptor: candidate.config, bytes: candidate.configBytes },
+        { descriptor: candidate.layer, bytes: candidate.bytes },
+      ],
+    });
+  }
+  await to.putManifest(bytes, descriptor, tag);
+  return candidates.length;
+}
+
+interface Root {
+  readonly bytes: Uint8Array;
+  readonly manifest: ImageManifest;
+  readonly descriptor: Descriptor;
+}
+
+async function readRoot(source: ArtifactSource, digest: Digest): Promise<Root> {
+  const { bytes, contentType } = await source.manifest(digest);
+  const manifest = parseManifest(bytes, contentType);
+  if (manifest.kind !== 'manifest' || manifest.artifactType !== BUNDLE_ARTIFACT) {
+    throw new Rejection('wrong_artifact_type', `${digest} is not a bundle`);
+  }
+  const descriptor: Descriptor = {
+    mediaType: OCI_MANIFEST,
+    digest,
+    size: bytes.byteLength,
+    artifactType: BUNDLE_ARTIFACT,
+  };
+  return { bytes, manifest, descriptor };
+}
