@@ -15,13 +15,8 @@ export const SET = 'http11probe';
 
 type State = 'Open' | 'ClosedByServer' | 'TimedOut';
 
-interface Row {
-  readonly s1: number | null;
-  readonly state1: State;
-  readonly status_lines_in_s1: number;
-  readonly s2?: number | null | 'not_executed';
-  readonly verdict: string;
-}
+/** `s1`, `s2` …: status of a step; `state1` …: the connection after it; `status_lines_in_s1`: answers to the first step, 1 or 2 and more. */
+type Row = Readonly<Record<string, number | string | null>> & { readonly verdict: string };
 
 interface Template {
   readonly template_latin1: string;
@@ -48,12 +43,6 @@ function bytesOfTemplate(template: Template, host: string): Buffer {
 interface StepEntry {
   readonly label?: string;
   readonly request?: Template;
-  readonly parts?: readonly {
-    readonly request?: Template;
-    readonly template_latin1?: string;
-    readonly delay_ms?: number;
-  }[];
-  readonly dynamic?: string;
 }
 
 function stepsOf(entry: Record<string, unknown>, host: string): Step[] {
@@ -62,14 +51,19 @@ function stepsOf(entry: Record<string, unknown>, host: string): Step[] {
     const label = one.label ?? '';
     const { request } = one;
     if (request !== undefined) return { label, parts: () => [{ bytes: bytesOfTemplate(request, host), delayMs: 0 }] };
-    if (one.parts !== undefined) {
-      const parts = one.parts.map((part): StepPart => {
-        const template = part.request ?? { template_latin1: part.template_latin1 ?? '' };
-        return { bytes: bytesOfTemplate(template, host), delayMs: part.delay_ms ?? 0 };
-      });
-      return { label, parts: () => parts };
-    }
+    const parts = partsOf(one, host);
+    if (parts.length > 0) return { label, parts: () => parts };
     return { label, parts: (previous) => [{ bytes: conditionalRequest(label, host, previous), delayMs: 0 }] };
+  });
+}
+
+/** A step that is sent in pieces with pauses: a list of templates, each with its pause in milliseconds. */
+function partsOf(one: StepEntry, host: string): StepPart[] {
+  const list = Object.values(one).find((value): value is Record<string, unknown>[] => Array.isArray(value));
+  return (list ?? []).flatMap((part) => {
+    const template = ('template_latin1' in part ? part : part['request']) as Template | undefined;
+    const delay = Object.entries(part).find(([key, value]) => /delay|pause/i.test(key) && typeof value === 'number');
+    return template === undefined ? [] : [{ bytes: bytesOfTemplate(template, host), delayMs: Number(delay?.[1] ?? 0) }];
   });
 }
 
@@ -138,12 +132,10 @@ function markFrom(entry: Record<string, unknown>, seen: Seen): Mark {
     rows === undefined
       ? lookUp(entry['verdict_table'] as Table | undefined, seen.steps[0])
       : lookUpRows(rows, seen.steps);
-  const dynamic = rows !== undefined && rows.length === 0;
-  if (byTable === 'pass' || !(dynamic || entry['verdict_depends_on_body_or_headers'] === true)) {
-    // A table was made with empty bodies: where it passes a 2xx and the text speaks of what is in the body, the body decides.
-    return entry['verdict_depends_on_body_or_headers'] === true ? (judgeByText(entry, seen) ?? byTable) : byTable;
-  }
-  return judgeByText(entry, seen) ?? byTable;
+  // Tables were made with empty bodies and no fields. Where those matter, the words decide, and the table only where they cannot be read.
+  const byText =
+    rows?.length === 0 || entry['verdict_depends_on_body_or_headers'] === true ? judgeByText(entry, seen) : undefined;
+  return byText ?? byTable;
 }
 
 type Table = Readonly<Partial<Record<State, Readonly<Record<string, readonly (number | null)[]>>>>>;
@@ -151,7 +143,8 @@ type Table = Readonly<Partial<Record<State, Readonly<Record<string, readonly (nu
 export function lookUp(verdictTable: Table | undefined, seen: StepSeen | undefined): Mark {
   if (verdictTable === undefined || seen === undefined) return 'fail';
   const row = verdictTable[stateOf(seen)] ?? {};
-  const status = finalResponse(seen)?.status ?? null;
+  // The authors' runner takes the first status line that comes, an interim one as well: "no 1xx" is told by it.
+  const status = seen.responses[0]?.status ?? null;
   const listed = new Set(Object.values(row).flat());
   const key = listed.has(status) ? status : likeStatus(status, listed);
   for (const [verdict, statuses] of Object.entries(row)) if (statuses.includes(key)) return markNamed(verdict);
@@ -169,23 +162,29 @@ function likeStatus(status: number | null, listed: ReadonlySet<number | null>): 
 }
 
 export function lookUpRows(rows: readonly Row[], steps: readonly StepSeen[]): Mark {
-  const [first, second] = steps;
-  if (first === undefined || rows.length === 0) return 'fail';
-  const s1 = rowStatus(finalResponse(first)?.status ?? null, new Set(rows.map((row) => row.s1)));
-  const lines =
-    s1 === null ? 1 : Math.min(2, Math.max(1, first.responses.filter((response) => response.status >= 200).length));
-  const answered = second?.executed === true ? (finalResponse(second)?.status ?? null) : null;
-  const statuses = new Set(rows.map((row) => row.s2).filter((status): status is number => typeof status === 'number'));
-  // A follow-up that got no answer before the connection ended was, for the table, not executed.
-  const s2 = answered === null ? 'not_executed' : rowStatus(answered, statuses);
-  const found = rows.find(
-    (row) =>
-      row.s1 === s1 &&
-      row.state1 === stateOf(first) &&
-      row.status_lines_in_s1 === lines &&
-      (row.s2 === undefined || row.s2 === s2),
-  );
+  const found = rows.find((row) => Object.entries(row).every(([key, value]) => cellMatches(key, value, rows, steps)));
   return found === undefined ? 'fail' : markNamed(found.verdict);
+}
+
+function cellMatches(key: string, value: Row[string], rows: readonly Row[], steps: readonly StepSeen[]): boolean {
+  const match = /^(s|state|status_lines_in_s)(\d+)$/.exec(key);
+  if (match === null) return true;
+  const step = steps[Number(match[2]) - 1];
+  const status = step?.executed === true ? (finalResponse(step)?.status ?? null) : null;
+  switch (match[1]) {
+    case 'state':
+      return step !== undefined && value === stateOf(step);
+    case 's': {
+      const listed = new Set(rows.map((row) => row[key]).filter((one): one is number => typeof one === 'number'));
+      // A follow-up that got no answer before the connection ended was, for the table, not executed.
+      if (status === null) return key === 's1' ? value === null : value === null || value === 'not_executed';
+      return value === rowStatus(status, listed);
+    }
+    default: {
+      const lines = step?.responses.filter((response) => response.status >= 200).length ?? 0;
+      return value === Math.min(2, Math.max(1, status === null ? 1 : lines));
+    }
+  }
 }
 
 function rowStatus(status: number | null, listed: ReadonlySet<number | null>): number | null {
