@@ -9,7 +9,7 @@ import { REFUSALS_BY_RFC } from '../findings.ts';
 import { breachOf, type Seen } from '../judge.ts';
 import { finalResponse, type Step, type StepPart, type StepSeen } from '../observe.ts';
 import { fieldOf, type ReadResponse } from '../responses.ts';
-import { judgeByText } from './http11probe-text.ts';
+import { judgeByText, namesStatus } from './http11probe-text.ts';
 
 export const SET = 'http11probe';
 
@@ -133,9 +133,8 @@ function markFrom(entry: Record<string, unknown>, seen: Seen): Mark {
       ? lookUp(entry['verdict_table'] as Table | undefined, seen.steps[0])
       : lookUpRows(rows, seen.steps);
   // Tables were made with empty bodies and no fields. Where those matter, the words decide, and the table only where they cannot be read.
-  const byText =
-    rows?.length === 0 || entry['verdict_depends_on_body_or_headers'] === true ? judgeByText(entry, seen) : undefined;
-  return byText ?? byTable;
+  if (rows?.length !== 0 && entry['verdict_depends_on_body_or_headers'] !== true) return byTable;
+  return judgeByText(entry, seen) ?? (byTable === 'fail' && namesStatus(entry, seen) ? 'warn' : byTable);
 }
 
 type Table = Readonly<Partial<Record<State, Readonly<Record<string, readonly (number | null)[]>>>>>;
