@@ -100,6 +100,7 @@ export class Pipeline implements TransportEvents {
       return null;
     }
     x.begin(wire, revision);
+    revision.open++;
     x.id = this.#nextId();
     x.seq = this.#seq;
     x.now = x.startedAt = this.#parts.now();
@@ -119,12 +120,12 @@ export class Pipeline implements TransportEvents {
   failed(x: Exchange, reason: FailReason, replayable: boolean): void {
     if (!x.live) return;
     const endpoint = x.endpoint;
+    x.now = this.#parts.now();
     this.#parts.use.failed(x, reason);
     if (replayable && endpoint !== null && x.attempts <= (x.route?.forward.retries ?? 0)) {
       x.failedSlot = endpoint.slot;
       x.at = BALANCE;
       x.phase = 0;
-      x.now = this.#parts.now();
       this.#run(x);
       return;
     }
@@ -147,7 +148,10 @@ export class Pipeline implements TransportEvents {
 
   aborted(x: Exchange, ending: Ending, upstreamFault: boolean): void {
     if (upstreamFault && x.detail === '') x.detail = `${x.endpoint?.identity ?? 'endpoint'}: answer broke off`;
-    if (upstreamFault && x.live) this.#parts.use.failed(x, FailReason.Reset);
+    if (upstreamFault && x.live) {
+      x.now = this.#parts.now();
+      this.#parts.use.failed(x, FailReason.Reset);
+    }
     this.#end(x, ending, true);
   }
 
@@ -210,6 +214,7 @@ export class Pipeline implements TransportEvents {
     x.aborted = aborted;
     this.#parts.use.release(x);
     this.#parts.observer.ended(x);
+    x.revision.open--;
     x.end();
     this.#free.push(x);
   }

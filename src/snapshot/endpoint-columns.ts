@@ -9,6 +9,9 @@ export const ENDPOINT_SLOTS = 4096;
 /** Lanes that can be. */
 export const LANES_MAX = 64;
 
+/** Value of `downUntil` after a reset: only trials go there, unless nothing else is left. */
+export const SUSPECTED = -1;
+
 const I32 = 4;
 const F64 = 8;
 
@@ -21,7 +24,10 @@ export class EndpointColumns {
   readonly health: Float64Array;
   /** Not 0: out of rotation by the prober (active checks). Written by control. */
   readonly ejected: Int32Array;
-  /** Epoch seconds until which a refused or reset connection keeps it out of rotation; written by any lane, read by all: out within one load. */
+  /**
+   * 0: in rotation. Positive: a connection was refused; epoch seconds until which nobody tries it, and past that time only trials do. SUSPECTED: a
+   * connection was reset. Written by any lane, read by all: out of rotation within one load.
+   */
   readonly downUntil: Int32Array;
   /** Requests in flight, `[lane * ENDPOINT_SLOTS + slot]`. */
   readonly inflight: Int32Array;

@@ -42,11 +42,15 @@ export interface RouteTable {
   readonly text: SharedArrayBuffer;
   /** Uint32 × (count + 1). */
   readonly offsets: SharedArrayBuffer;
+  /** Uint32 for each entry of the native router: index of its route. A route has an entry for each of its hosts. */
+  readonly entries: SharedArrayBuffer;
 }
 
 export interface RoutePlan {
   readonly id: string;
   readonly index: number;
+  /** Methods without a code that it takes, by name; absent: all of them. */
+  readonly otherMethods?: readonly string[];
   /** Predicates beyond host, path and method; all must hold. */
   readonly headers: readonly HeaderPredicate[];
   /** Public routes ask for no token; `reason` says why. */
@@ -125,12 +129,16 @@ export interface RespondPlan {
   readonly host: string | null;
   readonly request: HeaderEdits;
   readonly answer: HeaderEdits;
+  /** Value of `Strict-Transport-Security` (RFC 6797), sent over TLS only; `''` = none. */
+  readonly strictTransport: string;
 }
 
 export interface RedirectPlan {
   readonly status: number;
   /** `https` changes the scheme and keeps the rest; otherwise a literal location. */
   readonly to: 'https' | { readonly location: string };
+  /** Port of the `https` location; 443 is left out of it. */
+  readonly httpsPort: number;
 }
 
 /** Flat name, value, name, value …; names lower-case. */

@@ -135,6 +135,7 @@ export function testRoute(over: Partial<RoutePlan> = {}): RoutePlan {
       host: null,
       request: { set: [], add: [], remove: [] },
       answer: { set: [], add: [], remove: [] },
+      strictTransport: '',
     },
     forward: { connectTimeoutMs: 1000, headTimeoutMs: 1000, idleTimeoutMs: 0, bodyBytesMax: 1_000_000, retries: 0 },
     websocket: false,

@@ -1,11 +1,11 @@
-/** What an exchange does to an endpoint's shared columns: in flight, answered, failed. Only this lane's own column is written. */
-import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
+/** What an exchange does to an endpoint's shared columns: in flight, answered, failed. Only this lane's own column is written, and `downUntil`. */
+import { ENDPOINT_SLOTS, SUSPECTED } from '../../snapshot/endpoint-columns.ts';
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import type { EndpointPlan } from '../../snapshot/snapshot.ts';
 import type { Exchange } from '../exchange.ts';
 import { FailReason } from '../transport/transport.ts';
 
-/** How long a refused or reset connection keeps an endpoint out of rotation, whole seconds; then a trickle tries it again. */
+/** How long a refused connection keeps an endpoint out of rotation, whole seconds; after it only trials go there until one is answered. */
 export const DOWN_SECONDS = 2;
 /** First status that counts as an endpoint's failure (RFC 9110 §15.6). */
 const SERVER_ERROR = 500;
@@ -28,7 +28,7 @@ export class EndpointUse {
     this.#columns.inflight[row] = (this.#columns.inflight[row] ?? 0) + 1;
   }
 
-  /** The endpoint has sent its response head. */
+  /** The endpoint has sent its response head. Whatever it says, it accepts and answers: below 500 it is no longer suspected. */
   answered(x: Exchange, status: number): void {
     if (x.endpoint === null) return;
     const c = this.#columns;
@@ -39,7 +39,10 @@ export class EndpointUse {
     else if (c.downUntil[x.endpoint.slot] !== 0) c.downUntil[x.endpoint.slot] = 0;
   }
 
-  /** The attempt failed; a refused or reset connection takes the endpoint out of rotation in every lane at once. */
+  /**
+   * The attempt failed at `x.now`. A refused connection takes the endpoint out of rotation in every lane at once, a reset one makes it suspected
+   * (choose.ts): it may have been nothing but an idle connection that the endpoint closed as we used it.
+   */
   failed(x: Exchange, reason: FailReason): void {
     const endpoint = x.endpoint;
     if (endpoint === null) return;
@@ -48,10 +51,13 @@ export class EndpointUse {
     if (reason !== FailReason.Busy) {
       c.answers[row] = ((c.answers[row] ?? 0) + 1) | 0;
       c.failures[row] = ((c.failures[row] ?? 0) + 1) | 0;
+      // No answer is the slowest: otherwise an endpoint that answers nothing would look quick.
+      const bad = x.revision.snapshot.cells[endpoint.cell]?.health.latencyBadMs ?? 0;
+      c.latencyMs[row] = (c.latencyMs[row] ?? 0) + bad;
     }
-    if (reason === FailReason.Connect || reason === FailReason.Reset) {
-      c.downUntil[endpoint.slot] = Math.ceil(x.now / 1000) + DOWN_SECONDS;
-    }
+    if (reason === FailReason.Connect) c.downUntil[endpoint.slot] = Math.floor(x.now / 1000) + 1 + DOWN_SECONDS;
+    // Never shortens what a refused connection said.
+    else if (reason === FailReason.Reset && c.downUntil[endpoint.slot] === 0) c.downUntil[endpoint.slot] = SUSPECTED;
     this.release(x);
   }
 

@@ -1,0 +1,115 @@
+/**
+ * forward: says to the upstream who asked and how, and hands the exchange to the transport. Fields that end at each hop (RFC 9110 §7.6.1) are the transport's
+ * matter; what is written here replaces what the client sent, so that an upstream can believe it:
+ *
+ * - `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` (RFC 7239): the client, and the trusted proxy before us if there is one. What a
+ *   client claims further left is not passed on.
+ * - `Via` (RFC 9110 §7.6.3) is added to.
+ * - `X-Request-Id` is ours, also in the answer; the client's own goes on as `X-Client-Request-Id`.
+ * - `traceparent` (W3C Trace Context): a valid one passes; otherwise a new trace begins, whose id holds the request id.
+ */
+import { present } from '../../base/assert.ts';
+import { chance, draw, Salt } from '../chance.ts';
+import type { Exchange } from '../exchange.ts';
+import { formatAddress } from '../normalize/address.ts';
+import { REFUSALS } from '../refusal.ts';
+import type { Stage } from '../stage.ts';
+import type { Wire } from '../transport/transport.ts';
+import { Verdict } from '../verdict.ts';
+
+/** Our name in `Via`. */
+export const VIA = '1.1 cloudnexus-gateway';
+/** Share of traces begun here that are sampled. */
+export const TRACE_SAMPLE = 0.01;
+
+export class Forward implements Stage {
+  enter(x: Exchange): Verdict {
+    const route = present(x.route, 'route');
+    const { wire, plan } = x;
+    if (wire.websocket && !route.websocket) {
+      return x.refuse(REFUSALS.upgrade_not_allowed, 'the route relays no WebSockets');
+    }
+    // As in respond: the wire keeps its edits from one attempt to the next.
+    if (x.attempts <= 1) describe(x, wire);
+    const limits = route.forward;
+    plan.endpoint = present(x.endpoint, 'endpoint');
+    plan.connectTimeoutMs = limits.connectTimeoutMs;
+    plan.headTimeoutMs = limits.headTimeoutMs;
+    plan.idleTimeoutMs = limits.idleTimeoutMs;
+    plan.bodyBytesMax = limits.bodyBytesMax;
+    wire.forward(plan);
+    return Verdict.Handed;
+  }
+}
+
+function describe(x: Exchange, wire: Wire): void {
+  const client = x.clientAddress;
+  let proto = wire.secure ? 'https' : 'http';
+  let list = client;
+  let hops = forwardedNode(client);
+  // normalize took the client's address from X-Forwarded-For only if it trusts the peer; then that is a proxy, and its word on the scheme counts.
+  if (wire.header('x-forwarded-for') !== undefined) {
+    const peer = formatAddress(wire.peerAddress);
+    if (peer !== client) {
+      list = `${client}, ${peer}`;
+      const said = wire.header('x-forwarded-proto');
+      if (said === 'https' || said === 'http') proto = said;
+      hops = `${hops}, ${forwardedNode(peer)}`;
+    }
+  }
+  wire.setUpstreamHeader('x-forwarded-for', list);
+  wire.setUpstreamHeader('x-forwarded-proto', proto);
+  wire.setUpstreamHeader('x-forwarded-host', wire.host);
+  // A host that normalize let pass holds no quote or backslash.
+  wire.setUpstreamHeader('forwarded', `${hops};host="${wire.host}";proto=${proto}`);
+  wire.addUpstreamHeader('via', VIA);
+  wire.setUpstreamHeader('x-request-id', x.id);
+  wire.setAnswerHeader('x-request-id', x.id);
+  if (x.clientRequestId !== '') wire.setUpstreamHeader('x-client-request-id', x.clientRequestId);
+  const trace = wire.header('traceparent');
+  if (trace === undefined || !isTraceparent(trace)) {
+    wire.setUpstreamHeader('traceparent', newTraceparent(x));
+    wire.removeUpstreamHeader('tracestate');
+  }
+}
+
+/** RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
+function forwardedNode(address: string): string {
+  return address.includes(':') ? `for="[${address}]"` : `for=${address}`;
+}
+
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
+const VERSION_0_LENGTH = 55;
+const NO_TRACE = '0'.repeat(32);
+const NO_PARENT = '0'.repeat(16);
+
+/** W3C Trace Context §3.2: version, trace id, parent id, flags; later versions may be longer, `ff` is none, zeros alone are no id. */
+export function isTraceparent(text: string): boolean {
+  if (!TRACEPARENT.test(text) || text.startsWith('ff')) return false;
+  if (text.startsWith('00') && text.length !== VERSION_0_LENGTH) return false;
+  return text.slice(3, 35) !== NO_TRACE && text.slice(36, 52) !== NO_PARENT;
+}
+
+/** A new trace. Its id begins with the digits of the request id, so that either leads to the other, and ends in chance. */
+function newTraceparent(x: Exchange): string {
+  const { random } = x;
+  // `<6 digits>-<2>-<8>`, or longer once a lane has counted past 2^32: the newest digits are kept.
+  const request = x.id.slice(0, 6) + x.id.slice(7, 9) + x.id.slice(-8);
+  const sampled = chance(random, Salt.TraceSampled, TRACE_SAMPLE) ? '01' : '00';
+  const tail = hex8(draw(random, Salt.TraceA)) + hex8(draw(random, Salt.TraceB));
+  // The lowest bit keeps the parent from being zeros alone.
+  const parent = hex8(draw(random, Salt.Span)) + hex8(draw(random, Salt.SpanB) | 1);
+  return `00-${request}${tail}-${parent}-${sampled}`;
+}
+
+const HEX2 = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
+/** 8 hexadecimal digits of 32 bits. */
+function hex8(bits: number): string {
+  return (
+    (HEX2[bits >>> 24] as string) +
+    (HEX2[(bits >>> 16) & 0xff] as string) +
+    (HEX2[(bits >>> 8) & 0xff] as string) +
+    (HEX2[bits & 0xff] as string)
+  );
+}

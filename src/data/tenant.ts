@@ -1,0 +1,86 @@
+/**
+ * Whose request it is. Read once, by whoever asks first (limits keyed by tenant and policies ask before `route` does); only from where the route says, so
+ * that no client chooses a tenant by a header unless the operator wants that.
+ */
+import type { TenantSource } from '../snapshot/snapshot.ts';
+import type { Exchange } from './exchange.ts';
+
+/** Longest tenant id, characters. */
+export const TENANT_LENGTH_MAX = 128;
+/** What a tenant id is made of: safe in a log line, a metric, a key and a header. */
+const TENANT = /^[A-Za-z0-9][A-Za-z0-9._~:@+-]*$/;
+
+/** The tenant's id, or `''` when the route names no source or nothing sane is there. Sets `x.tenant`. */
+export function readTenant(x: Exchange): string {
+  if (x.tenant !== '') return x.tenant;
+  const source = x.route?.tenant ?? null;
+  if (source === null) return '';
+  const found = tenantFrom(x, source);
+  if (found.length > 0 && found.length <= TENANT_LENGTH_MAX && TENANT.test(found)) x.tenant = found;
+  return x.tenant;
+}
+
+function tenantFrom(x: Exchange, source: TenantSource): string {
+  switch (source.from) {
+    case 'claim':
+      return x.identity === null ? '' : textOf(claimAt(x.identity.claims, source.name));
+    case 'header':
+      return onlyHeader(x, source.name);
+    case 'host':
+      return part(x.host, '.', source.label);
+    case 'path':
+      return part(x.path, '/', source.segment + 1);
+    case 'sni':
+      return part(x.wire.serverName.toLowerCase(), '.', source.label);
+    case 'fixed':
+      return source.name;
+  }
+}
+
+/** A claim by its name, dots descending into objects; a claim whose own name holds the dots comes first. Only own properties. */
+export function claimAt(claims: Readonly<Record<string, unknown>>, name: string): unknown {
+  if (Object.hasOwn(claims, name)) return claims[name];
+  let value: unknown = claims;
+  let from = 0;
+  while (from <= name.length) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+    const dot = name.indexOf('.', from);
+    const key = name.slice(from, dot < 0 ? name.length : dot);
+    if (!Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<string, unknown>)[key];
+    if (dot < 0) return value;
+    from = dot + 1;
+  }
+  return undefined;
+}
+
+/** Identifiers come as texts, and from some issuers as whole numbers. */
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? String(value) : '';
+}
+
+/** The field's value when there is exactly one: of two, the upstream might believe the other. */
+function onlyHeader(x: Exchange, name: string): string {
+  const { wire } = x;
+  let found = '';
+  let seen = 0;
+  for (let i = 0; i < wire.headerCount; i++) {
+    if (wire.headerName(i) !== name) continue;
+    found = wire.headerValue(i);
+    seen++;
+  }
+  return seen === 1 ? found : '';
+}
+
+/** The part with this index between separators; `''` when there are fewer. */
+function part(text: string, separator: string, index: number): string {
+  let from = 0;
+  for (let i = 0; i < index; i++) {
+    const at = text.indexOf(separator, from);
+    if (at < 0) return '';
+    from = at + 1;
+  }
+  const to = text.indexOf(separator, from);
+  return text.slice(from, to < 0 ? text.length : to);
+}
