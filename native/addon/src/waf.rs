@@ -1,1 +1,342 @@
-//! Binding of cnx-waf; filled by its crate.
+//! Binding of cnx-waf: a process-wide registry of compiled rule sets and profiles, and per-thread memory to run them.
+//! See `src/native/waf.ts` for what JavaScript sees.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use cnx_waf::engine::{Outcome, Transaction, Verdict};
+use cnx_waf::profile::{Profile, ProfileOptions};
+use cnx_waf::program::Program;
+use cnx_waf::program::compile::{CompileOptions, SourceFile, compile};
+use cnx_waf::seclang::diagnostic::to_json;
+use cnx_waf::seclang::setting::EngineMode;
+use cnx_waf::wire::{Request, VERDICT_HEAD_BYTES, pack_outcome};
+use napi::bindgen_prelude::{Error, Result, Uint8Array, Uint8ArraySlice};
+use napi_derive::napi;
+
+/// Most rule sets and profiles alive at once, together.
+const HANDLES_MAX: usize = 65_536;
+/// Most requests of one batch.
+const BATCH_MAX: usize = 4096;
+/// Bytes that a verdict of a batch may take.
+const BATCH_VERDICT_BYTES: usize = 4096;
+
+struct Compiled {
+    program: Arc<Program>,
+    source_bytes: f64,
+    load_ms: f64,
+}
+
+#[derive(Default)]
+struct Registry {
+    next: u32,
+    programs: HashMap<u32, Compiled>,
+    profiles: HashMap<u32, (u32, Arc<Profile>)>,
+}
+
+impl Registry {
+    /// A number that was never given before; none after four billion.
+    fn handle(&mut self) -> Result<u32> {
+        if self.programs.len() + self.profiles.len() >= HANDLES_MAX {
+            return Err(Error::from_reason(format!(
+                "more than {HANDLES_MAX} rule sets and profiles: release those of old snapshots"
+            )));
+        }
+        self.next = self
+            .next
+            .checked_add(1)
+            .ok_or_else(|| Error::from_reason("no handle is left"))?;
+        Ok(self.next)
+    }
+}
+
+static REGISTRY: OnceLock<RwLock<Registry>> = OnceLock::new();
+/// Grows with every release, so that threads forget what they hold of released rule sets.
+static EPOCH: AtomicU64 = AtomicU64::new(0);
+
+fn registry() -> &'static RwLock<Registry> {
+    REGISTRY.get_or_init(RwLock::default)
+}
+
+/// What one thread holds.
+#[derive(Default)]
+struct Lane {
+    epoch: u64,
+    profiles: HashMap<u32, (u32, Arc<Profile>)>,
+    /// Scratch memory for each rule set, by its serial number: expressions keep their caches warm.
+    transactions: Vec<(u64, Box<Transaction>)>,
+}
+
+thread_local! {
+    static LANE: RefCell<Lane> = RefCell::default();
+}
+
+impl Lane {
+    fn profile(&mut self, program: u32, handle: u32) -> Option<Arc<Profile>> {
+        let epoch = EPOCH.load(Ordering::Acquire);
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
+            self.profiles.retain(|h, _| registry.profiles.contains_key(h));
+            let live: Vec<u64> = registry.programs.values().map(|c| c.program.serial).collect();
+            self.transactions.retain(|(serial, _)| live.contains(serial));
+        }
+        if !self.profiles.contains_key(&handle) {
+            let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
+            let found = registry.profiles.get(&handle)?;
+            self.profiles.insert(handle, (found.0, Arc::clone(&found.1)));
+        }
+        let (owner, profile) = self.profiles.get(&handle)?;
+        (*owner == program).then(|| Arc::clone(profile))
+    }
+
+    fn transaction(&mut self, serial: u64) -> &mut Transaction {
+        let at = match self.transactions.iter().position(|(s, _)| *s == serial) {
+            Some(at) => at,
+            None => {
+                self.transactions.push((serial, Box::default()));
+                self.transactions.len() - 1
+            }
+        };
+        &mut self.transactions[at].1
+    }
+
+    fn inspect(&mut self, program: u32, handle: u32, request: &[u8], out: &mut [u8]) -> Verdict {
+        let Some(profile) = self.profile(program, handle) else {
+            return failed(out);
+        };
+        let Ok(request) = Request::unpack(request) else {
+            return failed(out);
+        };
+        let serial = profile.program.serial;
+        let transaction = self.transaction(serial);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = transaction.inspect(&profile, &request);
+            pack_outcome(&outcome, transaction, out);
+            outcome.verdict
+        }));
+        match outcome {
+            Ok(verdict) => verdict,
+            Err(_) => {
+                // What a panic left behind is thrown away.
+                self.transactions.retain(|(s, _)| *s != serial);
+                failed(out)
+            }
+        }
+    }
+}
+
+fn failed(out: &mut [u8]) -> Verdict {
+    let outcome = Outcome {
+        verdict: Verdict::Error,
+        ..Outcome::default()
+    };
+    pack_outcome(&outcome, &Transaction::default(), out);
+    Verdict::Error
+}
+
+/// One file of a rule set.
+#[napi(object)]
+pub struct WafFile {
+    pub name: String,
+    pub bytes: Uint8Array,
+}
+
+/// How to compile.
+#[napi(object)]
+pub struct WafCompileOptions {
+    pub multi_line: Option<bool>,
+}
+
+/// What a route changes.
+#[napi(object)]
+pub struct WafProfileOptions {
+    pub mode: Option<String>,
+    pub remove_rule_ids: Option<Vec<u32>>,
+    pub remove_tags: Option<Vec<String>>,
+    pub remove_targets: Option<Vec<String>>,
+    pub paranoia_level: Option<u32>,
+    pub inbound_anomaly_threshold: Option<u32>,
+    pub work_max: Option<f64>,
+}
+
+/// Numbers of a compiled rule set.
+#[napi(object)]
+pub struct WafStats {
+    pub rules: u32,
+    pub prefiltered_rules: u32,
+    pub expressions: u32,
+    pub memory_bytes: f64,
+    pub source_bytes: f64,
+    pub load_ms: f64,
+    pub profiles: u32,
+}
+
+#[napi]
+pub fn waf_compile(files: Vec<WafFile>, options: Option<WafCompileOptions>) -> Result<u32> {
+    let begin = std::time::Instant::now();
+    let sources: Vec<SourceFile<'_>> = files
+        .iter()
+        .map(|f| SourceFile {
+            name: &f.name,
+            content: &f.bytes,
+        })
+        .collect();
+    let options = CompileOptions {
+        multi_line: options.and_then(|o| o.multi_line).unwrap_or(false),
+    };
+    let program = catch_unwind(AssertUnwindSafe(|| compile(&sources, options)))
+        .map_err(|_| Error::from_reason("the rules could not be compiled: the compiler failed"))?
+        .map_err(|list| Error::from_reason(to_json(&list)))?;
+    let source_bytes = files.iter().map(|f| f.bytes.len()).sum::<usize>() as f64;
+    let load_ms = begin.elapsed().as_secs_f64() * 1000.0;
+    let mut registry = registry().write().unwrap_or_else(PoisonError::into_inner);
+    let handle = registry.handle()?;
+    registry.programs.insert(
+        handle,
+        Compiled {
+            program: Arc::new(program),
+            source_bytes,
+            load_ms,
+        },
+    );
+    Ok(handle)
+}
+
+#[napi]
+pub fn waf_profile(handle: u32, options: WafProfileOptions) -> Result<u32> {
+    let mut registry = registry().write().unwrap_or_else(PoisonError::into_inner);
+    let program = registry.programs.get(&handle).map(|c| Arc::clone(&c.program));
+    let program = program.ok_or_else(|| Error::from_reason("the rule set was released"))?;
+    let mode = match options.mode.as_deref() {
+        None => None,
+        Some("detect") => Some(EngineMode::DetectionOnly),
+        Some("block") => Some(EngineMode::On),
+        Some("off") => Some(EngineMode::Off),
+        Some(other) => {
+            return Err(Error::from_reason(format!(
+                "{other} is no mode: write off, detect or block"
+            )));
+        }
+    };
+    let work_max = match options.work_max {
+        None => None,
+        Some(n) if n >= 1.0 && n <= 9e15 => Some(n as u64),
+        Some(_) => return Err(Error::from_reason("workMax is not a positive number")),
+    };
+    let profile = Profile::new(
+        program,
+        &ProfileOptions {
+            mode,
+            remove_rule_ids: options.remove_rule_ids.unwrap_or_default(),
+            remove_tags: options.remove_tags.unwrap_or_default(),
+            remove_targets: options.remove_targets.unwrap_or_default(),
+            paranoia_level: options.paranoia_level.map(|l| u8::try_from(l).unwrap_or(u8::MAX)),
+            inbound_anomaly_threshold: options.inbound_anomaly_threshold,
+            work_max,
+        },
+    )
+    .map_err(|p| Error::from_reason(format!("{}; {}", p.message, p.mend)))?;
+    let id = registry.handle()?;
+    registry.profiles.insert(id, (handle, Arc::new(profile)));
+    Ok(id)
+}
+
+#[napi]
+pub fn waf_release(handle: u32) -> bool {
+    let mut registry = registry().write().unwrap_or_else(PoisonError::into_inner);
+    let found = registry.programs.remove(&handle).is_some();
+    if found {
+        registry.profiles.retain(|_, (owner, _)| *owner != handle);
+        EPOCH.fetch_add(1, Ordering::Release);
+    }
+    found
+}
+
+#[napi]
+pub fn waf_inspect(handle: u32, profile: u32, request: &[u8], length: u32, mut out: Uint8ArraySlice<'_>) -> u32 {
+    if out.len() < VERDICT_HEAD_BYTES || overlap(request, &out) {
+        return Verdict::Error as u32;
+    }
+    // SAFETY: JavaScript runs nothing while this call lasts, and no other view of these bytes is alive here.
+    let out = unsafe { out.as_mut() };
+    let Some(request) = request.get(..length as usize) else {
+        return failed(out) as u32;
+    };
+    LANE.with(|lane| match lane.try_borrow_mut() {
+        Ok(mut lane) => lane.inspect(handle, profile, request, out) as u32,
+        Err(_) => failed(out) as u32,
+    })
+}
+
+#[napi]
+pub fn waf_inspect_batch(handle: u32, profile: u32, requests: &[u8], length: u32, mut out: Uint8ArraySlice<'_>) -> i32 {
+    let Some(mut rest) = requests.get(..length as usize) else {
+        return -1;
+    };
+    if overlap(requests, &out) {
+        return -1;
+    }
+    // SAFETY: as in `waf_inspect`.
+    let out = unsafe { out.as_mut() };
+    let Some(count) = take_u32(&mut rest).filter(|n| *n as usize <= BATCH_MAX) else {
+        return -1;
+    };
+    let Some(head) = out.get_mut(..4) else { return -1 };
+    head.copy_from_slice(&count.to_le_bytes());
+    let mut at = 4;
+    let mut room = [0u8; BATCH_VERDICT_BYTES];
+    for _ in 0..count {
+        let Some(size) = take_u32(&mut rest) else { return -1 };
+        let Some(request) = rest.get(..size as usize) else {
+            return -1;
+        };
+        rest = &rest[size as usize..];
+        LANE.with(|lane| match lane.try_borrow_mut() {
+            Ok(mut lane) => lane.inspect(handle, profile, request, &mut room),
+            Err(_) => failed(&mut room),
+        });
+        let used = u32::from_le_bytes([room[24], room[25], room[26], room[27]]);
+        let Some(to) = out.get_mut(at..at + 4 + used as usize) else {
+            return -1;
+        };
+        to[..4].copy_from_slice(&used.to_le_bytes());
+        to[4..].copy_from_slice(&room[..used as usize]);
+        at += 4 + used as usize;
+    }
+    i32::try_from(at).unwrap_or(-1)
+}
+
+#[napi]
+pub fn waf_stats(handle: u32) -> Result<WafStats> {
+    let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
+    let c = registry
+        .programs
+        .get(&handle)
+        .ok_or_else(|| Error::from_reason("the rule set was released"))?;
+    Ok(WafStats {
+        rules: c.program.rule_count,
+        prefiltered_rules: c.program.prefiltered_count,
+        expressions: c.program.expressions,
+        memory_bytes: c.program.memory_bytes as f64,
+        source_bytes: c.source_bytes,
+        load_ms: c.load_ms,
+        profiles: u32::try_from(registry.profiles.values().filter(|(owner, _)| *owner == handle).count())
+            .unwrap_or(u32::MAX),
+    })
+}
+
+fn take_u32(rest: &mut &[u8]) -> Option<u32> {
+    let (head, tail) = rest.split_first_chunk::<4>()?;
+    *rest = tail;
+    Some(u32::from_le_bytes(*head))
+}
+
+/// True when both views look at the same memory, which a caller could do by mistake.
+fn overlap(a: &[u8], b: &[u8]) -> bool {
+    let (a, b) = (a.as_ptr_range(), b.as_ptr_range());
+    a.start < b.end && b.start < a.end
+}

@@ -1,0 +1,5 @@
+//! Prints `docs/seclang.md`.
+
+fn main() {
+    print!("{}", cnx_waf::docs::markdown());
+}

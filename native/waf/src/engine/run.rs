@@ -1,0 +1,430 @@
+//! The loop over the rules of a phase.
+
+use super::Limit;
+use super::transaction::{Allowed, Candidate, Key, SlotValue, Transaction, Verdict};
+use super::values::ValueId;
+use crate::operator::Probe;
+use crate::profile::Profile;
+use crate::program::{Program, Rule, Selector, Step, Target, Test};
+use crate::seclang::action::Disruptive;
+use crate::seclang::setting::EngineMode;
+use crate::seclang::variable::{Life, Shape, VARIABLES, Var};
+
+/// Work of a visit of a rule beside what its operator looks at.
+const VISIT_WORK: u64 = 4;
+/// Most values that MATCHED_VARS keeps.
+const MATCHED_MAX: usize = 4096;
+
+impl Transaction {
+    /// Runs one phase (0 to 4). False when the transaction ends with it.
+    pub(crate) fn phase(&mut self, profile: &Profile, phase: usize) -> bool {
+        let program = &*profile.program;
+        if self.controls.mode == EngineMode::Off || self.outcome.limit != Limit::None {
+            return false;
+        }
+        let skipped = match self.controls.allowed {
+            Allowed::Nothing => false,
+            Allowed::RequestPhases => phase < 2,
+            Allowed::All => phase < 4,
+        };
+        if skipped {
+            return true;
+        }
+        self.find_visits(program, phase);
+        if self.outcome.work > profile.work_max {
+            self.exceed(Limit::Work);
+            return false;
+        }
+        let rules = &program.phases[phase].rules;
+        let mut at = 0;
+        while let Some(index) = self.visits.next(at, &self.removed[phase]) {
+            at = index + 1;
+            let rule = &rules[index];
+            self.outcome.work += VISIT_WORK;
+            if let Some(gate) = rule.steps.first().and_then(|s| s.test.as_ref()).and_then(|t| t.gate) {
+                let number = match self.slot_int(gate.slot) {
+                    set if gate.count => i64::from(set.is_some()),
+                    Some(n) => n,
+                    None => continue,
+                };
+                if (gate.compare)(number, gate.constant) == gate.negated {
+                    continue;
+                }
+            }
+            let matched = self.rule(program, phase, index, rule);
+            if self.outcome.work > profile.work_max {
+                self.exceed(Limit::Work);
+                return false;
+            }
+            if !matched {
+                continue;
+            }
+            if self.controls.mode == EngineMode::Off {
+                return false;
+            }
+            if let Some(jump) = rule.jump {
+                at = jump as usize;
+            }
+            match self.disrupt(rule) {
+                Flow::GoOn => {}
+                Flow::EndPhase => return true,
+                Flow::EndTransaction => return false,
+            }
+        }
+        true
+    }
+
+    /// The rules worth a visit: those that always are, and those whose literals occur in a value they look at.
+    fn find_visits(&mut self, program: &Program, phase: usize) {
+        let Self {
+            values,
+            entries,
+            visits,
+            outcome,
+            ..
+        } = self;
+        let phase = &program.phases[phase];
+        values.begin_phase();
+        visits.0.clear();
+        visits.0.extend_from_slice(&phase.always.0);
+        let work = &mut outcome.work;
+        for (var, classes) in &phase.prefilter.classes {
+            for entry in &entries[*var as usize] {
+                for class in classes {
+                    if let Some(key) = &class.key
+                        && !values.get(entry.key).eq_ignore_ascii_case(key)
+                    {
+                        continue;
+                    }
+                    let quiet = !class.trigger.meets(values.present(entry.value));
+                    if quiet {
+                        visits.add_shared(values.hits(entry.value, &phase.prefilter, work), &class.quiet_rules);
+                    }
+                    for chain in &class.chains {
+                        if quiet && chain.trigger.is_some() {
+                            continue;
+                        }
+                        let value = values.transform(entry.value, &program.chains[usize::from(chain.chain)], work);
+                        visits.add_shared(values.hits(value, &phase.prefilter, work), &chain.rules);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs a rule with its chain. True when all of it matched.
+    fn rule(&mut self, program: &Program, phase: usize, index: usize, rule: &Rule) -> bool {
+        self.matched.clear();
+        self.rule_running = (phase as u8, index as u32);
+        let single = rule.steps.len() == 1;
+        for (i, step) in rule.steps.iter().enumerate() {
+            let bit = (i == 0 && rule.prefiltered).then_some(index);
+            let Some(test) = &step.test else {
+                self.act(program, step);
+                continue;
+            };
+            if !self.step(program, phase, step, test, bit, (single && rule.log).then_some(rule)) {
+                return false;
+            }
+        }
+        if rule.severity < self.highest_severity {
+            self.highest_severity = rule.severity;
+        }
+        if rule.log {
+            self.outcome.matches += 1;
+            if !single || rule.steps[0].test.is_none() {
+                self.report(program, phase, rule);
+            }
+        }
+        true
+    }
+
+    /// Runs one condition on all its values. Each value that matches acts at once.
+    fn step(
+        &mut self,
+        program: &Program,
+        phase: usize,
+        step: &Step,
+        test: &Test,
+        bit: Option<usize>,
+        report: Option<&Rule>,
+    ) -> bool {
+        let mut list = std::mem::take(&mut self.candidates);
+        list.clear();
+        self.collect(program, phase, test, &mut list);
+        let mut any = false;
+        for candidate in &list {
+            if test.multi_match {
+                let mut value = candidate.value;
+                any |= self.value(
+                    program,
+                    phase,
+                    step,
+                    test,
+                    bit,
+                    report,
+                    Candidate { value, ..*candidate },
+                );
+                for t in &program.chains[usize::from(test.chain)].steps {
+                    let next = self.values.apply(value, *t, &mut self.outcome.work);
+                    if next != value {
+                        value = next;
+                        any |= self.value(
+                            program,
+                            phase,
+                            step,
+                            test,
+                            bit,
+                            report,
+                            Candidate { value, ..*candidate },
+                        );
+                    }
+                }
+            } else {
+                let value = self.values.transform(
+                    candidate.value,
+                    &program.chains[usize::from(test.chain)],
+                    &mut self.outcome.work,
+                );
+                any |= self.value(
+                    program,
+                    phase,
+                    step,
+                    test,
+                    bit,
+                    report,
+                    Candidate { value, ..*candidate },
+                );
+            }
+        }
+        self.candidates = list;
+        any
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call site each, and all of it is needed")]
+    fn value(
+        &mut self,
+        program: &Program,
+        phase: usize,
+        step: &Step,
+        test: &Test,
+        bit: Option<usize>,
+        report: Option<&Rule>,
+        c: Candidate,
+    ) -> bool {
+        if let Some(bit) = bit {
+            let hits = self
+                .values
+                .hits(c.value, &program.phases[phase].prefilter, &mut self.outcome.work);
+            if hits.get(bit / 64).is_none_or(|w| w >> (bit % 64) & 1 == 0) {
+                return false;
+            }
+        }
+        let mut argument = std::mem::take(&mut self.text);
+        argument.clear();
+        if let Some(text) = &test.argument {
+            self.expand(program, text, &mut argument);
+        }
+        self.groups.clear();
+        let mut probe = Probe {
+            value: self.values.get(c.value),
+            argument: &argument,
+            capture: step.capture && !test.negated,
+            groups: &mut self.groups,
+            caches: &mut self.caches,
+            work: &mut self.outcome.work,
+        };
+        let hit = test.operator.matches(&mut probe) != test.negated;
+        self.text = argument;
+        if !hit {
+            return false;
+        }
+        if self.matched.len() < MATCHED_MAX {
+            self.matched.push(c);
+        } else if let Some(last) = self.matched.last_mut() {
+            *last = c;
+        }
+        if step.capture && !test.negated {
+            self.capture(&c);
+        }
+        self.act(program, step);
+        if let Some(rule) = report {
+            self.report(program, phase, rule);
+        }
+        true
+    }
+
+    /// The values that a condition looks at, in the order of its targets.
+    fn collect(&mut self, program: &Program, phase: usize, test: &Test, list: &mut Vec<Candidate>) {
+        for target in &test.targets {
+            let from = list.len();
+            self.collect_target(program, target, list);
+            for x in &test.exclusions {
+                if x.var == target.var {
+                    self.leave_out(program, x, list, from);
+                }
+            }
+            for i in 0..self.target_removals.len() {
+                let removal = std::sync::Arc::clone(&self.target_removals[i]);
+                let (running_phase, index) = self.rule_running;
+                debug_assert_eq!(usize::from(running_phase), phase);
+                if removal.target.var == target.var && removal.rules[phase].has(index as usize) {
+                    self.leave_out(program, &removal.target, list, from);
+                }
+            }
+            if target.count {
+                let value = self.values.intern_int((list.len() - from) as i64);
+                list.truncate(from);
+                let key = match &target.selector {
+                    Selector::Key(k) => Key::Value(self.values.intern(k)),
+                    Selector::Slot(slot) => Key::Slot(*slot),
+                    Selector::All | Selector::Pattern(_) => Key::None,
+                };
+                list.push(Candidate {
+                    var: target.var,
+                    key,
+                    value,
+                });
+            }
+        }
+    }
+
+    fn collect_target(&mut self, program: &Program, target: &Target, list: &mut Vec<Candidate>) {
+        let var = target.var;
+        let def = &VARIABLES[var as usize];
+        if def.shape == Shape::Store {
+            return self.collect_store(program, target, list);
+        }
+        if def.life == Life::Rule && var != Var::ReqbodyProcessor {
+            self.running_entries(program, var);
+        }
+        let entries = std::mem::take(&mut self.entries[var as usize]);
+        for e in &entries {
+            if self.selects(&target.selector, e.key) {
+                let key = if def.shape == Shape::One {
+                    Key::None
+                } else {
+                    Key::Value(e.key)
+                };
+                list.push(Candidate {
+                    var,
+                    key,
+                    value: e.value,
+                });
+            }
+        }
+        self.entries[var as usize] = entries;
+    }
+
+    fn collect_store(&mut self, program: &Program, target: &Target, list: &mut Vec<Candidate>) {
+        let var = target.var;
+        if let Selector::Slot(slot) = target.selector {
+            if let Some(value) = self.slot_value(slot) {
+                list.push(Candidate {
+                    var,
+                    key: Key::Slot(slot),
+                    value,
+                });
+            }
+            return;
+        }
+        for slot in 0..self.slots.len() as u32 {
+            let (store, name) = program.slots.name(slot);
+            let wanted = store == var
+                && match &target.selector {
+                    Selector::Pattern(p) => p.is_match(name, &mut self.caches),
+                    _ => true,
+                };
+            if wanted && let Some(value) = self.slot_value(slot) {
+                list.push(Candidate {
+                    var,
+                    key: Key::Slot(slot),
+                    value,
+                });
+            }
+        }
+        for i in 0..self.named.len() {
+            let (store, key, value) = self.named[i];
+            if store == var && self.selects(&target.selector, key) {
+                let value = match value {
+                    SlotValue::Unset => continue,
+                    SlotValue::Int(n) => self.values.intern_int(n),
+                    SlotValue::Value(id) => id,
+                };
+                list.push(Candidate {
+                    var,
+                    key: Key::Value(key),
+                    value,
+                });
+            }
+        }
+    }
+
+    fn selects(&mut self, selector: &Selector, key: ValueId) -> bool {
+        match selector {
+            Selector::All => true,
+            Selector::Key(k) => self.values.get(key).eq_ignore_ascii_case(k),
+            Selector::Slot(_) => false,
+            Selector::Pattern(p) => {
+                let text = self.values.get(key);
+                self.outcome.work += text.len() as u64;
+                p.is_match(text, &mut self.caches)
+            }
+        }
+    }
+
+    /// Removes the values that an exclusion means from the end of the list.
+    fn leave_out(&mut self, program: &Program, x: &Target, list: &mut Vec<Candidate>, from: usize) {
+        let mut kept = from;
+        for i in from..list.len() {
+            let c = list[i];
+            let out = match (&x.selector, c.key) {
+                (Selector::All, _) => true,
+                (Selector::Slot(a), Key::Slot(b)) => *a == b,
+                (selector, Key::Value(key)) => self.selects(selector, key),
+                (Selector::Pattern(p), Key::Slot(slot)) => p.is_match(program.slots.name(slot).1, &mut self.caches),
+                _ => false,
+            };
+            if !out {
+                list[kept] = c;
+                kept += 1;
+            }
+        }
+        list.truncate(kept);
+    }
+
+    fn disrupt(&mut self, rule: &Rule) -> Flow {
+        let action = match rule.disruptive {
+            Disruptive::Pass | Disruptive::Block => return Flow::GoOn,
+            Disruptive::Allow => {
+                self.controls.allowed = Allowed::All;
+                return Flow::EndPhase;
+            }
+            Disruptive::AllowRequest => {
+                self.controls.allowed = Allowed::RequestPhases;
+                return Flow::EndPhase;
+            }
+            Disruptive::AllowPhase => return Flow::EndPhase,
+            Disruptive::Deny => 1,
+            Disruptive::Drop => 2,
+            Disruptive::Redirect => 3,
+        };
+        if self.outcome.blocking_rule == 0 {
+            self.outcome.blocking_rule = rule.id;
+            self.outcome.action = action;
+        }
+        if self.controls.mode == EngineMode::On {
+            self.outcome.verdict = Verdict::Block;
+            return Flow::EndTransaction;
+        }
+        self.outcome.would_block = true;
+        Flow::GoOn
+    }
+}
+
+/// What comes after a match.
+enum Flow {
+    GoOn,
+    EndPhase,
+    EndTransaction,
+}

@@ -1,0 +1,319 @@
+//! Interned values of one transaction: equal bytes have one id, so each distinct byte string is transformed by each
+//! function once and searched once for each phase.
+
+use crate::bytes::ByteSet;
+use crate::program::Chain;
+use crate::program::prefilter::Prefilter;
+use crate::transform::{TRANSFORMS, TransformId, Trigger};
+
+/// Id of a value. 0 is the empty value.
+pub type ValueId = u32;
+
+/// Bytes that all values of one transaction may take together.
+pub const ARENA_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of memory that are kept for the next transaction.
+const KEEP_BYTES: usize = 4 * 1024 * 1024;
+/// Entries of the table that are cleared for each transaction; a larger one grows again when it is needed.
+const TABLE_KEEP: usize = 1024;
+const NONE: u32 = u32::MAX;
+const MEMO_WIDTH: usize = 40;
+
+#[derive(Clone, Copy)]
+struct Meta {
+    at: u32,
+    len: u32,
+    hash: u32,
+    /// Row of the transformation memo, or `NONE`.
+    memo: u32,
+    /// Row of the hits of the running phase, or `NONE`.
+    hits: u32,
+    present: ByteSet,
+}
+
+/// The values.
+pub struct Values {
+    arena: Vec<u8>,
+    metas: Vec<Meta>,
+    /// Open addressing: index of a meta plus 1.
+    table: Vec<u32>,
+    memo: Vec<u32>,
+    hits: Vec<u64>,
+    scratch: Vec<u8>,
+    seed: u64,
+    /// The arena is full: values are cut from now on.
+    pub exhausted: bool,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        use std::hash::{BuildHasher, Hasher};
+        let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
+        let mut out = Self {
+            arena: Vec::new(),
+            metas: Vec::new(),
+            table: vec![0; TABLE_KEEP],
+            memo: Vec::new(),
+            hits: Vec::new(),
+            scratch: Vec::new(),
+            seed,
+            exhausted: false,
+        };
+        out.reset();
+        out
+    }
+}
+
+impl Values {
+    /// Forgets all values; memory is kept within a bound.
+    pub fn reset(&mut self) {
+        self.arena.clear();
+        self.metas.clear();
+        self.memo.clear();
+        self.hits.clear();
+        self.exhausted = false;
+        if self.arena.capacity() > KEEP_BYTES
+            || self.metas.capacity() * 64 > KEEP_BYTES
+            || self.memo.capacity() * 4 > KEEP_BYTES
+        {
+            self.arena = Vec::new();
+            self.metas = Vec::new();
+            self.memo = Vec::new();
+            self.hits = Vec::new();
+            self.scratch = Vec::new();
+            self.table = vec![0; TABLE_KEEP];
+        }
+        self.table.truncate(TABLE_KEEP);
+        self.table.fill(0);
+        self.intern(b"");
+    }
+
+    /// The bytes of a value.
+    #[inline]
+    pub fn get(&self, id: ValueId) -> &[u8] {
+        let m = &self.metas[id as usize];
+        &self.arena[m.at as usize..(m.at + m.len) as usize]
+    }
+
+    /// The bytes that occur in a value.
+    #[inline]
+    pub fn present(&self, id: ValueId) -> &ByteSet {
+        &self.metas[id as usize].present
+    }
+
+    /// The id of some bytes. When the arena is full, the id of the empty value.
+    pub fn intern(&mut self, bytes: &[u8]) -> ValueId {
+        let hash = hash(bytes, self.seed);
+        if let Some(id) = self.find(hash, |arena, m| &arena[m.at as usize..(m.at + m.len) as usize] == bytes) {
+            return id;
+        }
+        if self.arena.len() + bytes.len() > ARENA_BYTES_MAX {
+            self.exhausted = true;
+            return 0;
+        }
+        let at = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        self.push(at, bytes.len(), hash)
+    }
+
+    /// The id of a number in decimal.
+    pub fn intern_int(&mut self, n: i64) -> ValueId {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        crate::bytes::push_int(&mut scratch, n);
+        let id = self.intern(&scratch);
+        self.scratch = scratch;
+        id
+    }
+
+    /// The id of a part of a value.
+    pub fn intern_part(&mut self, id: ValueId, range: std::ops::Range<usize>) -> ValueId {
+        let m = self.metas[id as usize];
+        if range.end > m.len as usize || range.start > range.end {
+            return 0;
+        }
+        if range.len() == m.len as usize {
+            return id;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.extend_from_slice(&self.get(id)[range]);
+        let part = self.intern(&scratch);
+        self.scratch = scratch;
+        part
+    }
+
+    #[inline]
+    fn find(&self, hash: u32, same: impl Fn(&[u8], &Meta) -> bool) -> Option<ValueId> {
+        let mask = self.table.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.table[at] != 0 {
+            let id = self.table[at] - 1;
+            let m = &self.metas[id as usize];
+            if m.hash == hash && same(&self.arena, m) {
+                return Some(id);
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    fn push(&mut self, at: usize, len: usize, hash: u32) -> ValueId {
+        let id = self.metas.len() as u32;
+        let present = ByteSet::present_in(&self.arena[at..at + len]);
+        self.metas.push(Meta {
+            at: at as u32,
+            len: len as u32,
+            hash,
+            memo: NONE,
+            hits: NONE,
+            present,
+        });
+        if self.metas.len() * 2 > self.table.len() {
+            let size = self.table.len() * 2;
+            self.table.clear();
+            self.table.resize(size, 0);
+            for (i, m) in self.metas.iter().enumerate() {
+                place(&mut self.table, m.hash, i as u32);
+            }
+        } else {
+            place(&mut self.table, hash, id);
+        }
+        id
+    }
+
+    /// Applies a chain. `work` grows by the bytes that were transformed.
+    #[inline]
+    pub fn transform(&mut self, id: ValueId, chain: &Chain, work: &mut u64) -> ValueId {
+        if let Some(trigger) = &chain.trigger
+            && !trigger.meets(self.present(id))
+        {
+            return id;
+        }
+        let mut id = id;
+        for step in &chain.steps {
+            id = self.apply(id, *step, work);
+        }
+        id
+    }
+
+    /// Applies one transformation.
+    pub fn apply(&mut self, id: ValueId, step: TransformId, work: &mut u64) -> ValueId {
+        let def = &TRANSFORMS[usize::from(step)];
+        if let Trigger::Bytes(trigger) = &def.trigger
+            && !trigger.meets(self.present(id))
+        {
+            return id;
+        }
+        let row = self.memo_row(id);
+        let known = self.memo[row + usize::from(step)];
+        if known != NONE {
+            return known;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        let input = self.get(id);
+        *work += 16 + input.len() as u64;
+        (def.apply)(input, &mut scratch);
+        let result = self.intern(&scratch);
+        self.scratch = scratch;
+        self.memo[row + usize::from(step)] = result;
+        result
+    }
+
+    fn memo_row(&mut self, id: ValueId) -> usize {
+        let m = &mut self.metas[id as usize];
+        if m.memo == NONE {
+            m.memo = (self.memo.len() / MEMO_WIDTH) as u32;
+            self.memo.resize(self.memo.len() + MEMO_WIDTH, NONE);
+        }
+        m.memo as usize * MEMO_WIDTH
+    }
+
+    /// Forgets the hits of the phase before.
+    pub fn begin_phase(&mut self) {
+        self.hits.clear();
+        for m in &mut self.metas {
+            m.hits = NONE;
+        }
+    }
+
+    /// The rules of the running phase that could match a value.
+    #[inline]
+    pub fn hits(&mut self, id: ValueId, prefilter: &Prefilter, work: &mut u64) -> &[u64] {
+        let words = prefilter.words;
+        let m = &mut self.metas[id as usize];
+        if m.hits == NONE {
+            let row = self.hits.len();
+            m.hits = row as u32;
+            self.hits.resize(row + words, 0);
+            let value = &self.arena[m.at as usize..(m.at + m.len) as usize];
+            *work += 8 + value.len() as u64;
+            prefilter.scan(value, &m.present, &mut self.hits[row..]);
+        }
+        let row = m.hits as usize;
+        &self.hits[row..row + words]
+    }
+
+    /// Bytes of memory in use.
+    pub fn memory_bytes(&self) -> usize {
+        self.arena.capacity()
+            + self.metas.capacity() * size_of::<Meta>()
+            + self.memo.capacity() * 4
+            + self.hits.capacity() * 8
+    }
+}
+
+fn place(table: &mut [u32], hash: u32, id: u32) {
+    let mask = table.len() - 1;
+    let mut at = hash as usize & mask;
+    while table[at] != 0 {
+        at = (at + 1) & mask;
+    }
+    table[at] = id + 1;
+}
+
+/// A keyed hash: clients choose the values, so they must not be able to choose collisions.
+fn hash(bytes: &[u8], seed: u64) -> u32 {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |a: u64, b: u64| {
+        let p = u128::from(a) * u128::from(b);
+        (p as u64) ^ (p >> 64) as u64
+    };
+    let mut h = seed ^ (bytes.len() as u64).wrapping_mul(K);
+    let mut chunks = bytes.chunks_exact(8);
+    for c in &mut chunks {
+        h = mix(
+            h ^ u64::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]),
+            K ^ seed.rotate_left(23),
+        );
+    }
+    let mut tail = [0u8; 8];
+    let rest = chunks.remainder();
+    tail[..rest.len()].copy_from_slice(rest);
+    h = mix(h ^ u64::from_le_bytes(tail), K ^ seed.rotate_left(41));
+    (h ^ (h >> 32)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transform::by_name;
+
+    #[test]
+    fn equal_bytes_have_one_id_however_they_came_about() {
+        let mut v = Values::default();
+        let (mut work, a, b) = (0, v.intern(b"%41bc"), v.intern(b"Abc"));
+        let decode = by_name("urlDecodeUni").unwrap();
+        assert_eq!(v.apply(a, decode, &mut work), b);
+        let after = work;
+        assert_eq!(v.apply(a, decode, &mut work), b);
+        assert_eq!(v.apply(b, decode, &mut work), b);
+        assert_eq!(work, after, "a known result and an identity cost nothing");
+        assert_eq!(v.intern(b""), 0);
+        for i in 0..5000 {
+            v.intern_int(i);
+        }
+        assert_eq!(v.intern(b"Abc"), b);
+        assert_eq!(v.intern_part(a, 3..5), v.intern(b"bc"));
+    }
+}

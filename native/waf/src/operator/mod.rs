@@ -1,0 +1,512 @@
+//! The table of operators. Each has its own file and one row here.
+
+mod bytes_valid;
+mod compare;
+mod ip;
+mod pm;
+mod rx;
+mod text;
+mod utf8;
+
+use std::ops::Range;
+
+pub use rx::{Expression, RegexCaches};
+
+use crate::seclang::diagnostic::{Problem, did_you_mean};
+
+/// Most groups that `capture` keeps: TX.0 to TX.9.
+pub const GROUPS_MAX: usize = 10;
+
+/// Where groups lie in the value that matched.
+#[derive(Clone, Debug, Default)]
+pub struct Groups {
+    ranges: [Range<usize>; GROUPS_MAX],
+    len: usize,
+}
+
+impl Groups {
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds one; those beyond the tenth are dropped.
+    pub fn push(&mut self, range: Range<usize>) {
+        if self.len < GROUPS_MAX {
+            self.ranges[self.len] = range;
+            self.len += 1;
+        }
+    }
+
+    /// The groups.
+    pub fn all(&self) -> &[Range<usize>] {
+        &self.ranges[..self.len]
+    }
+}
+
+/// What an operator is asked.
+pub struct Probe<'a> {
+    /// The value after transformations.
+    pub value: &'a [u8],
+    /// The operator's argument after macros, for operators that have macros.
+    pub argument: &'a [u8],
+    /// Groups are wanted.
+    pub capture: bool,
+    /// Where they go.
+    pub groups: &'a mut Groups,
+    /// This thread's scratch memory of regular expressions.
+    pub caches: &'a mut RegexCaches,
+    /// Work done, in bytes looked at.
+    pub work: &'a mut u64,
+}
+
+/// What every match of an operator must contain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// Nothing is known: the operator runs on every value.
+    Unknown,
+    /// One of these, ASCII case ignored; all lower case.
+    OneOf(Vec<Vec<u8>>),
+}
+
+/// A compiled operator.
+pub trait Operator: Send + Sync {
+    /// True when the value matches.
+    fn matches(&self, probe: &mut Probe<'_>) -> bool;
+
+    /// What every match must contain.
+    fn requirement(&self) -> Requirement {
+        Requirement::Unknown
+    }
+
+    /// Bytes of memory, roughly.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What an operator is made of.
+pub struct Recipe<'a> {
+    /// The argument as written.
+    pub argument: &'a str,
+    /// The argument holds macros, so its text is known only when a rule runs.
+    pub has_macros: bool,
+    /// Contents of the data files of the bundle, by name.
+    pub data: &'a dyn Fn(&str) -> Option<&'a [u8]>,
+    /// Where scratch memory of expressions is counted.
+    pub expressions: &'a mut u32,
+    /// `^` and `$` match at line ends too.
+    pub multi_line: bool,
+}
+
+/// One row of the table.
+pub struct OperatorDef {
+    /// Name without `@`.
+    pub name: &'static str,
+    /// Other names for the same.
+    pub aliases: &'static [&'static str],
+    /// What stands after it; empty when nothing may.
+    pub argument: &'static str,
+    /// What it finds.
+    pub summary: &'static str,
+    /// Macros in the argument are expanded.
+    pub macros: bool,
+    make: fn(&mut Recipe<'_>) -> Result<Box<dyn Operator>, Problem>,
+}
+
+macro_rules! operator {
+    ($name:literal, $aliases:expr, $argument:literal, $macros:literal, $make:expr, $summary:literal) => {
+        OperatorDef {
+            name: $name,
+            aliases: &$aliases,
+            argument: $argument,
+            summary: $summary,
+            macros: $macros,
+            make: $make,
+        }
+    };
+}
+
+/// All operators.
+pub static OPERATORS: &[OperatorDef] = &[
+    operator!(
+        "beginsWith",
+        [],
+        "text",
+        true,
+        text::begins_with,
+        "the value begins with the text"
+    ),
+    operator!(
+        "contains",
+        [],
+        "text",
+        true,
+        text::contains,
+        "the text occurs in the value"
+    ),
+    operator!(
+        "containsWord",
+        [],
+        "text",
+        true,
+        text::contains_word,
+        "the text occurs with no letter, digit or _ beside it"
+    ),
+    operator!(
+        "endsWith",
+        [],
+        "text",
+        true,
+        text::ends_with,
+        "the value ends with the text"
+    ),
+    operator!("eq", [], "number", true, compare::eq, "the value's number equals"),
+    operator!(
+        "ge",
+        [],
+        "number",
+        true,
+        compare::ge,
+        "the value's number is greater or equal"
+    ),
+    operator!("gt", [], "number", true, compare::gt, "the value's number is greater"),
+    operator!(
+        "ipMatch",
+        [],
+        "addresses and networks, separated by commas",
+        false,
+        ip::list,
+        "the value is an address in one of the networks"
+    ),
+    operator!(
+        "ipMatchFromFile",
+        ["ipMatchF"],
+        "file",
+        false,
+        ip::file,
+        "the same, one network on each line of a file of the bundle"
+    ),
+    operator!(
+        "le",
+        [],
+        "number",
+        true,
+        compare::le,
+        "the value's number is less or equal"
+    ),
+    operator!("lt", [], "number", true, compare::lt, "the value's number is less"),
+    operator!("noMatch", [], "", false, text::never, "never"),
+    operator!(
+        "pm",
+        [],
+        "phrases, separated by white space",
+        false,
+        pm::list,
+        "one of the phrases occurs in the value, case ignored"
+    ),
+    operator!(
+        "pmFromFile",
+        ["pmf"],
+        "file",
+        false,
+        pm::file,
+        "the same, one phrase on each line of a file of the bundle"
+    ),
+    operator!(
+        "rx",
+        [],
+        "regular expression",
+        false,
+        rx::make,
+        "the expression matches somewhere in the value"
+    ),
+    operator!(
+        "rxGlobal",
+        [],
+        "regular expression",
+        false,
+        rx::make,
+        "the same; groups are those of the first match"
+    ),
+    operator!("streq", [], "text", true, text::equals, "the value is the text"),
+    operator!(
+        "strmatch",
+        [],
+        "text",
+        true,
+        text::contains,
+        "the text occurs in the value"
+    ),
+    operator!("unconditionalMatch", [], "", false, text::always, "always"),
+    operator!(
+        "validateByteRange",
+        [],
+        "numbers and ranges, separated by commas",
+        false,
+        bytes_valid::range,
+        "a byte of the value lies outside of the ranges"
+    ),
+    operator!(
+        "validateUrlEncoding",
+        [],
+        "",
+        false,
+        bytes_valid::url_encoding,
+        "the value holds a wrong percent escape"
+    ),
+    operator!(
+        "validateUtf8Encoding",
+        [],
+        "",
+        false,
+        utf8::make,
+        "the value is not UTF-8"
+    ),
+    operator!("within", [], "text", true, text::within, "the value occurs in the text"),
+];
+
+/// Operators that are refused, with the reason.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "detectSQLi",
+        "not in this version yet; leave the rule out with a comment, or write an @rx",
+    ),
+    (
+        "detectXSS",
+        "not in this version yet; leave the rule out with a comment, or write an @rx",
+    ),
+    ("fuzzyHash", "rules see no files on disk"),
+    ("geoLookup", "the engine has no address database; use a policy"),
+    ("gsbLookup", "rules never ask the network"),
+    ("inspectFile", "rules never start programs"),
+    ("rbl", "rules never ask the network"),
+    ("rsub", "requests are not edited by rules"),
+    ("validateDTD", "XML is read without schemas"),
+    ("validateHash", "answers are not edited by rules"),
+    ("validateSchema", "XML is read without schemas"),
+];
+
+/// Looks a name up, ignoring case.
+pub fn by_name(name: &str) -> Result<&'static OperatorDef, Problem> {
+    let same = |n: &&str| n.eq_ignore_ascii_case(name);
+    if let Some(def) = OPERATORS.iter().find(|d| same(&d.name) || d.aliases.iter().any(&same)) {
+        return Ok(def);
+    }
+    if let Some((n, why)) = REFUSED.iter().find(|(n, _)| same(n)) {
+        return Err(Problem::new(format!("the operator @{n} is not supported"), *why));
+    }
+    Err(Problem::new(
+        format!("no operator is called @{name}"),
+        did_you_mean(
+            name,
+            OPERATORS.iter().map(|d| d.name),
+            "see the operators in docs/seclang.md",
+        ),
+    ))
+}
+
+impl OperatorDef {
+    /// Compiles the operator.
+    pub fn build(&self, recipe: &mut Recipe<'_>) -> Result<Box<dyn Operator>, Problem> {
+        if self.argument.is_empty() && !recipe.argument.trim().is_empty() {
+            return Err(Problem::new(
+                format!("@{} takes no argument", self.name),
+                format!("write @{} alone", self.name),
+            ));
+        }
+        if !self.argument.is_empty() && recipe.argument.is_empty() && self.name != "streq" && self.name != "rx" {
+            return Err(Problem::new(
+                format!("@{} needs an argument", self.name),
+                format!("write @{} {}", self.name, self.argument),
+            ));
+        }
+        (self.make)(recipe)
+    }
+}
+
+/// The text an operator works with: fixed when it was compiled, or filled in when the rule runs.
+pub(crate) enum Argument {
+    /// Known.
+    Fixed(Vec<u8>),
+    /// In [`Probe::argument`].
+    Running,
+}
+
+impl Argument {
+    pub(crate) fn of(recipe: &Recipe<'_>) -> Self {
+        if recipe.has_macros {
+            Self::Running
+        } else {
+            Self::Fixed(recipe.argument.as_bytes().to_vec())
+        }
+    }
+
+    pub(crate) fn get<'p>(&'p self, probe: &'p Probe<'_>) -> &'p [u8] {
+        match self {
+            Self::Fixed(text) => text,
+            Self::Running => probe.argument,
+        }
+    }
+
+    /// The requirement of an operator whose match holds the whole text.
+    pub(crate) fn required(&self) -> Requirement {
+        match self {
+            Self::Fixed(text) if !text.is_empty() => Requirement::OneOf(vec![text.to_ascii_lowercase()]),
+            _ => Requirement::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs an operator on a value; the groups as text.
+    fn ask(name: &str, argument: &str, value: &[u8]) -> (bool, Vec<String>) {
+        let phrases: &[u8] = b"# comment\nAlpha\n\nbeta gamma\n";
+        let networks: &[u8] = b"10.0.0.0/8\n# x\n::1\n";
+        let data = move |n: &str| match n {
+            "phrases.data" => Some(phrases),
+            "networks.data" => Some(networks),
+            _ => None,
+        };
+        let mut expressions = 0;
+        let mut recipe = Recipe {
+            argument,
+            has_macros: false,
+            data: &data,
+            expressions: &mut expressions,
+            multi_line: false,
+        };
+        let op = by_name(name)
+            .unwrap()
+            .build(&mut recipe)
+            .unwrap_or_else(|p| panic!("{name} {argument}: {}", p.message));
+        let (mut groups, mut caches, mut work) = (Groups::default(), RegexCaches::default(), 0);
+        let mut probe = Probe {
+            value,
+            argument: b"",
+            capture: true,
+            groups: &mut groups,
+            caches: &mut caches,
+            work: &mut work,
+        };
+        let hit = op.matches(&mut probe);
+        let found = groups
+            .all()
+            .iter()
+            .map(|r| String::from_utf8_lossy(&value[r.clone()]).into_owned())
+            .collect();
+        if hit && let Requirement::OneOf(set) = op.requirement() {
+            let folded = value.to_ascii_lowercase();
+            assert!(
+                set.iter().any(|l| memchr::memmem::find(&folded, l).is_some()),
+                "{name} {argument} matched without its requirement"
+            );
+        }
+        (hit, found)
+    }
+
+    #[test]
+    fn operators_give_the_known_answers() {
+        let table: &[(&str, &str, &[u8], bool)] = &[
+            ("rx", "^a.c$", b"a\nc", true),
+            ("rx", "(?i)SELECT", b"xselect", true),
+            ("rx", r"[^\x00-\x7f]", b"\xff", true),
+            ("rx", r"\x{41}", b"A", true),
+            ("rx", "^b", b"a\nb", false),
+            ("pm", "one two", b"xTWOx", true),
+            ("pm", "one two", b"three", false),
+            ("pm", "a|4142|b", b"aABb", true),
+            ("pmFromFile", "phrases.data", b"..ALPHA..", true),
+            ("pmf", "phrases.data", b"BETA gamma", true),
+            ("pmf", "phrases.data", b"beta", false),
+            ("contains", "b c", b"ab cd", true),
+            ("contains", "B", b"abc", false),
+            ("containsWord", "cat", b"a cat.", true),
+            ("containsWord", "cat", b"concat cats", false),
+            ("beginsWith", "ab", b"abc", true),
+            ("beginsWith", "bc", b"abc", false),
+            ("endsWith", "bc", b"abc", true),
+            ("endsWith", "abcd", b"abc", false),
+            ("streq", "abc", b"abc", true),
+            ("streq", "abc", b"Abc", false),
+            ("strmatch", "b", b"abc", true),
+            ("within", "GET HEAD POST", b"HEAD", true),
+            ("within", "GET HEAD POST", b"PUT", false),
+            ("within", "GET", b"", true),
+            ("eq", "5", b"5", true),
+            ("eq", "0", b"abc", true),
+            ("eq", "0", b"", true),
+            ("ge", "5", b"5", true),
+            ("gt", "5", b"5", false),
+            ("le", "5", b"6", false),
+            ("lt", "5", b"-6", true),
+            ("ipMatch", "192.168.0.0/16,10.1.2.3", b"192.168.4.5", true),
+            ("ipMatch", "192.168.0.0/16,10.1.2.3", b"10.1.2.4", false),
+            ("ipMatch", "2001:db8::/33", b"2001:db8:7fff::1", true),
+            ("ipMatch", "2001:db8::/33", b"2001:db8:8000::1", false),
+            ("ipMatch", "0.0.0.0/0", b"1.2.3.4", true),
+            ("ipMatch", "10.0.0.0/8", b"::ffff:10.1.2.3", true),
+            ("ipMatch", "10.0.0.0/8", b"not an address", false),
+            ("ipMatchFromFile", "networks.data", b"10.9.9.9", true),
+            ("ipMatchF", "networks.data", b"::2", false),
+            ("validateByteRange", "32-126,9", b"a\tb", false),
+            ("validateByteRange", "32-126,9", b"a\nb", true),
+            ("validateUrlEncoding", "", b"%41%zz", true),
+            ("validateUrlEncoding", "", b"%41%4", true),
+            ("validateUrlEncoding", "", b"%41", false),
+            ("validateUtf8Encoding", "", "é€😀a".as_bytes(), false),
+            ("validateUtf8Encoding", "", b"\xc0\xaf", true),
+            ("validateUtf8Encoding", "", b"\xed\xa0\x80", true),
+            ("validateUtf8Encoding", "", b"a\xe2\x82", true),
+            ("unconditionalMatch", "", b"", true),
+            ("noMatch", "", b"x", false),
+        ];
+        for (name, argument, value, want) in table {
+            assert_eq!(
+                ask(name, argument, value).0,
+                *want,
+                "@{name} {argument} on {:?}",
+                String::from_utf8_lossy(value)
+            );
+        }
+    }
+
+    #[test]
+    fn groups_are_captured() {
+        assert_eq!(ask("rx", "(a)(x)?(b)", b"zab").1, ["ab", "a", "", "b"]);
+        assert_eq!(ask("pm", "foo bar", b"xBARx").1, ["BAR"]);
+    }
+
+    #[test]
+    fn wrong_arguments_are_errors() {
+        for (name, argument) in [
+            ("rx", "(a"),
+            ("rx", "(?=a)"),
+            ("pmFromFile", "absent.data"),
+            ("ipMatch", "10.0.0.0/40"),
+            ("ipMatch", "x"),
+            ("validateByteRange", "1-300"),
+            ("validateByteRange", "a"),
+            ("unconditionalMatch", "x"),
+            ("pm", ""),
+            ("eq", ""),
+        ] {
+            let data = |_: &str| None;
+            let mut expressions = 0;
+            let mut recipe = Recipe {
+                argument,
+                has_macros: false,
+                data: &data,
+                expressions: &mut expressions,
+                multi_line: false,
+            };
+            let made = by_name(name).unwrap().build(&mut recipe);
+            assert!(made.is_err_and(|p| !p.mend.is_empty()), "@{name} {argument}");
+        }
+        assert!(by_name("detectSQLi").is_err());
+        assert_eq!(by_name("pmFromFil").err().unwrap().mend, "did you mean pmFromFile?");
+    }
+}

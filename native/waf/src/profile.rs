@@ -1,0 +1,120 @@
+//! What a route may change of a rule set, worked out once so that a request pays nothing for it.
+
+use std::sync::Arc;
+
+use crate::program::bits::Bits;
+use crate::program::{PHASES, Program, TargetRemoval};
+use crate::seclang::ctl::parse_ids;
+use crate::seclang::diagnostic::Problem;
+use crate::seclang::draft::RuleChoice;
+use crate::seclang::setting::EngineMode;
+use crate::seclang::variable::Var;
+
+/// Work of one transaction unless the profile says otherwise: roughly bytes looked at by transformations, searches and
+/// expressions. See `examples/bench.rs` for what a unit costs.
+pub const WORK_MAX_DEFAULT: u64 = 64 * 1024 * 1024;
+/// Most exclusions of one profile.
+pub const EXCLUSIONS_MAX: usize = 10_000;
+
+/// What a route says.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileOptions {
+    /// Engine mode; `None`: what the rule files say, else detection only.
+    pub mode: Option<EngineMode>,
+    /// Rules left out.
+    pub remove_rule_ids: Vec<u32>,
+    /// Rules with these whole tags left out.
+    pub remove_tags: Vec<String>,
+    /// Targets left out, as `942100;ARGS:password` or `attack-sqli;ARGS:password`.
+    pub remove_targets: Vec<String>,
+    /// CRS paranoia level, 1 to 4.
+    pub paranoia_level: Option<u8>,
+    /// CRS inbound anomaly score threshold.
+    pub inbound_anomaly_threshold: Option<u32>,
+    /// Work of one transaction.
+    pub work_max: Option<u64>,
+}
+
+/// A rule set as one route uses it.
+pub struct Profile {
+    /// The rule set.
+    pub program: Arc<Program>,
+    /// Engine mode.
+    pub mode: EngineMode,
+    /// Rules left out, for each phase.
+    pub removed: [Bits; PHASES],
+    /// Targets left out.
+    pub target_removals: Vec<Arc<TargetRemoval>>,
+    /// Variables that the route sets and rules cannot change.
+    pub pinned: Vec<(u32, i64)>,
+    /// Work of one transaction.
+    pub work_max: u64,
+}
+
+impl Profile {
+    /// Works a route's options out.
+    pub fn new(program: Arc<Program>, options: &ProfileOptions) -> Result<Self, Problem> {
+        let total = options.remove_rule_ids.len() + options.remove_tags.len() + options.remove_targets.len();
+        if total > EXCLUSIONS_MAX {
+            return Err(Problem::new(
+                format!("more than {EXCLUSIONS_MAX} exclusions"),
+                "remove by tag or range",
+            ));
+        }
+        let mut removed: [Bits; PHASES] = std::array::from_fn(|p| Bits::new(program.phases[p].rules.len()));
+        let ids = RuleChoice::Ids(options.remove_rule_ids.iter().map(|id| (*id, *id)).collect());
+        for choice in std::iter::once(ids).chain(options.remove_tags.iter().cloned().map(RuleChoice::Tag)) {
+            for (to, from) in removed.iter_mut().zip(program.select(&choice)) {
+                to.union(&from);
+            }
+        }
+        let mut target_removals = Vec::new();
+        for text in &options.remove_targets {
+            let Some((which, target)) = text.split_once(';') else {
+                return Err(Problem::new(
+                    format!("{text} names no target"),
+                    "write 942100;ARGS:password",
+                ));
+            };
+            let choice = match parse_ids(which) {
+                Ok(ids) => RuleChoice::Ids(ids),
+                Err(_) => RuleChoice::Tag(which.to_owned()),
+            };
+            target_removals.push(Arc::new(program.target_removal(&choice, target)?));
+        }
+        let mut pinned = Vec::new();
+        let mut pin = |name: &str, n: i64| {
+            if let Some(slot) = program.slots.find(Var::Tx, name.as_bytes()) {
+                pinned.push((slot, n));
+            }
+        };
+        if let Some(level) = options.paranoia_level {
+            if !(1..=4).contains(&level) {
+                return Err(Problem::new(format!("paranoia level {level}"), "write 1, 2, 3 or 4"));
+            }
+            for name in [
+                "blocking_paranoia_level",
+                "detection_paranoia_level",
+                "paranoia_level",
+                "executing_paranoia_level",
+            ] {
+                pin(name, i64::from(level));
+            }
+        }
+        if let Some(threshold) = options.inbound_anomaly_threshold {
+            pin("inbound_anomaly_score_threshold", i64::from(threshold));
+        }
+        let mode = options
+            .mode
+            .or(program.settings.engine)
+            .unwrap_or(EngineMode::DetectionOnly);
+        Ok(Self {
+            mode,
+            removed,
+            target_removals,
+            pinned,
+            work_max: options.work_max.unwrap_or(WORK_MAX_DEFAULT),
+            program,
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! A compiled rule set: one flat program for each phase, shared by all threads and never changed.
+
+pub mod bits;
+pub mod compile;
+pub mod literals;
+pub mod prefilter;
+pub mod slots;
+
+use std::sync::Arc;
+
+use crate::bytes::ByteSet;
+use crate::operator::{Expression, Operator};
+use crate::seclang::action::Disruptive;
+use crate::seclang::ctl::Ctl;
+use crate::seclang::diagnostic::Place;
+use crate::seclang::setting::Settings;
+use crate::seclang::variable::{VARIABLE_COUNT, Var};
+use crate::transform::TransformId;
+use bits::Bits;
+use prefilter::Prefilter;
+use slots::Slots;
+
+/// Number of phases.
+pub const PHASES: usize = 5;
+
+/// A piece of a text with macros.
+#[derive(Debug)]
+pub enum Piece {
+    /// Bytes as they are.
+    Text(Vec<u8>),
+    /// The value of a slot.
+    Slot(u32),
+    /// The first value of a variable with this key (lower case; empty: the first of all).
+    Value(Var, Vec<u8>),
+}
+
+/// A text with macros, ready to be filled in.
+#[derive(Debug, Default)]
+pub struct Text(pub Vec<Piece>);
+
+/// Which values of a variable a target means.
+pub enum Selector {
+    /// All.
+    All,
+    /// Those with this key, ASCII case ignored.
+    Key(Vec<u8>),
+    /// The value of this slot.
+    Slot(u32),
+    /// Those whose key matches.
+    Pattern(Box<Expression>),
+}
+
+/// One target of a rule.
+pub struct Target {
+    /// The variable.
+    pub var: Var,
+    /// Which of its values.
+    pub selector: Selector,
+    /// Their number instead of them.
+    pub count: bool,
+}
+
+/// Transformations in order, with the set of bytes that any of them could react to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chain {
+    /// The transformations.
+    pub steps: Vec<TransformId>,
+    /// Without these bytes the chain is the identity; `None` when some step changes any value.
+    pub trigger: Option<ByteSet>,
+}
+
+/// The condition of a rule or link.
+pub struct Test {
+    /// What it looks at.
+    pub targets: Vec<Target>,
+    /// What it leaves out.
+    pub exclusions: Vec<Target>,
+    /// Index into [`Program::chains`].
+    pub chain: u16,
+    /// The operator runs on every intermediate value.
+    pub multi_match: bool,
+    /// `!`.
+    pub negated: bool,
+    /// The operator.
+    pub operator: Box<dyn Operator>,
+    /// The operator's argument, when it holds macros.
+    pub argument: Option<Text>,
+    /// A quick test that decides most visits.
+    pub gate: Option<Gate>,
+}
+
+/// A comparison of a slot's number with a constant, tried before the whole rule.
+#[derive(Debug, Clone, Copy)]
+pub struct Gate {
+    /// The slot.
+    pub slot: u32,
+    /// Whether it is set (1 or 0) instead of its number.
+    pub count: bool,
+    /// The comparison.
+    pub compare: fn(i64, i64) -> bool,
+    /// The constant.
+    pub constant: i64,
+    /// `!`.
+    pub negated: bool,
+}
+
+/// Where `setvar` writes.
+pub enum Destination {
+    /// A slot known when rules were compiled.
+    Slot(u32),
+    /// A name that is known when the rule runs.
+    Named(Var, Text),
+}
+
+/// What `setvar` does.
+pub enum Set {
+    /// Replaces by a number.
+    Number(i64),
+    /// Replaces by a text.
+    Text(Text),
+    /// Adds a number; negative numbers subtract.
+    Add(i64),
+    /// Adds the number of a text, times 1 or -1.
+    AddText(Text, i64),
+    /// Removes.
+    Unset,
+}
+
+/// What `ctl` does, with rules found when they were compiled.
+pub enum Control {
+    /// Changes of the engine itself.
+    Engine(Ctl),
+    /// Leaves rules out: bits for each phase.
+    Remove(Box<[Bits; PHASES]>),
+    /// Leaves a target out of rules.
+    RemoveTarget(Arc<TargetRemoval>),
+}
+
+/// Rules that lose a target.
+pub struct TargetRemoval {
+    /// The rules, for each phase.
+    pub rules: [Bits; PHASES],
+    /// The target.
+    pub target: Target,
+}
+
+/// A condition and what happens on each value that matches it.
+pub struct Step {
+    /// `None`: always.
+    pub test: Option<Test>,
+    /// `capture`.
+    pub capture: bool,
+    /// `setvar`.
+    pub sets: Vec<(Destination, Set)>,
+    /// `ctl`.
+    pub controls: Vec<Control>,
+}
+
+/// A rule with its chain.
+pub struct Rule {
+    /// Its id.
+    pub id: u32,
+    /// Where it stands.
+    pub place: Place,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// `msg` as written.
+    pub message_text: String,
+    /// `msg`.
+    pub message: Text,
+    /// `logdata`.
+    pub log_data: Text,
+    /// 0 to 7; 255 when not given.
+    pub severity: u8,
+    /// A match is reported.
+    pub log: bool,
+    /// What a match does, `block` resolved.
+    pub disruptive: Disruptive,
+    /// The node that runs next after a match, when it is not the next one.
+    pub jump: Option<u32>,
+    /// The rule and its links.
+    pub steps: Vec<Step>,
+    /// The prefilter knows this rule: values without its bit cannot match.
+    pub prefiltered: bool,
+}
+
+/// The program of one phase.
+#[derive(Default)]
+pub struct Phase {
+    /// Rules in order.
+    pub rules: Vec<Rule>,
+    /// Rules that are visited whatever the values are.
+    pub always: Bits,
+    /// What finds the others.
+    pub prefilter: Prefilter,
+}
+
+/// A compiled rule set.
+pub struct Program {
+    /// Distinguishes programs in per-thread memory; unique in the process.
+    pub serial: u64,
+    /// One program for each phase.
+    pub phases: [Phase; PHASES],
+    /// Distinct chains of transformations; 0 is the identity.
+    pub chains: Vec<Chain>,
+    /// Names of the variables that rules set.
+    pub slots: Slots,
+    /// Engine settings.
+    pub settings: Settings,
+    /// Variables that some rule or macro uses.
+    pub used: [bool; VARIABLE_COUNT],
+    /// Number of regular expressions.
+    pub expressions: u32,
+    /// Rules, links included.
+    pub rule_count: u32,
+    /// Rules that the prefilter knows.
+    pub prefiltered_count: u32,
+    /// Bytes of memory, roughly.
+    pub memory_bytes: usize,
+    /// The slots in which the inbound anomaly score may stand, best first.
+    pub score_slots: Vec<u32>,
+}

@@ -1,0 +1,62 @@
+//! Names of the variables that rules set, numbered when rules are compiled.
+
+use std::collections::HashMap;
+
+use crate::seclang::variable::Var;
+
+/// The names. TX.0 to TX.9 have the numbers 0 to 9.
+#[derive(Debug)]
+pub struct Slots {
+    names: Vec<(Var, Vec<u8>)>,
+    index: HashMap<(Var, Vec<u8>), u32>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        let mut slots = Self {
+            names: Vec::new(),
+            index: HashMap::new(),
+        };
+        for digit in b'0'..=b'9' {
+            slots.number(Var::Tx, &[digit]);
+        }
+        slots
+    }
+}
+
+impl Slots {
+    /// The number of a name, new if need be. Names ignore case.
+    pub fn number(&mut self, store: Var, name: &[u8]) -> u32 {
+        let key = (store, name.to_ascii_lowercase());
+        if let Some(n) = self.index.get(&key) {
+            return *n;
+        }
+        let n = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(key.clone());
+        self.index.insert(key, n);
+        n
+    }
+
+    /// The number of a lower-case name, if rules know it.
+    pub fn find(&self, store: Var, name: &[u8]) -> Option<u32> {
+        self.index.get(&(store, name.to_vec())).copied()
+    }
+
+    /// Store and name of a number.
+    pub fn name(&self, slot: u32) -> (Var, &[u8]) {
+        match self.names.get(slot as usize) {
+            Some((v, n)) => (*v, n),
+            None => (Var::Tx, b""),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Never true: the groups are always there.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}

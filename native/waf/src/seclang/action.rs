@@ -1,0 +1,626 @@
+//! The table of actions, and the parser of action lists.
+
+use super::ctl::{Ctl, parse_ctl};
+use super::diagnostic::{Problem, did_you_mean};
+use super::macros::Template;
+use super::variable::{Shape, Var};
+use crate::transform::{self, TransformId};
+
+/// Most actions of one rule.
+pub const ACTIONS_MAX: usize = 512;
+
+/// What a matching rule does to the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disruptive {
+    /// Goes on.
+    Pass,
+    /// What the default actions say.
+    Block,
+    /// Refuses.
+    Deny,
+    /// Refuses and closes the connection.
+    Drop,
+    /// Refuses by redirecting.
+    Redirect,
+    /// Ends all phases but the last.
+    Allow,
+    /// Ends this phase.
+    AllowPhase,
+    /// Ends the request phases.
+    AllowRequest,
+}
+
+/// What `setvar` does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetOp {
+    /// `name=value`.
+    Set(Template),
+    /// `name=+value`.
+    Add(Template),
+    /// `name=-value`.
+    Subtract(Template),
+    /// `!name`.
+    Unset,
+}
+
+/// One `setvar`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SetVar {
+    /// TX, IP, GLOBAL, SESSION, USER or RESOURCE.
+    pub store: Var,
+    /// The key, lower case where it is fixed.
+    pub name: Template,
+    /// What happens to it.
+    pub op: SetOp,
+}
+
+/// The actions of one rule.
+#[derive(Clone, Debug, Default)]
+pub struct ActionList {
+    /// `id`.
+    pub id: Option<u32>,
+    /// `phase`.
+    pub phase: Option<u8>,
+    /// `t:` in order, after the last `t:none`.
+    pub transforms: Vec<TransformId>,
+    /// `t:none` was among them, so those of the default actions are dropped.
+    pub transforms_reset: bool,
+    /// The disruptive action.
+    pub disruptive: Option<Disruptive>,
+    /// `log` or `nolog`.
+    pub log: Option<bool>,
+    /// `auditlog` or `noauditlog`.
+    pub audit_log: Option<bool>,
+    /// `msg`.
+    pub message: Option<Template>,
+    /// `logdata`.
+    pub log_data: Option<Template>,
+    /// `severity`, 0 (emergency) to 7 (debug).
+    pub severity: Option<u8>,
+    /// `tag`.
+    pub tags: Vec<String>,
+    /// `setvar`.
+    pub set_vars: Vec<SetVar>,
+    /// `ctl`.
+    pub ctls: Vec<Ctl>,
+    /// `capture`.
+    pub capture: bool,
+    /// `multiMatch`.
+    pub multi_match: bool,
+    /// `chain`.
+    pub chain: bool,
+    /// `skip`.
+    pub skip: Option<u32>,
+    /// `skipAfter`.
+    pub skip_after: Option<String>,
+    /// `status`.
+    pub status: Option<u16>,
+}
+
+/// One row of the table.
+pub struct ActionDef {
+    /// Name.
+    pub name: &'static str,
+    /// metadata, flow, disruptive, data or log.
+    pub group: &'static str,
+    /// What stands after the colon; empty when nothing may.
+    pub argument: &'static str,
+    /// What it does, or why it does nothing.
+    pub summary: &'static str,
+    apply: fn(&mut ActionList, &str) -> Result<(), Problem>,
+}
+
+macro_rules! action {
+    ($name:literal, $group:literal, $argument:literal, $summary:literal, $apply:expr) => {
+        ActionDef {
+            name: $name,
+            group: $group,
+            argument: $argument,
+            summary: $summary,
+            apply: $apply,
+        }
+    };
+}
+
+/// All actions.
+pub static ACTIONS: &[ActionDef] = &[
+    action!("accuracy", "metadata", "1-9", "accepted as metadata", |_, _| Ok(())),
+    action!(
+        "allow",
+        "disruptive",
+        "?phase|request",
+        "ends all phases, this phase or the request phases",
+        |a, v| {
+            disrupt(
+                a,
+                match v.to_ascii_lowercase().as_str() {
+                    "" => Disruptive::Allow,
+                    "phase" => Disruptive::AllowPhase,
+                    "request" => Disruptive::AllowRequest,
+                    _ => {
+                        return Err(Problem::new(
+                            format!("allow:{v} is unknown"),
+                            "write allow, allow:phase or allow:request",
+                        ));
+                    }
+                },
+            )
+        }
+    ),
+    action!(
+        "auditlog",
+        "log",
+        "",
+        "accepted; the gateway keeps its own decision record",
+        |a, _| {
+            a.audit_log = Some(true);
+            Ok(())
+        }
+    ),
+    action!("block", "disruptive", "", "what SecDefaultAction says", |a, _| disrupt(
+        a,
+        Disruptive::Block
+    )),
+    action!(
+        "capture",
+        "data",
+        "",
+        "writes the groups of the expression to TX.0 to TX.9",
+        |a, _| {
+            a.capture = true;
+            Ok(())
+        }
+    ),
+    action!("chain", "flow", "", "the next rule must match too", |a, _| {
+        a.chain = true;
+        Ok(())
+    }),
+    action!(
+        "ctl",
+        "data",
+        "name=value",
+        "changes the engine for this transaction",
+        |a, v| {
+            a.ctls.push(parse_ctl(v)?);
+            Ok(())
+        }
+    ),
+    action!("deny", "disruptive", "", "refuses the request", |a, _| disrupt(
+        a,
+        Disruptive::Deny
+    )),
+    action!(
+        "drop",
+        "disruptive",
+        "",
+        "refuses the request and closes the connection",
+        |a, _| disrupt(a, Disruptive::Drop)
+    ),
+    action!(
+        "expirevar",
+        "data",
+        "name=seconds",
+        "accepted; collections live for one transaction",
+        |_, _| Ok(())
+    ),
+    action!("id", "metadata", "number", "the id of the rule", |a, v| {
+        a.id = Some(number(v, 1, u32::MAX)?);
+        Ok(())
+    }),
+    action!(
+        "initcol",
+        "data",
+        "name=key",
+        "accepted; collections live for one transaction",
+        |_, _| Ok(())
+    ),
+    action!("log", "log", "", "a match is reported", |a, _| {
+        a.log = Some(true);
+        Ok(())
+    }),
+    action!("logdata", "log", "text", "text for the report, with macros", |a, v| {
+        a.log_data = Some(Template::parse(v)?);
+        Ok(())
+    }),
+    action!("maturity", "metadata", "1-9", "accepted as metadata", |_, _| Ok(())),
+    action!(
+        "msg",
+        "log",
+        "text",
+        "the message of the report, with macros",
+        |a, v| {
+            a.message = Some(Template::parse(v)?);
+            Ok(())
+        }
+    ),
+    action!(
+        "multiMatch",
+        "data",
+        "",
+        "the operator runs before and after every transformation that changes the value",
+        |a, _| {
+            a.multi_match = true;
+            Ok(())
+        }
+    ),
+    action!(
+        "noauditlog",
+        "log",
+        "",
+        "accepted; the gateway keeps its own decision record",
+        |a, _| {
+            a.audit_log = Some(false);
+            Ok(())
+        }
+    ),
+    action!("nolog", "log", "", "a match is not reported", |a, _| {
+        a.log = Some(false);
+        a.audit_log = Some(false);
+        Ok(())
+    }),
+    action!("pass", "disruptive", "", "goes on", |a, _| disrupt(a, Disruptive::Pass)),
+    action!(
+        "phase",
+        "metadata",
+        "1-5|request|response|logging",
+        "when the rule runs; 2 when missing",
+        |a, v| {
+            a.phase = Some(match v.to_ascii_lowercase().as_str() {
+                "request" => 2,
+                "response" => 4,
+                "logging" => 5,
+                _ => u8::try_from(number(v, 1, 5)?).unwrap_or(2),
+            });
+            Ok(())
+        }
+    ),
+    action!(
+        "redirect",
+        "disruptive",
+        "address",
+        "refuses the request; the gateway answers with its own refusal",
+        |a, _| disrupt(a, Disruptive::Redirect)
+    ),
+    action!("rev", "metadata", "text", "accepted as metadata", |_, _| Ok(())),
+    action!(
+        "setvar",
+        "data",
+        "[!]store.name[=[+-]value]",
+        "writes a variable, once for each matched value",
+        |a, v| {
+            a.set_vars.push(parse_setvar(v)?);
+            Ok(())
+        }
+    ),
+    action!(
+        "severity",
+        "metadata",
+        "0-7 or a name",
+        "how severe a match is",
+        |a, v| {
+            a.severity = Some(severity(v)?);
+            Ok(())
+        }
+    ),
+    action!("skip", "flow", "number", "jumps over the next rules", |a, v| {
+        a.skip = Some(number(v, 1, 100_000)?);
+        Ok(())
+    }),
+    action!(
+        "skipAfter",
+        "flow",
+        "marker or id",
+        "jumps behind a marker of this phase",
+        |a, v| {
+            a.skip_after = Some(v.to_owned());
+            Ok(())
+        }
+    ),
+    action!(
+        "status",
+        "data",
+        "100-599",
+        "accepted; the gateway answers with its own refusal",
+        |a, v| {
+            a.status = u16::try_from(number(v, 100, 599)?).ok();
+            Ok(())
+        }
+    ),
+    action!(
+        "t",
+        "data",
+        "transformation",
+        "changes the value before the operator sees it",
+        |a, v| {
+            if v.eq_ignore_ascii_case("none") {
+                a.transforms.clear();
+                a.transforms_reset = true;
+            } else {
+                a.transforms.push(transform::by_name(v)?);
+            }
+            Ok(())
+        }
+    ),
+    action!("tag", "metadata", "text", "a label for removals and reports", |a, v| {
+        a.tags.push(v.to_owned());
+        Ok(())
+    }),
+    action!("ver", "metadata", "text", "accepted as metadata", |_, _| Ok(())),
+];
+
+/// Actions of other engines that are refused, with the reason.
+const REFUSED: &[(&str, &str)] = &[
+    ("exec", "rules never start programs"),
+    ("proxy", "routes choose where requests go"),
+    ("pause", "a lane never waits; use a limit"),
+    ("setenv", "rules never write the environment; use setvar:tx.name"),
+    ("append", "answers are not edited by rules"),
+    ("prepend", "answers are not edited by rules"),
+    ("deprecatevar", "collections live for one transaction; use a limit"),
+    ("setuid", "collections live for one transaction; use a limit"),
+    ("setsid", "collections live for one transaction; use a limit"),
+    ("setrsc", "collections live for one transaction; use a limit"),
+    ("sanitiseArg", "the gateway masks values in its records by name"),
+    ("sanitiseMatched", "the gateway masks values in its records by name"),
+    (
+        "sanitiseRequestHeader",
+        "the gateway masks values in its records by name",
+    ),
+    (
+        "sanitiseResponseHeader",
+        "the gateway masks values in its records by name",
+    ),
+    ("xmlns", "XML is read without XPath"),
+];
+
+/// Parses an action list into `out`, collecting every problem.
+pub fn parse_actions(text: &str, problems: &mut Vec<Problem>) -> ActionList {
+    let mut out = ActionList::default();
+    let parts = match split_actions(text) {
+        Ok(parts) => parts,
+        Err(p) => {
+            problems.push(p);
+            return out;
+        }
+    };
+    if parts.len() > ACTIONS_MAX {
+        problems.push(Problem::new(
+            format!("more than {ACTIONS_MAX} actions"),
+            "split the rule",
+        ));
+        return out;
+    }
+    for (name, value) in parts {
+        if let Err(p) = apply(&mut out, &name, value.as_deref()) {
+            problems.push(p);
+        }
+    }
+    out
+}
+
+fn apply(out: &mut ActionList, name: &str, value: Option<&str>) -> Result<(), Problem> {
+    let Some(def) = ACTIONS.iter().find(|d| d.name.eq_ignore_ascii_case(name)) else {
+        if let Some((n, why)) = REFUSED.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+            return Err(Problem::new(format!("the action {n} is not supported"), *why));
+        }
+        return Err(Problem::new(
+            format!("no action is called {name:?}"),
+            did_you_mean(
+                name,
+                ACTIONS.iter().map(|d| d.name),
+                "see the actions in docs/seclang.md",
+            ),
+        ));
+    };
+    match (def.argument, value.map(str::trim)) {
+        ("", Some(v)) => Err(Problem::new(
+            format!("{} takes no value, but {v:?} is given", def.name),
+            format!("write {} alone", def.name),
+        )),
+        (arg, None | Some("")) if !arg.is_empty() && !arg.starts_with('?') => Err(Problem::new(
+            format!("{} needs a value", def.name),
+            format!("write {}:{}", def.name, def.argument),
+        )),
+        (_, v) => (def.apply)(out, v.unwrap_or("")),
+    }
+}
+
+/// Splits `a,b:'c,d',e:f` into names and values.
+fn split_actions(text: &str) -> Result<Vec<(String, Option<String>)>, Problem> {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = Vec::new();
+    let mut i = 0;
+    loop {
+        while i < chars.len() && (chars[i].is_whitespace() || chars[i] == ',') {
+            i += 1;
+        }
+        if i >= chars.len() {
+            return Ok(out);
+        }
+        let mut name = String::new();
+        while i < chars.len() && chars[i] != ':' && chars[i] != ',' {
+            name.push(chars[i]);
+            i += 1;
+        }
+        let mut value = None;
+        if chars.get(i) == Some(&':') {
+            let (v, next) = action_value(&chars, i + 1, name.trim())?;
+            value = Some(v);
+            i = next;
+        }
+        out.push((name.trim().to_owned(), value));
+    }
+}
+
+fn action_value(chars: &[char], from: usize, name: &str) -> Result<(String, usize), Problem> {
+    let mut i = from;
+    let mut v = String::new();
+    if chars.get(i) != Some(&'\'') {
+        while i < chars.len() && chars[i] != ',' {
+            v.push(chars[i]);
+            i += 1;
+        }
+        return Ok((v.trim().to_owned(), i));
+    }
+    i += 1;
+    while i < chars.len() {
+        match chars[i] {
+            '\\' if chars.get(i + 1) == Some(&'\'') => {
+                v.push('\'');
+                i += 2;
+            }
+            '\'' => {
+                let rest: String = chars[i + 1..].iter().take_while(|c| **c != ',').collect();
+                if !rest.trim().is_empty() {
+                    return Err(Problem::new(
+                        format!("text follows the quoted value of {name}: {rest:?}"),
+                        "put a comma between actions, or a backslash before a quote that belongs to the value",
+                    ));
+                }
+                return Ok((v, i + 1));
+            }
+            c => {
+                v.push(c);
+                i += 1;
+            }
+        }
+    }
+    Err(Problem::new(
+        format!("the quoted value of {name} is never closed"),
+        "close it with '",
+    ))
+}
+
+fn disrupt(a: &mut ActionList, what: Disruptive) -> Result<(), Problem> {
+    a.disruptive = Some(what);
+    Ok(())
+}
+
+fn number(text: &str, min: u32, max: u32) -> Result<u32, Problem> {
+    match text.trim().parse::<u32>() {
+        Ok(n) if (min..=max).contains(&n) => Ok(n),
+        _ => Err(Problem::new(
+            format!("{text:?} is no number from {min} to {max}"),
+            format!("write a number from {min} to {max}"),
+        )),
+    }
+}
+
+/// Names of the severities, most severe first.
+pub const SEVERITIES: [&str; 8] = [
+    "EMERGENCY",
+    "ALERT",
+    "CRITICAL",
+    "ERROR",
+    "WARNING",
+    "NOTICE",
+    "INFO",
+    "DEBUG",
+];
+
+fn severity(text: &str) -> Result<u8, Problem> {
+    let by_name = SEVERITIES.iter().position(|s| s.eq_ignore_ascii_case(text));
+    match by_name.or_else(|| text.parse::<usize>().ok().filter(|n| *n < 8)) {
+        Some(n) => Ok(u8::try_from(n).unwrap_or(7)),
+        None => Err(Problem::new(
+            format!("{text} is no severity"),
+            did_you_mean(
+                text,
+                SEVERITIES.into_iter(),
+                "write 0 to 7, or EMERGENCY, ALERT, CRITICAL, ERROR, WARNING, NOTICE, INFO, DEBUG",
+            ),
+        )),
+    }
+}
+
+fn parse_setvar(text: &str) -> Result<SetVar, Problem> {
+    let (unset, body) = match text.strip_prefix('!') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (target, value) = match body.split_once('=') {
+        Some((t, v)) => (t.trim(), Some(v.trim())),
+        None => (body.trim(), None),
+    };
+    let Some((store, name)) = target.split_once(['.', ':']) else {
+        return Err(Problem::new(
+            format!("setvar:{text} names no collection"),
+            "write setvar:tx.name=value",
+        ));
+    };
+    let store = Var::from_name(store)
+        .filter(|v| v.def().shape == Shape::Store)
+        .ok_or_else(|| {
+            Problem::new(
+                format!("{store} cannot be written"),
+                "write to tx, ip, global, session, user or resource",
+            )
+        })?;
+    if name.is_empty() {
+        return Err(Problem::new(
+            format!("setvar:{text} names no variable"),
+            "write setvar:tx.name=value",
+        ));
+    }
+    let op = match value {
+        _ if unset => SetOp::Unset,
+        None => SetOp::Set(Template::parse("1")?),
+        Some(v) => match v.as_bytes().first() {
+            Some(b'+') => SetOp::Add(Template::parse(&v[1..])?),
+            Some(b'-') => SetOp::Subtract(Template::parse(&v[1..])?),
+            _ => SetOp::Set(Template::parse(v)?),
+        },
+    };
+    // Keys ignore case: the fixed parts are folded here, the macros' values when they are known.
+    let name = Template::parse(&name.to_ascii_lowercase())?;
+    Ok(SetVar { store, name, op })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ok(text: &str) -> ActionList {
+        let mut problems = Vec::new();
+        let list = parse_actions(text, &mut problems);
+        assert_eq!(problems, vec![], "{text}");
+        list
+    }
+
+    #[test]
+    fn a_list_of_the_core_rule_set_is_understood() {
+        let a = ok(
+            "id:942100,    phase:2,block,capture,t:none,t:urlDecodeUni,msg:'a, \\'b\\': %{TX.0}',tag:'x/y',\
+                    severity:'CRITICAL',multiMatch,setvar:'tx.s=+%{tx.critical_anomaly_score}',setvar:!tx.q,skipAfter:END",
+        );
+        assert_eq!((a.id, a.phase, a.severity), (Some(942_100), Some(2), Some(2)));
+        assert_eq!(a.disruptive, Some(Disruptive::Block));
+        assert!(a.capture && a.multi_match && a.transforms_reset);
+        assert_eq!(a.transforms.len(), 1);
+        assert_eq!(a.set_vars.len(), 2);
+        assert!(matches!(a.set_vars[0].op, SetOp::Add(_)));
+        assert_eq!(a.set_vars[1].op, SetOp::Unset);
+        assert_eq!(a.skip_after.as_deref(), Some("END"));
+    }
+
+    #[test]
+    fn every_wrong_action_is_reported() {
+        let mut problems = Vec::new();
+        parse_actions(
+            "id:x,blok,severity:HIGH,deny:1,exec:/bin/sh,t:lowercas,msg",
+            &mut problems,
+        );
+        let mends: Vec<&str> = problems.iter().map(|p| p.mend.as_str()).collect();
+        assert_eq!(problems.len(), 7, "{mends:?}");
+        assert_eq!(mends[1], "did you mean block?");
+        assert_eq!(mends[3], "write deny alone");
+        assert_eq!(mends[5], "did you mean lowercase?");
+    }
+
+    #[test]
+    fn an_open_quote_is_an_error() {
+        let mut problems = Vec::new();
+        parse_actions("id:1,msg:'open", &mut problems);
+        assert_eq!(problems.len(), 1);
+    }
+}

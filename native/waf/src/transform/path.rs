@@ -1,0 +1,54 @@
+//! `normalizePath`, `normalizePathWin`.
+
+/// Removes empty and `.` segments and resolves `..`; a path that begins above its root keeps its leading `..`, an
+/// absolute one does not; a slash at the end stays.
+pub fn normalize(input: &[u8], out: &mut Vec<u8>) {
+    clean(input, out);
+}
+
+/// The same after backslashes became slashes.
+pub fn normalize_win(input: &[u8], out: &mut Vec<u8>) {
+    let slashes: Vec<u8> = input.iter().map(|b| if *b == b'\\' { b'/' } else { *b }).collect();
+    clean(&slashes, out);
+}
+
+fn clean(input: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    let absolute = input.first() == Some(&b'/');
+    if absolute {
+        out.push(b'/');
+    }
+    // What lies before `floor` cannot be removed by a `..`.
+    let mut floor = out.len();
+    for segment in input.split(|b| *b == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => {
+                if out.len() > floor {
+                    let cut = out[floor..]
+                        .iter()
+                        .rposition(|b| *b == b'/')
+                        .map_or(floor, |p| floor + p);
+                    out.truncate(cut);
+                } else if !absolute {
+                    separate(out, start);
+                    out.extend_from_slice(b"..");
+                    floor = out.len();
+                }
+            }
+            s => {
+                separate(out, start);
+                out.extend_from_slice(s);
+            }
+        }
+    }
+    if input.last() == Some(&b'/') && out.len() > start && out.last() != Some(&b'/') {
+        out.push(b'/');
+    }
+}
+
+fn separate(out: &mut Vec<u8>, start: usize) {
+    if out.len() > start && out.last() != Some(&b'/') {
+        out.push(b'/');
+    }
+}

@@ -1,0 +1,206 @@
+//! The packed form of a request and of its verdict, little-endian and without padding.
+//!
+//! Request: `u8` version (1), `u8` flags (1: the body is only the begin), `u16` port of the client; then texts, each with
+//! its length before it: `u16` method, `u32` target as received, `u16` protocol, `u16` client address, `u16` request id;
+//! then `u16` number of header fields, for each `u16` name and `u32` value; then `u32` body.
+//!
+//! Verdict: `u8` verdict, `u8` flags, `u16` matches that follow, `u32` matches in all, `i32` anomaly score, `u32` id of the
+//! rule that blocked or would have, `u64` work, `u32` bytes written, `u8` limit, `u8` disruptive action, `u16` 0; then for each
+//! match: `u32` id, `u8` severity, `u8` phase, `u16` 0, and three texts with `u16` lengths: message, variable, value.
+
+use crate::engine::{Outcome, Transaction};
+
+/// Version of the packed request.
+pub const VERSION: u8 = 1;
+/// Flag of a request: the body is only its begin.
+pub const BODY_TRUNCATED: u8 = 1;
+/// Bytes of a packed verdict before its matches.
+pub const VERDICT_HEAD_BYTES: usize = 32;
+/// Most header fields of a packed request.
+pub const HEADERS_MAX: usize = 1000;
+
+/// A request as the engine reads it. Everything borrows from the packed bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// The body is only its begin.
+    pub body_truncated: bool,
+    /// Port of the client.
+    pub client_port: u16,
+    /// Method.
+    pub method: &'a [u8],
+    /// Request target as received, with its query.
+    pub target: &'a [u8],
+    /// `HTTP/1.1` and the like.
+    pub protocol: &'a [u8],
+    /// Address of the client as text.
+    pub client: &'a [u8],
+    /// The request id.
+    pub id: &'a [u8],
+    /// Packed header fields; iterate with [`Request::headers`].
+    headers: &'a [u8],
+    header_count: usize,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// The packed bytes are not a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
+        if n > self.0.len() {
+            return Err(Malformed);
+        }
+        let (head, rest) = self.0.split_at(n);
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn u8(&mut self) -> Result<u8, Malformed> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn u16(&mut self) -> Result<u16, Malformed> {
+        let b = self.take(2)?;
+        Ok(u16::from_le_bytes([b[0], b[1]]))
+    }
+
+    fn u32(&mut self) -> Result<u32, Malformed> {
+        let b = self.take(4)?;
+        Ok(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    }
+
+    fn short(&mut self) -> Result<&'a [u8], Malformed> {
+        let n = self.u16()?;
+        self.take(usize::from(n))
+    }
+
+    fn long(&mut self) -> Result<&'a [u8], Malformed> {
+        let n = self.u32()?;
+        self.take(n as usize)
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Unpacks a request. Nothing is copied.
+    pub fn unpack(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let mut r = Reader(bytes);
+        if r.u8()? != VERSION {
+            return Err(Malformed);
+        }
+        let body_truncated = r.u8()? & BODY_TRUNCATED != 0;
+        let client_port = r.u16()?;
+        let (method, target, protocol, client, id) = (r.short()?, r.long()?, r.short()?, r.short()?, r.short()?);
+        let header_count = usize::from(r.u16()?);
+        if header_count > HEADERS_MAX {
+            return Err(Malformed);
+        }
+        let from = r.0;
+        for _ in 0..header_count {
+            r.short()?;
+            r.long()?;
+        }
+        let headers = &from[..from.len() - r.0.len()];
+        let body = r.long()?;
+        if !r.0.is_empty() {
+            return Err(Malformed);
+        }
+        Ok(Self {
+            body_truncated,
+            client_port,
+            method,
+            target,
+            protocol,
+            client,
+            id,
+            headers,
+            header_count,
+            body,
+        })
+    }
+
+    /// Name and value of each header field.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let mut r = Reader(self.headers);
+        (0..self.header_count).map_while(move |_| Some((r.short().ok()?, r.long().ok()?)))
+    }
+
+    /// Number of header fields.
+    pub fn header_count(&self) -> usize {
+        self.header_count
+    }
+}
+
+/// Packs a request: for tests, benches and tools. Texts that are too long for their length field are cut.
+pub fn pack_request(
+    method: &[u8],
+    target: &[u8],
+    protocol: &[u8],
+    client: &[u8],
+    headers: &[(&[u8], &[u8])],
+    body: &[u8],
+) -> Vec<u8> {
+    let mut out = vec![VERSION, 0, 0, 0];
+    let short = |out: &mut Vec<u8>, t: &[u8]| {
+        let t = &t[..t.len().min(usize::from(u16::MAX))];
+        out.extend_from_slice(&(t.len() as u16).to_le_bytes());
+        out.extend_from_slice(t);
+    };
+    let long = |out: &mut Vec<u8>, t: &[u8]| {
+        out.extend_from_slice(&(t.len() as u32).to_le_bytes());
+        out.extend_from_slice(t);
+    };
+    short(&mut out, method);
+    long(&mut out, target);
+    short(&mut out, protocol);
+    short(&mut out, client);
+    short(&mut out, b"id");
+    out.extend_from_slice(&(headers.len().min(HEADERS_MAX) as u16).to_le_bytes());
+    for (name, value) in headers.iter().take(HEADERS_MAX) {
+        short(&mut out, name);
+        long(&mut out, value);
+    }
+    long(&mut out, body);
+    out
+}
+
+/// Packs a verdict into `out` and returns the bytes written; matches that do not fit are left out. Needs
+/// [`VERDICT_HEAD_BYTES`]; with less room nothing is written.
+pub fn pack_outcome(outcome: &Outcome, transaction: &Transaction, out: &mut [u8]) -> usize {
+    if out.len() < VERDICT_HEAD_BYTES {
+        return 0;
+    }
+    let mut at = VERDICT_HEAD_BYTES;
+    let mut stored = 0u16;
+    for m in transaction.reports() {
+        let size = 14 + m.message.len() + m.variable.len() + m.value.len();
+        let Some(to) = out.get_mut(at..at + size) else { break };
+        to[0..4].copy_from_slice(&m.rule.to_le_bytes());
+        to[4] = m.severity;
+        to[5] = m.phase;
+        to[6..8].fill(0);
+        let mut p = 8;
+        for text in [m.message, m.variable, m.value] {
+            to[p..p + 2].copy_from_slice(&(text.len() as u16).to_le_bytes());
+            to[p + 2..p + 2 + text.len()].copy_from_slice(text);
+            p += 2 + text.len();
+        }
+        at += size;
+        stored += 1;
+    }
+    out[0] = outcome.verdict as u8;
+    out[1] = u8::from(outcome.would_block) | u8::from(u32::from(stored) < outcome.matches) << 1;
+    out[2..4].copy_from_slice(&stored.to_le_bytes());
+    out[4..8].copy_from_slice(&outcome.matches.to_le_bytes());
+    out[8..12].copy_from_slice(&outcome.score.to_le_bytes());
+    out[12..16].copy_from_slice(&outcome.blocking_rule.to_le_bytes());
+    out[16..24].copy_from_slice(&outcome.work.to_le_bytes());
+    out[24..28].copy_from_slice(&(at as u32).to_le_bytes());
+    out[28] = outcome.limit as u8;
+    out[29] = outcome.action;
+    out[30..32].fill(0);
+    at
+}

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { native } from '../native.ts';
+import type { WafVerdict } from './waf.ts';
+import {
+  packRequest,
+  readVerdict,
+  verdictScore,
+  WAF_BLOCK,
+  WAF_ERROR,
+  WAF_HEADERS_MAX,
+  WAF_PASS,
+  WAF_VERDICT_BYTES_MAX,
+  WAF_VERDICT_HEAD_BYTES,
+  WafPacker,
+  wafDiagnostics,
+} from './waf.ts';
+
+const RULES = `
+SecRule ARGS "@rx (?i)<script" "id:100,phase:2,deny,capture,t:none,t:urlDecodeUni,msg:'script in %{MATCHED_VAR_NAME}',severity:CRITICAL,tag:'xss',setvar:'tx.inbound_anomaly_score=+5'"
+SecRule REQUEST_HEADERS:User-Agent "@pmFromFile agents.data" "id:101,phase:1,pass,msg:'scanner'"
+SecRule REQUEST_COOKIES "@contains evil" "id:102,phase:1,pass,msg:'cookie'"
+`;
+const waf = native();
+const files = [
+  { name: 'rules.conf', bytes: Buffer.from(RULES) },
+  { name: 'agents.data', bytes: Buffer.from('# scanners\nnikto\n') },
+];
+const handle = waf.wafCompile(files);
+const block = waf.wafProfile(handle, { mode: 'block' });
+const detect = waf.wafProfile(handle, { mode: 'detect' });
+const request = Buffer.alloc(64 * 1024);
+const out = Buffer.alloc(WAF_VERDICT_BYTES_MAX);
+
+function inspect(profile: number, target: string, headers: [string, string][] = [], body?: Buffer): WafVerdict {
+  const fields = {
+    method: body === undefined ? 'GET' : 'POST',
+    target,
+    headers,
+    ...(body === undefined ? {} : { body }),
+  };
+  const length = packRequest(request, fields);
+  assert.ok(length > 0);
+  const verdict = waf.wafInspect(handle, profile, request, length, out);
+  const read = readVerdict(out);
+  assert.equal(read.verdict, ['pass', 'detect-match', 'block', 'budget-exceeded', 'error'][verdict]);
+  assert.equal(read.score, verdictScore(out));
+  return read;
+}
+
+test('an attack blocks in block mode and is only reported in detect mode', () => {
+  const blocked = inspect(block, '/?q=%3Cscript%3Ealert(1)');
+  assert.equal(blocked.verdict, 'block');
+  assert.equal(blocked.blockingRuleId, 100);
+  assert.equal(blocked.action, 'deny');
+  assert.equal(blocked.score, 5);
+  assert.deepEqual(blocked.matches, [
+    { ruleId: 100, severity: 2, phase: 2, message: 'script in ARGS:q', variable: 'ARGS:q', value: '<script>alert(1)' },
+  ]);
+  const detected = inspect(detect, '/?q=%3Cscript%3Ealert(1)');
+  assert.equal(detected.verdict, 'detect-match');
+  assert.ok(detected.wouldBlock);
+  assert.equal(inspect(block, '/?q=hello').verdict, 'pass');
+});
+
+test('header fields, cookies and bodies reach the rules, and secrets are masked', () => {
+  const verdict = inspect(detect, '/', [
+    ['user-agent', 'Nikto/2'],
+    ['cookie', 'a=1; sid=evil'],
+  ]);
+  assert.deepEqual(
+    verdict.matches.map((m) => [m.ruleId, m.variable, m.value]),
+    [
+      [101, 'REQUEST_HEADERS:user-agent', 'Nikto/2'],
+      [102, 'REQUEST_COOKIES:sid', '<masked, 4 bytes>'],
+    ],
+  );
+  const json: [string, string][] = [['content-type', 'application/json']];
+  assert.equal(inspect(block, '/', json, Buffer.from('{"a":["<SCRIPT"]}')).matches[0]?.variable, 'ARGS:json.a.array_0');
+});
+
+test('a profile leaves rules, tags and targets out and pins what the route says', () => {
+  for (const options of [
+    { removeRuleIds: [100] },
+    { removeTags: ['xss'] },
+    { removeTargets: ['100;ARGS:q'] },
+    { mode: 'off' as const },
+  ]) {
+    const profile = waf.wafProfile(handle, { mode: 'block', ...options });
+    assert.equal(inspect(profile, '/?q=<script').verdict, 'pass');
+  }
+  const tight = waf.wafProfile(handle, { mode: 'block', workMax: 10 });
+  const verdict = inspect(tight, `/?q=${'a'.repeat(1000)}`);
+  assert.equal(verdict.verdict, 'budget-exceeded');
+  assert.equal(verdict.limit, 'work');
+  assert.throws(() => waf.wafProfile(handle, { paranoiaLevel: 9 }), /write 1, 2, 3 or 4/);
+  assert.throws(() => waf.wafProfile(handle, { mode: 'loud' as 'off' }), /write off, detect or block/);
+});
+
+test('wrong rules are told with file, line and mend, all at once', () => {
+  const wrong = [
+    { name: 'a.conf', bytes: Buffer.from('SecRul x\nSecRule ARGS "@rx (a" "id:1"') },
+    {
+      name: 'b.conf',
+      bytes: Buffer.from('SecRule ARGS "@pmFromFile none.data" "id:2"\nSecRule ARGS "@detectSQLi" "id:3"'),
+    },
+  ];
+  let thrown: unknown;
+  try {
+    waf.wafCompile(wrong);
+  } catch (error) {
+    thrown = error;
+  }
+  const list = wafDiagnostics(thrown) ?? [];
+  assert.deepEqual(
+    list.map((d) => [d.file, d.line]),
+    [
+      ['a.conf', 1],
+      ['a.conf', 2],
+      ['b.conf', 1],
+      ['b.conf', 2],
+    ],
+  );
+  assert.ok(list.every((d) => d.message !== '' && d.mend !== ''));
+  assert.equal(wafDiagnostics(new Error('other')), null);
+});
+
+test('stale handles, malformed requests and small buffers are errors and crash nothing', () => {
+  const length = packRequest(request, { method: 'GET', target: '/' });
+  const old = waf.wafCompile(files);
+  const profile = waf.wafProfile(old, {});
+  assert.equal(waf.wafInspect(old, profile, request, length, out), WAF_PASS);
+  assert.equal(waf.wafInspect(handle, profile, request, length, out), WAF_ERROR, 'a profile of another rule set');
+  assert.ok(waf.wafRelease(old));
+  assert.ok(!waf.wafRelease(old));
+  assert.equal(waf.wafInspect(old, profile, request, length, out), WAF_ERROR);
+  assert.throws(() => waf.wafStats(old), /released/);
+  assert.throws(() => waf.wafProfile(old, {}), /released/);
+  assert.equal(waf.wafInspect(handle, 4_000_000_000, request, length, out), WAF_ERROR);
+  assert.equal(waf.wafInspect(handle, block, request, length + 1, out), WAF_ERROR);
+  assert.equal(waf.wafInspect(handle, block, request, 10 ** 9, out), WAF_ERROR);
+  assert.equal(waf.wafInspect(handle, block, request, length, Buffer.alloc(WAF_VERDICT_HEAD_BYTES - 1)), WAF_ERROR);
+  assert.equal(waf.wafInspect(handle, block, request, length, request), WAF_ERROR, 'overlapping buffers');
+  for (let n = 0; n < length; n++) assert.equal(waf.wafInspect(handle, block, request, n, out), WAF_ERROR);
+  assert.equal(waf.wafInspect(handle, block, request, length, out), WAF_PASS);
+});
+
+test('matches that do not fit the buffer are counted', () => {
+  const length = packRequest(request, { method: 'GET', target: `/?${'q=<script&'.repeat(20)}` });
+  const small = Buffer.alloc(200);
+  assert.equal(waf.wafInspect(handle, block, request, length, small), WAF_BLOCK);
+  assert.ok(readVerdict(small).matches.length < 20);
+  waf.wafInspect(handle, block, request, length, out);
+  assert.equal(readVerdict(out).matches.length, 20);
+});
+
+test('a batch answers each of its requests', () => {
+  const targets = ['/?q=a', '/?q=<script', '/?q=b'];
+  request.writeUInt32LE(targets.length, 0);
+  const packer = new WafPacker(request);
+  let at = 4;
+  for (const target of targets) {
+    packer.begin(at + 4);
+    packer.head('GET', target, 'HTTP/1.1', '127.0.0.1', 1, 'id');
+    const size = packer.body(null);
+    request.writeUInt32LE(size, at);
+    at += 4 + size;
+  }
+  const written = waf.wafInspectBatch(handle, block, request, at, out);
+  assert.equal(out.readUInt32LE(0), 3);
+  const verdicts: string[] = [];
+  for (let p = 4; p < written; p += 4 + out.readUInt32LE(p)) verdicts.push(readVerdict(out, p + 4).verdict);
+  assert.deepEqual(verdicts, ['pass', 'block', 'pass']);
+  assert.equal(waf.wafInspectBatch(handle, block, request, at - 1, out), -1);
+  assert.equal(waf.wafInspectBatch(handle, block, request, at, Buffer.alloc(40)), -1);
+});
+
+test('the packer says when something does not fit', () => {
+  const small = new WafPacker(Buffer.alloc(64));
+  small.begin();
+  small.head('GET', `/${'a'.repeat(100)}`, 'HTTP/1.1', '', 0, '');
+  small.header('a', 'b');
+  assert.equal(small.body(Buffer.from('x')), -1);
+  const many = new WafPacker(Buffer.alloc(64 * 1024));
+  many.begin();
+  many.head('GET', '/', 'HTTP/1.1', '', 0, '');
+  for (let i = 0; i <= WAF_HEADERS_MAX; i++) many.header('a', 'b');
+  assert.equal(many.length, -1);
+});
+
+test('stats name what was compiled', () => {
+  const stats = waf.wafStats(handle);
+  assert.equal(stats.rules, 3);
+  assert.equal(stats.prefilteredRules, 3);
+  assert.ok(stats.memoryBytes > 0 && stats.profiles >= 2 && stats.sourceBytes > 100);
+});

@@ -1,0 +1,336 @@
+/**
+ * What the addon offers for the WAF, and the packed form of a request and of its verdict. Rule sets are compiled once for
+ * the whole process and used by every thread through a handle; a profile is a rule set as one route uses it. All numbers
+ * are little-endian and nothing is padded (`native/waf/src/wire.rs` is the other side).
+ */
+
+/** What the engine says about a request; also the answer of `wafInspect`. */
+export const WAF_PASS = 0;
+/** Rules matched and nothing was refused (detect mode, or rules that only report). */
+export const WAF_DETECT_MATCH = 1;
+/** A rule refuses the request. */
+export const WAF_BLOCK = 2;
+/** A bound was passed before all rules ran (see {@link WafVerdict.limit}): block or log, never a silent pass. */
+export const WAF_BUDGET_EXCEEDED = 3;
+/** Stale handle, malformed request, too small a buffer, or a failure of the engine: fail closed. */
+export const WAF_ERROR = 4;
+
+/** Names of the verdicts, by number. */
+export const WAF_VERDICTS = ['pass', 'detect-match', 'block', 'budget-exceeded', 'error'] as const;
+export type WafVerdictName = (typeof WAF_VERDICTS)[number];
+
+/** Which bound was passed, by number. */
+export const WAF_LIMITS = ['none', 'work', 'arguments', 'body', 'memory', 'files'] as const;
+export type WafLimitName = (typeof WAF_LIMITS)[number];
+
+/** What the blocking rule asked for, by number. */
+export const WAF_ACTIONS = ['none', 'deny', 'drop', 'redirect'] as const;
+export type WafActionName = (typeof WAF_ACTIONS)[number];
+
+/** Bytes of a verdict with no match. */
+export const WAF_VERDICT_HEAD_BYTES = 32;
+/** Bytes that hold any verdict: 64 matches with their longest texts. */
+export const WAF_VERDICT_BYTES_MAX = WAF_VERDICT_HEAD_BYTES + 64 * (14 + 200 + 100 + 100);
+/** Most header fields of a packed request. */
+export const WAF_HEADERS_MAX = 1000;
+/** Most requests of one batch. */
+export const WAF_BATCH_MAX = 4096;
+
+/** One file of a rule set. Names ending in `.conf` are rules and apply in the order given; others are data for operators such as `@pmFromFile`. */
+export interface WafFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** One error of `wafCompile`; line 0 means the file as a whole. */
+export interface WafDiagnostic {
+  readonly file: string;
+  readonly line: number;
+  readonly message: string;
+  readonly mend: string;
+}
+
+export interface WafCompileOptions {
+  /** `^` and `$` also match at line ends, as in ModSecurity 3. CRS is written for `false`, the default. */
+  readonly multiLine?: boolean;
+}
+
+/** What a route may change. Everything is optional. */
+export interface WafProfileOptions {
+  /** Default: what `SecRuleEngine` says, else detect. */
+  readonly mode?: 'off' | 'detect' | 'block';
+  /** Rules left out by id. */
+  readonly removeRuleIds?: number[];
+  /** Rules left out by a whole tag. */
+  readonly removeTags?: string[];
+  /** Targets left out: `942100;ARGS:password` or `attack-sqli;ARGS:password`. */
+  readonly removeTargets?: string[];
+  /** CRS paranoia level, 1 to 4; rules cannot change it back. */
+  readonly paranoiaLevel?: number;
+  /** CRS inbound anomaly score threshold; rules cannot change it back. */
+  readonly inboundAnomalyThreshold?: number;
+  /** Work of one request, roughly bytes looked at; default 64 Mi. Passing it is `budget-exceeded`. */
+  readonly workMax?: number;
+}
+
+/** Numbers of a compiled rule set. */
+export interface WafStats {
+  /** Rules, links of chains included. */
+  readonly rules: number;
+  /** Rules that are only visited when one of their literals occurs. */
+  readonly prefilteredRules: number;
+  /** Regular expressions. */
+  readonly expressions: number;
+  /** Memory of the compiled form in bytes, roughly; once per process. */
+  readonly memoryBytes: number;
+  /** Bytes of all files. */
+  readonly sourceBytes: number;
+  /** How long compiling took, in milliseconds. */
+  readonly loadMs: number;
+  /** Profiles alive. */
+  readonly profiles: number;
+}
+
+export interface WafAddon {
+  /**
+   * Compiles a rule set and registers it. Throws an Error whose message is a JSON array of {@link WafDiagnostic}, all of
+   * them at once (see {@link wafDiagnostics}). Takes up to some hundred milliseconds: call it in the control thread.
+   */
+  wafCompile(files: readonly WafFile[], options?: WafCompileOptions): number;
+  /** Registers a profile of a rule set. Throws when the rule set was released or an option is wrong. */
+  wafProfile(handle: number, options: WafProfileOptions): number;
+  /**
+   * Forgets a rule set and its profiles; false when it is unknown. Later calls with these handles answer `error`. A thread
+   * that used it frees its memory at its next call.
+   */
+  wafRelease(handle: number): boolean;
+  /**
+   * Inspects one packed request (phases 1 and 2), synchronously and without allocating in JavaScript. `request` holds it in its first
+   * `length` bytes; `out` takes the verdict and needs {@link WAF_VERDICT_HEAD_BYTES}, better {@link WAF_VERDICT_BYTES_MAX}: matches
+   * that do not fit are left out and counted. The two must not overlap nor be shared with other threads. Returns the verdict's number; never throws
+   * for what a client sent.
+   */
+  wafInspect(handle: number, profile: number, request: Uint8Array, length: number, out: Uint8Array): number;
+  /**
+   * Inspects many: `u32` count, then for each `u32` length and the packed request. Writes `u32` count, then for each `u32`
+   * length and the verdict (matches cut to 4 KiB). Returns the bytes written, or -1 when a buffer is malformed or too small.
+   */
+  wafInspectBatch(handle: number, profile: number, requests: Uint8Array, length: number, out: Uint8Array): number;
+  /** Numbers of a rule set. Throws when it was released. */
+  wafStats(handle: number): WafStats;
+}
+
+/** The errors that `wafCompile` threw, or null when the error is of another kind. */
+export function wafDiagnostics(error: unknown): WafDiagnostic[] | null {
+  if (!(error instanceof Error) || !error.message.startsWith('[')) return null;
+  try {
+    return JSON.parse(error.message) as WafDiagnostic[];
+  } catch {
+    return null;
+  }
+}
+
+/** The body that a request is packed with is only its begin: rules see `INBOUND_DATA_ERROR`. */
+export const WAF_BODY_TRUNCATED = 1;
+
+/**
+ * Packs requests into a buffer that the caller owns, field by field and without garbage:
+ * `begin`, `head`, `header`…, `body`, then `length` says how much of the buffer is used. `length` is -1 once something
+ * did not fit; the caller then uses a larger buffer or refuses.
+ *
+ * Layout: `u8` version 1, `u8` flags, `u16` client port; `u16` + method, `u32` + target, `u16` + protocol,
+ * `u16` + client address, `u16` + request id; `u16` count of header fields, for each `u16` + name and `u32` + value;
+ * `u32` + body. Text is Latin-1: one byte for each character, as header fields and targets arrive.
+ */
+export class WafPacker {
+  readonly buffer: Buffer;
+  /** Bytes used, or -1 when something did not fit. */
+  length = 0;
+  #start = 0;
+  #countAt = 0;
+  #headers = 0;
+
+  constructor(buffer: Buffer) {
+    this.buffer = buffer;
+  }
+
+  /** Begins a request at an offset (0 unless several share the buffer, as in a batch). */
+  begin(offset = 0): void {
+    this.length = offset;
+    this.#start = offset;
+    this.#headers = 0;
+  }
+
+  /** The request line and who asks. `target` is as received, with its query. */
+  head(
+    method: string,
+    target: string,
+    protocol: string,
+    client: string,
+    clientPort: number,
+    id: string,
+    flags = 0,
+  ): void {
+    if (!this.#room(4)) return;
+    const at = this.length;
+    this.buffer[at] = 1;
+    this.buffer[at + 1] = flags;
+    this.buffer.writeUInt16LE(clientPort & 0xffff, at + 2);
+    this.length = at + 4;
+    this.#short(method);
+    this.#long(target);
+    this.#short(protocol);
+    this.#short(client);
+    this.#short(id);
+    if (!this.#room(2)) return;
+    this.#countAt = this.length;
+    this.buffer.writeUInt16LE(0, this.length);
+    this.length += 2;
+  }
+
+  /** One header field. */
+  header(name: string, value: string): void {
+    this.#short(name);
+    this.#long(value);
+    if (this.length < 0) return;
+    this.#headers++;
+    if (this.#headers > WAF_HEADERS_MAX) this.length = -1;
+    else this.buffer.writeUInt16LE(this.#headers, this.#countAt);
+  }
+
+  /** The body, or its begin; ends the request. Returns the bytes of this request, or -1. */
+  body(bytes: Uint8Array | null): number {
+    const size = bytes === null ? 0 : bytes.length;
+    if (!this.#room(4 + size)) return -1;
+    this.buffer.writeUInt32LE(size, this.length);
+    if (bytes !== null) this.buffer.set(bytes, this.length + 4);
+    this.length += 4 + size;
+    return this.length - this.#start;
+  }
+
+  #room(bytes: number): boolean {
+    if (this.length < 0 || this.length + bytes > this.buffer.length) {
+      this.length = -1;
+      return false;
+    }
+    return true;
+  }
+
+  #short(text: string): void {
+    if (text.length > 0xffff) this.length = -1;
+    if (!this.#room(2 + text.length)) return;
+    this.buffer.writeUInt16LE(text.length, this.length);
+    if (text.length > 0) this.buffer.latin1Write(text, this.length + 2, text.length);
+    this.length += 2 + text.length;
+  }
+
+  #long(text: string): void {
+    if (!this.#room(4 + text.length)) return;
+    this.buffer.writeUInt32LE(text.length, this.length);
+    if (text.length > 0) this.buffer.latin1Write(text, this.length + 4, text.length);
+    this.length += 4 + text.length;
+  }
+}
+
+/** A request as plain values, for callers that do not count nanoseconds. */
+export interface WafRequest {
+  readonly method: string;
+  /** As received, with its query. */
+  readonly target: string;
+  readonly protocol?: string;
+  readonly client?: string;
+  readonly clientPort?: number;
+  readonly id?: string;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  readonly body?: Uint8Array;
+  /** The body is only its begin. */
+  readonly bodyTruncated?: boolean;
+}
+
+/** Packs a request into `buffer`; returns its bytes, or -1 when it does not fit. */
+export function packRequest(buffer: Buffer, request: WafRequest): number {
+  const p = new WafPacker(buffer);
+  p.begin();
+  const flags = request.bodyTruncated === true ? WAF_BODY_TRUNCATED : 0;
+  p.head(
+    request.method,
+    request.target,
+    request.protocol ?? 'HTTP/1.1',
+    request.client ?? '',
+    request.clientPort ?? 0,
+    request.id ?? '',
+    flags,
+  );
+  for (const [name, value] of request.headers ?? []) p.header(name, value);
+  return p.body(request.body ?? null);
+}
+
+/** One match of a rule that reports. */
+export interface WafMatch {
+  readonly ruleId: number;
+  /** 0 (emergency) to 7 (debug); 255 when the rule names none. */
+  readonly severity: number;
+  /** 1 to 5. */
+  readonly phase: number;
+  readonly message: string;
+  /** As in `ARGS:q`; empty when the rule looks at nothing. */
+  readonly variable: string;
+  /** Printable, at most 100 bytes; masked when it is a credential. */
+  readonly value: string;
+}
+
+/** A verdict as plain values. */
+export interface WafVerdict {
+  readonly verdict: WafVerdictName;
+  /** In detect mode: a rule would have refused. */
+  readonly wouldBlock: boolean;
+  /** Inbound anomaly score. */
+  readonly score: number;
+  /** The rule that refused or would have; 0 when none. */
+  readonly blockingRuleId: number;
+  readonly action: WafActionName;
+  readonly limit: WafLimitName;
+  /** Work done, roughly bytes looked at. */
+  readonly work: number;
+  /** Rules that matched and report. */
+  readonly matchCount: number;
+  /** The matches that were kept, in order: one for each matched value. */
+  readonly matches: readonly WafMatch[];
+}
+
+/** Reads a packed verdict. Throws a RangeError when `out` holds none. */
+export function readVerdict(out: Buffer, offset = 0): WafVerdict {
+  const matches: WafMatch[] = [];
+  const stored = out.readUInt16LE(offset + 2);
+  let at = offset + WAF_VERDICT_HEAD_BYTES;
+  const text = (): string => {
+    const length = out.readUInt16LE(at);
+    const begin = at + 2;
+    at = begin + length;
+    return out.latin1Slice(begin, at);
+  };
+  for (let i = 0; i < stored; i++) {
+    const ruleId = out.readUInt32LE(at);
+    const severity = out.readUInt8(at + 4);
+    const phase = out.readUInt8(at + 5);
+    at += 8;
+    matches.push({ ruleId, severity, phase, message: text(), variable: text(), value: text() });
+  }
+  const flags = out.readUInt8(offset + 1);
+  return {
+    verdict: WAF_VERDICTS[out.readUInt8(offset)] ?? 'error',
+    wouldBlock: (flags & 1) !== 0,
+    score: out.readInt32LE(offset + 8),
+    blockingRuleId: out.readUInt32LE(offset + 12),
+    action: WAF_ACTIONS[out.readUInt8(offset + 29)] ?? 'none',
+    limit: WAF_LIMITS[out.readUInt8(offset + 28)] ?? 'none',
+    work: Number(out.readBigUInt64LE(offset + 16)),
+    matchCount: out.readUInt32LE(offset + 4),
+    matches,
+  };
+}
+
+/** The anomaly score of a packed verdict, without garbage. */
+export function verdictScore(out: Buffer): number {
+  return out.readInt32LE(8);
+}
