@@ -50,7 +50,8 @@ export interface Account {
   } | null;
   readonly detail: string;
   readonly route: string | null;
-  readonly limit: { readonly id: string; readonly remaining: number } | null;
+  /** Of the limits that were asked, the one with the least left. */
+  readonly limit: { readonly id: string; readonly remaining: number; readonly stage: string } | null;
   readonly waf: { readonly verdict: string; readonly score: number; readonly matches: readonly WafMatch[] };
   readonly credential: string;
   readonly issuer: string | null;
@@ -129,7 +130,7 @@ export function requestId(instance: string, lane: number, seq: number): string {
 
 /** What a request id names; null when it is not one. */
 export function parseRequestId(id: string): { instance: string; lane: number; seq: number } | null {
-  const m = /^([0-9a-f]{6})-([0-9a-f]{2})-([0-9a-f]{8,13})$/u.exec(id);
+  const m = /^([0-9a-f]{6})-([0-9a-f]{2})-([0-9a-f]{8,14})$/u.exec(id);
   if (m === null) return null;
   return {
     instance: m[1] as string,
@@ -145,7 +146,9 @@ function named(index: number, what: string, name: ((index: number) => string) | 
 
 function limitOf(r: RecordCopy, names: RevisionNames | null): Account['limit'] {
   const id = named(r.int(Int.Limit), 'limit', names?.limit.bind(names));
-  return id === null ? null : { id, remaining: r.int(Int.LimitRemaining) };
+  if (id === null) return null;
+  const stage = names?.limitStage(r.int(Int.Route), r.int(Int.Limit)) ?? 'limit';
+  return { id, remaining: r.int(Int.LimitRemaining), stage };
 }
 
 /** Null when no policy was asked. */

@@ -39,7 +39,7 @@ export function stagesOf(a: Account): StageAccount[] {
 const WHY: Readonly<Record<StageName, (a: Account) => string | null>> = {
   normalize: (a) => `${a.method} ${a.scheme}://${a.host}${a.path}`,
   match: (a) => (a.route === null ? null : `route ${a.route}`),
-  admit: () => '',
+  admit: (a) => limitWhy('admit', a) ?? '',
   waf: wafWhy,
   authenticate: (a) =>
     a.credential === 'none'
@@ -47,13 +47,8 @@ const WHY: Readonly<Record<StageName, (a: Account) => string | null>> = {
       : `token of ${a.subject === '' ? 'no subject' : a.subject} by ${a.issuer ?? 'an unknown issuer'}, ${
           a.credential === 'cached_token' ? 'verified before' : 'signature verified'
         }`,
-  limit: (a) => (a.limit === null ? null : `${a.limit.id}: ${a.limit.remaining} left`),
-  authorize: (a) =>
-    a.policy === null
-      ? null
-      : `${a.policy.id} ${a.policy.outcome.startsWith('allowed') ? 'allows it' : a.policy.outcome}${
-          a.policy.outcome.endsWith('_cached') ? ', decided before' : ''
-        }`,
+  limit: (a) => limitWhy('limit', a),
+  authorize: (a) => (a.policy === null ? null : `${a.policy.id} ${POLICY_SAYS[a.policy.outcome] ?? a.policy.outcome}`),
   route: (a) => (a.cell === null ? null : `${a.tenant === '' ? 'no tenant' : `tenant ${a.tenant}`}, cell ${a.cell}`),
   balance: (a) =>
     a.endpoint === null ? null : `endpoint ${a.endpoint}${a.attempts > 1 ? `, attempt ${a.attempts}` : ''}`,
@@ -64,12 +59,26 @@ const WHY: Readonly<Record<StageName, (a: Account) => string | null>> = {
       : `the endpoint answered ${a.upstream.status} after ${a.upstream.ms} ms`,
 };
 
+const POLICY_SAYS: Readonly<Record<string, string>> = {
+  allowed: 'allows it',
+  allowed_cached: 'allows it, decided before',
+  denied: 'denies it',
+  denied_cached: 'denies it, decided before',
+  failed: 'could not be evaluated',
+};
+
 const NOTHING_TO_DO: Readonly<Partial<Record<StageName, string>>> = {
   waf: 'not inspected on this route',
   authenticate: 'no token asked for on this route',
-  limit: 'no limit on this route',
+  limit: 'no limit by identity on this route',
   authorize: 'no policy on this route',
+  route: 'no cell needed',
+  balance: 'no endpoint needed',
 };
+
+function limitWhy(stage: StageName, a: Account): string | null {
+  return a.limit?.stage === stage ? `${a.limit.id}: ${a.limit.remaining} left` : null;
+}
 
 function wafWhy(a: Account): string | null {
   const rules = [...new Set(a.waf.matches.map((m) => m.rule))].join(', ');
@@ -88,7 +97,7 @@ function ending(stage: StageName, a: Account): StageAccount['decision'] {
 
 function endWhy(stage: StageName, a: Account): string {
   if (a.refusal !== null) {
-    const said = stage === 'waf' || stage === 'authorize' || stage === 'limit' ? WHY[stage](a) : null;
+    const said = stage === 'waf' || stage === 'authorize' ? WHY[stage](a) : null;
     return [a.detail, said].filter((text) => text !== null && text !== '').join('; ') || a.refusal.title;
   }
   if (stage === 'forward') return WHY.forward(a) ?? '';

@@ -36,7 +36,7 @@ export class RevisionNames {
   /** Query parameters that are masked besides the built-in list, lower-case. */
   readonly masked: ReadonlySet<string>;
   readonly #routes: RouteTable;
-  readonly #routeIds = new Map<number, string>();
+  readonly #read = new Map<number, { readonly id: string; readonly admit: readonly number[] }>();
   readonly #limits: readonly string[];
   readonly #policies: readonly string[];
   readonly #cells: readonly string[];
@@ -61,13 +61,24 @@ export class RevisionNames {
     return this.#routes.count;
   }
 
-  /** The route's text is parsed at the first question, so that many thousand routes cost an activation nothing. */
   route(index: number): string {
-    const known = this.#routeIds.get(index);
+    return this.#routeRead(index).id;
+  }
+
+  /** The stage at which a route asks this limit: those that need no identity are asked early. */
+  limitStage(route: number, limit: number): 'admit' | 'limit' {
+    return this.#routeRead(route).admit.includes(limit) ? 'admit' : 'limit';
+  }
+
+  /** A route's text is parsed at the first question, so that many thousand routes cost an activation nothing. */
+  #routeRead(index: number): { readonly id: string; readonly admit: readonly number[] } {
+    const known = this.#read.get(index);
     if (known !== undefined) return known;
-    const id = this.#routePlan(index)?.id ?? numbered('route', index);
-    this.#routeIds.set(index, id);
-    return id;
+    const plan = this.#routePlan(index);
+    const read = plan === undefined ? { id: numbered('route', index), admit: [] } : { id: plan.id, admit: plan.admit };
+    // Indices come from records of this revision, so there are at most as many as routes.
+    this.#read.set(index, read);
+    return read;
   }
 
   /** What a route is made of, by names; undefined when there is none of this index. No header values: they may be secrets. */

@@ -73,7 +73,7 @@ export function givenSnapshot(
     digest: 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef',
     seq: 41,
     router: 0,
-    routes: { count: routes.length, text, offsets },
+    routes: { count: routes.length, text, offsets, entries: new SharedArrayBuffer(4 * routes.length) },
     waf: -1,
     wafLimits: { laneBytesMax: 4096 },
     issuers: [

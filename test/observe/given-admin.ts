@@ -1,0 +1,111 @@
+/** A running admin side over real rings and columns, with a control that says what the test wants. */
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Admin } from '../../src/admin/admin.ts';
+import type { ActiveBundle, ControlView } from '../../src/admin/control-view.ts';
+import { endpointViews } from '../../src/admin/control-view.ts';
+import { Observe } from '../../src/data/observe.ts';
+import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
+import { LaneColumns } from '../../src/snapshot/lane-columns.ts';
+import { createRecords } from '../../src/snapshot/records.ts';
+import { givenSnapshot } from './given.ts';
+
+export const INSTANCE = '3f2a1b';
+
+export interface GivenControl {
+  state: 'starting' | 'serving' | 'draining';
+  active: ActiveBundle | null;
+  laneRevision: number;
+}
+
+export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, lanes = 2, recordSlots = 1024) {
+  const snapshot = givenSnapshot();
+  const columns = new EndpointColumns(EndpointColumns.create());
+  const records = Array.from({ length: lanes }, () => createRecords(recordSlots));
+  const laneColumns = records.map(() => LaneColumns.create());
+  const control: GivenControl = {
+    state: 'serving',
+    active: {
+      digest: snapshot.digest,
+      seq: snapshot.seq,
+      revision: snapshot.revision,
+      activatedAt: Date.UTC(2026, 10, 21),
+    },
+    laneRevision: snapshot.revision,
+  };
+  const view: ControlView = {
+    state: () => control.state,
+    active: () => control.active,
+    source: () => ({ text: 'oci:/srv/bundles', lastContactAt: Date.UTC(2026, 10, 21), lastError: null, stale: false }),
+    rejections: () => [
+      {
+        at: Date.UTC(2026, 10, 20),
+        digest: 'sha256:00',
+        seq: 40,
+        step: 'verify',
+        reason: 'no signature by a trusted key',
+      },
+    ],
+    rejectionCounts: () => ({ pull: 0, verify: 1, compile: 0, activate: 0 }),
+    policyLoadFailures: () => 2,
+    lanes: () => records.map((_, lane) => ({ lane, state: 'serving', revision: control.laneRevision, restarts: 0 })),
+    endpoints: () => endpointViews(snapshot, columns, lanes, Date.now()),
+    wafPool: () => ({ waiting: 3, threads: 1, utilization: 0.25 }),
+  };
+  const dir = mkdtempSync(join(tmpdir(), 'cnx-admin-'));
+  const file = join(dir, 'log');
+  const fd = openSync(file, 'a');
+  const admin = new Admin({
+    instance: INSTANCE,
+    version: '0.1.0',
+    startedAt: Date.UTC(2026, 10, 21),
+    now: Date.now,
+    records,
+    laneColumns,
+    control: view,
+    logFd: fd,
+    accessLog: true,
+  });
+  admin.learn(snapshot);
+  const observers = records.map(
+    (memory, i) =>
+      new Observe({
+        laneColumns: laneColumns[i] as SharedArrayBuffer,
+        records: memory,
+        tick: () => 5,
+        onBug: () => undefined,
+      }),
+  );
+  let closed = false;
+  const close = async (): Promise<void> => {
+    if (closed) return;
+    closed = true;
+    for (const observe of observers) observe.close();
+    await admin.close(20_000);
+    closeSync(fd);
+  };
+  t.after(async () => {
+    await close();
+    rmSync(dir, { recursive: true });
+  });
+  return {
+    admin,
+    snapshot,
+    control,
+    columns,
+    laneColumns,
+    observers,
+    file,
+    /** Closes everything and gives the lines of the log. */
+    closedLog: async () => {
+      await close();
+      return readFileSync(file, 'utf8').trimEnd().split('\n');
+    },
+  };
+}
+
+export async function get(url: string, headers: Record<string, string> = {}, method = 'GET') {
+  const answer = await fetch(url, { headers, method, redirect: 'manual' });
+  return { status: answer.status, headers: answer.headers, body: await answer.text() };
+}
