@@ -61,19 +61,29 @@ export function breachOf(seen: Seen): Happened | undefined {
       text: `upstream got ${complete.length} requests where at most ${allowed} were sent: ${complete.map((record) => `${record.message.method} ${record.message.target}`).join(', ')}`,
     };
   }
-  const expected = messages.filter((message) => message.outcome === 'complete');
-  for (const [index, record] of complete.entries()) {
-    const sent = expected[index];
-    if (sent === undefined) continue;
-    if (record.message.method !== sent.method)
-      return { outcome: 'altered', text: `${sent.method} reached the upstream as ${record.message.method}` };
-    if (!record.message.body.equals(sent.body))
-      return {
-        outcome: 'altered',
-        text: `content of ${sent.body.length} bytes reached the upstream as ${record.message.body.length} bytes`,
-      };
+  return alteredOf(complete, messages);
+}
+
+/** The requests that arrived are those that were sent, in their order, though not necessarily all of them. */
+function alteredOf(complete: readonly UpstreamRecord[], messages: readonly Message[]): Happened | undefined {
+  // What was made of a flawed message cannot be compared with it.
+  if (messages.some((message) => message.outcome === 'invalid')) return undefined;
+  let next = 0;
+  for (const { message } of complete) {
+    const from = next;
+    while (next < messages.length && !sameRequest(messages[next], message)) next += 1;
+    const sent = messages[from];
+    if (next === messages.length && sent !== undefined) {
+      const told = (one: Message): string => `${one.method} with ${one.body.length} bytes of content`;
+      return { outcome: 'altered', text: `${told(sent)} reached the upstream as ${told(message)}` };
+    }
+    next += 1;
   }
   return undefined;
+}
+
+function sameRequest(sent: Message | undefined, arrived: Message): boolean {
+  return sent !== undefined && sent.method === arrived.method && sent.body.equals(arrived.body);
 }
 
 /** What happened in a case of one step. */
