@@ -1,0 +1,169 @@
+/** The input document: what is sent, and that its published schema says the same. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import Value from 'typebox/value';
+import { compileInput, INPUT_FIELDS, inputFieldProblem, type InputSource } from '../../src/policy/input.ts';
+import { PolicyInput, policyInputSchemaText } from '../../src/policy/input-schema.ts';
+import { quote, Screened, screen, toJsonText } from '../../src/policy/json-text.ts';
+
+const source: InputSource = {
+  method: 'POST',
+  path: '/api//orders/7/',
+  query: 'a=1',
+  host: 'api.example.org',
+  clientAddress: '2001:db8::1',
+  tenant: 'acme',
+  route: 'orders',
+  now: 1_795_219_200_123,
+  user: { subject: 'u-1', roles: ['reader', 'admin'], claims: { sub: 'u-1', tenant: 'acme', 'https://x/y': [1] } },
+  header: (name) => (name === 'x-a' ? 'one' : undefined),
+};
+const sent = (fields: readonly string[], more: Partial<InputSource> = {}): unknown =>
+  JSON.parse(compileInput('p', fields)({ ...source, ...more }));
+
+const EVERYTHING = [
+  'method',
+  'path',
+  'segments',
+  'query',
+  'host',
+  'tenant',
+  'route',
+  'client.address',
+  'time.now_ns',
+  'user',
+  'headers.x-a',
+];
+
+describe('the input', () => {
+  it('holds the fields that were asked for and no others', () => {
+    assert.deepEqual(sent(EVERYTHING), {
+      method: 'POST',
+      path: '/api//orders/7/',
+      segments: ['api', 'orders', '7'],
+      query: 'a=1',
+      host: 'api.example.org',
+      tenant: 'acme',
+      route: 'orders',
+      user: { sub: 'u-1', role: 'reader', roles: ['reader', 'admin'], claims: source.user?.claims },
+      client: { address: '2001:db8::1' },
+      time: { now_ns: 1_795_219_200_123_000_000 },
+      headers: { 'x-a': 'one' },
+    });
+    assert.deepEqual(sent(['path']), { path: '/api//orders/7/' });
+    assert.deepEqual(sent(['user.role', 'user.claims.tenant', 'user.claims.https://x/y', 'user.claims.absent']), {
+      user: { role: 'reader', claims: { tenant: 'acme', 'https://x/y': [1] } },
+    });
+  });
+  it('leaves out what the request has not', () => {
+    assert.deepEqual(sent(EVERYTHING, { user: null, tenant: '', header: () => undefined, path: '/' }), {
+      method: 'POST',
+      path: '/',
+      segments: [],
+      query: 'a=1',
+      host: 'api.example.org',
+      route: 'orders',
+      client: { address: '2001:db8::1' },
+      time: { now_ns: 1_795_219_200_123_000_000 },
+      headers: {},
+    });
+    assert.deepEqual(sent(['user.role'], { user: { subject: '', roles: [], claims: {} } }), { user: { role: '' } });
+  });
+  it('is the same text for the same fields in any order, since texts are keys of the cache', () => {
+    const text = compileInput('p', EVERYTHING)(source);
+    fc.assert(
+      fc.property(fc.shuffledSubarray(EVERYTHING, { minLength: EVERYTHING.length }), (fields) => {
+        assert.equal(compileInput('p', fields)(source), text);
+      }),
+    );
+  });
+  it('never mixes two users up: another object is another user', () => {
+    const encode = compileInput('p', ['user.role']);
+    const a = { subject: 'a', roles: ['reader'], claims: {} };
+    const b = { subject: 'b', roles: ['admin'], claims: {} };
+    for (const user of [a, b, a]) assert.equal(encode({ ...source, user }), `{"user":{"role":"${user.roles[0]}"}}`);
+  });
+  it('survives any text of a client: it parses, screens fine and comes back with lone surrogates replaced', () => {
+    const text = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('\ud800', 'a\udc00', '\\ud800', '"', '\u2028'),
+    );
+    fc.assert(
+      fc.property(text, text, text, fc.jsonValue(), (path, header, role, claim) => {
+        const encoded = compileInput('p', ['path', 'segments', 'headers.x-a', 'user'])({
+          ...source,
+          path,
+          header: () => header,
+          user: { subject: role, roles: [role], claims: { [header]: claim, role } },
+        });
+        const parsed = JSON.parse(encoded) as Record<string, Record<string, unknown>>;
+        assert.equal(encoded.isWellFormed(), true);
+        assert.equal(parsed['path'], path.toWellFormed());
+        assert.equal(parsed['headers']?.['x-a'], header.toWellFormed());
+        assert.deepEqual(parsed['user']?.['roles'], [role.toWellFormed()]);
+        assert.notEqual(screen(encoded), Screened.Malformed);
+      }),
+    );
+  });
+  it('has an error for a field that does not exist, which lists those that do', () => {
+    for (const field of [
+      'user.email',
+      'header.x',
+      'headers.X-A',
+      'headers.',
+      'user.claims.',
+      'body',
+      '',
+      'constructor',
+      'user.constructor',
+    ]) {
+      assert.match(inputFieldProblem(field) ?? '', /is not a field of the input; there are method, path/, field);
+    }
+    assert.throws(() => compileInput('p', ['methud']), { code: 'input_field', message: /policy "p": "methud"/ });
+    for (const field of INPUT_FIELDS) assert.equal(inputFieldProblem(field.replace('<name>', 'x')), null, field);
+  });
+});
+
+describe('config/policy-input.schema.json', () => {
+  const file = readFileSync(new URL('../../config/policy-input.schema.json', import.meta.url), 'utf8');
+  it('is fresh: run `scripts/with-node test/fixtures/policy/build.ts` after changing src/policy/input-schema.ts', () => {
+    assert.deepEqual(JSON.parse(file), JSON.parse(policyInputSchemaText()));
+  });
+  it('accepts what the encoder writes and nothing more', () => {
+    assert.equal(Value.Check(PolicyInput, sent(EVERYTHING)), true);
+    assert.equal(Value.Check(PolicyInput, sent(['user.claims.tenant', 'user.role'])), true);
+    assert.equal(Value.Check(PolicyInput, { ...(sent(EVERYTHING) as object), body: '' }), false);
+    assert.equal(Value.Check(PolicyInput, { user: { email: 'x' } }), false);
+  });
+  it('names every field that can be asked for', () => {
+    const properties = JSON.stringify(PolicyInput);
+    for (const field of INPUT_FIELDS)
+      assert.ok(
+        properties.includes(`"${(field.split('.').at(-1) ?? '').replace('<name>', field.split('.').at(-2) ?? '')}"`),
+        field,
+      );
+  });
+});
+
+describe('JSON text', () => {
+  it('is what JSON.stringify writes, for well-formed values', () => {
+    fc.assert(fc.property(fc.string({ unit: 'grapheme' }), (text) => assert.equal(quote(text), JSON.stringify(text))));
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) =>
+        assert.deepEqual(
+          JSON.parse(toJsonText(value)),
+          JSON.parse(JSON.stringify(value).replaceAll(/\\ud[89a-f][0-9a-f]{2}/g, '\ufffd')),
+        ),
+      ),
+    );
+  });
+  it('has no lone surrogate in keys or values, however deep', () => {
+    assert.equal(
+      toJsonText({ 'a\ud800': [{ '\udc00': 'x\ud800' }], b: '\\ud800' }),
+      '{"a\ufffd":[{"\ufffd":"x\ufffd"}],"b":"\\\\ud800"}',
+    );
+    assert.equal(toJsonText(undefined), 'null');
+  });
+});
