@@ -29,6 +29,10 @@ export interface LanesParts {
   /** Gets the port on which a lane sends WAF batches. */
   readonly onWafPort: (port: MessagePort, lane: number) => void;
   readonly onUnknownKid: (issuer: string) => void;
+  /** Snapshots of revisions below this one are used by no lane any more. */
+  readonly onRetired: (below: number) => void;
+  /** A stage threw. */
+  readonly onBug: (lane: number, bug: Extract<FromLane, { kind: 'bug' }>) => void;
   /** A lane died and is being restarted. */
   readonly onLaneFailed: (lane: number, message: string, stack: string) => void;
   /** The process must end. */
@@ -42,6 +46,8 @@ interface Lane {
   state: 'starting' | 'serving' | 'draining' | 'dead';
   restarts: number[];
   revision: number;
+  /** Revisions below this one are not in use there. */
+  retiredBelow: number;
 }
 
 type Waiter = {
@@ -164,12 +170,27 @@ export class Lanes {
     const memory = present(this.#parts.memory[index], 'memory of the lane');
     const setup: LaneSetup = { ...this.#parts.base, ...memory, kind: 'lane', laneIndex: index, wafPort: port2 };
     const worker = new Worker(this.#parts.entry, { workerData: setup, transferList: [port2], name: `lane-${index}` });
-    const lane: Lane = { index, worker, exited: Promise.resolve(), state: 'starting', restarts, revision: 0 };
+    const lane: Lane = {
+      index,
+      worker,
+      exited: Promise.resolve(),
+      state: 'starting',
+      restarts,
+      revision: 0,
+      retiredBelow: 0,
+    };
     let failure: { message: string; stack: string } | null = null;
     worker.on('message', (m: FromLane) => {
       if (m.kind === 'unknownKid') this.#parts.onUnknownKid(m.issuer);
       else if (m.kind === 'failed') failure = m;
       else if (m.kind === 'activated') lane.revision = m.revision;
+      else if (m.kind === 'bug') this.#parts.onBug(index, m);
+      else if (m.kind === 'retired') {
+        lane.retiredBelow = m.below;
+        this.#parts.onRetired(
+          this.#lanes.reduce((least, l) => Math.min(least, l.retiredBelow), Number.POSITIVE_INFINITY),
+        );
+      }
       for (const w of this.#waiters) {
         if (w.lane !== index || !w.matches(m)) continue;
         this.#waiters.delete(w);

@@ -8,9 +8,10 @@ import { Prng } from '../base/prng.ts';
 import { openNative } from '../native.ts';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
-import type { ListenerPlan } from '../snapshot/snapshot.ts';
+import type { ListenerPlan, Snapshot } from '../snapshot/snapshot.ts';
 import { Observe } from './observe.ts';
 import { Pipeline } from './pipeline.ts';
+import type { Revision } from './lane/revision.ts';
 import { LaneStages } from './lane/stages.ts';
 import { makeUwsTransport } from './transport/uws/index.ts';
 import type { Wake } from './stage.ts';
@@ -56,13 +57,23 @@ async function start(): Promise<void> {
     tick: () => performance.now(),
   });
   const transport = await makeUwsTransport({ events: pipeline, laneIndex: setup.laneIndex });
-  let revision = 0;
+  /** Revisions with open exchanges, and the active one last. */
+  const revisions: Revision[] = [];
+  /** Tells control which revisions nobody uses any more. */
+  const retire = (): void => {
+    const before = revisions.length;
+    while (revisions.length > 1 && revisions[0]?.open === 0) revisions.shift();
+    const oldest = revisions[0];
+    if (revisions.length < before && oldest !== undefined) say({ kind: 'retired', below: oldest.snapshot.revision });
+  };
   const ticking = setInterval(() => {
+    retire();
+    stages.wafPool.sweep(Date.now());
     observer.tick({
       now: Date.now(),
       openExchanges: pipeline.open,
       openConnections: transport.openExchanges,
-      revision,
+      revision: revisions.at(-1)?.snapshot.revision ?? 0,
     });
   }, TICK_MS);
 
@@ -82,6 +93,15 @@ async function start(): Promise<void> {
     end();
   });
 
+  const activate = (snapshot: Snapshot): void => {
+    const revision = stages.open(snapshot);
+    revisions.push(revision);
+    pipeline.activate(revision);
+    transport.retain(revisions.flatMap((r) => r.snapshot.endpoints));
+    say({ kind: 'activated', revision: snapshot.revision });
+    retire();
+  };
+
   const listen = async (listeners: readonly ListenerPlan[]): Promise<void> => {
     try {
       const ports: number[] = [];
@@ -95,10 +115,7 @@ async function start(): Promise<void> {
   port.on('message', (message: ToLane) => {
     switch (message.kind) {
       case 'activate':
-        pipeline.activate(stages.open(message.snapshot));
-        transport.retain(message.snapshot.endpoints);
-        revision = message.snapshot.revision;
-        say({ kind: 'activated', revision });
+        activate(message.snapshot);
         break;
       case 'listen':
         void listen(message.listeners);

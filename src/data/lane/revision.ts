@@ -15,7 +15,11 @@ export interface RevisionParts {
 
 export class Revision {
   readonly snapshot: Snapshot;
+  /** Exchanges that see this revision and have not ended; counted by the pipeline. */
+  open = 0;
   readonly authn: AuthnRevision;
+  /** Route index by entry of the native router. */
+  readonly entries: Uint32Array;
   readonly #routes: (RoutePlan | undefined)[];
   readonly #offsets: Uint32Array;
   readonly #text: Uint8Array;
@@ -25,11 +29,12 @@ export class Revision {
     this.authn = parts.authn;
     // No `new Array(n)`: filled on demand, so a snapshot of many routes costs what is served.
     this.#routes = [];
+    this.entries = new Uint32Array(snapshot.routes.entries);
     this.#offsets = new Uint32Array(snapshot.routes.offsets);
     this.#text = new Uint8Array(snapshot.routes.text);
   }
 
-  /** Route by the router's index. */
+  /** Route by its index in the bundle. */
   route(index: number): RoutePlan {
     return this.#routes[index] ?? this.#read(index);
   }

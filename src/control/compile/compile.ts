@@ -1,0 +1,92 @@
+/**
+ * From a checked bundle to a snapshot: everything that can be wrong is found here, off the lanes, and all at once. What is native (router, WAF) is registered
+ * for the whole process and given back with `release` when no lane uses the snapshot any more.
+ */
+import type { BundleConfig, Part } from '../../config/bundle.ts';
+import { ConfigError, type Document, type Problem } from '../../config/document.ts';
+import type { Addon } from '../../native.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { BundleFiles } from '../build/bundle-directory.ts';
+import type { EndpointSlots } from '../health/slots.ts';
+import { compileCells } from './cells.ts';
+import { compileIssuers } from './issuers.ts';
+import { compileLimits } from './limits.ts';
+import { compilePolicies } from './policies.ts';
+import { compileRoutes } from './routes.ts';
+import { type SecretReader, secretReader } from './secrets.ts';
+import { WafCompiler } from './waf.ts';
+
+/** `check`: nothing will run; every secret counts as mapped. */
+export type CompileFor =
+  | { readonly kind: 'check' }
+  | {
+      readonly kind: 'run';
+      readonly revision: number;
+      readonly digest: string;
+      readonly seq: number;
+      readonly secrets: ReadonlyMap<string, string>;
+    };
+
+export interface Compiled {
+  readonly snapshot: Snapshot;
+  /** Gives back what is registered natively and the endpoints' slots. Call it when no lane uses the snapshot any more. */
+  release(): void;
+}
+
+/** Stands for any secret when nothing will run. */
+const ANY_SECRET = 'x'.repeat(64);
+
+/** Throws `ConfigError` with every problem. */
+export async function compileBundle(
+  config: BundleConfig,
+  documents: ReadonlyMap<Part, Document>,
+  files: BundleFiles,
+  purpose: CompileFor,
+  native: Addon,
+  slots: EndpointSlots,
+): Promise<Compiled> {
+  const problems: Problem[] = [];
+  const report = (part: Part, path: string, message: string): void => {
+    const doc = documents.get(part);
+    problems.push(doc === undefined ? { file: part, line: 0, column: 0, path, message } : doc.problem(path, message));
+  };
+  const secret: SecretReader = purpose.kind === 'check' ? () => ANY_SECRET : secretReader(purpose.secrets, report);
+  const waf = new WafCompiler(native, config.waf, files, report);
+  const policies = await compilePolicies(config.policies, files.modules, report);
+  const cells = compileCells(config.cells, slots, report);
+  const limits = compileLimits(config.limits);
+  const issuers = compileIssuers(config.issuers, secret);
+  const routes = compileRoutes({ config, native, waf, secret, report });
+  const release = (): void => {
+    routes.release();
+    waf.release();
+    cells.release();
+  };
+  if (problems.length > 0) {
+    release();
+    throw new ConfigError(problems);
+  }
+  const run = purpose.kind === 'run' ? purpose : { revision: 0, digest: '', seq: 0 };
+  const snapshot: Snapshot = {
+    revision: run.revision,
+    digest: run.digest,
+    seq: run.seq,
+    router: routes.router,
+    routes: routes.table,
+    waf: waf.program,
+    wafLimits: { laneBytesMax: config.waf.laneBytesMax },
+    issuers,
+    limits,
+    policies,
+    cells: cells.cells,
+    endpoints: cells.endpoints,
+    ring: cells.ring,
+    pins: cells.pins,
+    trust: { forwardedFrom: config.defaults.forwardedFrom },
+    observe: {
+      accessLogSample: config.defaults.accessLogSample,
+      maskedQuery: config.defaults.maskedQuery.map((q) => q.toLowerCase()),
+    },
+  };
+  return { snapshot, release };
+}

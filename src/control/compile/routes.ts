@@ -1,0 +1,243 @@
+/**
+ * Routes: the native router, which tells requests apart, and the table of what each route asks for. Problems of the router (duplicates, templates, expressions) are told
+ * with the place of the route that has them.
+ */
+import type { BundleConfig } from '../../config/bundle.ts';
+import { Timeouts, type RouteConfig } from '../../config/route.ts';
+import { METHOD_BITS_ALL, type RouterAddon, type RouterRoute } from '../../native/router.ts';
+import type {
+  ForwardLimits,
+  HeaderPredicate,
+  LimitPlan,
+  NativeHandle,
+  RoutePlan,
+  RouteTable,
+  TenantSource,
+  WafRoutePlan,
+} from '../../snapshot/snapshot.ts';
+import { compileLimits, splitLimits } from './limits.ts';
+import type { Report } from './report.ts';
+import { compileRespond } from './respond.ts';
+import type { SecretReader } from './secrets.ts';
+
+/** Bits of the router's method mask; the data plane's method codes are their positions. */
+const METHOD_BITS: ReadonlyMap<string, number> = new Map(
+  ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE'].map((name, i) => [name, 1 << i]),
+);
+const GET = 1;
+const HEAD = 2;
+/** All methods without a bit of their own. */
+const OTHER = 1 << METHOD_BITS.size;
+
+export interface RoutesInput {
+  readonly config: BundleConfig;
+  readonly native: RouterAddon;
+  readonly waf: { plan(route: RouteConfig['waf'], path: string): WafRoutePlan };
+  readonly secret: SecretReader;
+  readonly report: Report;
+}
+
+export interface CompiledRoutes {
+  readonly router: NativeHandle;
+  readonly table: RouteTable;
+  /** Takes the router out of the registry. */
+  release(): void;
+}
+
+/** What route references mean, by name. */
+interface Names {
+  readonly limits: ReadonlyMap<string, number>;
+  readonly issuers: ReadonlyMap<string, number>;
+  readonly cells: ReadonlyMap<string, number>;
+  readonly policies: ReadonlyMap<string, { readonly index: number; readonly entrypoints: readonly string[] }>;
+}
+
+export function compileRoutes(input: RoutesInput): CompiledRoutes {
+  const { config, native, report } = input;
+  const { routes } = config.routes;
+  const limits = compileLimits(config.limits);
+  const names: Names = {
+    limits: places(config.limits.limits),
+    issuers: places(config.issuers.issuers),
+    cells: places(config.cells.cells),
+    policies: new Map(config.policies.policies.map((p, index) => [p.name, { index, entrypoints: p.entrypoints }])),
+  };
+  const plans = routes.map((route, index) => planOf(route, index, input, names, limits));
+  const { handle, problems } = native.routerCompile(routes.map((route, i) => routerRoute(route, i, report)));
+  for (const p of problems) report('routes', `/routes/${p.route}/match`, p.message);
+  sameHeaders(routes, report);
+  const entries = handle === 0 ? new Uint32Array() : native.routerRoutes(handle);
+  return {
+    router: handle,
+    table: tableOf(plans, entries),
+    release: () => {
+      if (handle !== 0) native.routerDrop(handle);
+    },
+  };
+}
+
+function places(rows: readonly { readonly id: string }[]): ReadonlyMap<string, number> {
+  return new Map(rows.map((row, index) => [row.id, index]));
+}
+
+function routerRoute(route: RouteConfig, index: number, report: Report): RouterRoute {
+  const { kind, text } = pathOf(route);
+  if (kind !== 'regex') checkPath(kind, text, `/routes/${index}/match/path/${kind}`, report);
+  return {
+    id: route.id,
+    hosts: route.match.hosts,
+    kind,
+    path: text,
+    methods: methodsOf(route).mask,
+    headerPredicates: route.match.headers.length > 0,
+    // Of routes with the same host and path, the one that asks for more fields is the more specific.
+    priority: route.match.headers.length,
+  };
+}
+
+function pathOf(route: RouteConfig): { readonly kind: RouterRoute['kind']; readonly text: string } {
+  const { exact, prefix, template, regex } = route.match.path;
+  if (exact !== undefined) return { kind: 'exact', text: exact };
+  if (prefix !== undefined) return { kind: 'prefix', text: prefix };
+  if (template !== undefined) return { kind: 'template', text: template };
+  return { kind: 'regex', text: regex ?? '' };
+}
+
+/** What a normalised path never holds would make a route that never matches. */
+function checkPath(kind: RouterRoute['kind'], text: string, path: string, report: Report): void {
+  if (/%[0-9A-Fa-f]{2}/.test(text)) {
+    report('routes', path, 'paths are compared after decoding: write the character itself, not its percent-encoding');
+  }
+  if (text.includes('//')) report('routes', path, 'a normalised path has no empty segments, so this never matches');
+  if (text.includes('\\')) report('routes', path, 'a path with a backslash is refused, so this never matches');
+  if (kind !== 'template' && /\/\{[^/]*\}(\/|$)/.test(text)) {
+    report('routes', path, `parameters belong to \`template\`; in \`${kind}\` braces stand for themselves`);
+  }
+}
+
+/** The mask, and the methods without a bit of their own when only some of them are taken. */
+function methodsOf(route: RouteConfig): { readonly mask: number; readonly others: readonly string[] } {
+  const { methods } = route.match;
+  if (methods.length === 0) return { mask: METHOD_BITS_ALL, others: [] };
+  const mask = methods.reduce((bits, name) => bits | (METHOD_BITS.get(name) ?? OTHER), 0);
+  return {
+    mask: (mask & GET) === 0 ? mask : mask | HEAD,
+    others: methods.filter((name) => !METHOD_BITS.has(name)),
+  };
+}
+
+function predicatesOf(route: RouteConfig): HeaderPredicate[] {
+  return route.match.headers.map((h) => ({ name: h.name.toLowerCase(), value: h.value ?? null, not: h.not }));
+}
+
+/** The router cannot see header predicates, so routes that are equal in them too are found here. */
+function sameHeaders(routes: readonly RouteConfig[], report: Report): void {
+  const seen = new Map<string, string>();
+  for (const [i, route] of routes.entries()) {
+    if (route.match.headers.length === 0) continue;
+    const headers = predicatesOf(route)
+      .map((p) => JSON.stringify(p))
+      .sort();
+    const what = JSON.stringify([pathOf(route), [...route.match.methods].sort(), headers]);
+    for (const host of route.match.hosts) {
+      const key = `${host} ${what}`;
+      const other = seen.get(key);
+      if (other === undefined) seen.set(key, route.id);
+      else {
+        report(
+          'routes',
+          `/routes/${i}/match`,
+          `route \`${route.id}\`: duplicate: route \`${other}\` has the same host, path, methods and headers`,
+        );
+        break;
+      }
+    }
+  }
+}
+
+function planOf(
+  route: RouteConfig,
+  index: number,
+  input: RoutesInput,
+  names: Names,
+  limits: readonly LimitPlan[],
+): RoutePlan {
+  const { config } = input;
+  const path = `/routes/${index}`;
+  const tenant = tenantOf(route);
+  const policy = route.policy === undefined ? undefined : names.policies.get(route.policy.name);
+  const entrypoint = route.policy?.entrypoint;
+  const wanted = [...new Set([...config.defaults.limits, ...route.limits])].flatMap((id) => names.limits.get(id) ?? []);
+  const { others } = methodsOf(route);
+  return {
+    id: route.id,
+    index,
+    ...(others.length > 0 ? { otherMethods: others } : {}),
+    headers: predicatesOf(route),
+    public: route.access === 'public',
+    issuers: route.issuers.flatMap((id) => names.issuers.get(id) ?? []),
+    policy: policy?.index ?? -1,
+    entrypoint: entrypoint === undefined ? 0 : Math.max(0, policy?.entrypoints.indexOf(entrypoint) ?? 0),
+    ...splitLimits(wanted, limits, tenant?.from === 'claim', route.issuers.length > 0),
+    waf: input.waf.plan(route.waf, path),
+    tenant,
+    cell: cellOf(route, tenant, names),
+    respond: compileRespond({
+      config: route.respond,
+      securityHeaders: config.defaults.securityHeaders,
+      path,
+      secret: input.secret,
+      report: input.report,
+    }),
+    forward: forwardOf(route, config),
+    websocket: route.websocket,
+  };
+}
+
+function tenantOf(route: RouteConfig): TenantSource | null {
+  const t = route.tenant;
+  if (t === undefined) return null;
+  if (t.claim !== undefined) return { from: 'claim', name: t.claim };
+  if (t.header !== undefined) return { from: 'header', name: t.header.toLowerCase() };
+  if (t.hostLabel !== undefined) return { from: 'host', label: t.hostLabel };
+  if (t.pathSegment !== undefined) return { from: 'path', segment: t.pathSegment };
+  if (t.sniLabel !== undefined) return { from: 'sni', label: t.sniLabel };
+  return t.fixed === undefined ? null : { from: 'fixed', name: t.fixed };
+}
+
+/** The route's own cell; the only one there is when nothing chooses; -1: the tenant decides. */
+function cellOf(route: RouteConfig, tenant: TenantSource | null, names: Names): number {
+  if (route.cell !== undefined) return names.cells.get(route.cell) ?? -1;
+  return tenant === null && names.cells.size === 1 ? 0 : -1;
+}
+
+function forwardOf(route: RouteConfig, config: BundleConfig): ForwardLimits {
+  const { defaults } = config;
+  const timeout = (name: keyof Timeouts): number =>
+    route.timeouts?.[name] ?? defaults.timeouts?.[name] ?? Number(Timeouts.properties[name].default);
+  return {
+    connectTimeoutMs: timeout('connectMs'),
+    headTimeoutMs: timeout('headMs'),
+    idleTimeoutMs: timeout('idleMs'),
+    bodyBytesMax: route.bodyBytesMax ?? defaults.bodyBytesMax,
+    retries: route.retries ?? defaults.retries,
+  };
+}
+
+/** Plans as texts in shared memory, and the router's entries beside them. */
+function tableOf(plans: readonly RoutePlan[], routerEntries: Uint32Array): RouteTable {
+  const texts = plans.map((plan) => Buffer.from(JSON.stringify(plan), 'utf8'));
+  const text = new SharedArrayBuffer(texts.reduce((sum, t) => sum + t.length, 0));
+  const offsets = new SharedArrayBuffer((plans.length + 1) * Uint32Array.BYTES_PER_ELEMENT);
+  const entries = new SharedArrayBuffer(routerEntries.byteLength);
+  const bytes = new Uint8Array(text);
+  const starts = new Uint32Array(offsets);
+  let at = 0;
+  for (const [i, t] of texts.entries()) {
+    bytes.set(t, at);
+    at += t.length;
+    starts[i + 1] = at;
+  }
+  new Uint32Array(entries).set(routerEntries);
+  return { count: plans.length, text, offsets, entries };
+}

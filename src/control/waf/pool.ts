@@ -1,0 +1,80 @@
+/**
+ * The one worker pool of the process, for WAF matching of what is too long for a lane. Lanes send batches over their ports; a batch whose worker dies is tried once
+ * more, then answered without verdicts, which the lanes refuse.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import { workerEntry } from '../../base/worker-entry.ts';
+import type { WafBatch, WafReply } from '../../snapshot/waf-batch.ts';
+
+/** Batches that wait for a thread; beyond it they are answered without verdicts at once. */
+export const BATCHES_MAX = 256;
+
+export class WafPool {
+  readonly #pool: Piscina<WafBatch, WafReply>;
+  readonly #report: (message: string) => void;
+  #waiting = 0;
+
+  constructor(threads: number, addonPath: string, report: (message: string) => void) {
+    this.#report = report;
+    this.#pool = new Piscina<WafBatch, WafReply>({
+      filename: fileURLToPath(workerEntry('waf-worker')),
+      minThreads: 1,
+      maxThreads: threads,
+      maxQueue: BATCHES_MAX,
+      workerData: { addonPath },
+    });
+  }
+
+  /** Requests that wait or are being matched. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  get threads(): number {
+    return this.#pool.threads.length;
+  }
+
+  /** Share of the threads' time that was spent matching, 0 … 1. */
+  get utilization(): number {
+    return this.#pool.utilization;
+  }
+
+  /** Serves a lane over its port. */
+  serve(port: MessagePort): void {
+    port.on('message', (batch: WafBatch) => {
+      this.#waiting += batch.ids.length;
+      void this.#match(batch).then((reply) => {
+        this.#waiting -= batch.ids.length;
+        port.postMessage(
+          reply,
+          reply.verdicts.filter((v) => v !== null),
+        );
+      });
+    });
+  }
+
+  async #match(batch: WafBatch): Promise<WafReply> {
+    try {
+      // Copied, not transferred: a batch whose worker died must still be here to be tried again.
+      return await this.#pool.run(batch);
+    } catch (error) {
+      this.#report(`a WAF worker failed (${message(error)}); its batch of ${batch.ids.length} is tried again`);
+    }
+    try {
+      return await this.#pool.run(batch);
+    } catch (error) {
+      this.#report(`a WAF batch of ${batch.ids.length} failed twice (${message(error)}); its requests are refused`);
+      return { ids: batch.ids, verdicts: batch.ids.map(() => null) };
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

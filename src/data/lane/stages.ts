@@ -1,0 +1,68 @@
+/** The stages of one lane, with what they stand on. One instance each; what belongs to a revision hangs on the revision. */
+import type { Addon } from '../../native.ts';
+import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
+import type { LaneSetup } from '../../snapshot/messages.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { StageName } from '../../snapshot/stages.ts';
+import { Authenticator } from '../authn/authenticator.ts';
+import { Limits } from '../limits.ts';
+import type { Stage, Wake } from '../stage.ts';
+import { AdmitStage } from '../stages/admit.ts';
+import { AuthenticateStage, openAuthn } from '../stages/authenticate.ts';
+import { AuthorizeStage } from '../stages/authorize.ts';
+import { Balance } from '../stages/balance.ts';
+import { Forward } from '../stages/forward.ts';
+import { LimitStage } from '../stages/limit.ts';
+import { MatchStage } from '../stages/match.ts';
+import { Normalize } from '../stages/normalize.ts';
+import { Respond } from '../stages/respond.ts';
+import { Route } from '../stages/route.ts';
+import { WafStage } from '../stages/waf.ts';
+import { Chooser } from '../upstream/choose.ts';
+import type { EndpointUse } from '../upstream/endpoint-use.ts';
+import { WafPoolClient } from '../waf/pool-client.ts';
+import { Revision } from './revision.ts';
+
+export interface LaneStagesParts {
+  readonly setup: LaneSetup;
+  readonly native: Addon;
+  readonly columns: EndpointColumns;
+  readonly use: EndpointUse;
+  readonly wake: Wake;
+  readonly askForKeys: (jwksUrl: string) => void;
+}
+
+export class LaneStages {
+  readonly table: Readonly<Record<StageName, Stage>>;
+  readonly authenticator: Authenticator;
+  readonly wafPool: WafPoolClient;
+
+  constructor(parts: LaneStagesParts) {
+    const { setup, native, wake } = parts;
+    const limits = new Limits(native);
+    this.authenticator = new Authenticator(wake, parts.askForKeys, Date.now);
+    this.wafPool = new WafPoolClient(setup.wafPort, wake);
+    this.table = {
+      normalize: new Normalize(),
+      match: new MatchStage(native),
+      admit: new AdmitStage(limits),
+      waf: new WafStage(native, this.wafPool),
+      authenticate: new AuthenticateStage(this.authenticator),
+      limit: new LimitStage(limits),
+      authorize: new AuthorizeStage(),
+      route: new Route(),
+      balance: new Balance(new Chooser(parts.columns, setup.laneCount), parts.use),
+      respond: new Respond(),
+      forward: new Forward(),
+    };
+  }
+
+  /** A snapshot as this lane runs it. */
+  open(snapshot: Snapshot): Revision {
+    return new Revision(snapshot, { authn: openAuthn(snapshot, this.authenticator) });
+  }
+
+  close(): void {
+    this.wafPool.close();
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * waf: the rules of the route's profile, over the head and the first bytes of the body. Short requests are matched here, for a lane is a worker
+ * thread itself; longer ones in the pool. What cannot be inspected is refused.
+ */
+import { present } from '../../base/assert.ts';
+import {
+  readVerdict,
+  WAF_BLOCK,
+  WAF_BODY_TRUNCATED,
+  WAF_BUDGET_EXCEEDED,
+  WAF_DETECT_MATCH,
+  WAF_ERROR,
+  WAF_PASS,
+  WAF_VERDICT_BYTES_MAX,
+  type WafAddon,
+  WafPacker,
+} from '../../native/waf.ts';
+import type { WafRoutePlan } from '../../snapshot/snapshot.ts';
+import { type Exchange, WafVerdict } from '../exchange.ts';
+import { REFUSALS } from '../refusal.ts';
+import type { Stage } from '../stage.ts';
+import { BodyKind, BodyState } from '../transport/transport.ts';
+import { Verdict } from '../verdict.ts';
+import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
+
+/** Longest packed request that a lane matches itself, whatever a bundle says (`laneBytesMax` of `waf.yaml` is at most this). */
+export const LANE_REQUEST_BYTES_MAX = 1_048_576;
+/** `x.phase` while the pool has the request. */
+const POOLED = 1;
+/** What a packed request holds besides names, values, target and body: lengths, protocol, address, id. */
+const PACKED_OVERHEAD_BYTES = 512;
+const PACKED_FIELD_OVERHEAD_BYTES = 8;
+const NO_BODY = new Uint8Array(0);
+const PROTOCOL = 'HTTP/1.1';
+
+export class WafStage implements Stage {
+  readonly #waf: WafAddon;
+  readonly #pool: WafPoolClient;
+  readonly #packer = new WafPacker(Buffer.allocUnsafeSlow(LANE_REQUEST_BYTES_MAX));
+  readonly #out = Buffer.allocUnsafeSlow(WAF_VERDICT_BYTES_MAX);
+
+  constructor(waf: WafAddon, pool: WafPoolClient) {
+    this.#waf = waf;
+    this.#pool = pool;
+  }
+
+  enter(x: Exchange): Verdict {
+    const plan = present(x.route, 'route').waf;
+    if (plan.mode === 'off') return Verdict.Next;
+    if (x.phase === POOLED) return this.#pooled(x);
+    const { wire } = x;
+    let body = NO_BODY;
+    let flags = 0;
+    if (plan.bodyBytes > 0 && wire.bodyKind !== BodyKind.None) {
+      const state = wire.inspectBody(plan.bodyBytes);
+      if (state === BodyState.Pending) return Verdict.Wait;
+      if (state === BodyState.Cut) {
+        if (plan.beyond === 'refuse')
+          return x.refuse(REFUSALS.body_too_large, `more than the ${plan.bodyBytes} bytes that the WAF inspects`);
+        flags = WAF_BODY_TRUNCATED;
+      }
+      body = wire.body as Uint8Array<ArrayBuffer>;
+    }
+    const { snapshot } = x.revision;
+    const estimate = estimated(x, body.length);
+    if (estimate > snapshot.wafLimits.laneBytesMax || estimate > LANE_REQUEST_BYTES_MAX)
+      return this.#send(x, plan, body, flags, estimate);
+    const length = pack(this.#packer, x, body, flags);
+    if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
+    return this.#judge(
+      x,
+      this.#waf.wafInspect(snapshot.waf, plan.profile, this.#packer.buffer, length, this.#out),
+      this.#out,
+    );
+  }
+
+  /** To the pool, in a buffer of its own. */
+  #send(x: Exchange, plan: WafRoutePlan, body: Uint8Array, flags: number, estimate: number): Verdict {
+    const memory = new ArrayBuffer(estimate);
+    const length = pack(new WafPacker(Buffer.from(memory)), x, body, flags);
+    if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
+    if (!this.#pool.submit(x, x.revision.snapshot.waf, plan.profile, memory.slice(0, length))) {
+      x.waf = WafVerdict.Failed;
+      return x.refuse(REFUSALS.waf_failed, 'too many requests wait for the WAF pool');
+    }
+    x.phase = POOLED;
+    return Verdict.Wait;
+  }
+
+  #pooled(x: Exchange): Verdict {
+    const verdict = x.delivered as PoolVerdict;
+    x.delivered = null;
+    if (verdict === null) return this.#judge(x, WAF_ERROR, this.#out);
+    const out = Buffer.from(verdict.buffer, verdict.byteOffset, verdict.byteLength);
+    return this.#judge(x, out[0] ?? WAF_ERROR, out);
+  }
+
+  #judge(x: Exchange, verdict: number, out: Buffer): Verdict {
+    if (verdict === WAF_PASS) {
+      x.waf = WafVerdict.Pass;
+      return Verdict.Next;
+    }
+    if (verdict === WAF_ERROR) {
+      x.waf = WafVerdict.Failed;
+      return x.refuse(REFUSALS.waf_failed, 'the engine gave no verdict');
+    }
+    const detail = note(x, out);
+    switch (verdict) {
+      case WAF_DETECT_MATCH:
+        x.waf = WafVerdict.Detected;
+        return Verdict.Next;
+      case WAF_BLOCK:
+        x.waf = WafVerdict.Blocked;
+        return x.refuse(REFUSALS.waf_blocked, detail);
+      case WAF_BUDGET_EXCEEDED:
+        x.waf = WafVerdict.Exhausted;
+        return x.refuse(REFUSALS.waf_exhausted, detail);
+      default:
+        x.waf = WafVerdict.Failed;
+        return x.refuse(REFUSALS.waf_failed, `verdict ${verdict} is not known`);
+    }
+  }
+}
+
+/** Bytes that are enough for the packed request. */
+function estimated(x: Exchange, bodyBytes: number): number {
+  const { wire } = x;
+  let bytes = PACKED_OVERHEAD_BYTES + wire.path.length + wire.query.length + bodyBytes;
+  for (let i = 0; i < wire.headerCount; i++) {
+    bytes += PACKED_FIELD_OVERHEAD_BYTES + wire.headerName(i).length + wire.headerValue(i).length;
+  }
+  return bytes;
+}
+
+/** The request as the client sent it: rules decode for themselves, so that they see what an upstream might. */
+function pack(packer: WafPacker, x: Exchange, body: Uint8Array, flags: number): number {
+  const { wire } = x;
+  packer.begin();
+  const target = wire.query === '' ? wire.path : `${wire.path}?${wire.query}`;
+  packer.head(wire.method, target, PROTOCOL, x.clientAddress, wire.peerPort, x.id, flags);
+  for (let i = 0; i < wire.headerCount; i++) packer.header(wire.headerName(i), wire.headerValue(i));
+  return packer.body(body);
+}
+
+/** Puts score and matches into the record; answers why, in a line. */
+function note(x: Exchange, out: Buffer): string {
+  const verdict = readVerdict(out);
+  x.wafScore = verdict.score;
+  x.wafMatches = JSON.stringify(
+    verdict.matches.map((m) => ({ rule: m.ruleId, variable: m.variable, value: m.value, message: m.message })),
+  );
+  const limit = verdict.limit === 'none' ? '' : `, bound passed: ${verdict.limit}`;
+  return `rule ${verdict.blockingRuleId}, score ${verdict.score}, ${verdict.matchCount} match(es)${limit}`;
+}

@@ -1,0 +1,108 @@
+/**
+ * The lane's side of the WAF pool: requests that would hold the lane for longer than a hop (about 80 µs) are packed and sent away, all of one loop turn in
+ * one message. What does not come back in time, or cannot be taken, is refused by the stage: nothing passes unseen.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { WafBatch, WafReply } from '../../snapshot/waf-batch.ts';
+import type { Exchange } from '../exchange.ts';
+import type { Wake } from '../stage.ts';
+
+/** Requests of a lane that wait for the pool at once. */
+export const POOL_WAITING_MAX = 1_024;
+/** Their packed bytes together. */
+export const POOL_BYTES_MAX = 64 * 1024 * 1024;
+/** Longest wait of one request. */
+export const POOL_WAIT_MS = 5_000;
+
+interface Waiting {
+  readonly x: Exchange;
+  readonly ticket: number;
+  readonly bytes: number;
+  /** Epoch ms. */
+  readonly since: number;
+}
+
+/** Delivered in `x.delivered`: the packed verdict, or null when there is none. */
+export type PoolVerdict = Uint8Array | null;
+
+export class WafPoolClient {
+  readonly #port: MessagePort;
+  readonly #wake: Wake;
+  readonly #waiting = new Map<number, Waiting>();
+  #bytes = 0;
+  #next = 0;
+  #ids: number[] = [];
+  #handles: number[] = [];
+  #profiles: number[] = [];
+  #requests: ArrayBuffer[] = [];
+
+  constructor(port: MessagePort, wake: Wake) {
+    this.#port = port;
+    this.#wake = wake;
+    port.on('message', (reply: WafReply) => this.#replied(reply));
+  }
+
+  /** Requests that wait for a verdict. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Takes over a packed request. False when the queue is full. The exchange is woken with the verdict in `x.delivered`. */
+  submit(x: Exchange, handle: number, profile: number, request: ArrayBuffer): boolean {
+    if (this.#waiting.size >= POOL_WAITING_MAX || this.#bytes + request.byteLength > POOL_BYTES_MAX) return false;
+    const id = this.#next++;
+    this.#waiting.set(id, { x, ticket: x.ticket, bytes: request.byteLength, since: x.now });
+    this.#bytes += request.byteLength;
+    if (this.#ids.length === 0) setImmediate(() => this.#flush());
+    this.#ids.push(id);
+    this.#handles.push(handle);
+    this.#profiles.push(profile);
+    this.#requests.push(request);
+    return true;
+  }
+
+  /** Once a second: what has waited too long is woken without a verdict. `now`: epoch ms. */
+  sweep(now: number): void {
+    for (const [id, waiting] of this.#waiting) {
+      // In order of arrival, so the first young one ends the walk.
+      if (now - waiting.since < POOL_WAIT_MS) break;
+      this.#deliver(id, null);
+    }
+  }
+
+  close(): void {
+    this.#port.close();
+  }
+
+  #flush(): void {
+    const batch: WafBatch = {
+      ids: this.#ids,
+      handles: this.#handles,
+      profiles: this.#profiles,
+      requests: this.#requests,
+    };
+    this.#port.postMessage(batch, this.#requests);
+    this.#ids = [];
+    this.#handles = [];
+    this.#profiles = [];
+    this.#requests = [];
+  }
+
+  #replied(reply: WafReply): void {
+    for (const [i, id] of reply.ids.entries()) {
+      const verdict = reply.verdicts[i] ?? null;
+      this.#deliver(id, verdict === null ? null : new Uint8Array(verdict));
+    }
+  }
+
+  #deliver(id: number, verdict: PoolVerdict): void {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(id);
+    this.#bytes -= waiting.bytes;
+    const { x, ticket } = waiting;
+    if (x.ticket !== ticket || !x.live) return;
+    x.delivered = verdict;
+    this.#wake(x, ticket);
+  }
+}
