@@ -2,6 +2,7 @@
  * Routes: the native router, which tells requests apart, and the table of what each route asks for. Problems of the router (duplicates, templates, expressions) are told
  * with the place of the route that has them.
  */
+import { Value } from 'typebox/value';
 import type { BundleConfig } from '../../config/bundle.ts';
 import { Timeouts, type RouteConfig } from '../../config/route.ts';
 import { METHOD_BITS_ALL, type RouterAddon, type RouterRoute } from '../../native/router.ts';
@@ -26,6 +27,8 @@ const METHOD_BITS: ReadonlyMap<string, number> = new Map(
 );
 const GET = 1;
 const HEAD = 2;
+/** What holds when neither the route nor `defaults.yaml` says. */
+const TIMEOUTS: Timeouts = Value.Create(Timeouts);
 /** All methods without a bit of their own. */
 const OTHER = 1 << METHOD_BITS.size;
 
@@ -214,7 +217,7 @@ function cellOf(route: RouteConfig, tenant: TenantSource | null, names: Names): 
 function forwardOf(route: RouteConfig, config: BundleConfig): ForwardLimits {
   const { defaults } = config;
   const timeout = (name: keyof Timeouts): number =>
-    route.timeouts?.[name] ?? defaults.timeouts?.[name] ?? Number(Timeouts.properties[name].default);
+    route.timeouts?.[name] ?? defaults.timeouts?.[name] ?? TIMEOUTS[name];
   return {
     connectTimeoutMs: timeout('connectMs'),
     headTimeoutMs: timeout('headMs'),

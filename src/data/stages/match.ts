@@ -1,0 +1,90 @@
+/**
+ * match: which route. Host, path and method are chosen by the native router, most specific first; header predicates are evaluated here, and where they do not
+ * hold the next candidate is asked for.
+ */
+import { present } from '../../base/assert.ts';
+import { METHOD_BITS_ALL, ROUTE_NONE, ROUTE_OTHER_METHOD, type RouterAddon } from '../../native/router.ts';
+import type { HeaderPredicate, RoutePlan } from '../../snapshot/snapshot.ts';
+import { type Exchange, METHOD_OTHER, METHODS } from '../exchange.ts';
+import { REFUSALS } from '../refusal.ts';
+import type { Stage } from '../stage.ts';
+import { Verdict } from '../verdict.ts';
+
+/** Most candidates that one request may have before it is given up: more routes than this for one path, told apart by headers alone, are a mistake. */
+export const CANDIDATES_MAX = 256;
+/** Methods that normalize never lets through, whatever a route says. */
+const NEVER = new Set(['CONNECT', 'TRACE']);
+
+export class MatchStage implements Stage {
+  readonly #router: RouterAddon;
+  /** Values of the Allow field by mask; at most one for each of the 1,024 masks. */
+  readonly #allow: string[] = [];
+
+  constructor(router: RouterAddon) {
+    this.#router = router;
+  }
+
+  enter(x: Exchange): Verdict {
+    const { revision } = x;
+    const { router } = revision.snapshot;
+    const bit = 1 << x.methodCode;
+    let otherMethod = false;
+    let cursor = 0;
+    for (let i = 0; i < CANDIDATES_MAX; i++) {
+      const entry = this.#router.routerFind(router, x.host, x.path, bit, cursor);
+      if (entry === ROUTE_NONE) break;
+      if (entry === ROUTE_OTHER_METHOD) {
+        otherMethod = true;
+        break;
+      }
+      const route = revision.route(present(revision.entries[entry], 'route of a router entry'));
+      if (!takesMethod(route, x)) otherMethod = true;
+      else if (route.headers.length === 0 || allHold(route.headers, x)) return this.#chosen(x, route);
+      cursor = entry + 1;
+    }
+    if (!otherMethod) return x.refuse(REFUSALS.no_route, 'no route for this host, path and headers');
+    // RFC 9110 §15.5.6: the answer must say what is allowed.
+    x.wire.setAnswerHeader('allow', this.#allowed(this.#router.routerAllowed(router, x.host, x.path)));
+    return x.refuse(REFUSALS.method_not_allowed, x.wire.method);
+  }
+
+  #chosen(x: Exchange, route: RoutePlan): Verdict {
+    x.route = route;
+    if (x.wire.websocket && !route.websocket) return x.refuse(REFUSALS.upgrade_not_allowed, `route ${route.id}`);
+    return Verdict.Next;
+  }
+
+  #allowed(mask: number): string {
+    const known = this.#allow[mask];
+    if (known !== undefined) return known;
+    const names = METHODS.filter((name, code) => (mask & (1 << code)) !== 0 && !NEVER.has(name)).join(', ');
+    if (mask <= METHOD_BITS_ALL) this.#allow[mask] = names;
+    return names;
+  }
+}
+
+/** Methods without a code share one bit, so their names are compared here. */
+function takesMethod(route: RoutePlan, x: Exchange): boolean {
+  return (
+    x.methodCode !== METHOD_OTHER || route.otherMethods === undefined || route.otherMethods.includes(x.wire.method)
+  );
+}
+
+function allHold(predicates: readonly HeaderPredicate[], x: Exchange): boolean {
+  for (let i = 0; i < predicates.length; i++) {
+    const predicate = predicates[i];
+    if (predicate !== undefined && holds(predicate, x) === predicate.not) return false;
+  }
+  return true;
+}
+
+/** True when some field of the name has the value: of repeated fields the upstream might believe any. */
+function holds(predicate: HeaderPredicate, x: Exchange): boolean {
+  const { wire } = x;
+  const first = wire.header(predicate.name);
+  if (first === undefined || predicate.value === null || first === predicate.value) return first !== undefined;
+  for (let i = 0; i < wire.headerCount; i++) {
+    if (wire.headerName(i) === predicate.name && wire.headerValue(i) === predicate.value) return true;
+  }
+  return false;
+}
