@@ -216,9 +216,9 @@ export class OciRegistry implements ArtifactSource, ArtifactSink {
 }
 
 function resolution(digest: Digest, answer: RegistryAnswer, known: KnownTag | undefined): Resolution {
-  if (digest === known?.digest) return { state: 'unchanged' };
-  const etag = answer.headers.etag;
-  return { state: 'found', digest, ...(etag === undefined || !isStrongEtag(etag) ? {} : { etag }) };
+  const { etag } = answer.headers;
+  const validator = etag === undefined || !isStrongEtag(etag) ? {} : { etag };
+  return digest === known?.digest ? { state: 'unchanged', ...validator } : { state: 'found', digest, ...validator };
 }
 
 /** Debian's registry only understands one strong validator, verbatim. */

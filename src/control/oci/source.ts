@@ -12,7 +12,7 @@ export interface KnownTag {
 export type Resolution =
   | { readonly state: 'found'; readonly digest: Digest; readonly etag?: string | undefined }
   /** Still what {@link KnownTag} says. */
-  | { readonly state: 'unchanged' }
+  | { readonly state: 'unchanged'; readonly etag?: string | undefined }
   /** The place answers and has no such tag. */
   | { readonly state: 'missing' };
 

@@ -1,0 +1,146 @@
+import { type Digest, parseDigest } from '../oci/digest.ts';
+import { canonicalJsonBytes, type JsonObject, parseStrictJson, Shape } from '../oci/json.ts';
+import type { SequenceState } from '../trust/rules.ts';
+
+/** Bundles kept besides the active one, to fall back to. */
+export const PREVIOUS_MAX = 5;
+/** Digests that are remembered as taken back; the oldest is forgotten beyond it. */
+export const QUARANTINE_MAX = 64;
+const STATE_BYTES_MAX = 256 * 1024;
+
+/** A bundle that is kept in the store. */
+export interface KeptBundle {
+  readonly digest: Digest;
+  readonly seq: number;
+  readonly floor: number;
+  /** When it became active here, milliseconds since 1970. */
+  readonly activatedAtMs: number;
+}
+
+/** What a gateway remembers between starts; `state.json`. */
+export interface StoreState {
+  readonly epoch: number;
+  readonly highestSeq: number;
+  readonly highestDigest: Digest | undefined;
+  readonly floor: number;
+  readonly active: KeptBundle | undefined;
+  /** Newest first, at most {@link PREVIOUS_MAX}. */
+  readonly previous: readonly KeptBundle[];
+  /** Digest → why; at most {@link QUARANTINE_MAX}, oldest first. */
+  readonly quarantined: ReadonlyMap<Digest, string>;
+  /** Last time the source answered, milliseconds since 1970; 0 = never. */
+  readonly lastContactMs: number;
+}
+
+export const EMPTY_STATE: StoreState = {
+  epoch: 0,
+  highestSeq: 0,
+  highestDigest: undefined,
+  floor: 0,
+  active: undefined,
+  previous: [],
+  quarantined: new Map(),
+  lastContactMs: 0,
+};
+
+/** Active first, then those before it. */
+export function keptOf(state: StoreState): readonly KeptBundle[] {
+  return state.active === undefined ? state.previous : [state.active, ...state.previous];
+}
+
+/** The part of the state that the rules of order need. */
+export function sequenceOf(state: StoreState): SequenceState {
+  return {
+    epoch: state.epoch,
+    highestSeq: state.highestSeq,
+    highestDigest: state.highestDigest,
+    floor: state.floor,
+    known: keptOf(state).map(({ digest, seq }) => ({ digest, seq })),
+    active: state.active?.digest,
+  };
+}
+
+/** The state after a bundle became active under a trust policy of this epoch. Floor and highest only rise within an epoch. */
+export function withActive(state: StoreState, bundle: KeptBundle, epoch: number): StoreState {
+  const fresh = state.epoch !== epoch || state.highestDigest === undefined;
+  const previous = [state.active, ...state.previous].filter(
+    (item) => item !== undefined && item.digest !== bundle.digest,
+  ) as KeptBundle[];
+  const higher = fresh || bundle.seq > state.highestSeq;
+  return {
+    ...state,
+    epoch,
+    highestSeq: higher ? bundle.seq : state.highestSeq,
+    highestDigest: higher ? bundle.digest : state.highestDigest,
+    floor: fresh && state.epoch !== epoch ? bundle.floor : Math.max(state.floor, bundle.floor),
+    active: bundle,
+    previous: previous.slice(0, PREVIOUS_MAX),
+  };
+}
+
+export function withQuarantine(state: StoreState, digest: Digest, reason: string): StoreState {
+  const entries = [...state.quarantined].filter(([key]) => key !== digest);
+  entries.push([digest, reason.slice(0, 1000)]);
+  return { ...state, quarantined: new Map(entries.slice(-QUARANTINE_MAX)) };
+}
+
+export function stateBytes(state: StoreState): Uint8Array {
+  return canonicalJsonBytes({
+    ...state,
+    schema: 1,
+    quarantined: [...state.quarantined].map(([digest, reason]) => ({ digest, reason })),
+  });
+}
+
+const shape: Shape = new Shape('malformed_json', 'state.json');
+const NAMES = [
+  'schema',
+  'epoch',
+  'highestSeq',
+  'highestDigest',
+  'floor',
+  'active',
+  'previous',
+  'quarantined',
+  'lastContactMs',
+];
+
+/** @throws {Rejection} for anything that {@link stateBytes} does not write. */
+export function parseState(bytes: Uint8Array): StoreState {
+  const object = shape.object(parseStrictJson(bytes, { what: 'state.json', bytesMax: STATE_BYTES_MAX }), '');
+  shape.closed(object, '', NAMES);
+  if (object['schema'] !== 1) shape.fail('schema', '1');
+  const quarantined = shape.array(object['quarantined'], 'quarantined', QUARANTINE_MAX).map((item, i) => {
+    const entry = shape.object(item, `quarantined[${i}]`);
+    return [
+      digest(entry['digest'], `quarantined[${i}].digest`),
+      shape.string(entry['reason'], `quarantined[${i}].reason`),
+    ] as const;
+  });
+  return {
+    epoch: shape.count(object['epoch'], 'epoch'),
+    highestSeq: shape.count(object['highestSeq'], 'highestSeq'),
+    highestDigest: object['highestDigest'] === undefined ? undefined : digest(object['highestDigest'], 'highestDigest'),
+    floor: shape.count(object['floor'], 'floor'),
+    active: object['active'] === undefined ? undefined : kept(object['active'], 'active'),
+    previous: shape.array(object['previous'], 'previous', PREVIOUS_MAX).map((item, i) => kept(item, `previous[${i}]`)),
+    quarantined: new Map(quarantined),
+    lastContactMs: shape.count(object['lastContactMs'], 'lastContactMs'),
+  };
+}
+
+function kept(value: unknown, where: string): KeptBundle {
+  const object: JsonObject = shape.object(value, where);
+  return {
+    digest: digest(object['digest'], `${where}.digest`),
+    seq: shape.count(object['seq'], `${where}.seq`),
+    floor: shape.count(object['floor'], `${where}.floor`),
+    activatedAtMs: shape.count(object['activatedAtMs'], `${where}.activatedAtMs`),
+  };
+}
+
+function digest(value: unknown, where: string): Digest {
+  const parsed = parseDigest(value);
+  if (parsed === undefined) shape.fail(where, 'sha256: and 64 lowercase hex digits');
+  return parsed;
+}

@@ -1,0 +1,320 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Digest, digestHex, parseDigest, referrersTag } from '../oci/digest.ts';
+import { type CrashPoint, DurableFiles, readBounded, TEMPORARY_PREFIX } from '../oci/files.ts';
+import { OciLayout } from '../oci/layout.ts';
+import { type Descriptor, parseManifest } from '../oci/manifest.ts';
+import { BUNDLE_ARTIFACT, OCI_MANIFEST, REF_NAME_ANNOTATION } from '../oci/media-types.ts';
+import { Rejection, SourceError } from '../oci/rejection.ts';
+import type { Trust } from '../trust/policy.ts';
+import { EMPTY_SEQUENCE, type GatewayIdentity, inEpoch, type SequenceState } from '../trust/rules.ts';
+import { type VerifiedBundle, verifyBundle } from '../trust/verify.ts';
+import {
+  EMPTY_STATE,
+  type KeptBundle,
+  keptOf,
+  parseState,
+  sequenceOf,
+  stateBytes,
+  type StoreState,
+  withActive,
+  withQuarantine,
+} from './state.ts';
+
+/** Files removed in one collection; the rest waits for the next. */
+const REMOVALS_MAX = 4096;
+/** Bundles looked at when the state is lost or the layout was filled from elsewhere. */
+const RECOVERY_MAX = 16;
+/** `lastContact` is written at most this often. */
+const CONTACT_PERIOD_MS = 60_000;
+const STATE_BYTES_MAX = 256 * 1024;
+
+export interface PassedOver {
+  readonly digest: Digest;
+  readonly reason: string;
+}
+
+export interface BootOptions {
+  readonly trust: Trust;
+  readonly gateway: GatewayIdentity;
+  readonly nowMs: number;
+  /** Bundles that verify but could not be compiled by this gateway: the next one is wanted. */
+  readonly except?: ReadonlySet<Digest>;
+}
+
+export interface Boot {
+  /** The best bundle that verifies; undefined when there is none. */
+  readonly bundle: VerifiedBundle | undefined;
+  /** Bundles that were to be used before it and why they were not, as they were tried. */
+  readonly passedOver: readonly PassedOver[];
+  /** `state.json` was lost, torn or altered, and was rebuilt from what verifies. */
+  readonly rebuilt: string | undefined;
+}
+
+/**
+ * The state directory: `oci/`, an image layout with the active bundle and those before it, and `state.json`. Everything
+ * is written so that a crash at any moment leaves a store that boots: blobs, then the index, then the state, each synced
+ * and renamed into place. Nothing on disk is believed: at boot every byte is hashed and every signature verified again.
+ */
+export class BundleStore {
+  readonly layout: OciLayout;
+  readonly #directory: string;
+  readonly #files: DurableFiles;
+  #state: StoreState;
+  #damage: string | undefined;
+  /** Changes, one after the other. */
+  #tail: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    directory: string,
+    files: DurableFiles,
+    layout: OciLayout,
+    state: StoreState,
+    damage: string | undefined,
+  ) {
+    this.#directory = directory;
+    this.#files = files;
+    this.layout = layout;
+    this.#state = state;
+    this.#damage = damage;
+  }
+
+  /** Opens or makes the state directory. One gateway at a time may have it open. */
+  static async open(
+    directory: string,
+    options: { readonly crashPointForTests?: CrashPoint } = {},
+  ): Promise<BundleStore> {
+    const files = new DurableFiles(options.crashPointForTests);
+    await files.makeDirectory(directory);
+    const layout = await OciLayout.create(join(directory, 'oci'), { files });
+    const { state, damage } = await readState(join(directory, 'state.json'));
+    return new BundleStore(directory, files, layout, state, damage);
+  }
+
+  get state(): StoreState {
+    return this.#state;
+  }
+
+  /**
+   * The bundle to start with: the active one, else the newest before it that verifies. Without a readable `state.json`
+   * (lost, torn, or a layout that was filled by `skopeo copy`) it is the highest that verifies in the layout, and floor
+   * and highest sequence are taken from all that do. A bundle whose keys were revoked since is not used; one that merely
+   * expired is. Nothing is written: `activated` does that once it serves.
+   */
+  async boot(options: BootOptions): Promise<Boot> {
+    const passedOver: PassedOver[] = [];
+    const rebuilt = this.#damage;
+    if (this.#state.active === undefined) await this.#rebuild(options, passedOver);
+    for (const { digest } of keptOf(this.#state)) {
+      if (options.except?.has(digest) === true) continue;
+      try {
+        const sequence = inEpoch(sequenceOf(this.#state), options.trust.policy.epoch);
+        const bundle = await this.#verifyKept(digest, options, sequence);
+        return { bundle, passedOver, rebuilt };
+      } catch (error) {
+        passedOver.push({ digest, reason: reasonOf(error) });
+      }
+    }
+    return { bundle: undefined, passedOver, rebuilt };
+  }
+
+  /** Content that is here already and whole, for `verifyBundle`. */
+  async cached(descriptor: Descriptor): Promise<Uint8Array | undefined> {
+    try {
+      return await this.layout.blob(descriptor);
+    } catch (error) {
+      if (error instanceof Rejection || error instanceof SourceError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Writes a bundle that is about to be activated; does not make it the active one. */
+  async keep(bundle: VerifiedBundle): Promise<void> {
+    await this.#serial(async () => {
+      await this.layout.putBlob({ descriptor: bundle.manifest.config, bytes: bundle.releaseBytes });
+      for (const layer of bundle.layers) await this.layout.putBlob(layer);
+      const root = rootDescriptor(bundle);
+      for (const item of bundle.signatures) {
+        await this.layout.putSignature(root, {
+          manifest: item.manifest,
+          descriptor: item.descriptor,
+          blobs: [
+            { descriptor: item.config, bytes: item.configBytes },
+            { descriptor: item.layer, bytes: item.bytes },
+          ],
+        });
+      }
+      await this.layout.putManifest(bundle.manifestBytes, root);
+    });
+  }
+
+  /** Records that the bundle serves: it is what the next boot starts with. Keeps it first if that has not been done. Then removes what is no longer needed. */
+  async activated(bundle: VerifiedBundle, epoch: number, nowMs: number): Promise<void> {
+    await this.keep(bundle);
+    const { seq, floor } = bundle.release;
+    await this.#change((state) => ({
+      ...withActive(state, { digest: bundle.digest, seq, floor, activatedAtMs: nowMs }, epoch),
+      lastContactMs: nowMs,
+    }));
+    await this.#serial(() => this.#collect());
+  }
+
+  /** Remembers a digest as taken back; it is not activated again until it is forgotten. */
+  async quarantine(digest: Digest, reason: string): Promise<void> {
+    await this.#change((state) => withQuarantine(state, digest, reason));
+  }
+
+  /** Forgets what was quarantined except this digest: the tag has moved on. */
+  async releaseQuarantine(except?: Digest): Promise<void> {
+    if ([...this.#state.quarantined.keys()].every((digest) => digest === except)) return;
+    await this.#change((state) => ({
+      ...state,
+      quarantined: new Map([...state.quarantined].filter(([digest]) => digest === except)),
+    }));
+  }
+
+  /** The source has answered. Written to disk once a minute at most. */
+  async contacted(nowMs: number): Promise<void> {
+    if (nowMs - this.#state.lastContactMs < CONTACT_PERIOD_MS && nowMs >= this.#state.lastContactMs) return;
+    await this.#change((state) => ({ ...state, lastContactMs: nowMs }));
+  }
+
+  /** Waits for what is being written. */
+  async close(): Promise<void> {
+    await this.#tail;
+    await this.layout.close();
+  }
+
+  async #verifyKept(digest: Digest, options: BootOptions, sequence: SequenceState): Promise<VerifiedBundle> {
+    return verifyBundle(this.layout, digest, {
+      ...options,
+      sequence,
+      purpose: 'kept',
+      quarantined: this.#state.quarantined,
+    });
+  }
+
+  /** Makes a state from the bundles of the layout that verify: signed evidence is all that is left. */
+  async #rebuild(options: BootOptions, passedOver: PassedOver[]): Promise<void> {
+    const { epoch } = options.trust.policy;
+    const found: KeptBundle[] = [];
+    for (const digest of await this.#roots()) {
+      try {
+        const { release } = await this.#verifyKept(digest, options, { ...EMPTY_SEQUENCE, epoch });
+        found.push({ digest, seq: release.seq, floor: release.floor, activatedAtMs: 0 });
+      } catch (error) {
+        passedOver.push({ digest, reason: reasonOf(error) });
+      }
+    }
+    found.sort((a, b) => b.seq - a.seq);
+    const lowestFirst = found.toReversed();
+    const rebuilt = lowestFirst.reduce((state, item) => withActive(state, item, epoch), this.#state);
+    this.#state = { ...rebuilt, quarantined: this.#state.quarantined };
+  }
+
+  /** Manifests of the layout that may be bundles. */
+  async #roots(): Promise<Digest[]> {
+    let entries: readonly Descriptor[];
+    try {
+      ({ manifests: entries } = await this.layout.index());
+    } catch (error) {
+      if (error instanceof SourceError) return [];
+      throw error;
+    }
+    const roots = entries.filter((entry) => entry.mediaType === OCI_MANIFEST).map((entry) => entry.digest);
+    return [...new Set(roots)].slice(0, RECOVERY_MAX);
+  }
+
+  async #change(next: (state: StoreState) => StoreState): Promise<void> {
+    await this.#serial(async () => {
+      const state = next(this.#state);
+      await this.#files.write(join(this.#directory, 'state.json'), stateBytes(state), 0o600);
+      this.#state = state;
+    });
+  }
+
+  async #serial(task: () => Promise<void>): Promise<void> {
+    const run = this.#tail.then(task);
+    // The failure belongs to the caller; the next change runs anyway.
+    this.#tail = run.catch(() => undefined);
+    await run;
+  }
+
+  /** Drops bundles that are neither active nor among the previous ones, and blobs that nothing refers to. */
+  async #collect(): Promise<void> {
+    const kept = new Set(
+      [this.#state.active, ...this.#state.previous].flatMap((item) => (item === undefined ? [] : [item.digest])),
+    );
+    const tags = new Set([...kept].map(referrersTag));
+    await this.layout.update((entries) => {
+      return entries.filter(
+        (entry) => kept.has(entry.digest) || tags.has(entry.annotations?.[REF_NAME_ANNOTATION] ?? ''),
+      );
+    });
+    const reachable = await this.#reachable();
+    const blobs = join(this.layout.directory, 'blobs', 'sha256');
+    let removed = 0;
+    for (const directory of [blobs, this.layout.directory, this.#directory]) {
+      for (const name of await readdir(directory)) {
+        const garbage =
+          name.startsWith(TEMPORARY_PREFIX) ||
+          (directory === blobs && parseDigest(`sha256:${name}`) !== undefined && !reachable.has(name));
+        if (!garbage) continue;
+        await this.#files.remove(join(directory, name));
+        removed += 1;
+        if (removed === REMOVALS_MAX) return;
+      }
+    }
+  }
+
+  /** Hex names of the blobs that the index leads to. What cannot be read leads nowhere, and is kept itself. */
+  async #reachable(): Promise<Set<string>> {
+    const reachable = new Set<string>();
+    const walk = async (descriptor: Descriptor, depth: number): Promise<void> => {
+      const name = digestHex(descriptor.digest);
+      if (reachable.has(name)) return;
+      reachable.add(name);
+      if (depth === 0) return;
+      try {
+        const parsed = parseManifest((await this.layout.manifest(descriptor.digest)).bytes);
+        if (parsed.kind === 'index') {
+          for (const item of parsed.manifests) await walk(item, depth - 1);
+          return;
+        }
+        for (const item of [parsed.config, ...parsed.layers]) reachable.add(digestHex(item.digest));
+      } catch (error) {
+        if (!(error instanceof Rejection) && !(error instanceof SourceError)) throw error;
+      }
+    };
+    for (const entry of (await this.layout.index()).manifests) await walk(entry, 2);
+    return reachable;
+  }
+}
+
+/** The rejections and failures of a store; a bug is thrown on. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Rejection || error instanceof SourceError) return `${error.code}: ${error.message}`;
+  throw error;
+}
+
+function rootDescriptor(bundle: VerifiedBundle): Descriptor {
+  return {
+    mediaType: OCI_MANIFEST,
+    digest: bundle.digest,
+    size: bundle.manifestBytes.byteLength,
+    artifactType: BUNDLE_ARTIFACT,
+  };
+}
+
+async function readState(path: string): Promise<{ state: StoreState; damage: string | undefined }> {
+  const read = await readBounded(path, STATE_BYTES_MAX);
+  if (read.state === 'absent') return { state: EMPTY_STATE, damage: undefined };
+  if (read.state === 'too_large')
+    return { state: EMPTY_STATE, damage: `state.json has more than ${STATE_BYTES_MAX} bytes` };
+  try {
+    return { state: parseState(read.bytes), damage: undefined };
+  } catch (error) {
+    if (!(error instanceof Rejection)) throw error;
+    return { state: EMPTY_STATE, damage: error.message };
+  }
+}
