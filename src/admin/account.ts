@@ -9,7 +9,7 @@ import type { RecordCopy } from '../snapshot/records.ts';
 import { Int, RecordFlag, Span, TEXTS, Wide } from '../snapshot/records.ts';
 import { STAGES } from '../snapshot/stages.ts';
 import type { WafMatch } from './masking.ts';
-import { maskQuery, maskText, readMatches } from './masking.ts';
+import { Masker } from './masking.ts';
 import type { RevisionNames } from './names.ts';
 import { numbered } from './names.ts';
 
@@ -68,24 +68,25 @@ export interface Account {
   readonly cut: readonly string[];
 }
 
-const none: ReadonlySet<string> = new Set();
+/** For records of revisions that are not known any more. */
+const maskEverything = new Masker([], { everyValue: true });
 
 /** The account of a record. `names` is null when its revision is too long ago: then indices stand for names and every query value is masked. */
 export function accountOf(r: RecordCopy, names: RevisionNames | null, instance: string, lane: number): Account {
-  const masked = names?.masked ?? none;
+  const masker = names?.masker ?? maskEverything;
   const refusal = REFUSAL_LIST[r.int(Int.Refusal)];
   const upstreamStatus = r.int(Int.UpstreamStatus);
   return {
     id: requestId(instance, lane, r.wide(Wide.Seq)),
-    time: new Date(r.wide(Wide.StartedAt)).toISOString(),
+    time: timeText(r.wide(Wide.StartedAt)),
     lane,
     revision: r.int(Int.Revision),
     bundle: names === null ? null : { digest: names.digest, seq: names.seq },
     method: r.text('method') || (METHODS[r.int(Int.Method)] ?? ''),
     scheme: r.flag(RecordFlag.Secure) ? 'https' : 'http',
     host: r.text('host'),
-    path: maskText(r.text('path'), masked),
-    query: maskQuery(r.text('query'), names === null ? null : masked),
+    path: masker.text(r.text('path')),
+    query: masker.query(r.text('query')),
     raw: r.flag(RecordFlag.Raw),
     websocket: r.flag(RecordFlag.Websocket),
     clientAddress: r.text('clientAddress'),
@@ -101,25 +102,25 @@ export function accountOf(r: RecordCopy, names: RevisionNames | null, instance: 
       refusal === undefined
         ? null
         : { code: refusal.code, blame: refusal.blame, stage: STAGES[r.int(Int.RefusedAt)] ?? '', title: refusal.title },
-    detail: maskText(r.text('detail'), masked),
-    route: named(r.int(Int.Route), 'route', names?.route.bind(names)),
+    detail: masker.text(r.text('detail')),
+    route: named(names, 'route', r.int(Int.Route)),
     limit: limitOf(r, names),
     waf: {
       verdict: WAF_VERDICTS[r.int(Int.Waf)] ?? '',
       score: r.int(Int.WafScore),
-      matches: readMatches(r.text('wafMatches'), masked),
+      matches: masker.matches(r.text('wafMatches')),
     },
     credential: CREDENTIALS[r.int(Int.Credential)] ?? '',
-    issuer: named(r.int(Int.Issuer), 'issuer', names?.issuer.bind(names)),
+    issuer: named(names, 'issuer', r.int(Int.Issuer)),
     subject: r.text('subject'),
     policy: policyOf(r, names),
     tenant: r.text('tenant'),
-    cell: named(r.int(Int.Cell), 'cell', names?.cell.bind(names)),
-    endpoint: named(r.int(Int.Endpoint), 'endpoint', names?.endpoint.bind(names)),
+    cell: named(names, 'cell', r.int(Int.Cell)),
+    endpoint: named(names, 'endpoint', r.int(Int.Endpoint)),
     attempts: r.int(Int.Attempts),
     upstream: upstreamStatus === 0 ? null : { status: upstreamStatus, ms: rounded(r.span(Span.UpstreamUs) / 1000) },
     stageUs: stageUsOf(r),
-    cut: TEXTS.filter(([name]) => r.cut(name)).map(([name]) => name),
+    cut: cutOf(r),
   };
 }
 
@@ -139,13 +140,15 @@ export function parseRequestId(id: string): { instance: string; lane: number; se
   };
 }
 
-function named(index: number, what: string, name: ((index: number) => string) | undefined): string | null {
+type Named = 'route' | 'limit' | 'policy' | 'cell' | 'issuer' | 'endpoint';
+
+function named(names: RevisionNames | null, what: Named, index: number): string | null {
   if (index < 0) return null;
-  return name === undefined ? numbered(what, index) : name(index);
+  return names === null ? numbered(what, index) : names[what](index);
 }
 
 function limitOf(r: RecordCopy, names: RevisionNames | null): Account['limit'] {
-  const id = named(r.int(Int.Limit), 'limit', names?.limit.bind(names));
+  const id = named(names, 'limit', r.int(Int.Limit));
   if (id === null) return null;
   const stage = names?.limitStage(r.int(Int.Route), r.int(Int.Limit)) ?? 'limit';
   return { id, remaining: r.int(Int.LimitRemaining), stage };
@@ -155,10 +158,7 @@ function limitOf(r: RecordCopy, names: RevisionNames | null): Account['limit'] {
 function policyOf(r: RecordCopy, names: RevisionNames | null): Account['policy'] {
   const outcome = r.int(Int.PolicyOutcome);
   if (outcome === 0) return null;
-  return {
-    id: named(r.int(Int.Policy), 'policy', names?.policy.bind(names)) ?? '',
-    outcome: POLICY_OUTCOMES[outcome] ?? '',
-  };
+  return { id: named(names, 'policy', r.int(Int.Policy)) ?? '', outcome: POLICY_OUTCOMES[outcome] ?? '' };
 }
 
 function stageUsOf(r: RecordCopy): Record<string, number> {
@@ -168,6 +168,25 @@ function stageUsOf(r: RecordCopy): Record<string, number> {
     if (taken > 0) us[stage] = rounded(taken);
   }
   return us;
+}
+
+function cutOf(r: RecordCopy): string[] {
+  const cut: string[] = [];
+  for (const [name] of TEXTS) if (r.cut(name)) cut.push(name);
+  return cut;
+}
+
+/** The second that was written last: requests of one second share all but the milliseconds. */
+const second = { at: Number.NaN, text: '' };
+
+/** RFC 3339 in UTC, with milliseconds. */
+function timeText(epochMs: number): string {
+  const at = Math.floor(epochMs / 1000);
+  if (at !== second.at) {
+    second.at = at;
+    second.text = new Date(at * 1000).toISOString().slice(0, -4);
+  }
+  return `${second.text}${`${epochMs - at * 1000}`.padStart(3, '0')}Z`;
 }
 
 function rounded(value: number): number {

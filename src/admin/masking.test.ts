@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isMasked, MASK, maskQuery, maskText, readMatches } from './masking.ts';
+import { MASK, Masker, NAMES_REMEMBERED_MAX } from './masking.ts';
 
-const configured = new Set(['voucher']);
+const masker = new Masker(['Voucher']);
 
 test('names of secrets are masked however they are written', () => {
   const secret = [
@@ -61,8 +61,15 @@ test('names of secrets are masked however they are written', () => {
     'sigma',
     'codec',
   ];
-  for (const name of secret) assert.equal(isMasked(name, configured), true, name);
-  for (const name of plain) assert.equal(isMasked(name, configured), false, name);
+  for (const name of secret) assert.equal(masker.isMasked(name), true, name);
+  for (const name of plain) assert.equal(masker.isMasked(name), false, name);
+});
+
+test('what is remembered of names is bounded and right', () => {
+  for (let i = 0; i < NAMES_REMEMBERED_MAX * 3; i++) {
+    assert.equal(masker.isMasked(`page${i}`), false);
+    assert.equal(masker.isMasked(`token${i}`), true);
+  }
 });
 
 test('queries keep their shape and lose their secrets', () => {
@@ -83,8 +90,12 @@ test('queries keep their shape and lose their secrets', () => {
     ['q=Bearer%20abcdef123', `q=Bearer ${MASK}`],
     ['&&=&', '&&=&'],
   ];
-  for (const [query, masked] of table) assert.equal(maskQuery(query, configured), masked);
-  assert.equal(maskQuery('page=2&x', null), `page=${MASK}&x`, 'names of the revision are not known any more');
+  for (const [query, masked] of table) assert.equal(masker.query(query), masked);
+  assert.equal(
+    new Masker([], { everyValue: true }).query('page=2&x'),
+    `page=${MASK}&x`,
+    'names of the revision are not known any more',
+  );
 });
 
 test('no value of a secret parameter survives, wherever it stands', () => {
@@ -98,8 +109,8 @@ test('no value of a secret parameter survives, wherever it stands', () => {
       (before, after, name) => {
         const value = 'S3CR3T-VALUE';
         const text = [...before, [name, value], ...after].map(([k, v]) => `${k}=${v}`).join('&');
-        assert.ok(!maskQuery(text, configured).includes(value));
-        assert.ok(!maskText(`GET /?${text}`, configured).includes(value));
+        assert.ok(!masker.query(text).includes(value));
+        assert.ok(!masker.text(`GET /?${text}`).includes(value));
       },
     ),
   );
@@ -115,14 +126,14 @@ test('pairs and tokens in free text are masked', () => {
     ["1' OR '1'='1", "1' OR '1'='1"],
     ['x%3Dtoken%3Dabc', `x%3Dtoken%3D${MASK}`],
   ];
-  for (const [text, masked] of table) assert.equal(maskText(text, configured), masked);
+  for (const [text, masked] of table) assert.equal(masker.text(text), masked);
 });
 
 test('masking long hostile texts takes no more than a moment', () => {
   // Linear: at 100 KB a quadratic one would take minutes and fail by the runner's limit.
   for (const unit of ['a', '=', 'a=', 'eyJ', 'eyJaaaaaa.', 'bearer ', '%3d', '"\' ', '.-%']) {
-    maskText(unit.repeat(100_000 / unit.length), configured);
-    maskQuery(unit.repeat(100_000 / unit.length), configured);
+    masker.text(unit.repeat(100_000 / unit.length));
+    masker.query(unit.repeat(100_000 / unit.length));
   }
 });
 
@@ -133,7 +144,7 @@ test('matches of the WAF are read also when their text was cut, and masked', () 
     { rule: 920100, variable: 'REQUEST_COOKIES:a', value: 'x', message: 'cookie' },
     { rule: 930100, variable: 'REQUEST_URI', value: '/?token=abc&a=../../etc/passwd', message: 'traversal' },
   ]);
-  const all = readMatches(full, configured);
+  const all = masker.matches(full);
   assert.deepEqual(
     all.map((m) => [m.rule, m.value]),
     [
@@ -144,10 +155,9 @@ test('matches of the WAF are read also when their text was cut, and masked', () 
     ],
   );
   for (let length = 0; length < full.length; length++) {
-    const some = readMatches(full.slice(0, length), configured);
+    const some = masker.matches(full.slice(0, length));
     assert.deepEqual(some, all.slice(0, some.length), `cut at ${length}`);
   }
-  assert.equal(readMatches(full.slice(0, -3), configured).length, 3);
-  for (const text of ['', '{}', 'null', '[1,"x",null]', '}}}}', 'x'])
-    assert.doesNotThrow(() => readMatches(text, configured));
+  assert.equal(masker.matches(full.slice(0, -3)).length, 3);
+  for (const text of ['', '{}', 'null', '[1,"x",null]', '}}}}', 'x']) assert.doesNotThrow(() => masker.matches(text));
 });

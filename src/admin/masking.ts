@@ -46,40 +46,111 @@ const within = new RegExp(MASKED_WITHIN.join('|'), 'u');
 /** Rounds of percent-decoding: an upstream that decodes twice must not make a name invisible to us. */
 const DECODINGS_MAX = 3;
 
-/** Is the value of this parameter, header or field a secret? `configured` holds lower-case names of the operator. */
-export function isMasked(name: string, configured: ReadonlySet<string>): boolean {
-  const plain = decoded(name).toLowerCase();
-  if (configured.has(plain)) return true;
-  // `api_key`, `api-key` and `apiKey` are one word; `key` counts at the end of a name only: `ssh_key`, not `keyboard`.
-  const joined = plain.replaceAll(/[-_ ]/gu, '');
-  if (within.test(joined) || joined.endsWith('key')) return true;
-  return plain.split(/[[\].:]/u).some((part) => exact.has(part) || configured.has(part) || part.endsWith('key'));
+/** Names whose answer is remembered: the same few occur in every request. Longer ones than NAME_CHARS_MAX are not. */
+export const NAMES_REMEMBERED_MAX = 1024;
+const NAME_CHARS_MAX = 64;
+
+export interface MaskerOptions {
+  /** Every value of a query is masked: what the operator calls secret is not known (any more). */
+  readonly everyValue?: boolean;
 }
 
-/** A query with the values of secret parameters masked; of all, when the names of the record's revision are not known any more (`null`). */
-export function maskQuery(query: string, configured: ReadonlySet<string> | null): string {
-  if (query === '') return '';
-  return query
-    .split(/([&;])/u)
-    .map((piece) => {
-      const equals = piece.indexOf('=');
-      if (equals < 0) return maskTokens(piece);
-      const name = piece.slice(0, equals);
-      if (configured === null || isMasked(name, configured)) return `${name}=${MASK}`;
-      return `${name}=${maskTokens(piece.slice(equals + 1))}`;
-    })
-    .join('');
+/** Masks for one revision: the built-in lists and the operator's own names. */
+export class Masker {
+  readonly #configured: ReadonlySet<string>;
+  readonly #everyValue: boolean;
+  readonly #remembered = new Map<string, boolean>();
+
+  /** `configured`: names besides the built-in lists, in any case. */
+  constructor(configured: Iterable<string>, options: MaskerOptions = {}) {
+    this.#configured = new Set([...configured].map((name) => name.toLowerCase()));
+    this.#everyValue = options.everyValue ?? false;
+  }
+
+  /** Is the value of this parameter, header or field a secret? */
+  isMasked(name: string): boolean {
+    const known = this.#remembered.get(name);
+    if (known !== undefined) return known;
+    const masked = this.#decide(name);
+    if (name.length > NAME_CHARS_MAX) return masked;
+    if (this.#remembered.size >= NAMES_REMEMBERED_MAX) this.#remembered.clear();
+    this.#remembered.set(name, masked);
+    return masked;
+  }
+
+  #decide(name: string): boolean {
+    const plain = decoded(name).toLowerCase();
+    const configured = this.#configured;
+    if (configured.has(plain)) return true;
+    // `api_key`, `api-key` and `apiKey` are one word; `key` counts at the end of a name only: `ssh_key`, not `keyboard`.
+    const joined = plain.replaceAll(/[-_ ]/gu, '');
+    if (within.test(joined) || joined.endsWith('key')) return true;
+    return plain.split(/[[\].:]/u).some((part) => exact.has(part) || configured.has(part) || part.endsWith('key'));
+  }
+
+  /** A query with the values of secret parameters masked. `&` and `;` both part parameters. */
+  query(query: string): string {
+    let masked = '';
+    let from = 0;
+    for (let i = 0; i <= query.length; i++) {
+      const c = i < query.length ? query[i] : '';
+      if (c !== '&' && c !== ';' && c !== '') continue;
+      masked += this.#parameter(query.slice(from, i)) + c;
+      from = i + 1;
+    }
+    return masked;
+  }
+
+  #parameter(piece: string): string {
+    const equals = piece.indexOf('=');
+    if (equals < 0) return maskTokens(piece);
+    const name = piece.slice(0, equals);
+    if (this.#everyValue || this.isMasked(name)) return `${name}=${MASK}`;
+    return `${name}=${maskTokens(piece.slice(equals + 1))}`;
+  }
+
+  /** Free text (a matched value, a path, a detail) with what looks like a secret masked. */
+  text(text: string): string {
+    if (!SUSPECT.test(text)) return text;
+    return maskTokens(text).replaceAll(PAIR, (whole, name: string, sign: string) =>
+      this.isMasked(name) ? `${name}${sign}${MASK}` : whole,
+    );
+  }
+
+  /** Matches of the WAF out of a record's text. A text that was cut gives the matches that are whole. */
+  matches(text: string): WafMatch[] {
+    if (text === '') return [];
+    let end = text.length;
+    for (let i = 0; i < WAF_MATCHES_MAX && end > 0; i++) {
+      try {
+        const list: unknown = JSON.parse(i === 0 ? text : `${text.slice(0, end)}]`);
+        return (Array.isArray(list) ? list : []).slice(0, WAF_MATCHES_MAX).map((m) => this.#match(m));
+      } catch {
+        // Cut: once more up to the end of the last whole object.
+        end = text.lastIndexOf('}', end - 2) + 1;
+      }
+    }
+    return [];
+  }
+
+  #match(match: unknown): WafMatch {
+    const m = (typeof match === 'object' && match !== null ? match : {}) as Record<string, unknown>;
+    const variable = typeof m['variable'] === 'string' ? m['variable'] : '';
+    const value = typeof m['value'] === 'string' ? m['value'] : '';
+    const colon = variable.indexOf(':');
+    const secret =
+      variable.toUpperCase().startsWith('REQUEST_COOKIES:') || (colon > 0 && this.isMasked(variable.slice(colon + 1)));
+    return {
+      rule: typeof m['rule'] === 'number' ? m['rule'] : 0,
+      variable,
+      value: secret ? MASK : this.text(value),
+      message: typeof m['message'] === 'string' ? m['message'] : '',
+    };
+  }
 }
 
 /** `name=value`, `name: value`, `"name":"value"`, also with a percent-encoded equals sign. */
 const PAIR = /([\w.%[\]-]{1,64})(["']?\s{0,8}(?:=|:|%3[dD])\s{0,8}["']?)([^\s&;,"'<>]+)/gu;
-
-/** Free text (a matched value, a path, a detail) with what looks like a secret masked. */
-export function maskText(text: string, configured: ReadonlySet<string>): string {
-  return maskTokens(text).replaceAll(PAIR, (whole, name: string, sign: string) =>
-    isMasked(name, configured) ? `${name}${sign}${MASK}` : whole,
-  );
-}
 
 /**
  * Credentials as they stand in an Authorization header (RFC 9110 §11.4), and JSON Web Tokens: those only where a word begins, so that a text of nothing
@@ -88,7 +159,11 @@ export function maskText(text: string, configured: ReadonlySet<string>): string 
 const TOKEN =
   /\b(bearer|basic|digest|negotiate)(\s+|\+|%20)[\w.~+/=-]{6,}|(?<=^|[^\w-]|%[0-9a-f]{2})eyJ[\w-]{6,}(?:\.[\w-]*){1,4}/giu;
 
+/** What a text must contain to hold a pair or a token: most paths do not, and the log masks every one of them. */
+const SUSPECT = /[=:]|%3|eyJ|bearer|basic|digest|negotiate/iu;
+
 function maskTokens(text: string): string {
+  if (!SUSPECT.test(text)) return text;
   return text.replaceAll(TOKEN, (whole, scheme: string | undefined) =>
     scheme === undefined ? MASK : `${whole.slice(0, scheme.length)} ${MASK}`,
   );
@@ -116,34 +191,3 @@ export interface WafMatch {
 
 /** Matches read out of a record at most. */
 export const WAF_MATCHES_MAX = 32;
-
-/** Matches out of a record's text, masked. A text that was cut gives the matches that are whole. */
-export function readMatches(text: string, configured: ReadonlySet<string>): WafMatch[] {
-  let end = text.length;
-  for (let i = 0; i < WAF_MATCHES_MAX && end > 0; i++) {
-    try {
-      const list: unknown = JSON.parse(i === 0 ? text : `${text.slice(0, end)}]`);
-      return (Array.isArray(list) ? list : []).slice(0, WAF_MATCHES_MAX).map((m) => maskMatch(m, configured));
-    } catch {
-      // Cut: once more up to the end of the last whole object.
-      end = text.lastIndexOf('}', end - 2) + 1;
-    }
-  }
-  return [];
-}
-
-function maskMatch(match: unknown, configured: ReadonlySet<string>): WafMatch {
-  const m = (typeof match === 'object' && match !== null ? match : {}) as Record<string, unknown>;
-  const variable = typeof m['variable'] === 'string' ? m['variable'] : '';
-  const value = typeof m['value'] === 'string' ? m['value'] : '';
-  const colon = variable.indexOf(':');
-  const secret =
-    variable.toUpperCase().startsWith('REQUEST_COOKIES:') ||
-    (colon > 0 && isMasked(variable.slice(colon + 1), configured));
-  return {
-    rule: typeof m['rule'] === 'number' ? m['rule'] : 0,
-    variable,
-    value: secret ? MASK : maskText(value, configured),
-    message: typeof m['message'] === 'string' ? m['message'] : '',
-  };
-}

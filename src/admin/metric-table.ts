@@ -205,6 +205,12 @@ export const METRICS = {
     [],
     'Lines of the log that were dropped, since whoever reads it was too slow.',
   ),
+  cnx_log_skipped_total: row(
+    'counter',
+    '',
+    [],
+    'Lines of requests that were due and not made, since there were more than LOG_LINES_PER_SECOND_MAX (5,000) in one second.',
+  ),
   cnx_log_queued_bytes: row('gauge', 'bytes', [], 'Bytes that wait to be written to the log.'),
   cnx_records_total: row('counter', '', ['lane'], 'Decision records that were read.'),
   cnx_records_lost_total: row(

@@ -223,6 +223,7 @@ export class Metrics {
       cnx_main_event_loop_delay_seconds: () => this.#mainDelay(),
       cnx_log_lines_total: () => one(log?.lines ?? 0),
       cnx_log_dropped_total: () => one(log?.dropped ?? 0),
+      cnx_log_skipped_total: () => one(drain.skipped),
       cnx_log_queued_bytes: () => one(log?.queuedBytes ?? 0),
       cnx_records_total: perLane((_, lane) => drain.read(lane)),
       cnx_records_lost_total: perLane((_, lane) => drain.lost(lane)),

@@ -2,6 +2,7 @@
  * What the indices in a record mean: the names of the last few revisions. A record says which revision decided it, and indices of one revision mean
  * nothing in another.
  */
+import { Masker } from './masking.ts';
 import type { RoutePlan, RouteTable, Snapshot } from '../snapshot/snapshot.ts';
 
 /** Revisions whose names are kept. Records of older ones are explained by their numbers. */
@@ -33,8 +34,7 @@ export class RevisionNames {
   readonly seq: number;
   /** Share of answered requests that are logged. */
   readonly accessLogSample: number;
-  /** Query parameters that are masked besides the built-in list, lower-case. */
-  readonly masked: ReadonlySet<string>;
+  readonly masker: Masker;
   readonly #routes: RouteTable;
   readonly #read = new Map<number, { readonly id: string; readonly admit: readonly number[] }>();
   readonly #limits: readonly string[];
@@ -48,7 +48,7 @@ export class RevisionNames {
     this.digest = snapshot.digest;
     this.seq = snapshot.seq;
     this.accessLogSample = snapshot.observe.accessLogSample;
-    this.masked = new Set(snapshot.observe.maskedQuery.map((name) => name.toLowerCase()));
+    this.masker = new Masker(snapshot.observe.maskedQuery);
     this.#routes = snapshot.routes;
     this.#limits = snapshot.limits.map((x) => x.id);
     this.#policies = snapshot.policies.map((x) => x.name);

@@ -246,9 +246,12 @@ export class RecordWriter {
       }
       if (i === length) return length;
     }
-    return bytes.write(value, at, max, utf8 ? 'utf8' : 'latin1');
+    return utf8 ? bytes.utf8Write(value, at, max) : bytes.latin1Write(value, at, max);
   }
 }
+
+/** Longest character in UTF-8 (RFC 3629 §3). */
+const UTF8_BYTES_MAX = 4;
 
 /** What became of a read. */
 export const Read = {
@@ -352,14 +355,31 @@ export class RecordCopy {
 
   text(name: TextName): string {
     const index = TEXT_INDEX[name];
-    let at = TEXT_AT;
-    for (let i = 0; i < index; i++) at += this.#u16[i * 2] as number;
-    const end = Math.min(at + (this.#u16[index * 2] as number), RECORD_BYTES);
-    return this.bytes.toString(TEXT_UTF8[index] === true ? 'utf8' : 'latin1', at, end);
+    const length = this.#u16[index * 2] as number;
+    return length === 0 ? '' : this.#text(index, this.#textAt(index), length);
   }
 
   /** True when the text was longer than what is kept of it. */
   cut(name: TextName): boolean {
-    return this.text(name).length < (this.#u16[TEXT_INDEX[name] * 2 + 1] as number);
+    const index = TEXT_INDEX[name];
+    const length = this.#u16[index * 2] as number;
+    const chars = this.#u16[index * 2 + 1] as number;
+    if (length < chars) return true;
+    const at = this.#textAt(index);
+    const room = Math.min(TEXT_MAX[index] as number, RECORD_BYTES - at);
+    // Nothing is cut that leaves room for one more character of any size.
+    if (length <= room - UTF8_BYTES_MAX) return false;
+    return this.#text(index, at, length).length < chars;
+  }
+
+  #text(index: number, at: number, length: number): string {
+    const end = Math.min(at + length, RECORD_BYTES);
+    return TEXT_UTF8[index] === true ? this.bytes.utf8Slice(at, end) : this.bytes.latin1Slice(at, end);
+  }
+
+  #textAt(index: number): number {
+    let at = TEXT_AT;
+    for (let i = 0; i < index; i++) at += this.#u16[i * 2] as number;
+    return at;
   }
 }

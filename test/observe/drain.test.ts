@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
 import { test } from 'node:test';
-import { DRAIN_RECORDS_MAX, Drain, sampled } from '../../src/admin/drain.ts';
+import { DRAIN_RECORDS_MAX, Drain, LOG_LINES_PER_SECOND_MAX, sampled } from '../../src/admin/drain.ts';
+import { LogSink } from '../../src/admin/log-sink.ts';
 import { Names, REVISIONS_NAMED_MAX } from '../../src/admin/names.ts';
 import { Percentiles, VALUE_US_MAX, WINDOW_MS } from '../../src/admin/percentiles.ts';
+import type { Exchange } from '../../src/data/exchange.ts';
 import { Observe } from '../../src/data/observe.ts';
 import { REFUSALS } from '../../src/data/refusal.ts';
 import { LaneColumns } from '../../src/snapshot/lane-columns.ts';
@@ -61,7 +64,7 @@ test('a line of the log is literally this', async (t) => {
   ]);
 });
 
-function givenDrain(slots: number) {
+function givenDrain(slots: number, log: LogSink | null = null, now: () => number = () => 0) {
   const records = createRecords(slots);
   const observe = new Observe({ laneColumns: LaneColumns.create(), records, tick: () => 1, onBug: () => undefined });
   const names = new Names();
@@ -72,11 +75,15 @@ function givenDrain(slots: number) {
     records: [records],
     names,
     percentiles: new Percentiles(0),
-    log: null,
-    now: () => 0,
+    log,
+    now,
   });
-  const end = (from: number, to: number): void => {
-    for (let seq = from; seq <= to; seq++) observe.ended(givenExchange(snapshot, seq));
+  const end = (from: number, to: number, change: (x: Exchange) => void = () => undefined): void => {
+    for (let seq = from; seq <= to; seq++) {
+      const x = givenExchange(snapshot, seq);
+      change(x);
+      observe.ended(x);
+    }
     observe.close();
   };
   return { drain, end };
@@ -89,6 +96,27 @@ test('one turn is bounded', () => {
   assert.deepEqual([drain.turn(), drain.read(0)], [true, DRAIN_RECORDS_MAX * 2]);
   assert.deepEqual([drain.turn(), drain.read(0)], [false, DRAIN_RECORDS_MAX * 2 + 5]);
   assert.equal(drain.lost(0), 0);
+});
+
+test('the lines of one second are bounded; refused ones have an allowance of their own', (t) => {
+  const fd = openSync('/dev/null', 'w');
+  t.after(() => closeSync(fd));
+  const log = new LogSink({ fd, now: () => 0, queueBytesMax: 1e9 });
+  let now = 1000;
+  const { drain, end } = givenDrain(32_768, log, () => now);
+  const all = (): void => {
+    while (drain.turn());
+  };
+  end(1, LOG_LINES_PER_SECOND_MAX + 100);
+  all();
+  assert.equal(drain.skipped, 100);
+  end(1, 50, (x) => void x.refuse(REFUSALS.no_route, ''));
+  all();
+  assert.equal(drain.skipped, 100);
+  now = 2000;
+  end(1, 100);
+  all();
+  assert.equal(drain.skipped, 100);
 });
 
 test('records that were overwritten unread are counted as lost', () => {
