@@ -33,7 +33,7 @@ interface Result {
   readonly problems: string[];
   readonly plans: RoutePlan[];
   /** Ids of the routes that would be asked in turn. */
-  candidates(host: string, path: string, methodBit: number): string[];
+  readonly candidates: (host: string, path: string, methodBit: number) => string[];
 }
 
 function compile(routes: string, over: Readonly<Record<string, string>> = {}): Result {
