@@ -6,7 +6,6 @@ import type { Outcome } from './outcome.ts';
 export interface CachedDecision {
   readonly outcome: Outcome;
   readonly reason: string;
-  readonly headers: readonly string[];
 }
 
 /** Most memory of one cache. Unit: bytes, counted as two per character and a fixed share per entry. */
@@ -22,8 +21,7 @@ export class DecisionCache {
     this.#entries = new LRUCache({
       max: entriesMax,
       maxSize: DECISION_CACHE_BYTES_MAX,
-      sizeCalculation: (decision, key) =>
-        ENTRY_BYTES + 2 * (key.length + decision.reason.length + lengthOf(decision.headers)),
+      sizeCalculation: (decision, key) => ENTRY_BYTES + 2 * (key.length + decision.reason.length),
     });
   }
 
@@ -48,10 +46,4 @@ export class DecisionCache {
 /** An input begins with `{`, so a number in front of it cannot be mistaken. */
 function key(input: string, entrypoint: number): string {
   return entrypoint === 0 ? input : entrypoint + input;
-}
-
-function lengthOf(texts: readonly string[]): number {
-  let length = 0;
-  for (const text of texts) length += text.length;
-  return length;
 }

@@ -13,8 +13,8 @@ export interface EvaluatorSpec extends OpaSpec {
   readonly cacheEntries: number;
 }
 
-const ALLOWED: CachedDecision = Object.freeze({ outcome: Outcome.Allow, reason: '', headers: Object.freeze([]) });
-const DENIED: CachedDecision = Object.freeze({ outcome: Outcome.Deny, reason: '', headers: Object.freeze([]) });
+const ALLOWED: CachedDecision = Object.freeze({ outcome: Outcome.Allow, reason: '' });
+const DENIED: CachedDecision = Object.freeze({ outcome: Outcome.Deny, reason: '' });
 
 export class PolicyEvaluator {
   readonly #encode: InputEncoder;
@@ -25,7 +25,6 @@ export class PolicyEvaluator {
   cached = false;
   /** Of the last decision, as in OpaInstance. */
   reason = '';
-  headers: readonly string[] = ALLOWED.headers;
   detail = '';
 
   /** Throws PolicyError when the module cannot be instantiated. */
@@ -48,7 +47,6 @@ export class PolicyEvaluator {
     if (known !== undefined) {
       this.cached = true;
       this.reason = known.reason;
-      this.headers = known.headers;
       this.detail = '';
       return known.outcome;
     }
@@ -56,14 +54,13 @@ export class PolicyEvaluator {
     const outcome = instance.evaluate(input, entrypoint, source.now);
     this.cached = false;
     this.reason = instance.reason;
-    this.headers = instance.headers;
     this.detail = instance.detail;
     if (cache !== null && !isFailure(outcome)) cache.put(input, entrypoint, this.#keep(outcome));
     return outcome;
   }
 
   #keep(outcome: Outcome): CachedDecision {
-    if (this.reason === '' && this.headers.length === 0) return outcome === Outcome.Allow ? ALLOWED : DENIED;
-    return { outcome, reason: this.reason, headers: this.headers };
+    if (this.reason === '') return outcome === Outcome.Allow ? ALLOWED : DENIED;
+    return { outcome, reason: this.reason };
   }
 }

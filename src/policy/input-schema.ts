@@ -76,7 +76,7 @@ export const PolicyInput = Type.Object(
     headers: Type.Optional(
       Type.Record(Type.String(), Type.String(), {
         description:
-          'First values of the header fields that were named (`headers.<name>`), by lower-case name; absent ones are left out.',
+          'Values of the header fields that were named (`headers.<name>`), by lower-case name; repeated ones are joined with a comma and a space (RFC 9110 §5.3), absent ones are left out.',
       }),
     ),
   },

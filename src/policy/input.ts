@@ -28,7 +28,7 @@ export interface InputSource {
   /** Epoch ms. */
   readonly now: number;
   readonly user: InputUser | null;
-  /** First value by lower-case name. */
+  /** Value by lower-case name; repeated fields joined with `, ` (RFC 9110 §5.3). */
   header(name: string): string | undefined;
 }
 

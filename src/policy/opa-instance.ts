@@ -70,8 +70,6 @@ export class OpaInstance {
 
   /** Text that the last decision gave as its reason; empty when it gave none. */
   reason = '';
-  /** Header names (lower-case) and values of the last decision, flat; to be set on the upstream request when it allows. */
-  headers: readonly string[] = NO_HEADERS;
   /** What failed in the last evaluation, for records; never for the client. Empty for allow and deny. */
   detail = '';
   /** Instances made, the first included. */
@@ -101,11 +99,10 @@ export class OpaInstance {
 
   /**
    * Decides. Never throws. `input` is a JSON text of ours; `entrypoint` an index into the spec's list; `nowMs` what `time.now_ns` says.
-   * Afterwards `reason`, `headers` and `detail` tell more.
+   * Afterwards `reason` and `detail` tell more.
    */
   evaluate(input: string, entrypoint: number, nowMs: number): Outcome {
     this.reason = '';
-    this.headers = NO_HEADERS;
     this.detail = '';
     if (!this.#budget.mayBegin(nowMs))
       return this.#fail(Outcome.OverBudget, 'evaluations took too long; the policy rests');
@@ -168,7 +165,6 @@ export class OpaInstance {
     }
     const decision = decide(this.#bytes.utf8Slice(at, end));
     this.reason = decision.reason;
-    this.headers = decision.headers;
     this.detail = decision.detail;
     return decision.outcome;
   }
@@ -342,7 +338,6 @@ function allowed(policy: string, asked: Readonly<Record<string, number>>): reado
 }
 
 const EMPTY = Buffer.alloc(0);
-const NO_HEADERS: readonly string[] = Object.freeze([]);
 /** With the NUL that ends them. */
 const ALLOW_BYTES = Buffer.from('[{"result":true}]\0');
 const DENY_BYTES = Buffer.from('[{"result":false}]\0');

@@ -57,9 +57,5 @@ export const INPUT_DEPTH_MAX = 64;
 export const RESULT_BYTES_MAX = 16_384;
 /** Longest reason; what is longer is a wrong shape. Unit: UTF-16 code units. */
 export const REASON_LENGTH_MAX = 512;
-/** Most headers that a decision may set. */
-export const DECISION_HEADERS_MAX = 16;
-/** Longest header value that a decision may set. Unit: characters. */
-export const DECISION_HEADER_VALUE_MAX = 1_024;
 /** Largest data document. Unit: bytes of UTF-8; a module's heap grows to about 8.5 times of it. */
 export const DATA_BYTES_MAX = 16_777_216;
