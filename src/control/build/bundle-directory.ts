@@ -7,6 +7,9 @@ import { ConfigError, Document, type Problem } from '../../config/document.ts';
 import { suggestion } from '../../config/nearest.ts';
 import { ReleaseConfig } from '../../config/release.ts';
 import { validate } from '../../config/validate.ts';
+import { native } from '../../native.ts';
+import { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
+import { EndpointSlots } from '../health/slots.ts';
 import { compileBundle } from '../compile/compile.ts';
 import type { LayerInput } from '../oci/artifact.ts';
 import { LAYERS, POLICY_ANNOTATION } from '../oci/media-types.ts';
@@ -137,7 +140,7 @@ export async function checkBundleDirectory(
 ): Promise<{ readonly problems: readonly Problem[]; readonly summary: string }> {
   try {
     const b = await readBundleDirectory(dir, opa);
-    const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' });
+    const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' }, native(), noSlots());
     compiled.release();
     const c = b.config;
     return {
@@ -148,4 +151,9 @@ export async function checkBundleDirectory(
     if (error instanceof ConfigError) return { problems: error.problems, summary: '' };
     throw error;
   }
+}
+
+/** Rows of a table that nobody reads. */
+export function noSlots(): EndpointSlots {
+  return new EndpointSlots({ columns: new EndpointColumns(EndpointColumns.create()), laneCount: 1, now: Date.now });
 }

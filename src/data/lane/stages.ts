@@ -36,6 +36,7 @@ export class LaneStages {
   readonly table: Readonly<Record<StageName, Stage>>;
   readonly authenticator: Authenticator;
   readonly wafPool: WafPoolClient;
+  readonly #authorize = new AuthorizeStage();
 
   constructor(parts: LaneStagesParts) {
     const { setup, native, wake } = parts;
@@ -49,7 +50,7 @@ export class LaneStages {
       waf: new WafStage(native, this.wafPool),
       authenticate: new AuthenticateStage(this.authenticator),
       limit: new LimitStage(limits),
-      authorize: new AuthorizeStage(),
+      authorize: this.#authorize,
       route: new Route(),
       balance: new Balance(new Chooser(parts.columns, setup.laneCount), parts.use),
       respond: new Respond(),
@@ -59,6 +60,7 @@ export class LaneStages {
 
   /** A snapshot as this lane runs it. */
   open(snapshot: Snapshot): Revision {
+    this.#authorize.open(snapshot);
     return new Revision(snapshot, { authn: openAuthn(snapshot, this.authenticator) });
   }
 

@@ -1,0 +1,81 @@
+/** `cnx run`: the gateway in the foreground until SIGTERM or SIGINT. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { assetsInUse } from '../base/worker-entry.ts';
+import { readBootstrap } from '../config/bootstrap-file.ts';
+import type { BootstrapConfig } from '../config/bootstrap.ts';
+import { ConfigError, Document } from '../config/document.ts';
+import { TrustConfig } from '../config/trust.ts';
+import { validate } from '../config/validate.ts';
+import { readSecrets } from '../control/compile/secrets.ts';
+import { Gateway } from '../control/gateway.ts';
+import type { RegistryOptions } from '../control/oci/registry-http.ts';
+import { addonPathOfSources } from '../native.ts';
+import type { Command, CommandIo } from './io.ts';
+
+const HELP = `usage: cnx run --config <bootstrap file>
+
+Runs the gateway. SIGTERM and SIGINT drain it: /readyz turns 503, new requests are served for drainDelayMs, open ones finish within
+drainDeadlineMs. Exit code 0 after an orderly end; 1 for a configuration that cannot be used; 70 when lanes cannot be kept alive.
+`;
+
+export const run: Command = async (args, io) => {
+  const { values } = parseArgs({
+    args,
+    options: { config: { type: 'string', short: 'c' }, help: { type: 'boolean', short: 'h' } },
+  });
+  if (values.help === true || values.config === undefined) {
+    (values.help === true ? io.stdout : io.stderr)(HELP);
+    return values.help === true ? 0 : 2;
+  }
+  const file = values.config;
+  if (!existsSync(file)) throw new Error(`there is no file ${file}`);
+  const bootstrap = readBootstrap(file, readFileSync(file, 'utf8'));
+  const trust = validate(TrustConfig, new Document(bootstrap.trustFile, readFileSync(bootstrap.trustFile, 'utf8')));
+  if (!trust.ok) throw new ConfigError(trust.problems);
+  const assets = assetsInUse();
+  return serve(bootstrap, trust.value, assets === null ? addonPathOfSources() : join(assets, 'cnx.node'), io);
+};
+
+function serve(bootstrap: BootstrapConfig, trust: TrustConfig, addonPath: string, io: CommandIo): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const gateway = new Gateway({
+      bootstrap,
+      trust,
+      secrets: readSecrets(bootstrap.secrets, io.env),
+      registry: registryOptions(bootstrap, io.env),
+      addonPath,
+      onFatal: (message, code) => {
+        io.stderr(`cnx run: ${message}\n`);
+        // Lanes with open listeners cannot be ended one by one any more: the whole process goes, at once.
+        process.exit(code);
+      },
+    });
+    const stop = (): void => {
+      gateway.stop().then(() => resolve(0), reject);
+    };
+    process.once('SIGTERM', stop);
+    process.once('SIGINT', stop);
+    gateway.start().catch((error: unknown) => {
+      io.stderr(`cnx run: ${error instanceof Error ? error.message : String(error)}\n`);
+      gateway.stop().then(() => resolve(1), reject);
+    });
+  });
+}
+
+/** Credentials are read anew for every token, so that a rotated file counts. */
+function registryOptions(bootstrap: BootstrapConfig, env: CommandIo['env']): RegistryOptions {
+  const { registry } = bootstrap.bundle;
+  if (registry === undefined) return {};
+  const read = (from: string): string =>
+    from.startsWith('env:') ? (env[from.slice(4)] ?? '') : readFileSync(from.slice(5), 'utf8').trim();
+  const { usernameFrom, passwordFrom, caFile, insecure } = registry;
+  return {
+    insecure,
+    ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
+    ...(usernameFrom === undefined || passwordFrom === undefined
+      ? {}
+      : { credentials: () => ({ username: read(usernameFrom), password: read(passwordFrom) }) }),
+  };
+}

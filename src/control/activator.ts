@@ -1,0 +1,149 @@
+/**
+ * The steps after verification: what the layers say is read and checked, compiled off the lanes, given to every lane, and what nobody uses any more is given back.
+ * One bundle at a time.
+ */
+import type { BundleConfig, Part } from '../config/bundle.ts';
+import { PART_NAMES, readBundle } from '../config/bundle.ts';
+import { ConfigError, Document } from '../config/document.ts';
+import type { Addon } from '../native.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import type { BundleFiles } from './build/bundle-directory.ts';
+import { type Compiled, compileBundle } from './compile/compile.ts';
+import type { EndpointSlots } from './health/slots.ts';
+import type { Lanes } from './lanes.ts';
+import { POLICY_ANNOTATION } from './oci/media-types.ts';
+import { Rejection } from './oci/rejection.ts';
+import type { VerifiedBundle } from './trust/verify.ts';
+
+/** Snapshots that are compiled at once, the active one included; the native registries hold 64. */
+export const SNAPSHOTS_MAX = 32;
+/** How long an activation waits for old snapshots to be given back when there are too many. */
+const ROOM_WAIT_MS = 30_000;
+const ROOM_POLL_MS = 50;
+
+export interface ActivatorParts {
+  readonly native: Addon;
+  readonly lanes: Lanes;
+  readonly slots: EndpointSlots;
+  readonly secrets: ReadonlyMap<string, string>;
+  /** Told of a snapshot before the lanes get it. */
+  readonly onSnapshot: (snapshot: Snapshot) => void;
+}
+
+/** A bundle could not be made to run; the one before goes on. */
+export class ActivationError extends Error {
+  override readonly name = 'ActivationError';
+  /** `compile` or `activate`. */
+  readonly step: 'compile' | 'activate';
+  /** Policies are to blame. */
+  readonly policies: boolean;
+  constructor(step: 'compile' | 'activate', message: string, options?: { cause?: unknown; policies?: boolean }) {
+    super(message, options);
+    this.step = step;
+    this.policies = options?.policies ?? false;
+  }
+}
+
+export class Activator {
+  readonly #parts: ActivatorParts;
+  /** By revision, oldest first; the last is active. */
+  readonly #compiled: Compiled[] = [];
+  #revision = 0;
+
+  constructor(parts: ActivatorParts) {
+    this.#parts = parts;
+  }
+
+  /** The active snapshot, or null before the first activation. */
+  get active(): Snapshot | null {
+    return this.#compiled.at(-1)?.snapshot ?? null;
+  }
+
+  /** Compiles a verified bundle and makes every lane serve it. Throws ActivationError; then nothing has changed. */
+  async activate(bundle: VerifiedBundle): Promise<Snapshot> {
+    await this.#room();
+    const compiled = await this.#compile(bundle);
+    try {
+      this.#parts.onSnapshot(compiled.snapshot);
+      await this.#parts.lanes.activate(compiled.snapshot);
+    } catch (error) {
+      // A lane that answers late may still use it: it stays registered and is given back with those before it.
+      this.#compiled.splice(-1, 0, compiled);
+      throw new ActivationError('activate', error instanceof Error ? error.message : String(error), { cause: error });
+    }
+    this.#compiled.push(compiled);
+    return compiled.snapshot;
+  }
+
+  /** Lanes say that revisions below this one are used no more. */
+  retired(below: number): void {
+    while (this.#compiled.length > 1 && (this.#compiled[0]?.snapshot.revision ?? below) < below)
+      this.#compiled.shift()?.release();
+  }
+
+  async #room(): Promise<void> {
+    const until = performance.now() + ROOM_WAIT_MS;
+    while (this.#compiled.length >= SNAPSHOTS_MAX) {
+      if (performance.now() > until) {
+        throw new ActivationError(
+          'activate',
+          `${this.#compiled.length} older snapshots are still in use by open requests; tried again at the next poll`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, ROOM_POLL_MS));
+    }
+  }
+
+  async #compile(bundle: VerifiedBundle): Promise<Compiled> {
+    const { native, slots, secrets } = this.#parts;
+    try {
+      const { config, documents, files } = readLayers(bundle);
+      this.#revision++;
+      const { digest } = bundle;
+      return await compileBundle(
+        config,
+        documents,
+        files,
+        { kind: 'run', revision: this.#revision, digest, seq: bundle.release.seq, secrets },
+        native,
+        slots,
+      );
+    } catch (error) {
+      if (!(error instanceof ConfigError) && !(error instanceof Rejection)) throw error;
+      const policies = error instanceof ConfigError && error.problems.some((p) => p.file.startsWith('policies'));
+      throw new ActivationError('compile', error.message, { cause: error, policies });
+    }
+  }
+}
+
+/** What the layers of a verified bundle say. Throws ConfigError with every problem. */
+export function readLayers(bundle: VerifiedBundle): {
+  readonly config: BundleConfig;
+  readonly documents: ReadonlyMap<Part, Document>;
+  readonly files: BundleFiles;
+} {
+  const documents = new Map<Part, Document>();
+  for (const part of PART_NAMES) {
+    const layer = bundle.layer(part);
+    if (layer !== undefined) documents.set(part, new Document(layer.title, Buffer.from(layer.bytes).toString('utf8')));
+  }
+  const result = readBundle(documents);
+  if (!result.ok) throw new ConfigError(result.problems);
+  return { config: result.value, documents: result.documents, files: filesOf(bundle) };
+}
+
+function filesOf(bundle: VerifiedBundle): BundleFiles {
+  const data = new Map<string, string>();
+  for (const layer of bundle.layersOf('opaData'))
+    data.set(layer.descriptor.annotations?.[POLICY_ANNOTATION] ?? '', Buffer.from(layer.bytes).toString('utf8'));
+  const named = (role: 'seclang' | 'seclangData'): { name: string; bytes: Uint8Array }[] =>
+    bundle.layersOf(role).map((l) => ({ name: l.title, bytes: l.bytes }));
+  const modules = new Map(
+    bundle.layersOf('wasm').map((layer) => {
+      const name = layer.descriptor.annotations?.[POLICY_ANNOTATION] ?? '';
+      // A copy in memory of its own: a module may not be compiled from shared bytes.
+      return [name, { wasm: new Uint8Array(layer.bytes), data: data.get(name) ?? '{}', sourceDigest: '' }] as const;
+    }),
+  );
+  return { seclang: named('seclang'), seclangData: named('seclangData'), modules };
+}

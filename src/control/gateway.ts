@@ -1,0 +1,354 @@
+/**
+ * The whole of main: pull → verify → compile → activate → keep, the lanes that serve, the listeners that show. What runs goes on whatever happens to the
+ * source: stale configuration is safe.
+ */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { Admin } from '../admin/admin.ts';
+import {
+  type ActiveBundle,
+  type ControlView,
+  endpointViews,
+  type EndpointView,
+  type LaneView,
+  type RejectionView,
+  type SourceView,
+  type WafPoolView,
+} from '../admin/control-view.ts';
+import { workerEntry } from '../base/worker-entry.ts';
+import type { BootstrapConfig } from '../config/bootstrap.ts';
+import { openNative } from '../native.ts';
+import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
+import { LaneColumns } from '../snapshot/lane-columns.ts';
+import { createRecords } from '../snapshot/records.ts';
+import type { ListenerPlan, Snapshot } from '../snapshot/snapshot.ts';
+import { ActivationError, Activator } from './activator.ts';
+import { Health } from './health/health.ts';
+import { Prober } from './health/prober.ts';
+import { EndpointSlots } from './health/slots.ts';
+import { JwksFetcher } from './jwks.ts';
+import { laneCountOf, Lanes } from './lanes.ts';
+import type { Digest } from './oci/digest.ts';
+import { formatReference, parseReference, type Reference } from './oci/reference.ts';
+import type { RegistryOptions } from './oci/registry-http.ts';
+import { Rejection } from './oci/rejection.ts';
+import type { ArtifactSource } from './oci/source.ts';
+import { pollInterval } from './source/interval.ts';
+import { openPlace } from './source/open.ts';
+import { BundlePoller } from './source/poller.ts';
+import { BundleStore } from './store/store.ts';
+import { GATEWAY_VERSION, gatewayIdentity } from './trust/gateway.ts';
+import { prepareTrust, type Trust } from './trust/policy.ts';
+import { sequenceOf } from './store/state.ts';
+import { verifyBundle, type VerifiedBundle } from './trust/verify.ts';
+import { WafPool } from './waf/pool.ts';
+
+/** Rejected bundles that the status page shows. */
+export const REJECTIONS_MAX = 20;
+/** At the end: time for the last log lines. */
+const LOG_FLUSH_MS = 2_000;
+
+export interface GatewayParts {
+  readonly bootstrap: BootstrapConfig;
+  readonly trust: Parameters<typeof prepareTrust>[0];
+  readonly secrets: ReadonlyMap<string, string>;
+  readonly registry: RegistryOptions;
+  /** File that every thread loads the addon from. */
+  readonly addonPath: string;
+  /** The process must end with this code. */
+  readonly onFatal: (message: string, code: number) => void;
+}
+
+export class Gateway implements ControlView {
+  readonly admin: Admin;
+  readonly #parts: GatewayParts;
+  readonly #trust: Trust;
+  readonly #reference: Reference;
+  readonly #place: ArtifactSource;
+  readonly #columns: EndpointColumns;
+  readonly #lanes: Lanes;
+  readonly #pool: WafPool;
+  readonly #activator: Activator;
+  readonly #jwks: JwksFetcher;
+  readonly #health: Health;
+  readonly #prober: Prober;
+  readonly #rejections: RejectionView[] = [];
+  readonly #rejectionCounts: Record<string, number> = {};
+  #policyLoadFailures = 0;
+  #store: BundleStore | null = null;
+  #poller: BundlePoller | null = null;
+  #active: (ActiveBundle & { readonly stale: boolean }) | null = null;
+  #state: 'starting' | 'serving' | 'draining' = 'starting';
+  #listening = false;
+  #ports: readonly number[] = [];
+
+  constructor(parts: GatewayParts) {
+    this.#parts = parts;
+    const { bootstrap, addonPath } = parts;
+    this.#trust = prepareTrust(parts.trust);
+    this.#reference = parseReference(bootstrap.bundle.source);
+    this.#place = openPlace(this.#reference, parts.registry);
+    const native = openNative(addonPath);
+    native.limitsInit(bootstrap.limitBuckets);
+    const laneCount = laneCountOf(bootstrap.lanes);
+    const memory = Array.from({ length: laneCount }, () => ({
+      laneColumns: LaneColumns.create(),
+      records: createRecords(bootstrap.recordSlots),
+    }));
+    const endpointColumns = EndpointColumns.create();
+    this.#columns = new EndpointColumns(endpointColumns);
+    const instance = randomBytes(3).toString('hex');
+    this.admin = new Admin({
+      instance,
+      version: GATEWAY_VERSION,
+      startedAt: Date.now(),
+      now: Date.now,
+      records: memory.map((m) => m.records),
+      laneColumns: memory.map((m) => m.laneColumns),
+      control: this,
+      logFd: 1,
+      accessLog: bootstrap.accessLog === 'stdout',
+    });
+    const log = this.admin.log;
+    this.#pool = new WafPool(bootstrap.wafThreads, addonPath, (message) =>
+      log.event('error', 'waf pool', { error: message }),
+    );
+    this.#lanes = new Lanes({
+      base: {
+        laneCount,
+        instance,
+        addonPath,
+        endpointColumns,
+        exchangesMax: bootstrap.exchangesMax,
+        seed: randomBytes(4).readUInt32LE(),
+      },
+      memory,
+      entry: workerEntry('lane'),
+      columns: this.#columns,
+      onWafPort: (port) => this.#pool.serve(port),
+      onUnknownKid: (url) => this.#jwks.unknownKid(url),
+      onRetired: (below) => this.#activator.retired(below),
+      onBug: (lane, bug) =>
+        log.event('error', 'a stage threw', {
+          lane,
+          stage: bug.stage,
+          id: bug.id,
+          error: bug.message,
+          stack: bug.stack,
+        }),
+      onLaneFailed: (lane, message, stack) =>
+        log.event('error', 'a lane died and is started anew', { lane, error: message, stack }),
+      onFatal: parts.onFatal,
+    });
+    const slots = new EndpointSlots({ columns: this.#columns, laneCount, now: Date.now });
+    this.#jwks = new JwksFetcher(
+      (url, jwks) => this.#lanes.publishKeys(url, jwks),
+      (message) => log.event('warn', 'issuer keys', { error: message }),
+    );
+    this.#health = new Health({ columns: this.#columns, laneCount });
+    this.#prober = new Prober({
+      columns: this.#columns,
+      events: {
+        probed: (endpoint, ok, latencyMs) => this.#health.probed(endpoint, ok, latencyMs),
+        changed: (endpoint, ejected, reason) =>
+          log.event(ejected ? 'warn' : 'info', ejected ? 'endpoint ejected' : 'endpoint admitted', {
+            endpoint: endpoint.identity,
+            reason,
+          }),
+      },
+    });
+    this.#activator = new Activator({
+      native,
+      lanes: this.#lanes,
+      slots,
+      secrets: parts.secrets,
+      onSnapshot: (snapshot) => this.admin.learn(snapshot),
+    });
+  }
+
+  /** Boots from the store if it can, then follows the source. Resolves when the admin side listens; traffic is accepted once a snapshot serves. */
+  async start(): Promise<void> {
+    const { bootstrap } = this.#parts;
+    this.#store = await BundleStore.open(bootstrap.stateDir);
+    const { admin, probes } = bootstrap;
+    const ports = await this.admin.listen({
+      probes,
+      admin: {
+        address: admin.address,
+        port: admin.port,
+        token: admin.tokenFile === undefined ? null : readFileSync(admin.tokenFile, 'utf8').trim(),
+        ...(bootstrap.allowFaults ? { fault: (lane: number) => this.#lanes.fault(lane) } : {}),
+      },
+    });
+    this.admin.log.event('info', 'gateway started', {
+      version: GATEWAY_VERSION,
+      lanes: this.#lanes.count,
+      source: formatReference(this.#reference),
+      ...ports,
+    });
+    this.#health.start();
+    await this.#boot(this.#store);
+    const poller = new BundlePoller({
+      source: this.#place,
+      reference: this.#reference.kind === 'layout' ? this.#reference.tag : this.#reference.tag,
+      interval: pollInterval(bootstrap.bundle.pollMs),
+      ...(this.#reference.kind === 'layout' ? { watch: this.#reference.directory } : {}),
+      evaluate: (digest) => this.#evaluate(digest),
+      onStatus: (status) => {
+        if (status.lastContactMs > 0) void this.#store?.contacted(status.lastContactMs);
+      },
+    });
+    this.#poller = poller;
+    if (this.#active !== null) poller.assumeEvaluated(this.#active.digest as Digest);
+    await poller.start();
+  }
+
+  /** The last good bundle, so that a gateway starts with its registry down. */
+  async #boot(store: BundleStore): Promise<void> {
+    const except = new Set<Digest>();
+    for (;;) {
+      const boot = await store.boot({ trust: this.#trust, gateway: gatewayIdentity(), nowMs: Date.now(), except });
+      if (boot.rebuilt !== undefined) this.admin.log.event('warn', 'state rebuilt', { reason: boot.rebuilt });
+      for (const p of boot.passedOver)
+        this.admin.log.event('warn', 'kept bundle passed over', { digest: p.digest, reason: p.reason });
+      if (boot.bundle === undefined) return;
+      try {
+        await this.#serve(boot.bundle);
+        return;
+      } catch (error) {
+        if (!(error instanceof ActivationError)) throw error;
+        except.add(boot.bundle.digest);
+        this.#rejected(boot.bundle.digest, boot.bundle.release.seq, error.step, error.message);
+      }
+    }
+  }
+
+  /** pull → verify → compile → activate → keep, for a digest that the source points to. */
+  async #evaluate(digest: Digest): Promise<void> {
+    const store = this.#store;
+    if (store === null) return;
+    let bundle: VerifiedBundle | undefined;
+    try {
+      bundle = await verifyBundle(this.#place, digest, {
+        trust: this.#trust,
+        sequence: sequenceOf(store.state),
+        gateway: gatewayIdentity(),
+        nowMs: Date.now(),
+        purpose: 'candidate',
+        cache: store,
+      });
+      if (bundle.digest === this.#active?.digest) return;
+      await store.keep(bundle);
+      await this.#serve(bundle);
+      await store.activated(bundle, this.#trust.policy.epoch, Date.now());
+    } catch (error) {
+      if (error instanceof ActivationError) {
+        if (error.policies) this.#policyLoadFailures++;
+        this.#rejected(digest, bundle?.release.seq ?? null, error.step, error.message);
+        throw new Rejection('invalid_content', error.message, { cause: error });
+      }
+      if (error instanceof Rejection)
+        this.#rejected(digest, bundle?.release.seq ?? null, 'verify', `${error.code}: ${error.message}`);
+      throw error;
+    }
+  }
+
+  async #serve(bundle: VerifiedBundle): Promise<void> {
+    const from = performance.now();
+    const snapshot = await this.#activator.activate(bundle);
+    this.#jwks.follow(snapshot.issuers);
+    this.#health.activate(snapshot);
+    this.#prober.activate(snapshot);
+    this.#active = {
+      digest: snapshot.digest,
+      seq: snapshot.seq,
+      revision: snapshot.revision,
+      activatedAt: Date.now(),
+      stale: bundle.stale,
+    };
+    if (!this.#listening) {
+      this.#listening = true;
+      this.#ports = await this.#lanes.listen(this.#parts.bootstrap.listeners.map(listenerPlan));
+      this.#state = 'serving';
+    }
+    this.admin.log.event('info', 'bundle activated', {
+      digest: snapshot.digest,
+      seq: snapshot.seq,
+      revision: snapshot.revision,
+      signers: bundle.signers.map((s) => s.keyId),
+      ms: Math.round(performance.now() - from),
+      ports: this.#ports,
+    });
+  }
+
+  #rejected(digest: string, seq: number | null, step: string, reason: string): void {
+    this.#rejectionCounts[step] = (this.#rejectionCounts[step] ?? 0) + 1;
+    this.#rejections.unshift({ at: Date.now(), digest, seq, step, reason });
+    this.#rejections.splice(REJECTIONS_MAX);
+    this.admin.log.event('warn', 'bundle rejected', { digest, seq, step, reason });
+  }
+
+  /** Orderly end: not ready, still accepting for `drainDelayMs`, then draining within the deadline. Resolves when everything is closed. */
+  async stop(): Promise<void> {
+    if (this.#state === 'draining') return;
+    this.#state = 'draining';
+    const { drainDelayMs, drainDeadlineMs } = this.#parts.bootstrap;
+    this.admin.log.event('info', 'draining', { drainDelayMs, drainDeadlineMs });
+    await new Promise((resolve) => setTimeout(resolve, drainDelayMs));
+    const open = await this.#lanes.drain(drainDeadlineMs);
+    await this.#poller?.stop();
+    this.#prober.stop();
+    this.#health.stop();
+    await this.#jwks.stop();
+    await this.#lanes.close();
+    await this.#pool.close();
+    await this.#store?.close();
+    await this.#place.close();
+    this.admin.log.event('info', 'gateway stopped', { openAtDeadline: open });
+    await this.admin.close(LOG_FLUSH_MS);
+  }
+
+  // What the admin side reads.
+  state(): 'starting' | 'serving' | 'draining' {
+    return this.#state;
+  }
+  active(): ActiveBundle | null {
+    return this.#active;
+  }
+  snapshot(): Snapshot | null {
+    return this.#activator.active;
+  }
+  source(): SourceView {
+    const status = this.#poller?.status;
+    return {
+      text: formatReference(this.#reference),
+      lastContactAt: status === undefined || status.lastContactMs === 0 ? null : status.lastContactMs,
+      lastError: status?.reason?.sentence ?? null,
+      stale: this.#active?.stale ?? false,
+    };
+  }
+  rejections(): readonly RejectionView[] {
+    return this.#rejections;
+  }
+  rejectionCounts(): Readonly<Record<string, number>> {
+    return this.#rejectionCounts;
+  }
+  policyLoadFailures(): number {
+    return this.#policyLoadFailures;
+  }
+  lanes(): readonly LaneView[] {
+    return this.#lanes.status();
+  }
+  endpoints(): readonly EndpointView[] {
+    const snapshot = this.#activator.active;
+    return snapshot === null ? [] : endpointViews(snapshot, this.#columns, this.#lanes.count, Date.now());
+  }
+  wafPool(): WafPoolView {
+    const { waiting, threads, utilization } = this.#pool;
+    return { waiting, threads, utilization };
+  }
+}
+
+function listenerPlan(l: BootstrapConfig['listeners'][number]): ListenerPlan {
+  return { id: l.id, address: l.address, port: l.port, tls: l.tls ?? null, forwardedFrom: l.forwardedFrom };
+}
