@@ -1,9 +1,10 @@
 /**
- * Files that are made from the code: the configuration's JSON Schema and reference, the refusal reference. `--check` fails when one is stale.
+ * Files that are made from the code: the configuration's JSON Schema and reference, the references of metrics and refusals. `--check` fails when one is stale.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { metricDocs } from '../src/admin/metric-docs.ts';
 import { configReference, gatewaySchema } from '../src/config/reference.ts';
 import { REFUSAL_LIST } from '../src/data/refusal.ts';
 
@@ -27,6 +28,7 @@ ${rows.join('\n')}
 const FILES: Readonly<Record<string, () => string>> = {
   'config/gateway.schema.json': () => `${JSON.stringify(gatewaySchema(), null, 2)}\n`,
   'docs/config.md': configReference,
+  'docs/metrics.md': metricDocs,
   'docs/refusals.md': refusals,
 };
 

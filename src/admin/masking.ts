@@ -117,18 +117,20 @@ export class Masker {
     );
   }
 
-  /** Matches of the WAF out of a record's text. A text that was cut gives the matches that are whole. */
+  /** Matches of the WAF out of a record's text. Of a text that was cut, the matches that are whole, and of the last one its rule and variable. */
   matches(text: string): WafMatch[] {
     if (text === '') return [];
+    const whole = listOf(text);
+    if (whole !== null) return whole.slice(0, WAF_MATCHES_MAX).map((m) => this.#match(m));
     let end = text.length;
-    for (let i = 0; i < WAF_MATCHES_MAX && end > 0; i++) {
-      try {
-        const list: unknown = JSON.parse(i === 0 ? text : `${text.slice(0, end)}]`);
-        return (Array.isArray(list) ? list : []).slice(0, WAF_MATCHES_MAX).map((m) => this.#match(m));
-      } catch {
-        // Cut: once more up to the end of the last whole object.
-        end = text.lastIndexOf('}', end - 2) + 1;
-      }
+    for (let i = 0; i < WAF_MATCHES_MAX; i++) {
+      // Once more up to the end of the last whole object; a brace within a text is no such end, and its list does not parse.
+      end = end < 2 ? 0 : text.lastIndexOf('}', end - 2) + 1;
+      const list = end === 0 ? [] : listOf(`${text.slice(0, end)}]`);
+      if (list === null) continue;
+      const [, rule, variable] = LAST_MATCH.exec(text.slice(end)) ?? [];
+      const last = rule === undefined ? [] : [{ rule: Number(rule), variable, value: CUT }];
+      return [...list, ...last].map((m) => this.#match(m));
     }
     return [];
   }
@@ -179,6 +181,20 @@ function decoded(name: string): string {
     text = once;
   }
   return text;
+}
+
+/** Stands for a value of which too little is left to be shown safely. */
+const CUT = '(cut)';
+/** The beginning of a match whose end was cut. */
+const LAST_MATCH = /^[[,]\{"rule":(\d+),"variable":"([^"\\]*)"/u;
+
+function listOf(text: string): unknown[] | null {
+  try {
+    const list: unknown = JSON.parse(text);
+    return Array.isArray(list) ? list : [];
+  } catch {
+    return null;
+  }
 }
 
 /** One match of a WAF rule, as a stage describes it. */

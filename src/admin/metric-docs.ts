@@ -4,7 +4,7 @@ import type { MetricRow } from './metric-table.ts';
 
 const BEFORE = `# Metrics
 
-Made from \`src/admin/metric-table.ts\` by \`node scripts/metrics-docs.ts\`; do not edit.
+Made from \`src/admin/metric-table.ts\` by \`npm run generate\`; do not edit.
 
 \`GET /metrics\` on the probe listener, in the Prometheus text format. Counters are written by the lanes into shared memory and only
 read here, so a scrape costs the request path nothing. Every label is bounded: no bundle and no client can grow the number of series.

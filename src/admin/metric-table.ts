@@ -1,6 +1,6 @@
 /**
  * Every metric: name, type, unit, labels, meaning. The only list of them; `metrics.ts` owes each a reader and `docs/metrics.md` is made from it
- * (`node scripts/metrics-docs.ts`). Names are `cnx_…_seconds|_bytes|_total|_ratio`, but for those that the architecture fixes.
+ * (`npm run generate`). Names are `cnx_…_seconds|_bytes|_total|_ratio`, but for those that the architecture fixes.
  */
 
 export interface MetricRow {
@@ -52,7 +52,7 @@ export const METRICS = {
     'counter',
     '',
     ['code', 'blame'],
-    'Answers that the gateway gave by itself, by code and whose fault it was.',
+    'Answers that the gateway gave by itself, by code (refusals.md) and whose fault it was.',
   ),
   cnx_turned_away_total: row(
     'counter',

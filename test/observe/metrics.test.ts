@@ -121,7 +121,7 @@ test('hostile names of routes are escaped, and their number is bounded', async (
   );
 });
 
-test('docs/metrics.md is made from the table: run node scripts/metrics-docs.ts', () => {
+test('docs/metrics.md is made from the table: run npm run generate', () => {
   assert.equal(readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8'), metricDocs());
 });
 
