@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { RespondConfig } from '../../config/route.ts';
+import { rewritten } from '../../data/stages/respond.ts';
+import type { RespondPlan } from '../../snapshot/snapshot.ts';
+import { compileRespond, STRICT_TRANSPORT } from './respond.ts';
+
+const bare: RespondConfig = { stripPrefix: '', addPrefix: '' };
+const edits = { set: {}, add: {}, remove: [], setSecret: {} };
+
+function compiled(config: Partial<RespondConfig>, securityHeaders = false): { plan: RespondPlan; problems: string[] } {
+  const problems: string[] = [];
+  const plan = compileRespond({
+    config: { ...bare, ...config },
+    securityHeaders,
+    path: '/routes/3',
+    secret: (_, __, name) => (name === 'broken' ? 'a\r\nb' : `value of ${name}`),
+    report: (part, path, message) => problems.push(`${part} ${path}: ${message}`),
+  });
+  return { plan, problems };
+}
+const planOf = (config: Partial<RespondConfig>, secure = false): RespondPlan => {
+  const { plan, problems } = compiled(config, secure);
+  assert.deepEqual(problems, []);
+  return plan;
+};
+
+test('security headers are a preset that the route can change and take away', () => {
+  const plan = planOf(
+    { answerHeaders: { ...edits, set: { 'X-Frame-Options': 'SAMEORIGIN' }, remove: ['Referrer-Policy'] } },
+    true,
+  );
+  assert.deepEqual(plan.answer.set, ['x-content-type-options', 'nosniff', 'x-frame-options', 'SAMEORIGIN']);
+  assert.equal(plan.strictTransport, STRICT_TRANSPORT);
+  assert.equal(
+    planOf({ answerHeaders: { ...edits, remove: ['Strict-Transport-Security'] } }, true).strictTransport,
+    '',
+  );
+  assert.deepEqual(planOf({ securityHeaders: false }, true).answer.set, []);
+});
+
+test('prefixes are brought into the form that canonical paths have', () => {
+  assert.equal(planOf({ stripPrefix: '/api/' }).stripPrefix, '/api');
+  assert.equal(planOf({ stripPrefix: '/' }).stripPrefix, '');
+  assert.equal(planOf({ stripPrefix: '/a b/é|' }).stripPrefix, '/a%20b/%C3%A9%7C');
+  assert.equal(rewritten('/a%20b/x', planOf({ stripPrefix: '/a b' }).stripPrefix, ''), '/x');
+});
+
+const wrong: readonly [name: string, config: Partial<RespondConfig>, place: string, says: RegExp][] = [
+  ['a prefix without slash', { stripPrefix: 'api' }, 'stripPrefix', /must begin/],
+  ['a prefix with a query', { addPrefix: '/a?b' }, 'addPrefix', /without query/],
+  ['a prefix that is encoded already', { addPrefix: '/%61' }, 'addPrefix', /decoded/],
+  ['a prefix that climbs', { addPrefix: '/a/../b' }, 'addPrefix', /segment/],
+  ['a location elsewhere by two slashes', { redirect: { to: '//evil.example', status: 302 } }, 'redirect/to', /no location/],
+  ['a location with a script', { redirect: { to: 'javascript:x', status: 302 } }, 'redirect/to', /no location/],
+  ['a location with a line break', { redirect: { to: '/a\nb', status: 302 } }, 'redirect/to', /no location/],
+  ['a port that is none', { redirect: { to: 'https:70000', status: 302 } }, 'redirect/to', /not a port/],
+  ['a host with a path', { host: 'a.example/x' }, 'host', /no host/],
+  ['Host among the edits', { requestHeaders: { ...edits, set: { Host: 'x' } } }, 'requestHeaders/set/Host', /respond\.host/],
+  ['a length among the edits', { answerHeaders: { ...edits, remove: ['Content-Length'] } }, 'answerHeaders/remove/0', /framing/],
+  ['a name that is none', { answerHeaders: { ...edits, add: { 'a b': 'x' } } }, 'answerHeaders/add/a b', /not a header/],
+  ['a secret with a line break', { requestHeaders: { ...edits, setSecret: { k: 'broken' } } }, 'requestHeaders/setSecret/k', /line breaks/],
+]; // biome-ignore format: a table
+for (const [name, config, place, says] of wrong) {
+  test(`${name} is an error that names its place`, () => {
+    const { problems } = compiled(config);
+    assert.equal(problems.length, 1, problems.join('\n'));
+    assert.ok(problems[0]?.startsWith(`routes /routes/3/respond/${place}: `), problems[0]);
+    assert.match(problems[0] ?? '', says);
+  });
+}
+
+test('redirects: https with and without port, an address, a path', () => {
+  const to = (text: string): RespondPlan['redirect'] => planOf({ redirect: { to: text, status: 308 } }).redirect;
+  assert.deepEqual(to('https'), { status: 308, to: 'https', httpsPort: 443 });
+  assert.deepEqual(to('https:8443'), { status: 308, to: 'https', httpsPort: 8443 });
+  assert.deepEqual(to('https://a.example/x?y=1'), {
+    status: 308,
+    to: { location: 'https://a.example/x?y=1' },
+    httpsPort: 443,
+  });
+  assert.deepEqual(to('/new'), { status: 308, to: { location: '/new' }, httpsPort: 443 });
+});
+
+test('secrets become values, names lower-case', () => {
+  const plan = planOf({
+    requestHeaders: { set: { 'X-A': '1' }, add: { 'X-B': '2' }, remove: ['X-C'], setSecret: { 'X-Key': 'key' } },
+  });
+  assert.deepEqual(plan.request, { set: ['x-a', '1', 'x-key', 'value of key'], add: ['x-b', '2'], remove: ['x-c'] });
+});
