@@ -1,0 +1,229 @@
+//! Measures the engine alone and prints JSON: `cargo run --release -p cnx-waf --example bench -- [rule directory]`.
+//! Without a directory: the demo rules. Rules with operators of a later version are left out, and said.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cnx_waf::engine::Transaction;
+use cnx_waf::profile::{Profile, ProfileOptions};
+use cnx_waf::program::compile::{CompileOptions, SourceFile, compile};
+use cnx_waf::seclang::setting::EngineMode;
+use cnx_waf::wire::{Request, pack_request};
+
+const ROUNDS: usize = 7;
+
+fn main() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/demo/waf");
+    let dir = std::env::args().nth(1).map_or(demo, PathBuf::from);
+    let mut files = read(&dir);
+    let begin = Instant::now();
+    let mut left_out = Vec::new();
+    let program = loop {
+        let sources: Vec<SourceFile<'_>> = files.iter().map(|(n, c)| SourceFile { name: n, content: c }).collect();
+        match compile(&sources, CompileOptions::default()) {
+            Ok(p) => break p,
+            Err(list) => {
+                if list.iter().any(|d| !d.message.contains("@detect")) {
+                    list.iter().for_each(|d| eprintln!("{d}"));
+                    std::process::exit(1);
+                }
+                for d in &list {
+                    left_out.push(format!("\"{}:{}\"", d.place.file, d.place.line));
+                    comment_out(&mut files, &d.place.file, d.place.line);
+                }
+            }
+        }
+    };
+    let load_ms = begin.elapsed().as_secs_f64() * 1000.0;
+    let program = Arc::new(program);
+    println!(
+        "{{\"rules\":{},\"prefiltered\":{},\"expressions\":{},\"memoryBytes\":{},\"loadMs\":{load_ms:.1},\"leftOut\":[{}],\"rows\":[",
+        program.rule_count,
+        program.prefiltered_count,
+        program.expressions,
+        program.memory_bytes,
+        left_out.join(",")
+    );
+    let mut first = true;
+    for level in [1u8, 4] {
+        let options = ProfileOptions {
+            mode: Some(EngineMode::DetectionOnly),
+            paranoia_level: Some(level),
+            ..ProfileOptions::default()
+        };
+        let profile = Profile::new(Arc::clone(&program), &options).unwrap_or_else(|p| panic!("{}", p.message));
+        let mut transaction = Transaction::default();
+        for (name, packed) in workloads() {
+            let request = Request::unpack(&packed).unwrap_or_else(|_| panic!("{name} is malformed"));
+            let mut outcome = transaction.inspect(&profile, &request);
+            let mut medians = Vec::new();
+            for _ in 0..ROUNDS {
+                let mut count = 0u32;
+                let begin = Instant::now();
+                while begin.elapsed() < Duration::from_millis(40) {
+                    for _ in 0..8 {
+                        outcome = transaction.inspect(&profile, &request);
+                    }
+                    count += 8;
+                }
+                medians.push(begin.elapsed().as_secs_f64() * 1e6 / f64::from(count));
+            }
+            medians.sort_by(f64::total_cmp);
+            let ids: Vec<String> = transaction.reports().map(|r| r.rule.to_string()).collect();
+            println!(
+                "{}{{\"name\":\"{name}\",\"paranoia\":{level},\"us\":{:.2},\"work\":{},\"verdict\":{},\"score\":{},\"rules\":[{}]}}",
+                if first { "" } else { "," },
+                medians[ROUNDS / 2],
+                outcome.work,
+                outcome.verdict as u8,
+                outcome.score,
+                ids.join(",")
+            );
+            first = false;
+        }
+        eprintln!("scratch memory at level {level}: {} bytes", transaction.memory_bytes());
+    }
+    println!("]}}");
+}
+
+/// All files of a directory and its `rules` directory, setup first.
+fn read(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut out = Vec::new();
+    for place in [dir.to_owned(), dir.join("rules")] {
+        let Ok(list) = std::fs::read_dir(&place) else { continue };
+        let mut paths: Vec<PathBuf> = list
+            .filter_map(|e| e.ok().map(|e| e.path()))
+            .filter(|p| p.is_file())
+            .collect();
+        // The setup first and the decision last; what stands between has its order by name.
+        paths.sort_by_key(|p| {
+            let name = p
+                .file_name()
+                .map(|n| n.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            (
+                u8::from(name == "score.conf") + u8::from(!name.contains("setup.conf")),
+                name,
+            )
+        });
+        for p in paths {
+            let name = p
+                .file_name()
+                .map(|n| n.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            // Examples of exclusions are for editing; the setup is for use as it is.
+            if name.ends_with(".conf") || name.ends_with(".data") || name == "crs-setup.conf.example" {
+                out.push((name, std::fs::read(&p).unwrap_or_default()));
+            }
+        }
+    }
+    out
+}
+
+/// Makes a comment of the directive at a line, with the lines it goes on in.
+fn comment_out(files: &mut [(String, Vec<u8>)], file: &str, line: u32) {
+    for (_, content) in files.iter_mut().filter(|(n, _)| n == file) {
+        let text = String::from_utf8_lossy(content).into_owned();
+        let lines: Vec<String> = text
+            .split('\n')
+            .enumerate()
+            .map(|(i, l)| {
+                if i + 1 == line as usize {
+                    format!("#{l}")
+                } else {
+                    l.to_owned()
+                }
+            })
+            .collect();
+        *content = lines.join("\n").into_bytes();
+    }
+}
+
+fn workloads() -> Vec<(&'static str, Vec<u8>)> {
+    let get = |target: &str, headers: &[(&[u8], &[u8])]| {
+        pack_request(b"GET", target.as_bytes(), b"HTTP/1.1", b"192.0.2.7", headers, b"")
+    };
+    let post = |kind: &'static [u8], body: &[u8]| {
+        let length = body.len().to_string();
+        let headers: Vec<(&[u8], &[u8])> = vec![
+            (b"host", b"shop.example.com"),
+            (
+                b"user-agent",
+                b"Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/120.0",
+            ),
+            (b"accept", b"*/*"),
+            (b"content-type", kind),
+            (b"content-length", length.as_bytes()),
+        ];
+        pack_request(b"POST", b"/api/orders", b"HTTP/1.1", b"192.0.2.7", &headers, body)
+    };
+    let simple: &[(&[u8], &[u8])] = &[
+        (b"host", b"www.example.com"),
+        (b"user-agent", b"curl/8.5.0"),
+        (b"accept", b"*/*"),
+    ];
+    let browser: &[(&[u8], &[u8])] = &[
+        (b"host", b"shop.example.com"),
+        (b"user-agent", b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"),
+        (b"accept", b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+        (b"accept-language", b"en-US,en;q=0.9,de;q=0.8"),
+        (b"accept-encoding", b"gzip, deflate, br"),
+        (b"referer", b"https://shop.example.com/catalog/shoes?page=2"),
+        (b"connection", b"keep-alive"),
+        (b"upgrade-insecure-requests", b"1"),
+        (b"sec-fetch-dest", b"document"),
+        (b"sec-fetch-mode", b"navigate"),
+        (b"sec-fetch-site", b"same-origin"),
+        (b"cookie", b"sid=8f14e45fceea167a5a36dedd4bea2543; theme=dark; cart=3; _ga=GA1.2.1234567890.1700000000"),
+    ];
+    let form = b"first_name=Alice&last_name=Smith&email=alice%40example.com&street=12+Main+Street&city=Springfield&zip=12345&country=US&comment=Please+deliver+in+the+morning%2C+thank+you%21";
+    let thirty: Vec<String> = (0..30)
+        .map(|i| format!("field{i}={}", "lorem+ipsum+dolor+sit+amet+".repeat(4)))
+        .collect();
+    let item = |i: usize| {
+        format!(
+            "{{\"sku\":\"AB-{i:05}\",\"name\":\"Running shoe, blue\",\"quantity\":{},\"price\":{}.95}}",
+            i + 1,
+            40 + i
+        )
+    };
+    let mut items = String::new();
+    let mut n = 0;
+    let head = "{\"customer\":{\"id\":48213,\"name\":\"Alice Smith\",\"email\":\"alice@example.com\"},\"shipping\":{\"method\":\"express\",\"note\":\"Leave with the neighbour\"},\"coupon\":null,\"items\":[";
+    while head.len() + items.len() + 90 < 842 {
+        if n > 0 {
+            items.push(',');
+        }
+        items.push_str(&item(n));
+        n += 1;
+    }
+    let json = format!("{head}{items}]}}");
+    let prose =
+        "The quick brown fox jumps over the lazy dog, and nobody in the village was surprised to see it. ".repeat(110);
+    let large = format!("text={}", prose[..10_000].replace(' ', "+"));
+    let same = format!("text={}", "a".repeat(10_240));
+    let unit = |u: &str| format!("text={}", u.repeat(20_480 / u.len()));
+    let kind: &[u8] = b"application/x-www-form-urlencoded";
+    vec![
+        ("simple GET", get("/?a=1&b=hello", simple)),
+        (
+            "browser GET",
+            get(
+                "/catalog/shoes?page=3&sort=price&color=blue&size=42&q=running+shoes",
+                browser,
+            ),
+        ),
+        ("form POST", post(kind, form)),
+        ("form POST 30 x 100 B", post(kind, thirty.join("&").as_bytes())),
+        ("JSON 842 B", post(b"application/json", json.as_bytes())),
+        ("10 KB aaa", post(kind, same.as_bytes())),
+        ("10 KB prose", post(kind, large.as_bytes())),
+        ("SQLi GET", get("/?id=1%27%20OR%201%3D1%20--%20", simple)),
+        ("20 KB <", post(kind, unit("<").as_bytes())),
+        ("20 KB '", post(kind, unit("'").as_bytes())),
+        ("20 KB (", post(kind, unit("(").as_bytes())),
+        ("20 KB ';", post(kind, unit("';").as_bytes())),
+        ("20 KB $", post(kind, unit("$").as_bytes())),
+    ]
+}
