@@ -274,3 +274,26 @@ impl Drop for Locked<'_> {
         self.0.store(false, Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_never_given_back_refuses_instead_of_hanging() {
+        let table = Table::new(1);
+        table.locks[0].store(true, Release);
+        let outcome = table.take(Key::of(1), Rate::new(1, 10), 1, 1_000);
+        assert_eq!((outcome.allowed, outcome.retry_after_ns), (false, CONTENDED_RETRY_NS));
+        assert_eq!(table.stats(1_000).contended, 1);
+        table.locks[0].store(false, Release);
+        assert!(table.take(Key::of(1), Rate::new(1, 10), 1, 1_000).allowed);
+    }
+
+    #[test]
+    fn sizes_are_rounded_up_and_bounded() {
+        for (asked, got) in [(0, 16), (16, 16), (17, 32), (1_000, 1_024)] {
+            assert_eq!(Table::new(asked).stats(0).buckets, got);
+        }
+    }
+}
