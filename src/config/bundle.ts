@@ -195,7 +195,7 @@ function references(b: BundleConfig, documents: ReadonlyMap<Part, Document>): Pr
     }
     if (r.access === 'public') {
       if (r.reason === undefined) at('routes', path, `route "${r.id}" is public without a reason; add \`reason: …\``);
-    } else if (r.respond?.redirect === undefined) {
+    } else if (r.respond?.redirect === undefined || r.respond.redirect.to === 'https') {
       if (r.issuers.length === 0)
         at('routes', path, `route "${r.id}" has no issuer; add \`issuers: […]\`, or \`access: public\` with a reason`);
       if (r.policy === undefined)
