@@ -31,6 +31,25 @@ export interface GatewayOptions {
   readonly awaitReady?: boolean;
 }
 
+/** Gateways that run. A test that dies, by a bug or by a signal, must not leave one behind. */
+const running = new Set<ChildProcess>();
+
+function killAll(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
+process.on('exit', killAll);
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
+  process.on(signal, () => {
+    killAll();
+    process.exit(code);
+  });
+}
+
 interface Ports {
   readonly http: number;
   readonly https: number;
@@ -79,8 +98,7 @@ export class TestGateway {
       this.#stderr += `${error.message}\n`;
       this.#exit ??= { code: null, signal: null };
     });
-    // A test that dies must not leave a gateway behind.
-    process.on('exit', this.#killNow);
+    running.add(this.#process);
   }
 
   /** Resolves when `/readyz` says yes. Another process may have taken one of its ports meanwhile: then it is tried again with fresh ones. */
@@ -192,15 +210,11 @@ export class TestGateway {
 
   /** Ends the process at once and removes its files. Never rejects. */
   async kill(): Promise<void> {
-    this.#killNow();
+    if (this.#exit === undefined) this.#process.kill('SIGKILL');
     while (this.#exit === undefined) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    process.off('exit', this.#killNow);
+    running.delete(this.#process);
     rmSync(this.directory, { recursive: true, force: true });
   }
-
-  readonly #killNow = (): void => {
-    if (this.#exit === undefined) this.#process.kill('SIGKILL');
-  };
 
   #ending(): string {
     return this.#exit?.signal ?? `code ${this.#exit?.code ?? 'none'}`;
