@@ -2,15 +2,16 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { inspectModule } from '../../src/control/policy/inspect.ts';
 import { preparePolicies, type PolicySource } from '../../src/control/policy/prepare.ts';
 import { PolicyEvaluator } from '../../src/policy/evaluator.ts';
-import type { PolicyError } from '../../src/policy/policy-error.ts';
+import { PolicyError } from '../../src/policy/policy-error.ts';
 import { Outcome } from '../../src/policy/outcome.ts';
 import { PAGES, sourceOf, wasmOf } from './fixtures.ts';
 import { makeModule, OP, type Misbehaviour } from './wasm-builder.ts';
 
-/** Short, for what loops. Counted from the start of the thread, so a busy machine does not matter much. */
+/** Short, for what loops. Counted from when the thread is ready, so a busy machine matters little. */
 const DEADLINE_MS = 1_500;
 
 async function errorsOf(sources: readonly PolicySource[], deadlineMs?: number): Promise<readonly PolicyError[]> {
@@ -43,6 +44,24 @@ describe('inspection, which runs nothing, refuses', () => {
   it('memory that cannot be bounded, or is too large from the start', () => {
     refuses({ ownMemory: true }, 'memory', /env\.memory/);
     refuses({ pages: PAGES + 1 }, 'memory', /begins with 513 pages.*Raise/);
+  });
+  it('any damage with an error of its own kind', () => {
+    const whole = wasmOf('roles-v0');
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+        (changes) => {
+          const bytes = whole.slice();
+          for (const [at, byte] of changes) bytes[at] = byte;
+          try {
+            inspectModule('damaged', bytes, PAGES);
+          } catch (error) {
+            assert.ok(error instanceof PolicyError, String(error));
+          }
+        },
+      ),
+      { numRuns: 50 },
+    );
   });
   it('no module that is in order', () => {
     assert.deepEqual(inspectModule('made', makeModule(), PAGES).patterns, 0);
@@ -166,6 +185,19 @@ describe('a policy that is in order', () => {
     );
     assert.equal(evaluator.reason, 'readers read orders');
     assert.equal(evaluator.decide({ ...request, user: null }, 0), Outcome.Deny);
+  });
+  it('is not tried again when nothing of it has changed, and is when anything has', async () => {
+    const source = sourceOf(wasmOf('roles-v0'), { entrypoints: ['authz/allow'] });
+    const prepare = async (more: Partial<PolicySource> = {}) => {
+      const result = await preparePolicies([{ ...source, ...more }]);
+      assert.ok(result.ok);
+      return result.policies[0];
+    };
+    const first = await prepare();
+    assert.equal(await prepare(), first);
+    assert.notEqual(await prepare({ data: '{}' }), first);
+    assert.notEqual(await prepare({ input: ['path'] }), first);
+    assert.equal((await preparePolicies([{ ...source, entrypoints: ['authz/deny'] }])).ok, false);
   });
   it('none at all is fine too', async () => {
     assert.deepEqual(await preparePolicies([]), { ok: true, policies: [] });

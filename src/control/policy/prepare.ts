@@ -1,5 +1,6 @@
 /** From the bytes of a module to a policy that may serve: inspected, tried in the sandbox, and refused with a reason otherwise. */
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { BUILTINS } from '../../policy/builtins.ts';
 import type { EvaluatorSpec } from '../../policy/evaluator.ts';
 import { OUTCOME_WORDS, Outcome } from '../../policy/outcome.ts';
@@ -37,33 +38,60 @@ export type PrepareResult =
 /** Rounds after the probes; V8 has optimised a module after about a hundred. */
 const TIMED_ROUNDS = 200;
 
-/** Inspects and tries all policies of a bundle. Every error at once; never throws for a bad policy. */
+/** Policies that have passed and are not tried again: most bundles change no policy, and a thread and its trials cost some 150 ms. */
+const PASSED_MAX = 64;
+const passed = new LRUCache<string, PreparedPolicy>({ max: PASSED_MAX });
+
+interface Trial {
+  readonly spec: PreparedPolicy;
+  readonly probes: readonly Probe[];
+  readonly key: string;
+}
+
+/**
+ * Inspects and tries all policies of a bundle. Every error at once; never throws for a bad policy. A policy that has passed in this process, the same in
+ * everything, is given as it was, with its compiled module.
+ */
 export async function preparePolicies(
   sources: readonly PolicySource[],
   deadlineMs: number = SANDBOX_DEADLINE_MS,
 ): Promise<PrepareResult> {
   const errors: PolicyError[] = [];
-  const tried: { readonly spec: PreparedPolicy; readonly probes: readonly Probe[] }[] = [];
+  const trials: Trial[] = [];
+  const ready = new Map<string, PreparedPolicy>();
   for (const source of sources) {
+    const key = identityOf(source);
+    const known = passed.get(key);
+    if (known !== undefined) {
+      ready.set(source.name, known);
+      continue;
+    }
     try {
-      tried.push(inspect(source));
+      trials.push({ ...inspect(source), key });
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
       errors.push(error);
     }
   }
-  const results = await trySandboxed(
-    tried.map((t) => ({ ...t, timedRounds: TIMED_ROUNDS })),
-    deadlineMs,
-  );
-  const policies: PreparedPolicy[] = [];
-  for (const [i, { spec, probes }] of tried.entries()) {
+  const tasks = trials.map(({ spec, probes }) => ({ spec, probes, timedRounds: TIMED_ROUNDS }));
+  const results = await trySandboxed(tasks, deadlineMs);
+  for (const [i, { spec, probes, key }] of trials.entries()) {
     const result = results[i] as SandboxReport | PolicyError;
     const error = result instanceof PolicyError ? result : judge(spec, probes, result);
     if (error !== null) errors.push(error);
-    else if (!(result instanceof PolicyError)) policies.push({ ...spec, medianUs: result.medianUs });
+    else if (!(result instanceof PolicyError)) {
+      const prepared = { ...spec, medianUs: result.medianUs };
+      passed.set(key, prepared);
+      ready.set(spec.name, prepared);
+    }
   }
-  return errors.length > 0 ? { ok: false, errors } : { ok: true, policies };
+  if (errors.length > 0) return { ok: false, errors };
+  return { ok: true, policies: sources.map((s) => ready.get(s.name) as PreparedPolicy) };
+}
+
+/** Everything that a verdict depends on, as a digest. */
+function identityOf({ wasm, ...rest }: PolicySource): string {
+  return createHash('sha256').update(JSON.stringify(rest)).update('\0').update(wasm).digest('hex');
 }
 
 /** Throws PolicyError. */

@@ -5,16 +5,17 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { OpaInstance } from '../../policy/opa-instance.ts';
 import { PolicyError } from '../../policy/policy-error.ts';
-import type { SandboxMessage, SandboxTask } from './sandbox.ts';
+import type { SandboxMessage, SandboxTask, SandboxVerdict } from './sandbox.ts';
 
 /** Rounds end after this time: their number is for fast policies. Unit: milliseconds. */
 const TIMED_MS_MAX = 100;
 
+parentPort?.postMessage('ready' satisfies SandboxMessage);
 for (const [index, task] of (workerData as readonly SandboxTask[]).entries()) {
   parentPort?.postMessage(attempt(index, task));
 }
 
-function attempt(index: number, task: SandboxTask): SandboxMessage {
+function attempt(index: number, task: SandboxTask): SandboxVerdict {
   try {
     // No rest for slow policies here: the deadline judges them.
     const instance = new OpaInstance({ ...task.spec, budgetUs: Number.MAX_SAFE_INTEGER });

@@ -31,13 +31,18 @@ export interface SandboxReport {
   readonly memoryPages: number;
 }
 
-export type SandboxMessage = { readonly index: number } & (
+/** What the thread says: first that it is ready, then one message per task. */
+export type SandboxMessage = 'ready' | SandboxVerdict;
+
+export type SandboxVerdict = { readonly index: number } & (
   | { readonly ok: true; readonly report: SandboxReport }
   | { readonly ok: false; readonly code: PolicyErrorCode; readonly what: string }
 );
 
 /** Time that one policy may take for loading, all probes and rounds. Unit: milliseconds. */
 export const SANDBOX_DEADLINE_MS = 5_000;
+/** Time for the thread itself to start, on however busy a machine; no policy runs in it. Unit: milliseconds. */
+const START_MS_MAX = 30_000;
 /** Memory of the thread outside of the modules. Unit: MiB. */
 const HEAP_MB_MAX = 128;
 
@@ -80,28 +85,27 @@ function runThread(tasks: readonly SandboxTask[], results: SandboxResult[], dead
       if (code !== undefined && blamed !== undefined) results.push(new PolicyError(code, blamed.spec.name, what));
       void worker.terminate().then(() => resolve());
     };
-    const arm = (): void => {
+    const arm = (ms: number, code: PolicyErrorCode, what: string): void => {
       clearTimeout(timer);
-      timer = setTimeout(
-        () =>
-          finish(
-            'deadline',
-            `did not answer within ${deadlineMs} ms: a rule loops or its data is too large to load; simplify it, or look up keys instead of scanning`,
-          ),
-        deadlineMs,
-      );
+      timer = setTimeout(() => finish(code, what), ms);
     };
-    worker.on('online', arm);
+    const armPolicy = (): void =>
+      arm(
+        deadlineMs,
+        'deadline',
+        `did not answer within ${deadlineMs} ms: a rule loops or its data is too large to load; simplify it, or look up keys instead of scanning`,
+      );
     worker.on('message', (message: SandboxMessage) => {
       if (over) return;
-      const task = rest[message.index];
-      const name = task === undefined ? '' : task.spec.name;
-      results.push(message.ok ? message.report : new PolicyError(message.code, name, message.what));
+      if (message !== 'ready') {
+        const name = rest[message.index]?.spec.name ?? '';
+        results.push(message.ok ? message.report : new PolicyError(message.code, name, message.what));
+      }
       if (results.length === tasks.length) finish();
-      else arm();
+      else armPolicy();
     });
     worker.on('error', (error: Error) => finish('trapped', `the sandbox failed: ${error.message}`));
     worker.on('exit', (exitCode: number) => finish('trapped', `the sandbox ended with code ${exitCode}`));
-    arm();
+    arm(START_MS_MAX, 'trapped', `the sandbox did not start within ${START_MS_MAX} ms`);
   });
 }
