@@ -4,6 +4,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Gauge, LaneColumns } from '../snapshot/lane-columns.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
@@ -15,6 +16,9 @@ import type { Names } from './names.ts';
 
 /** Shortest token: 128 bits as hexadecimal digits are 32. */
 export const TOKEN_CHARS_MIN = 16;
+/** Looks for a record that may be on its way, and the time between two. */
+export const EXPLAIN_TRIES_MAX = 6;
+const EXPLAIN_RETRY_MS = 50;
 /** Routes of one page. */
 export const ROUTES_PAGE_MAX = 500;
 
@@ -52,7 +56,10 @@ export async function startAdmin(parts: AdminParts): Promise<SmallServer> {
   }
   const lanes = parts.laneColumns.map((memory) => new LaneColumns(memory));
   const expected = parts.token === null ? null : digest(parts.token);
-  return await listen({ ...parts, answer: (asked) => refuse(expected, asked) ?? answer(parts, lanes, asked) });
+  return await listen({
+    ...parts,
+    answer: async (asked) => refuse(expected, asked) ?? (await answer(parts, lanes, asked)),
+  });
 }
 
 function refuse(expected: Buffer | null, asked: Asked): Answer | null {
@@ -70,14 +77,14 @@ function refuse(expected: Buffer | null, asked: Asked): Answer | null {
   );
 }
 
-function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: Asked): Answer {
+async function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: Asked): Promise<Answer> {
   if (asked.path === '/v1/fault' && parts.fault !== undefined) return fault(parts.fault, asked);
   const wrong = unlessReading(asked);
   if (wrong !== null) return wrong;
   if (asked.path === '/v1/status') return json('ok', status(parts, lanes));
   if (asked.path === '/v1/endpoints') return json('ok', { endpoints: parts.control.endpoints() });
   if (asked.path === '/v1/routes') return routes(parts.names, asked.query);
-  if (asked.path.startsWith('/v1/explain/')) return explain(parts, asked);
+  if (asked.path.startsWith('/v1/explain/')) return await explain(parts, asked);
   return json('notFound', { error: 'here are /v1/status, /v1/explain/<request id>, /v1/endpoints and /v1/routes' });
 }
 
@@ -161,9 +168,14 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
   };
 }
 
-function explain(parts: AdminParts, asked: Asked): Answer {
+async function explain(parts: AdminParts, asked: Asked): Promise<Answer> {
   const id = asked.path.slice('/v1/explain/'.length);
-  const account = parts.drain.explain(id);
+  let account = parts.drain.explain(id);
+  // The client has its answer a moment before the lane writes the record: who asks at once must not be told that there is none.
+  for (let tries = 1; account === null && tries < EXPLAIN_TRIES_MAX && parts.drain.mayKnow(id); tries++) {
+    await sleep(EXPLAIN_RETRY_MS);
+    account = parts.drain.explain(id);
+  }
   if (account === null) {
     return json('notFound', {
       error:

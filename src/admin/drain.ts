@@ -96,6 +96,12 @@ export class Drain {
     return this.#taps[lane]?.read ?? 0;
   }
 
+  /** Is it an id of this process? */
+  mayKnow(id: string): boolean {
+    const place = parseRequestId(id);
+    return place !== null && place.instance === this.#parts.instance && place.lane < this.#taps.length;
+  }
+
   /** Why was this request answered so? Null: not of this process, still running, or its record is overwritten. */
   explain(id: string): Account | null {
     const place = parseRequestId(id);

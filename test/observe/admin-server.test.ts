@@ -147,6 +147,15 @@ test('a request is explained as JSON and as text', async (t) => {
   }
 });
 
+test('a record that is written just after the answer is waited for', async (t) => {
+  const { url, observers } = await started(t, null);
+  const asked = get(`${url}/v1/explain/3f2a1b-00-0000002a`);
+  // A look at another id comes back at once, so that by then the first one has been asked.
+  assert.equal((await get(`${url}/v1/explain/ffffff-00-0000002a`)).status, 404);
+  observers[0]?.ended(givenExchange());
+  assert.equal((await asked).status, 200);
+});
+
 test('status, endpoints and routes tell what runs, without secrets of routes', async (t) => {
   const { url, columns, admin } = await started(t, null);
   columns.ejected[3] = 1;
