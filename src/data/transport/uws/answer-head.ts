@@ -16,8 +16,16 @@ export class AnswerFields {
   #block = '';
   #count = 0;
 
-  /** Reads an upstream's fields. False when one of them may not be passed on: the answer is invalid. */
-  read(fields: Readonly<Record<string, string | string[] | undefined>>, edits: HeaderEdits, close: boolean): boolean {
+  /**
+   * Reads an upstream's fields. False when one of them may not be passed on: the answer is invalid. `bodiless`: no body follows, so that the length
+   * must be written here; otherwise uWebSockets.js does.
+   */
+  read(
+    fields: Readonly<Record<string, string | string[] | undefined>>,
+    edits: HeaderEdits,
+    close: boolean,
+    bodiless: boolean,
+  ): boolean {
     this.#begin(close);
     this.length = -1;
     const nominated = namedByConnection(fields['connection']);
@@ -39,12 +47,14 @@ export class AnswerFields {
       }
     }
     this.#edits(edits);
+    if (bodiless && this.length >= 0) this.#add('content-length', String(this.length));
     return this.#seal();
   }
 
-  /** Fields of an answer of our own. */
-  own(contentType: string, edits: HeaderEdits, close: boolean): void {
+  /** Fields of an answer of our own. `length`: to be written here, or -1. */
+  own(contentType: string, edits: HeaderEdits, close: boolean, length: number): void {
     this.#begin(close);
+    if (length >= 0) this.#add('content-length', String(length));
     if (contentType !== '' && !edits.hides('content-type')) this.#add('content-type', contentType);
     this.#edits(edits);
     this.#seal();

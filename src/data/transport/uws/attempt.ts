@@ -40,6 +40,11 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (!this.#settled) this.#controller?.abort(LET_GO);
   }
 
+  /** Hears no more of an answer that was passed on whole: its last bytes may still be on their way through undici. */
+  forget(): void {
+    this.#owner = null;
+  }
+
   pause(): void {
     this.#controller?.pause();
   }

@@ -57,6 +57,7 @@ export class RequestBody {
   #paused = false;
   /** Bytes that a stage waits for; -1: none does. */
   #wanted = -1;
+  #shown = 0;
   #collecting = false;
   #limit = Number.MAX_SAFE_INTEGER;
   #stream: BodyStream | null = null;
@@ -92,6 +93,7 @@ export class RequestBody {
     this.ended = true;
     this.#paused = false;
     this.#wanted = -1;
+    this.#shown = 0;
     this.#collecting = false;
     this.#limit = Number.MAX_SAFE_INTEGER;
     this.#dropping = false;
@@ -138,12 +140,18 @@ export class RequestBody {
 
   /** Asks for the first `limit` bytes. */
   inspect(limit: number): BodyState {
-    const bound = Math.min(limit, INSPECT_BYTES_MAX);
-    if (this.#queued > bound || (this.#queued >= bound && !this.ended)) return BodyState.Cut;
+    this.#shown = Math.min(limit, INSPECT_BYTES_MAX);
+    if (this.#queued > this.#shown) return BodyState.Cut;
     if (this.ended) return BodyState.Complete;
-    this.#wanted = bound;
+    this.#wanted = this.#shown;
     this.#resume();
     return BodyState.Pending;
+  }
+
+  /** What `inspect` found: at most as many bytes as were asked for. */
+  get shown(): Buffer {
+    const bytes = this.bytes();
+    return bytes.length > this.#shown ? bytes.subarray(0, this.#shown) : bytes;
   }
 
   /** Asks for all of it; true when it is here, else the owner hears `bodyReady`. */
@@ -240,7 +248,7 @@ export class RequestBody {
   }
 
   #satisfied(): boolean {
-    return this.ended || (this.#wanted >= 0 && this.#queued >= this.#wanted);
+    return this.ended || (this.#wanted >= 0 && this.#queued > this.#wanted);
   }
 
   #queue(copy: Buffer): boolean {

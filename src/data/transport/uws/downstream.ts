@@ -94,9 +94,9 @@ export class Downstream {
   }
 
   /**
-   * Takes a head. Nothing is written yet, so that it leaves together with the first bytes of its body; `send` makes it leave.
+   * Takes a head. Nothing is written yet: uWebSockets.js ends a head only when it has bytes of the body, so that a head alone would not be one.
    * `length`: declared length, -1 when there is none. `close`: the connection is not used again;
-   * uWebSockets.js says so by itself for `Whole`, and for `None` with a length; otherwise `fields` must say it.
+   * uWebSockets.js says so by itself for `Whole`; otherwise `fields` must say it.
    */
   head(
     status: number,
@@ -164,14 +164,10 @@ export class Downstream {
           this.#over();
           return;
         case AnswerBody.None:
-          if (this.#length >= 0) {
-            this.#body.answerEnds();
-            response.endWithoutBody(this.#length, this.#close);
-          } else {
-            if (this.#close) this.#body.endConnection();
-            this.#body.answerEnds();
-            response.endWithoutBody();
-          }
+          if (this.#close) this.#body.endConnection();
+          this.#body.answerEnds();
+          // With a length as its argument, the response would never count as over: the length stands among the fields.
+          response.endWithoutBody();
           this.#over();
           return;
         case AnswerBody.Length:

@@ -225,7 +225,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   }
 
   get body(): Uint8Array {
-    return this.#inbound.bytes();
+    return this.#inbound.shown;
   }
 
   bodyReady(): void {
@@ -306,18 +306,13 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     this.#host.events.head(exchange, status);
     const close = this.#mustClose();
     const bodiless = this.head.method === 'HEAD' || status === 204 || status === 304;
-    const declared = headers['content-length'] !== undefined && status !== 204;
-    const written = close && bodiless && declared;
-    if (!fields.read(headers, this.answerEdits, this.head.close || (close && !written))) return false;
+    if (!fields.read(headers, this.answerEdits, this.head.close || close, bodiless && status !== 204)) return false;
     // A framing that two readers could read differently does not pass (RFC 9112 §6.3).
     if (headers['transfer-encoding'] !== undefined && fields.length >= 0) return false;
     this.#phase = Phase.Answering;
     this.#answerDeadline();
-    const length = declared ? fields.length : -1;
-    const kind = bodiless ? AnswerBody.None : length >= 0 ? AnswerBody.Length : AnswerBody.Stream;
-    this.#outbound.head(status, FIRST_FIELD, fields.text, kind, length, close);
-    // A head whose body does not come in the same turn must not wait for it.
-    this.#host.nextTurn(this);
+    const kind = bodiless ? AnswerBody.None : fields.length >= 0 ? AnswerBody.Length : AnswerBody.Stream;
+    this.#outbound.head(status, FIRST_FIELD, fields.text, kind, fields.length, close);
     return true;
   }
 
@@ -349,7 +344,8 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
 
   answered(): void {
     this.response = null;
-    this.#letAttemptGo();
+    this.#attempt?.forget();
+    this.#attempt = null;
     this.#tell(News.Finished);
   }
 
@@ -403,7 +399,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   ): void {
     if (this.#exchange === null || this.response === null) return;
     this.#host.events.head(this.#exchange, status);
-    if (!this.#fields.read(headers, this.answerEdits, this.head.close)) {
+    if (!this.#fields.read(headers, this.answerEdits, this.head.close, false)) {
       this.#newsReplayable = false;
       this.#tellFailed(FailReason.Invalid);
       return;
@@ -453,14 +449,21 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     const linger = head.fault === null && this.#inbound.rest > DISCARD_BYTES_MAX;
     this.#inbound.drop();
     if (linger) this.#inbound.endConnection();
-    this.#fields.own(contentType, this.answerEdits, head.close || linger);
     const bytes = Buffer.byteLength(body);
-    const kind = head.method === 'HEAD' ? AnswerBody.None : AnswerBody.Whole;
+    const bodiless = head.method === 'HEAD';
+    this.#fields.own(
+      contentType,
+      this.answerEdits,
+      head.close || linger || (closing && bodiless),
+      bodiless ? bytes : -1,
+    );
     const out = this.#outbound;
+    const kind = bodiless ? AnswerBody.None : AnswerBody.Whole;
     out.head(status, FIRST_FIELD, this.#fields.text, kind, bytes, closing && !linger);
     out.whole(bytes === body.length ? body : Buffer.from(body));
-    // Answered within the callback, the next bytes of the connection would be parsed at once, even those after a close.
-    if (out.inCallback && closing) this.#host.nextTurn(this);
+    // Answered within its callback, the next bytes of the connection would be parsed at once, even after a close, and even when
+    // they are a body that a front proxy saw and uWebSockets.js did not. A turn later they find the request unanswered, and the connection is cut.
+    if (out.inCallback) this.#host.nextTurn(this);
     else out.send();
   }
 
