@@ -211,7 +211,7 @@ describe('a Sigstore bundle', () => {
             const signature = bundle.dsseEnvelope.signatures[0] as { sig: string };
             if (kind === 'sig') signature.sig = flip(signature.sig, at, to);
             else bundle.dsseEnvelope.payload = flip(bundle.dsseEnvelope.payload, at, to);
-            bytes = encode(bundle) as Uint8Array<ArrayBuffer>;
+            bytes = encode(bundle);
           }
           let theirs: 'good' | 'bad';
           try {

@@ -77,7 +77,7 @@ describe('references', () => {
     });
     const layout = fc.record({
       kind: fc.constant('layout' as const),
-      directory: fc.stringMatching(/^[A-Za-z0-9_.:@\/ -]{1,30}$/),
+      directory: fc.stringMatching(/^[A-Za-z0-9_.:@/ -]{1,30}$/),
       tag,
       digest,
     });

@@ -168,12 +168,9 @@ export class BundlePoller {
       this.#status = { ...this.#status, lastContactMs: this.#clock.now() };
       if (resolution.state === 'unchanged') {
         // Evaluated before, with an outcome that stays; a failure of the place in between is over.
-        const settled = this.#status.state === 'rejected' ? 'rejected' : 'current';
-        this.#settle({
-          ...this.#status,
-          state: settled,
-          reason: settled === 'rejected' ? this.#status.reason : undefined,
-        });
+        const { etag } = resolution;
+        if (this.#evaluated !== undefined && etag !== undefined) this.#evaluated = { ...this.#evaluated, etag };
+        this.#settle({ ...this.#status, ...this.#verdict, seen: this.#evaluated?.digest });
         return;
       }
       if (resolution.state === 'missing') {

@@ -152,10 +152,13 @@ export class BundleStore {
   async activated(bundle: VerifiedBundle, epoch: number, nowMs: number): Promise<void> {
     await this.keep(bundle);
     const { seq, floor } = bundle.release;
-    await this.#change((state) => ({
-      ...withActive(state, { digest: bundle.digest, seq, floor, activatedAtMs: nowMs }, epoch),
-      lastContactMs: nowMs,
-    }));
+    await this.#change((state) => {
+      // A start with what served before is not a new activation.
+      const again = state.active?.digest === bundle.digest && state.active.activatedAtMs > 0;
+      const activatedAtMs = again ? state.active.activatedAtMs : nowMs;
+      return withActive(state, { digest: bundle.digest, seq, floor, activatedAtMs }, epoch);
+    });
+    this.#damage = undefined;
     await this.#serial(() => this.#collect());
   }
 
