@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { test } from 'node:test';
+import { run as bench } from '../../bench/micro/observe.ts';
 import type { BugReport } from '../../src/data/observe.ts';
 import { BUG_REPORTS_PER_TICK_MAX, Observe, SEQ_GAP } from '../../src/data/observe.ts';
 import { REFUSAL_LIST, REFUSALS } from '../../src/data/refusal.ts';
@@ -237,4 +238,8 @@ test('every refusal has a counter of its own', () => {
     Array.from(columns.refusals.subarray(0, REFUSAL_LIST.length)),
     REFUSAL_LIST.map(() => 1),
   );
+});
+
+test('the bench runs', () => {
+  for (const row of bench(500)) assert.ok(Number.isFinite(row.ours) && row.ours >= 0, row.metric);
 });
