@@ -1,0 +1,147 @@
+//! What the prefilter leaves out can never match, and hostile input never panics.
+
+mod common;
+
+use cnx_waf::program::compile::{CompileOptions, SourceFile, compile};
+use common::Gateway;
+use proptest::prelude::*;
+
+/// Expressions made of everything that the literal extractor looks at.
+fn pattern() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("a".to_owned()),
+        Just("B".to_owned()),
+        Just("ab".to_owned()),
+        Just("abc".to_owned()),
+        Just("'".to_owned()),
+        Just("[ab]".to_owned()),
+        Just("[^a]".to_owned()),
+        Just(r"\d".to_owned()),
+        Just(r"\s".to_owned()),
+        Just(".".to_owned()),
+        Just(r"\b".to_owned()),
+        Just("^".to_owned()),
+        Just("$".to_owned()),
+        Just(r"\x27".to_owned()),
+        Just("(?i)Ab".to_owned()),
+        Just(r"\xe9".to_owned()),
+        Just("[A-C]".to_owned()),
+        Just("(?i:bC)".to_owned()),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 1..4).prop_map(|v| v.concat()),
+            proptest::collection::vec(inner.clone(), 1..4).prop_map(|v| format!("(?:{})", v.join("|"))),
+            inner.clone().prop_map(|p| format!("(?:{p})*")),
+            inner.clone().prop_map(|p| format!("(?:{p})+?")),
+            inner.clone().prop_map(|p| format!("({p})?")),
+            inner.clone().prop_map(|p| format!("(?:{p}){{2}}")),
+            inner.prop_map(|p| format!("(?:{p}){{1,3}}")),
+        ]
+    })
+}
+
+fn value() -> impl Strategy<Value = String> {
+    proptest::collection::vec(
+        proptest::sample::select(vec![
+            "a", "A", "b", "B", "c", "C", "abc", "'", " ", "1", "é", "%27", "%20", "x",
+        ]),
+        0..12,
+    )
+    .prop_map(|v| v.concat())
+}
+
+/// Rules as the prefilter sees them, and the same as links of a chain, which are never prefiltered.
+fn both(operator: &str, transformations: &str, multi: bool) -> String {
+    let multi = if multi { ",multiMatch" } else { "" };
+    format!(
+        "SecRule ARGS|ARGS_NAMES|REQUEST_HEADERS:X-Test \"{operator}\" \"id:1,pass,t:none{transformations}{multi}\"\n\
+         SecRule REQUEST_METHOD \"!@streq none\" \"id:2,pass,chain\"\n\
+         SecRule ARGS|ARGS_NAMES|REQUEST_HEADERS:X-Test \"{operator}\" \"t:none{transformations}{multi}\"\n"
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn a_rule_that_the_prefilter_leaves_out_does_not_match(
+        pattern in pattern(),
+        values in proptest::collection::vec(value(), 1..4),
+        transformations in proptest::sample::select(vec!["", ",t:lowercase", ",t:urlDecodeUni", ",t:urlDecodeUni,t:uppercase", ",t:removeWhitespace,t:lowercase", ",t:hexEncode", ",t:compressWhitespace"]),
+        multi in any::<bool>(),
+        phrase in any::<bool>(),
+    ) {
+        let operator = if phrase { "@pm ab BC 'x e9".to_owned() } else { format!("@rx {pattern}") };
+        let rules = both(&operator.replace('"', "\\\""), transformations, multi);
+        let mut g = Gateway::rules(&rules);
+        let query: Vec<String> = values.iter().map(|v| format!("q={}", v.replace(' ', "+"))).collect();
+        let header = values[0].clone();
+        g.get(&format!("/?{}", query.join("&")), &[("x-test", header.as_str())]);
+        let ids = g.ids();
+        prop_assert_eq!(ids.contains(&1), ids.contains(&2), "{} on {:?}", rules, values);
+    }
+
+    #[test]
+    fn the_parser_never_panics_and_names_a_place(
+        words in proptest::collection::vec(proptest::sample::select(vec![
+            "SecRule", "SecAction", "SecMarker", "SecDefaultAction", "SecRuleUpdateTargetById", "SecRuleRemoveById", " ", "\n", "\\\n", "\"", "'", "ARGS", "|", "!", "&",
+            ":", "/", "@rx ", "@pm ", "@pmFromFile x", "@within %{tx.a}", "%{", "}", "id:", "1", "2", ",", "phase:1", "phase:9", "deny", "chain", "t:none", "t:lowercase", "setvar:tx.a=+1",
+            "skipAfter:X", "skip:3", "ctl:ruleRemoveById=1-", "msg:'", "(", ")", "[", "\u{e9}", "#", "<", "(?=a)", "a{9999999}", "multiMatch", "capture",
+        ]), 0..40)
+    ) {
+        let text = words.concat();
+        let files = [SourceFile { name: "f.conf", content: text.as_bytes() }];
+        if let Err(list) = compile(&files, CompileOptions::default()) {
+            prop_assert!(!list.is_empty());
+            prop_assert!(list.iter().all(|d| !d.message.is_empty() && !d.mend.is_empty()));
+        }
+    }
+
+    #[test]
+    fn rule_files_of_any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let files = [SourceFile { name: "f.conf", content: &bytes }, SourceFile { name: "x.data", content: &bytes }];
+        let _ = compile(&files, CompileOptions::default());
+    }
+}
+
+#[test]
+fn no_packed_bytes_and_no_request_make_the_engine_panic() {
+    let g = std::cell::RefCell::new(Gateway::new(&common::demo()));
+    let config = ProptestConfig::with_cases(400);
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let piece = proptest::sample::select(vec![
+        "a", "=", "&", "%", "%u0041", "+", "?", "/", "..", "<script", "'", "\"", ";", "\\x41", "&#x3c;", "{\"a\":",
+        "[", "]", "}", "--B", "\r\n", "\u{e9}", "\0", "select", " or 1=1", "/*", "*/", "\\", "Zm9v",
+    ]);
+    let text = proptest::collection::vec(piece, 0..60).prop_map(|v| v.concat());
+    let kind = proptest::sample::select(vec![
+        "application/x-www-form-urlencoded",
+        "application/json",
+        "text/xml",
+        "multipart/form-data; boundary=B",
+        "text/plain",
+        "",
+    ]);
+    runner
+        .run(
+            &(text.clone(), text.clone(), text, kind),
+            |(target, header, body, kind)| {
+                let outcome = g.borrow_mut().send(
+                    "POST",
+                    &target,
+                    &[("content-type", kind), ("x", &header), ("cookie", &header)],
+                    body.as_bytes(),
+                );
+                prop_assert!(outcome.work < 50_000_000);
+                Ok(())
+            },
+        )
+        .unwrap();
+    runner
+        .run(&proptest::collection::vec(any::<u8>(), 0..200), |bytes| {
+            let _ = cnx_waf::wire::Request::unpack(&bytes);
+            Ok(())
+        })
+        .unwrap();
+}
