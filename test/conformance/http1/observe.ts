@@ -50,7 +50,12 @@ export function finalResponse(seen: StepSeen): ReadResponse | undefined {
   return seen.responses.find((response) => response.status >= 200 || response.status === 101) ?? seen.responses[0];
 }
 
-export async function observe(target: Target, localAddress: string, steps: readonly Step[]): Promise<StepSeen[]> {
+export async function observe(
+  target: Target,
+  localAddress: string,
+  steps: readonly Step[],
+  stallMs = STALL_MS,
+): Promise<StepSeen[]> {
   const connection = await RawConnection.open({ ...target, localAddress });
   const seen: StepSeen[] = [];
   try {
@@ -69,7 +74,7 @@ export async function observe(target: Target, localAddress: string, steps: reado
         });
         continue;
       }
-      const one = await runStep(connection, parts(previous));
+      const one = await runStep(connection, parts(previous), stallMs);
       seen.push(one);
       previous = finalResponse(one);
     }
@@ -79,7 +84,7 @@ export async function observe(target: Target, localAddress: string, steps: reado
   return seen;
 }
 
-async function runStep(connection: RawConnection, parts: readonly StepPart[]): Promise<StepSeen> {
+async function runStep(connection: RawConnection, parts: readonly StepPart[], stallMs: number): Promise<StepSeen> {
   const before = connection.receivedBytes;
   for (const part of parts) {
     connection.send(part.bytes);
@@ -94,9 +99,9 @@ async function runStep(connection: RawConnection, parts: readonly StepPart[]): P
     readResponses(received.subarray(before), methods, connection.closed).responses.filter(
       (response) => response.complete && response.status >= 200,
     ).length;
-  await connection.until((received) => received.length > before, STALL_MS);
+  await connection.until((received) => received.length > before, stallMs);
   if (connection.receivedBytes > before) {
-    await connection.until((received) => finals(received) >= wanted, STALL_MS);
+    await connection.until((received) => finals(received) >= wanted, stallMs);
     await connection.untilClosed(LINGER_MS);
   }
   const received = connection.received().subarray(before);

@@ -7,7 +7,8 @@
  */
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type Finding, isInvalid } from './findings.ts';
-import { type Message, readMessage, valuesOf } from './reference.ts';
+import { type Message, readMessage } from './reference.ts';
+import { valuesOf } from './reference-fields.ts';
 
 export interface UpstreamRecord {
   /** Number that the answer carried in X-Recorded. */

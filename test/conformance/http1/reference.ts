@@ -3,7 +3,9 @@
  * It serves twice: the recording upstream reads with it what a gateway sent, and the judges read with it what a case is.
  * It goes on after a finding where it can, so that all properties of a head are known.
  */
-import { type Finding, isInvalid } from './findings.ts';
+import type { Finding } from './findings.ts';
+import { readChunked } from './reference-chunked.ts';
+import { charFindings, fieldLines, hasInvalid, LINE_BYTES_LARGE, listOf, TOKEN, valuesOf } from './reference-fields.ts';
 
 export interface Message {
   /** `incomplete`: more bytes could still make it whole. `invalid`: its end cannot be known, or it has an invalid finding. */
@@ -27,7 +29,6 @@ export interface Message {
   readonly last: boolean;
 }
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const COMMON_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 const METHODS_WITH_CONTENT = new Set(['POST', 'PUT', 'PATCH']);
 const SINGLETONS = new Set([
@@ -41,20 +42,9 @@ const SINGLETONS = new Set([
   'referer',
   'from',
 ]);
-const NOT_IN_TRAILERS = new Set(
-  `transfer-encoding content-length host trailer te connection authorization proxy-authorization cookie set-cookie content-type content-encoding
-   content-range cache-control expect max-forwards pragma range age date expires location retry-after vary warning`.split(
-    /\s+/,
-  ),
-);
-const LINE_BYTES_LARGE = 8_000;
-const FIELDS_MANY = 100;
 const CONTENT_LARGE = 1024 * 1024;
-const CHUNK_EXTENSION_LARGE = 256;
 /** Anything but the bytes that RFC 3986 lets stand in path and query, with `%` only before two hex digits. */
 const NOT_IN_TARGET = /[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]|%(?![0-9A-Fa-f]{2})/;
-const CHUNK_LINE =
-  /^([0-9A-Fa-f]+)((?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*=[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t !#-[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*)$/;
 
 const EMPTY = Buffer.alloc(0);
 
@@ -141,11 +131,6 @@ export function answerIsDue(messages: readonly Message[]): boolean {
   return first.outcome === 'complete' || (first.outcome === 'invalid' && first.headComplete);
 }
 
-function hasInvalid(findings: ReadonlySet<Finding>): boolean {
-  for (const finding of findings) if (isInvalid(finding)) return true;
-  return false;
-}
-
 function requestLine(line: string, findings: Set<Finding>): { method: string; target: string; version: string } {
   charFindings(line, findings, false);
   if (line.length >= LINE_BYTES_LARGE) findings.add('head-large');
@@ -184,42 +169,6 @@ function targetFindings(method: string, target: string, findings: Set<Finding>):
   const onlyPath = path.split('?', 1)[0] ?? '';
   if (/%(?:0[0-9a-f]|1[0-9a-f]|7f|2f|5c)/i.test(onlyPath)) findings.add('target-encoded-control');
   if (/(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)|\/\//i.test(onlyPath)) findings.add('target-dot-segments');
-}
-
-function charFindings(line: string, findings: Set<Finding>, tabAllowed: boolean): void {
-  if (line.includes('\n')) findings.add('bare-lf');
-  if (line.includes('\r')) findings.add('bare-cr');
-  // eslint-disable-next-line no-control-regex -- control bytes are what is looked for
-  if (/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/.test(line) || (!tabAllowed && line.includes('\t'))) findings.add('control');
-}
-
-function fieldLines(lines: readonly string[], findings: Set<Finding>): (readonly [string, string])[] {
-  const fields: (readonly [string, string])[] = [];
-  if (lines.length > FIELDS_MANY) findings.add('head-large');
-  for (const line of lines) {
-    charFindings(line, findings, true);
-    if (line.length >= LINE_BYTES_LARGE) findings.add('head-large');
-    if (/^[ \t]/.test(line)) {
-      findings.add('line-folding');
-      continue;
-    }
-    const colon = line.indexOf(':');
-    const name = colon < 0 ? line : line.slice(0, colon);
-    if (/[ \t]$/.test(name) && colon >= 0) findings.add('space-before-colon');
-    else if (colon < 0 || !TOKEN.test(name)) findings.add('field-name');
-    fields.push([name, line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')]);
-  }
-  return fields;
-}
-
-export function valuesOf(fields: Message['fields'], name: string): string[] {
-  return fields.filter(([n]) => n.toLowerCase() === name).map(([, value]) => value);
-}
-
-function listOf(fields: Message['fields'], name: string): string[] {
-  return valuesOf(fields, name)
-    .flatMap((value) => value.split(','))
-    .map((item) => item.replace(/^[ \t]+|[ \t]+$/g, ''));
 }
 
 function hostVerdict(host: string): 'plain' | 'unusual' | 'malformed' {
@@ -308,63 +257,4 @@ function framingOf(method: string, version: string, fields: Message['fields'], f
   if ((kind === 'chunked' || length > 0) && !METHODS_WITH_CONTENT.has(method) && COMMON_METHODS.has(method))
     findings.add('content-unexpected');
   return { kind, length: ambiguous ? 0 : length, ambiguous };
-}
-
-interface Chunked {
-  readonly outcome: 'complete' | 'incomplete' | 'invalid';
-  readonly end: number;
-  readonly body: Buffer;
-  readonly trailers: (readonly [string, string])[];
-}
-
-function readChunked(bytes: Buffer, text: string, start: number, findings: Set<Finding>): Chunked {
-  const parts: Buffer[] = [];
-  let at = start;
-  const stop = (outcome: 'incomplete' | 'invalid', finding?: Finding): Chunked => {
-    if (finding !== undefined) findings.add(finding);
-    return { outcome, end: bytes.length, body: Buffer.concat(parts), trailers: [] };
-  };
-  for (;;) {
-    const lineEnd = text.indexOf('\r\n', at);
-    const line = lineEnd < 0 ? text.slice(at) : text.slice(at, lineEnd);
-    // Without its end, a line is still known to be wrong once an LF or a byte that no size begins with is in it.
-    if (lineEnd < 0)
-      return line.includes('\n') || /^[^0-9A-Fa-f\r]/.test(line) ? stop('invalid', 'chunk-line') : stop('incomplete');
-    const match = CHUNK_LINE.exec(line);
-    const digits = (match?.[1] ?? '').replace(/^0+(?=.)/, '');
-    if (match === null || digits.length > 13) return stop('invalid', 'chunk-line');
-    if ((match[2] ?? '').length > CHUNK_EXTENSION_LARGE) findings.add('chunk-extension-large');
-    const size = Number.parseInt(digits, 16);
-    at = lineEnd + 2;
-    if (size === 0) return readTrailers(bytes, text, at, parts, findings);
-    if (at + size > bytes.length) {
-      parts.push(bytes.subarray(at));
-      return stop('incomplete');
-    }
-    parts.push(bytes.subarray(at, at + size));
-    at += size;
-    const after = text.slice(at, at + 2);
-    if (after !== '\r\n') return '\r\n'.startsWith(after) ? stop('incomplete') : stop('invalid', 'chunk-data');
-    at += 2;
-  }
-}
-
-function readTrailers(bytes: Buffer, text: string, start: number, parts: Buffer[], findings: Set<Finding>): Chunked {
-  const body = Buffer.concat(parts);
-  if (text.startsWith('\r\n', start)) return { outcome: 'complete', end: start + 2, body, trailers: [] };
-  const end = text.indexOf('\r\n\r\n', start);
-  const own = new Set<Finding>();
-  const section = end < 0 ? text.slice(start).replace(/\r?$/, '') : text.slice(start, end);
-  const trailers = section === '' ? [] : fieldLines(section.split('\r\n'), own);
-  if (end < 0) {
-    const wrong = own.has('bare-lf') || own.has('line-folding') || own.has('control');
-    if (wrong) findings.add('trailer-malformed');
-    return { outcome: wrong ? 'invalid' : 'incomplete', end: bytes.length, body, trailers: [] };
-  }
-  if (hasInvalid(own)) {
-    findings.add('trailer-malformed');
-    return { outcome: 'invalid', end: bytes.length, body, trailers };
-  }
-  if (trailers.some(([name]) => NOT_IN_TRAILERS.has(name.toLowerCase()))) findings.add('trailer-forbidden');
-  return { outcome: 'complete', end: end + 4, body, trailers };
 }

@@ -3,7 +3,7 @@ import type { DataDirectory } from '../data.ts';
 import type { CaseResult } from '../result.ts';
 import { RawConnection } from '../../harness/raw-client.ts';
 import type { Http1Case } from './case.ts';
-import { observe, type StepSeen, type Target } from './observe.ts';
+import { observe, STALL_MS, type StepSeen, type Target } from './observe.ts';
 import type { RecordingUpstream, UpstreamRecord } from './recording-upstream.ts';
 import { fieldOf, readResponses } from './responses.ts';
 import * as desyncGuardian from './sets/desync-guardian.ts';
@@ -38,9 +38,17 @@ export interface Http1Options {
   readonly target: Target;
   readonly upstream: RecordingUpstream;
   readonly progress: (line: string) => void;
+  /** Other than `STALL_MS` in tests of the suite itself only. */
+  readonly stallMs?: number;
 }
 
-export async function runHttp1({ data, target, upstream, progress }: Http1Options): Promise<CaseResult[]> {
+export async function runHttp1({
+  data,
+  target,
+  upstream,
+  progress,
+  stallMs = STALL_MS,
+}: Http1Options): Promise<CaseResult[]> {
   const results: CaseResult[] = [];
   await expectTagged(target, upstream);
   let from = 1;
@@ -49,7 +57,7 @@ export async function runHttp1({ data, target, upstream, progress }: Http1Option
     if (list === undefined) continue;
     const cases = casesOf(list, from);
     const startedAt = performance.now();
-    results.push(...(await runSet(cases, from, target, upstream)));
+    results.push(...(await runSet(cases, from, target, upstream, stallMs)));
     results.push(await afterwards(set, target));
     from += cases.length;
     progress(`${set}: ${cases.length} cases in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
@@ -67,6 +75,7 @@ async function runSet(
   from: number,
   target: Target,
   upstream: RecordingUpstream,
+  stallMs: number,
 ): Promise<CaseResult[]> {
   upstream.records.length = 0;
   const seen: (StepSeen[] | Error)[] = [];
@@ -76,7 +85,7 @@ async function runSet(
       const one = cases[n];
       if (one === undefined) return;
       try {
-        seen[n] = await observe(target, clientAddress(from + n), one.steps);
+        seen[n] = await observe(target, clientAddress(from + n), one.steps, stallMs);
       } catch (error) {
         seen[n] = error as Error;
       }
