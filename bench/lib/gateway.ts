@@ -1,0 +1,103 @@
+/** Our gateway as the bench measures it: a process from the sources, one lane unless said, pinned to the proxy's core, logs off. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import {
+  buildBundle,
+  type BundleParts,
+  CHANNEL,
+  makeKey,
+  type SigningKey,
+  writeBundle,
+} from '../../test/harness/bundle.ts';
+import { testAuthority } from '../../test/harness/certs.ts';
+import { freePorts } from '../../test/harness/ports.ts';
+import type { Server } from './peers.ts';
+import { ended, pinned, PROXY_CORE, sleep } from './process.ts';
+
+const MAIN = resolve(import.meta.dirname, '../../src/main.ts');
+const READY_TRIES = 600;
+
+export interface BenchGateway extends Server {
+  readonly httpsPort: number;
+  readonly probePort: number;
+  readonly key: SigningKey;
+  /** Builds, signs and publishes another bundle where the gateway looks. */
+  publish(parts: BundleParts): Promise<string>;
+  /** Text of /metrics. */
+  metrics(): Promise<string>;
+}
+
+export interface BenchGatewayOptions {
+  readonly lanes?: number;
+  /** Null: not pinned. */
+  readonly core?: number | null;
+}
+
+export async function startGateway(bundle: BundleParts, options: BenchGatewayOptions = {}): Promise<BenchGateway> {
+  const dir = mkdtempSync(join(tmpdir(), 'cnx-bench-'));
+  const key = await makeKey(join(dir, 'keys'));
+  const [http = 0, https = 0, probes = 0, admin = 0] = await freePorts(4);
+  const leaf = testAuthority().leaf();
+  writeFileSync(join(dir, 'trust.yaml'), JSON.stringify(key.trust));
+  writeFileSync(
+    join(dir, 'gateway.yaml'),
+    JSON.stringify({
+      listeners: [
+        { id: 'plain', address: '127.0.0.1', port: http },
+        {
+          id: 'tls',
+          address: '127.0.0.1',
+          port: https,
+          tls: { certificateFile: leaf.certificateFile, keyFile: leaf.keyFile, minVersion: '1.3' },
+        },
+      ],
+      bundle: { source: `oci:bundles:${CHANNEL}`, pollMs: 5_000 },
+      trustFile: 'trust.yaml',
+      stateDir: 'state',
+      probes: { address: '127.0.0.1', port: probes },
+      admin: { address: '127.0.0.1', port: admin },
+      lanes: options.lanes ?? 1,
+      drainDelayMs: 0,
+      accessLog: 'off',
+    }),
+  );
+  mkdirSync(join(dir, 'bundles'));
+  const publish = async (parts: BundleParts): Promise<string> => {
+    writeBundle(join(dir, 'source'), parts);
+    return buildBundle(join(dir, 'source'), join(dir, 'bundles'), key.keyFile);
+  };
+  await publish(bundle);
+  const core = options.core === undefined ? PROXY_CORE : options.core;
+  const child = pinned(core, [
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    MAIN,
+    'run',
+    '--config',
+    join(dir, 'gateway.yaml'),
+  ]);
+  for (let i = 0; ; i++) {
+    if (child.exitCode !== null || i >= READY_TRIES) throw new Error('the gateway did not become ready');
+    const ready = await fetch(`http://127.0.0.1:${probes}/readyz`).then(
+      (r) => r.ok,
+      () => false,
+    );
+    if (ready) break;
+    await sleep(50);
+  }
+  return {
+    name: 'cloudnexus',
+    port: http,
+    httpsPort: https,
+    probePort: probes,
+    pid: child.pid ?? 0,
+    key,
+    publish,
+    metrics: async () => (await fetch(`http://127.0.0.1:${probes}/metrics`)).text(),
+    stop: async () => {
+      await ended(child);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,88 @@
+/** Interleaved rounds over several targets: the machine's moods hit all of them. */
+import { cpuSeconds } from './process.ts';
+import { type Load, type LoadResult, saturate } from './load.ts';
+import { median } from './row.ts';
+
+export interface Target {
+  readonly name: string;
+  readonly pid: number;
+  readonly load: Omit<Load, 'seconds'>;
+}
+
+export interface Measured {
+  /** Medians over the rounds. */
+  readonly rate: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** CPU microseconds that the target used per request. */
+  readonly cpuUs: number;
+  readonly failed: number;
+}
+
+export interface RoundsOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+/** Checks one answer of every target, warms each, then measures all in turn. Throws when an answer is wrong or a request failed. */
+export async function interleaved(
+  targets: readonly Target[],
+  options: RoundsOptions,
+  check: (t: Target) => Promise<void>,
+): Promise<Map<string, Measured>> {
+  const results = new Map<string, (LoadResult & { readonly cpuUs: number })[]>();
+  for (const t of targets) {
+    await check(t);
+    await saturate({ ...t.load, seconds: 2 });
+    results.set(t.name, []);
+  }
+  for (let round = 0; round < options.rounds; round++) {
+    for (const t of targets) {
+      const before = cpuSeconds(t.pid);
+      const r = await saturate({ ...t.load, seconds: options.seconds });
+      const cpuUs = ((cpuSeconds(t.pid) - before) * 1e6) / Math.max(1, r.requests);
+      results.get(t.name)?.push({ ...r, cpuUs });
+      console.error(
+        `  ${t.name.padEnd(16)} ${Math.round(r.rate).toString().padStart(7)} req/s  p99 ${r.p99Ms.toFixed(2)} ms  ${cpuUs.toFixed(1)} µs CPU  ${r.failed} failed`,
+      );
+      if (r.failed > 0) throw new Error(`${t.name}: ${r.failed} of ${r.requests} requests failed`);
+    }
+  }
+  for (const t of targets) await check(t);
+  return new Map(
+    [...results].map(([name, list]) => [
+      name,
+      {
+        rate: median(list.map((r) => r.rate)),
+        p50Ms: median(list.map((r) => r.p50Ms)),
+        p99Ms: median(list.map((r) => r.p99Ms)),
+        cpuUs: median(list.map((r) => r.cpuUs)),
+        failed: list.reduce((n, r) => n + r.failed, 0),
+      },
+    ]),
+  );
+}
+
+/** Figures of one target beside all others. */
+export function figures(
+  measured: ReadonlyMap<string, Measured>,
+  ours: string,
+  rounds: number,
+): { metric: string; unit: string; ours: number; peers: Record<string, number>; rounds: number }[] {
+  const mine = measured.get(ours);
+  if (mine === undefined) return [];
+  const others = [...measured].filter(([name]) => name !== ours);
+  const row = (metric: string, unit: string, of: (m: Measured) => number) => ({
+    metric,
+    unit,
+    ours: of(mine),
+    peers: Object.fromEntries(others.map(([name, m]) => [name, of(m)])),
+    rounds,
+  });
+  return [
+    row('requests_per_second', '1/s', (m) => m.rate),
+    row('latency_p50', 'ms', (m) => m.p50Ms),
+    row('latency_p99', 'ms', (m) => m.p99Ms),
+    row('cpu_per_request', 'µs', (m) => m.cpuUs),
+  ];
+}
