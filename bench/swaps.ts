@@ -49,7 +49,7 @@ export const swaps: Bench = async (options) => {
     }
     const during = await running;
     const metrics = await gateway.metrics();
-    const activated = Number(/^cnx_active_revision (\d+)/m.exec(metrics)?.[1] ?? Number.NaN);
+    const activated = Number(/^cnx_bundle_revision (\d+)/m.exec(metrics)?.[1] ?? Number.NaN);
     return [
       { metric: 'swaps', unit: 'bundles', ours: Number.isNaN(activated) ? options.swaps : activated - 1, rounds: 1 },
       { metric: 'failed_requests', unit: 'requests', ours: before.failed + during.failed, rounds: 1 },
