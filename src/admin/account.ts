@@ -176,17 +176,20 @@ function cutOf(r: RecordCopy): string[] {
   return cut;
 }
 
+/** The end of the year 9999, beyond which RFC 3339 has no form. */
+const EPOCH_MS_MAX = 253_402_300_799_999;
 /** The second that was written last: requests of one second share all but the milliseconds. */
 const second = { at: Number.NaN, text: '' };
 
 /** RFC 3339 in UTC, with milliseconds. */
 function timeText(epochMs: number): string {
+  if (!(epochMs >= 0 && epochMs <= EPOCH_MS_MAX)) return '';
   const at = Math.floor(epochMs / 1000);
   if (at !== second.at) {
     second.at = at;
     second.text = new Date(at * 1000).toISOString().slice(0, -4);
   }
-  return `${second.text}${`${epochMs - at * 1000}`.padStart(3, '0')}Z`;
+  return `${second.text}${`${Math.trunc(epochMs) - at * 1000}`.padStart(3, '0')}Z`;
 }
 
 function rounded(value: number): number {

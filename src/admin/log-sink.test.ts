@@ -35,6 +35,19 @@ test('lines arrive whole and in order, in few writes', async (t) => {
   assert.deepEqual([sink.lines, sink.dropped, sink.queuedBytes], [5002, 0, 0]);
 });
 
+test('nothing in a line can move a terminal, and the line stays the same JSON', async (t) => {
+  const file = join(directory(t), 'log');
+  const fd = openSync(file, 'a');
+  const sink = new LogSink({ fd, now });
+  const value = { path: '/\u009b31mä\u202e\u2028\u001b[2J日本\u2066' };
+  sink.write(JSON.stringify(value));
+  await sink.flush(FLUSH_MS);
+  closeSync(fd);
+  const text = readFileSync(file, 'utf8');
+  assert.equal(text, '{"path":"/\\u009b31mä\\u202e\\u2028\\u001b[2J日本\\u2066"}\n');
+  assert.deepEqual(JSON.parse(text), value);
+});
+
 for (const [kind, flags] of [
   ['blocks', 0],
   ['says that there is no room', constants.O_NONBLOCK],

@@ -14,6 +14,9 @@ export const LOG_BATCH_BYTES_MAX = 64 * 1024;
 /** After a write that the kernel had no room for, ms. */
 const RETRY_MS = 20;
 
+/** Control characters of ISO 8859, ends of lines and turns of direction beyond ASCII: JSON lets them pass, a terminal obeys them. */
+const MISREAD = /[\u0080-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
 export interface LogSinkParts {
   /** Open for writing; 1 is standard output. Not closed by the sink. */
   readonly fd: number;
@@ -84,8 +87,14 @@ export class LogSink {
     });
   }
 
-  #put(line: string, bytesMax: number): boolean {
-    const bytes = Buffer.byteLength(line) + 1;
+  #put(text: string, bytesMax: number): boolean {
+    let bytes = Buffer.byteLength(text) + 1;
+    let line = text;
+    // All ASCII: JSON has escaped what could be misread already.
+    if (bytes !== line.length + 1) {
+      line = line.replaceAll(MISREAD, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+      bytes = Buffer.byteLength(line) + 1;
+    }
     if (this.#queuedBytes + bytes > bytesMax) {
       this.dropped++;
       this.#unreported++;

@@ -75,8 +75,9 @@ export class RevisionNames {
     const known = this.#read.get(index);
     if (known !== undefined) return known;
     const plan = this.#routePlan(index);
-    const read = plan === undefined ? { id: numbered('route', index), admit: [] } : { id: plan.id, admit: plan.admit };
-    // Indices come from records of this revision, so there are at most as many as routes.
+    // Not remembered, so that there are at most as many as routes.
+    if (plan === undefined) return { id: numbered('route', index), admit: [] };
+    const read = { id: plan.id, admit: plan.admit };
     this.#read.set(index, read);
     return read;
   }

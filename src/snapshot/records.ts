@@ -373,6 +373,8 @@ export class RecordCopy {
   }
 
   #text(index: number, at: number, length: number): string {
+    // Lengths that no writer writes must not throw in main.
+    if (at >= RECORD_BYTES) return '';
     const end = Math.min(at + length, RECORD_BYTES);
     return TEXT_UTF8[index] === true ? this.bytes.utf8Slice(at, end) : this.bytes.latin1Slice(at, end);
   }

@@ -54,7 +54,7 @@ test('a line of the log is literally this', async (t) => {
   assert.deepEqual(lines, [
     '{"kind":"request","id":"3f2a1b-00-0000002a","time":"2026-11-21T04:40:00.123Z","lane":0,"revision":7,' +
       '"bundle":{"digest":"sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef","seq":41},' +
-      '"method":"GET","scheme":"https","host":"shop.example","path":"/a\\"b\\n\\u0000\u2028ü","query":"token=***&page=2",' +
+      '"method":"GET","scheme":"https","host":"shop.example","path":"/a\\"b\\n\\u0000\\u2028ü","query":"token=***&page=2",' +
       '"raw":false,"websocket":false,"clientAddress":"203.0.113.7","clientPort":51234,"clientRequestId":"mobile-8841",' +
       '"status":200,"aborted":false,"durationMs":5,"bytesIn":0,"bytesOut":512,"at":"forward","refusal":null,"detail":"",' +
       '"route":"orders","limit":{"id":"per-address","remaining":19,"stage":"admit"},' +

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { accountOf, parseRequestId, requestId } from '../../src/admin/account.ts';
 import { explainText, explanationOf, printable, readAccount } from '../../src/admin/explain.ts';
 import { RevisionNames } from '../../src/admin/names.ts';
+import { Prng } from '../../src/base/prng.ts';
 import type { Exchange } from '../../src/data/exchange.ts';
 import { Credential, PolicyOutcome, WafVerdict } from '../../src/data/exchange.ts';
 import { Observe } from '../../src/data/observe.ts';
 import { REFUSALS } from '../../src/data/refusal.ts';
 import type { RefusalRow } from '../../src/data/refusal.ts';
 import { LaneColumns } from '../../src/snapshot/lane-columns.ts';
-import { createRecords, Read, RecordCopy, RecordReader } from '../../src/snapshot/records.ts';
+import { createRecords, Read, RECORD_BYTES, RecordCopy, RecordReader } from '../../src/snapshot/records.ts';
 import type { StageName } from '../../src/snapshot/stages.ts';
 import { STAGE_INDEX } from '../../src/snapshot/stages.ts';
 import { givenExchange, givenSnapshot, givenWire } from './given.ts';
@@ -216,4 +218,23 @@ test('lines of a log that are something else are no accounts', () => {
     const read = readAccount(JSON.stringify(rest));
     if (read !== null) assert.doesNotThrow(() => explainText(read), `without ${field}`);
   }
+});
+
+test('any bytes in a record are told without a throw, on one line each, without control characters', () => {
+  const names = new RevisionNames(givenSnapshot());
+  const copy = new RecordCopy();
+  fc.assert(
+    fc.property(fc.nat(), fc.constantFrom(256, 128, 16), (seed, range) => {
+      const prng = new Prng(seed);
+      // Small numbers reach what random ones miss: indices that exist, lengths that fit.
+      for (let i = 0; i < RECORD_BYTES; i++) copy.bytes[i] = range === 16 && i % 4 !== 0 ? 0 : prng.uint32() % range;
+      for (const known of [names, null]) {
+        const a = accountOf(copy, known, '3f2a1b', 0);
+        assert.equal(JSON.stringify(a).includes('\n'), false);
+        // oxlint-disable-next-line no-control-regex
+        assert.doesNotMatch(explainText(a), /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/u);
+      }
+    }),
+    { numRuns: 300 },
+  );
 });
