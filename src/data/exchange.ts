@@ -35,8 +35,6 @@ export interface Identity {
   readonly roles: readonly string[];
   /** Flat header, value, … made from claims for the upstream. */
   readonly headers: readonly string[];
-  /** JSON text of `{"sub":…,"role":…,"roles":[…],"claims":{…}}` for policies, made once per token. */
-  readonly userJson: string;
   /** Epoch seconds. */
   readonly expiresAt: number;
 }

@@ -185,7 +185,6 @@ export function givenExchange(
     claims: {},
     roles: [],
     headers: [],
-    userJson: '{}',
     expiresAt: 0,
   };
   x.policy = 1;

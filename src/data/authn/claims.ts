@@ -71,7 +71,6 @@ export function checkClaims(
       claims,
       roles,
       headers: headersOf(claims, plan.claimHeaders),
-      userJson: JSON.stringify({ sub: subject ?? '', role: roles[0] ?? '', roles, claims }).toWellFormed(),
       expiresAt: isNumericDate(exp) ? exp + skew : Number.POSITIVE_INFINITY,
     }),
   };

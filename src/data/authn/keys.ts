@@ -124,7 +124,18 @@ export async function importKeys(
     }
     if (!fits) rejected.push(`${name}: ${why}`);
   }
-  return { keys, rejected };
+  return { keys: unambiguous(keys, rejected), rejected };
+}
+
+/** Two keys of one name for one algorithm: which one is meant cannot be told (RFC 7517 §4.5), so neither is used. */
+function unambiguous(keys: readonly VerifyKey[], rejected: string[]): readonly VerifyKey[] {
+  return keys.filter((key) => {
+    const same = keys.filter((k) => k.kid !== undefined && k.kid === key.kid && k.algorithm === key.algorithm);
+    if (same.length <= 1) return true;
+    if (same[0] === key)
+      rejected.push(`key "${key.kid ?? ''}": ${same.length} keys have this name for ${key.algorithm}`);
+    return false;
+  });
 }
 
 /** A verifier has no business with private parts. `alg` and `key_ops` were checked; without them import does not object to a pinned algorithm. */

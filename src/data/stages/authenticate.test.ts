@@ -318,3 +318,13 @@ describe('keys that must not verify are left out', () => {
     });
   }
 });
+
+describe('two keys of one name for one algorithm', () => {
+  it('are both left out: which one is meant cannot be told', async () => {
+    const twin = { ...other.jwk, kid: 'es' };
+    const bench = new Bench([plan({ jwks: JSON.stringify({ keys: [es.jwk, twin] }) })]);
+    const result = await bench.authn.issuers[0]?.verify(await token(good), 0);
+    assert.equal(result?.kind, 'invalid');
+    assert.match(bench.authn.issuers[0]?.rejected.join() ?? '', /2 keys have this name/);
+  });
+});

@@ -23,7 +23,7 @@ function madePlan(wasm: Uint8Array<ArrayBuffer>): PolicyPlan {
 
 function identity(roles: readonly string[], tenant = 'acme'): Identity {
   const claims = { sub: 'u', tenant };
-  return { issuer: 0, issuerId: 'main', subject: 'u', claims, roles, headers: [], userJson: '{}', expiresAt: 0 };
+  return { issuer: 0, issuerId: 'main', subject: 'u', claims, roles, headers: [], expiresAt: 0 };
 }
 
 interface Case extends WireOptions {
