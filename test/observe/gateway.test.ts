@@ -118,3 +118,42 @@ test('what a client got is explained, logged with its secrets masked, and counte
     await upstream.stop();
   }
 });
+
+test('a lane that dies takes no counter, no record and no request id with it', async () => {
+  const upstream = await TestUpstream.start({ name: 'first' });
+  const gateway = await TestGateway.start({
+    bundle: plainBundle([upstream.address]),
+    bootstrap: { allowFaults: true },
+  });
+  try {
+    const url = `http://127.0.0.1:${gateway.ports.http}`;
+    const admin = `http://127.0.0.1:${gateway.ports.admin}`;
+    const before = await get(`${url}/before`);
+    const idBefore = before.headers.get('x-request-id') ?? '';
+    assert.equal((await get(`${admin}/v1/fault?lane=0`, {}, 'POST')).status, 200);
+    await gateway.untilPrinted(/"kind":"event".*"level":"error".*a fault was asked for/u);
+    let after: Awaited<ReturnType<typeof get>> | undefined;
+    await gateway.until('the lane serves again', async () => {
+      after = await get(`${url}/after`).catch(() => undefined);
+      return after?.status === 200;
+    });
+    const idAfter = after?.headers.get('x-request-id') ?? '';
+    assert.ok(Number.parseInt(idAfter.slice(10), 16) > Number.parseInt(idBefore.slice(10), 16));
+    for (const [id, path] of [
+      [idBefore, '/before'],
+      [idAfter, '/after'],
+    ] as const) {
+      assert.equal(((await gateway.admin(`/v1/explain/${id}`)) as Explanation).path, path);
+    }
+    const metrics = parsePrometheus((await gateway.probe('/metrics')).body);
+    assert.ok(
+      (metrics.get('cnx_requests_total')?.samples.get('cnx_requests_total{route="all",class="2xx"}') ?? 0) >= 2,
+    );
+    assert.equal(metrics.get('cnx_lane_restarts')?.samples.get('cnx_lane_restarts{lane="0"}'), 1);
+    assert.match((await gateway.probe('/readyz')).body, /"ready": true/u);
+    await gateway.stop();
+  } finally {
+    await gateway.kill();
+    await upstream.stop();
+  }
+});
