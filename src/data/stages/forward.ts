@@ -1,10 +1,9 @@
 /**
- * forward: says to the upstream who asked and how, and hands the exchange to the transport. Fields that end at each hop (RFC 9110 §7.6.1) are the transport's
- * matter; what is written here replaces what the client sent, so that an upstream can believe it:
+ * forward: says to the upstream who asked and how, and hands the exchange to the transport. Fields that end at each hop (RFC 9110 §7.6.1) and `Via` are the
+ * transport's matter; what is written here replaces what the client sent, so that an upstream can believe it:
  *
  * - `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` (RFC 7239): the client, and the trusted proxy before us if there is one. What a
  *   client claims further left is not passed on.
- * - `Via` (RFC 9110 §7.6.3) is added to.
  * - `X-Request-Id` is ours, also in the answer; the client's own goes on as `X-Client-Request-Id`.
  * - `traceparent` (W3C Trace Context): a valid one passes; otherwise a new trace begins, whose id holds the request id.
  */
@@ -17,8 +16,6 @@ import type { Stage } from '../stage.ts';
 import type { Wire } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
 
-/** Our name in `Via`. */
-export const VIA = '1.1 cloudnexus-gateway';
 /** Share of traces begun here that are sampled. */
 export const TRACE_SAMPLE = 0.01;
 
@@ -62,7 +59,6 @@ function describe(x: Exchange, wire: Wire): void {
   wire.setUpstreamHeader('x-forwarded-host', wire.host);
   // A host that normalize let pass holds no quote or backslash.
   wire.setUpstreamHeader('forwarded', `${hops};host="${wire.host}";proto=${proto}`);
-  wire.addUpstreamHeader('via', VIA);
   wire.setUpstreamHeader('x-request-id', x.id);
   wire.setAnswerHeader('x-request-id', x.id);
   if (x.clientRequestId !== '') wire.setUpstreamHeader('x-client-request-id', x.clientRequestId);
