@@ -195,7 +195,7 @@ export const METRICS = {
     'gauge',
     'seconds',
     ['quantile'],
-    'The same delay for the thread that runs control, log and admin.',
+    'How late timers fired in the thread that runs control, log and admin, since the last scrape.',
   ),
   // Log and records
   cnx_log_lines_total: row('counter', '', [], 'Lines of the log that were written.'),
