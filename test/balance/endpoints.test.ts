@@ -48,6 +48,13 @@ function bundle(): BundleParts {
           respond: { redirect: { to: 'https:8443' } },
           cell: 'both',
         },
+        {
+          ...route,
+          id: 'only',
+          match: { path: { prefix: '/only' } },
+          cell: 'cell-b',
+          respond: { stripPrefix: '/only' },
+        },
         { ...route, id: 'sick', match: { path: { prefix: '/sick' } }, cell: 'sick' },
       ],
     },
@@ -174,6 +181,22 @@ test('an endpoint whose probes fail is out, and its cell refuses', async () => {
   const { body } = await ask('/sick');
   assert.equal((JSON.parse(body) as { code: string }).code, 'no_endpoint');
   await gateway.untilPrinted(/endpoint ejected/);
+});
+
+test('a reset connection does not put the only endpoint of a cell out', async () => {
+  for (let i = 0; i < 3; i++) {
+    assert.equal((await ask('/only/reset')).status, 502);
+    assert.equal((await ask('/only/echo')).status, 200);
+  }
+});
+
+test('a cell whose only endpoint is dead refuses at once, and serves again soon after it lives', async () => {
+  await b.kill();
+  await gateway.until('the cell refuses', async () => (await ask('/only/echo')).status === 503);
+  await b.restart();
+  await gateway.until('the cell serves', async () => (await ask('/only/echo')).status === 200);
+  // Both lanes have learned it: nobody is turned away any more.
+  for (let i = 0; i < 50; i++) assert.equal((await ask('/only/echo')).status, 200);
 });
 
 test('an endpoint that is killed under load costs no request, and comes back when it lives', async () => {
