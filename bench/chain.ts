@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { parse } from 'yaml';
 import { type BundleParts, plainBundle } from '../test/harness/bundle.ts';
 import { startGateway } from './lib/gateway.ts';
 import { upstream } from './lib/peers.ts';
@@ -34,7 +35,6 @@ export async function chainBundle(port: number): Promise<{ readonly bundle: Bund
     .setSubject('rita')
     .setExpirationTime('1h')
     .sign(privateKey);
-  const waf = demoFiles('waf');
   const bundle: BundleParts = {
     routes: {
       routes: [
@@ -79,13 +79,8 @@ export async function chainBundle(port: number): Promise<{ readonly bundle: Bund
         },
       ],
     },
-    waf: {
-      mode: 'block',
-      rules: Object.keys(waf)
-        .filter((f) => f.endsWith('.conf'))
-        .sort(),
-    },
-    files: { ...waf, ...demoFiles('policies') },
+    waf: parse(readFileSync(join(DEMO, 'waf.yaml'), 'utf8')) as object,
+    files: { ...demoFiles('waf'), ...demoFiles('policies') },
   };
   return { bundle, token };
 }
