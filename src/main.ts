@@ -1,8 +1,9 @@
 /** The command line `cnx`. The only file that reads the environment. */
-import { assetDirectory } from './assets.ts';
+import { assetDirectory, isBinary } from './assets.ts';
 import { useAssets } from './base/worker-entry.ts';
 import type { Command, CommandIo } from './cli/io.ts';
 import { ConfigError } from './config/document.ts';
+import { GATEWAY_VERSION } from './control/trust/gateway.ts';
 import { nearest } from './config/nearest.ts';
 
 interface Row {
@@ -40,11 +41,14 @@ const COMMANDS: Readonly<Record<string, Row>> = {
   },
 };
 
-const VERSION = '0.1.0';
-
 function help(): string {
   const rows = Object.entries(COMMANDS).map(([name, row]) => `  ${name.padEnd(10)}${row.what}`);
-  return `cnx ${VERSION}: CloudNexus Gateway\n\nusage: cnx <command> [options]\n\n${rows.join('\n')}\n\n\`cnx <command> --help\` says more.\n`;
+  return `cnx ${GATEWAY_VERSION}: CloudNexus Gateway\n\nusage: cnx <command> [options]\n\n${rows.join('\n')}\n\n\`cnx <command> --help\` says more.\n`;
+}
+
+/** What `parseArgs` throws for options that it does not know. */
+function isUsageError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS_');
 }
 
 async function main(args: string[], io: CommandIo): Promise<number> {
@@ -54,7 +58,7 @@ async function main(args: string[], io: CommandIo): Promise<number> {
     return name === undefined ? 2 : 0;
   }
   if (name === '--version' || name === '-v') {
-    io.stdout(`${VERSION}\n`);
+    io.stdout(`${GATEWAY_VERSION}\n`);
     return 0;
   }
   const row = COMMANDS[name];
@@ -65,15 +69,14 @@ async function main(args: string[], io: CommandIo): Promise<number> {
     );
     return 2;
   }
-  const assets = assetDirectory();
-  if (assets !== null) useAssets(assets);
+  if (isBinary()) useAssets(assetDirectory);
   try {
     const command = await row.load();
     return await command(rest, io);
   } catch (error) {
     if (error instanceof ConfigError) io.stderr(`${error.message}\n`);
     else io.stderr(`cnx ${name}: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
+    return isUsageError(error) ? 2 : 1;
   }
 }
 
