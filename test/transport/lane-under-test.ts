@@ -115,8 +115,15 @@ export class LaneUnderTest {
     });
     pipeline.activate(new Revision(emptySnapshot(), noParts));
     const transport = await maker({ events: pipeline, laneIndex: 0 });
-    const port = await transport.listen(listener);
+    let port: number;
+    try {
+      port = await transport.listen(listener);
+    } catch (error) {
+      transport.close();
+      throw error;
+    }
     const lane = new LaneUnderTest(transport, pipeline, port, columns);
+    started.add(lane);
     kept.seen = lane.seen;
     kept.bugs = lane.bugs;
     kept.turnedAway = lane.turnedAway;
@@ -130,8 +137,16 @@ export class LaneUnderTest {
   }
 
   close(): void {
+    started.delete(this);
     this.transport.close();
   }
+}
+
+const started = new Set<LaneUnderTest>();
+
+/** Closes what failed tests left open; an open listener would keep the process. */
+export function closeLanes(): void {
+  for (const lane of started) lane.close();
 }
 
 /** Asks again until it holds; fails after a time that only a broken build needs. */
