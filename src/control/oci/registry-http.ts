@@ -310,7 +310,8 @@ function asSourceError(error: unknown, url: URL): SourceError {
 /** Retry-After (RFC 9110 §10.2.3): seconds or a date, in milliseconds, bounded. */
 export function retryAfter(value: string | string[] | undefined, nowMs: number): number | undefined {
   if (typeof value !== 'string') return undefined;
-  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - nowMs;
+  const date = /^[A-Z][a-z]{2,8},? /.test(value) ? Date.parse(value) : Number.NaN;
+  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : date - nowMs;
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), RETRY_AFTER_MAX_MS);
 }
 

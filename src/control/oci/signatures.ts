@@ -3,7 +3,7 @@ import type { Digest } from './digest.ts';
 import { canonicalJsonBytes } from './json.ts';
 import { type Descriptor, type ImageIndex, parseManifest } from './manifest.ts';
 import { OCI_INDEX, OCI_MANIFEST, SIGSTORE_BUNDLE } from './media-types.ts';
-import { Rejection, SourceError } from './rejection.ts';
+import { Rejection, SourceError, type SourceErrorCode } from './rejection.ts';
 import type { FetchedManifest, SignatureCandidate, SignatureSet } from './source.ts';
 
 /** Referrers looked at for one manifest; a place can list any number. */
@@ -11,6 +11,9 @@ export const REFERRERS_MAX = 32;
 /** A referrer's manifest, and the signature it points to. */
 export const SIGNATURE_BYTES_MAX = 64 * 1024;
 export const SIGNATURES_TOTAL_BYTES_MAX = 1024 * 1024;
+
+/** What the place says of an entry of its own list, as opposed to a place that does not answer. */
+const ABSENT: ReadonlySet<SourceErrorCode> = new Set(['not_found', 'too_large']);
 
 interface Reader {
   manifest(digest: Digest): Promise<FetchedManifest>;
@@ -34,6 +37,7 @@ export async function collectSignatures(
   if (ordered.length > REFERRERS_MAX)
     notes.push(`${ordered.length} referrers are listed, only ${REFERRERS_MAX} were looked at`);
   const seen = new Set<Digest>();
+  let failure: SourceError | undefined;
   let total = 0;
   for (const entry of ordered.slice(0, REFERRERS_MAX)) {
     if (seen.has(entry.digest)) continue;
@@ -49,9 +53,10 @@ export async function collectSignatures(
     } catch (error) {
       if (!(error instanceof Rejection) && !(error instanceof SourceError)) throw error;
       notes.push(`referrer ${entry.digest}: ${error.message}`);
+      if (error instanceof SourceError && !ABSENT.has(error.code)) failure ??= error;
     }
   }
-  return { candidates, notes };
+  return { candidates, notes, ...(failure === undefined ? {} : { failure }) };
 }
 
 function rank(descriptor: Descriptor): number {

@@ -1,6 +1,7 @@
 import type { Blob, SignatureArtifact } from './artifact.ts';
 import type { Digest } from './digest.ts';
 import type { Descriptor } from './manifest.ts';
+import type { SourceError } from './rejection.ts';
 
 /** What a tag pointed to when it was last looked at. */
 export interface KnownTag {
@@ -42,6 +43,8 @@ export interface SignatureSet {
   readonly candidates: readonly SignatureCandidate[];
   /** Why entries were passed over, as sentences. */
   readonly notes: readonly string[];
+  /** An entry could not be fetched: whether it is a signature is not known. */
+  readonly failure?: SourceError;
 }
 
 /** Where bundles come from. Every byte that it returns has been compared with its digest and its size cap; nothing else is promised. */

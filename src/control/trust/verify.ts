@@ -224,7 +224,8 @@ async function verifySignatures(
 ): Promise<SignedBy> {
   const needed = role === 'builder' ? options.trust.policy.threshold : 1;
   const roleKeys = options.trust.keys.filter((key) => key.roles.includes(role));
-  const { candidates, notes } = await source.signatures(digest);
+  const { candidates, notes, failure } = await source.signatures(digest);
+  if (candidates.length === 0 && failure !== undefined) throw failure;
   if (candidates.length === 0) throw new Rejection('unsigned', ['no signature of it was found', ...notes].join('; '));
   const good = new Map<string, { key: PreparedKey; signature: SignatureCandidate }>();
   const faults: { code: ReasonCode; sentence: string }[] = [];
@@ -244,6 +245,8 @@ async function verifySignatures(
     }
   }
   if (good.size < needed) {
+    // One more might have counted.
+    if (failure !== undefined) throw failure;
     const why = faults.slice(0, 4).map((fault) => fault.sentence);
     if (good.size > 0) {
       throw new Rejection(
