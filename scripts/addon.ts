@@ -1,42 +1,58 @@
 /** Builds the native addon when it is missing or older than its sources, and puts it where `src/native.ts` loads it. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { newestChange } from './newest.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const native = join(root, 'native');
+const native = fileURLToPath(new URL('../native', import.meta.url));
 export const ADDON = join(native, 'cnx.node');
+/** Oldest compiler that native/ is built with; `Dockerfile` takes a newer one. */
+const RUST_LEAST = '1.90';
 
-/** Newest change among the files that decide what the addon is, in ms since the epoch. */
-function newestSource(dir: string): number {
-  let newest = 0;
-  for (const entry of readdirSync(dir, { withFileTypes: true })) {
-    if (entry.name === 'target' || entry.name === 'fuzz' || entry.name.endsWith('.node')) continue;
-    const path = join(dir, entry.name);
-    newest = Math.max(newest, entry.isDirectory() ? newestSource(path) : statSync(path).mtimeMs);
-  }
-  return newest;
+/** Names in `native/` that do not decide what the addon is. */
+function notSource(name: string): boolean {
+  return ['target', 'fuzz', 'tests', 'benches', 'examples'].includes(name) || name.endsWith('.node');
 }
 
 /** True when `native/cnx.node` is there and newer than every source of the workspace. */
 export function addonIsFresh(): boolean {
-  return existsSync(ADDON) && statSync(ADDON).mtimeMs >= newestSource(native);
+  return existsSync(ADDON) && statSync(ADDON).mtimeMs >= newestChange(native, notSource);
+}
+
+/** What is wrong with the compiler whose `cargo --version` printed `found`; null when it will do. `least` is `major.minor`. */
+export function cargoProblem(found: string | null, least: string): string | null {
+  const mend = `Rust ${least} or newer builds native/: \`rustup update\`, or see https://rustup.rs; then run again`;
+  if (found === null) return `cargo is not on the PATH; ${mend}`;
+  const [, major = '0', minor = '0'] = /^cargo (\d+)\.(\d+)/.exec(found) ?? [];
+  const [leastMajor = 0, leastMinor = 0] = least.split('.').map(Number);
+  const enough = Number(major) > leastMajor || (Number(major) === leastMajor && Number(minor) >= leastMinor);
+  return enough ? null : `${found.trim()} is too old; ${mend}`;
+}
+
+/** Throws with the mend when there is no cargo, or one that is too old. */
+export function needCargo(): void {
+  const cargo = spawnSync('cargo', ['--version'], { cwd: native, encoding: 'utf8' });
+  if (cargo.error === undefined && cargo.status !== 0) throw new Error(`cargo --version failed:\n${cargo.stderr}`);
+  const problem = cargoProblem(cargo.error === undefined ? cargo.stdout : null, RUST_LEAST);
+  if (problem !== null) throw new Error(problem);
 }
 
 /** Builds the addon if it is stale. Throws when cargo is missing or the build fails. */
 export function buildAddon(): void {
   if (addonIsFresh()) return;
-  if (spawnSync('cargo', ['--version']).status !== 0) {
-    throw new Error('cargo is needed to build native/: install Rust 1.90 or newer (https://rustup.rs), then run again');
-  }
-  console.error('building the native addon (one to two minutes the first time) ...');
-  execFileSync('cargo', ['build', '--release', '--locked', '-p', 'cnx-addon'], { cwd: native, stdio: 'inherit' });
+  needCargo();
+  console.error('▸ building the native addon (one to three minutes the first time)');
+  const cargo = spawnSync('cargo', ['build', '--release', '--locked', '-p', 'cnx-addon'], {
+    cwd: native,
+    stdio: 'inherit',
+  });
+  if (cargo.status !== 0) throw new Error('the native addon does not build; what cargo said stands above');
   const target = process.env['CARGO_TARGET_DIR'] ?? join(native, 'target');
-  mkdirSync(native, { recursive: true });
   // Renamed into place: a running gateway keeps the file it has mapped.
-  copyFileSync(join(target, 'release', 'libcnx_addon.so'), `${ADDON}.new`);
-  renameSync(`${ADDON}.new`, ADDON);
+  const next = `${ADDON}.${process.pid}`;
+  copyFileSync(join(target, 'release', 'libcnx_addon.so'), next);
+  renameSync(next, ADDON);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) buildAddon();
+if (import.meta.filename === process.argv[1]) buildAddon();

@@ -14,22 +14,26 @@ export const WORKERS = {
 
 export type WorkerName = keyof typeof WORKERS;
 
-let assets: string | null = null;
+let find: (() => string) | null = null;
+let found: string | null = null;
 
-/** Says that the process is the single binary and where its assets lie. Called once, before any worker starts. */
-export function useAssets(directory: string): void {
-  assets = directory;
-  // piscina, as bundled into the binary, looks for its worker here.
-  (globalThis as { cnxAssets?: string }).cnxAssets = directory;
+/**
+ * Says that the process is the single binary, and how its assets are found: when the first of them is needed, since commands that need none shall start
+ * fast. Called once, before any worker starts.
+ */
+export function useAssets(directory: () => string): void {
+  find = directory;
 }
 
 /** Directory of the assets; null when the gateway runs from its sources. */
 export function assetsInUse(): string | null {
-  return assets;
+  if (find !== null) found ??= find();
+  return found;
 }
 
 /** What `new Worker(...)` takes. */
 export function workerEntry(name: WorkerName): URL {
+  const assets = assetsInUse();
   if (assets !== null) return pathToFileURL(join(assets, `${name}.cjs`));
   return new URL(`../${WORKERS[name]}`, import.meta.url);
 }

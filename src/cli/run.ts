@@ -1,8 +1,6 @@
 /** `cnx run`: the gateway in the foreground until SIGTERM or SIGINT. */
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { assetsInUse } from '../base/worker-entry.ts';
 import { readBootstrap } from '../config/bootstrap-file.ts';
 import type { BootstrapConfig } from '../config/bootstrap.ts';
 import { ConfigError, Document } from '../config/document.ts';
@@ -11,7 +9,7 @@ import { validate } from '../config/validate.ts';
 import { readSecrets } from '../control/compile/secrets.ts';
 import { Gateway } from '../control/gateway.ts';
 import type { RegistryOptions } from '../control/oci/registry-http.ts';
-import { addonPathOfSources } from '../native.ts';
+import { addonPath } from '../native.ts';
 import type { Command, CommandIo } from './io.ts';
 
 const HELP = `usage: cnx run --config <bootstrap file>
@@ -34,18 +32,17 @@ export const run: Command = async (args, io) => {
   const bootstrap = readBootstrap(file, readFileSync(file, 'utf8'));
   const trust = validate(TrustConfig, new Document(bootstrap.trustFile, readFileSync(bootstrap.trustFile, 'utf8')));
   if (!trust.ok) throw new ConfigError(trust.problems);
-  const assets = assetsInUse();
-  return serve(bootstrap, trust.value, assets === null ? addonPathOfSources() : join(assets, 'cnx.node'), io);
+  return serve(bootstrap, trust.value, io);
 };
 
-function serve(bootstrap: BootstrapConfig, trust: TrustConfig, addonPath: string, io: CommandIo): Promise<number> {
+function serve(bootstrap: BootstrapConfig, trust: TrustConfig, io: CommandIo): Promise<number> {
   return new Promise((resolve, reject) => {
     const gateway = new Gateway({
       bootstrap,
       trust,
       secrets: readSecrets(bootstrap.secrets, io.env),
       registry: registryOptions(bootstrap, io.env),
-      addonPath,
+      addonPath: addonPath(),
       onFatal: (message, code) => {
         io.stderr(`cnx run: ${message}\n`);
         // Lanes with open listeners cannot be ended one by one any more: the whole process goes, at once.
