@@ -6,10 +6,12 @@ import { describe, it } from 'node:test';
 import { digestHex, digestOf } from '../../src/control/oci/digest.ts';
 import { DurableFiles, TEMPORARY_PREFIX } from '../../src/control/oci/files.ts';
 import { OciLayout } from '../../src/control/oci/layout.ts';
+import { publishBundle } from '../../src/control/oci/publish.ts';
 import {
   bundle,
   KEY_A,
   KEY_B,
+  layers,
   publishSigned,
   temporaryDirectory,
   temporaryLayout,
@@ -44,6 +46,23 @@ describe('an OCI layout', () => {
     assert.deepEqual(await layout.resolve('other'), { state: 'missing' });
     assert.deepEqual(await layout.resolve(first.digest), { state: 'found', digest: first.digest });
     await verified(layout, first);
+  });
+
+  it('lists a bounded number of manifests that lost their tag', async (t) => {
+    const layout = await temporaryLayout(t);
+    const built = Array.from({ length: 70 }, (_, i) => bundle(i + 1, { layers: layers('x').slice(0, 1) }));
+    for (const item of built) await publishBundle(layout, item, 'latest');
+    const { manifests } = await layout.index();
+    assert.deepEqual(
+      manifests.map((entry) => entry.digest),
+      built.slice(-65).map((item) => item.digest),
+    );
+    assert.deepEqual(
+      manifests
+        .map((entry) => entry.annotations?.['org.opencontainers.image.ref.name'])
+        .filter((tag) => tag !== undefined),
+      ['latest'],
+    );
   });
 
   it('keeps every signature when several are added at once', async (t) => {

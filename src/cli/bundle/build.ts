@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { type AssembledBundle, assembleBundle, type LayerInput } from '../../control/oci/artifact.ts';
+import type { Digest } from '../../control/oci/digest.ts';
 import type { OciLayout } from '../../control/oci/layout.ts';
 import { BUNDLE_ARTIFACT, REF_NAME_ANNOTATION } from '../../control/oci/media-types.ts';
 import { publishBundle, readReleaseUnverified, signBundle } from '../../control/oci/publish.ts';
@@ -71,6 +72,7 @@ export function buildCommand(load: LoadBundleDirectory): Command {
       const layout = place as OciLayout;
       const { bundle, unchanged, release } = await assembleFor(
         layout,
+        reference.tag,
         source,
         seq ?? source.release.seq,
         await originOf(directory, io),
@@ -97,21 +99,30 @@ interface Origin {
   readonly commit: string | undefined;
 }
 
-/** Gives the bundle its number: the one it was built with before when nothing has changed since, else the next. */
+/** Gives the bundle its number: the one of what the tag points to when nothing has changed since, else the next. */
 export async function assembleFor(
   layout: OciLayout,
+  tag: string,
   source: BundleSource,
   wanted: number | undefined,
   origin: Origin,
 ): Promise<{ bundle: AssembledBundle; release: Release; unchanged: boolean }> {
   const built = await builtBefore(layout);
-  const candidates = wanted === undefined ? built.map((item) => item.seq) : [];
-  for (const seq of candidates) {
-    const again = assembleWith(source, seq, origin);
-    if (built.some((item) => item.digest === again.bundle.digest)) return { ...again, unchanged: true };
+  const current = await layout.resolve(tag);
+  const before = current.state === 'found' ? built.get(current.digest) : undefined;
+  if (current.state === 'found' && before !== undefined && (wanted === undefined || wanted === before)) {
+    const again = assembleWith(source, before, origin);
+    if (again.bundle.digest === current.digest) return { ...again, unchanged: true };
   }
-  const highest = built.reduce((max, item) => Math.max(max, item.seq), 0);
-  return { ...assembleWith(source, wanted ?? highest + 1, origin), unchanged: false };
+  const highest = Math.max(0, ...built.values());
+  const next = assembleWith(source, wanted ?? highest + 1, origin);
+  const twin = [...built].find(([digest, seq]) => seq === wanted && digest !== next.bundle.digest);
+  if (twin !== undefined) {
+    throw new UsageError(
+      `sequence ${twin[1]} is already that of ${twin[0]} in this layout; gateways refuse two bundles with one number (the next is ${highest + 1})`,
+    );
+  }
+  return { ...next, unchanged: false };
 }
 
 function assembleWith(
@@ -135,8 +146,9 @@ function assembleWith(
   };
 }
 
-async function builtBefore(layout: OciLayout): Promise<{ digest: string; seq: number }[]> {
-  const found = new Map<string, number>();
+/** Sequence numbers of the bundles in a layout. */
+async function builtBefore(layout: OciLayout): Promise<Map<Digest, number>> {
+  const found = new Map<Digest, number>();
   for (const entry of (await layout.index()).manifests) {
     const tag = entry.annotations?.[REF_NAME_ANNOTATION] ?? '';
     if (entry.artifactType !== BUNDLE_ARTIFACT && tag.startsWith('sha256-')) continue;
@@ -147,7 +159,7 @@ async function builtBefore(layout: OciLayout): Promise<{ digest: string; seq: nu
       if (!(error instanceof Rejection) && !(error instanceof SourceError)) throw error;
     }
   }
-  return [...found].map(([digest, seq]) => ({ digest, seq }));
+  return found;
 }
 
 /** Where the time of a build comes from. Never the clock. */

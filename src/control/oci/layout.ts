@@ -4,7 +4,7 @@ import { type Digest, digestHex, digestOf, parseDigest, referrersTag } from './d
 import { DurableFiles, readBounded } from './files.ts';
 import { canonicalJsonBytes, parseStrictJson, Shape } from './json.ts';
 import { type Descriptor, type ImageIndex, parseManifest } from './manifest.ts';
-import { MANIFEST_BYTES_MAX, OCI_INDEX, REF_NAME_ANNOTATION } from './media-types.ts';
+import { MANIFEST_BYTES_MAX, OCI_INDEX, OCI_MANIFEST, REF_NAME_ANNOTATION } from './media-types.ts';
 import { Rejection, SourceError } from './rejection.ts';
 import { collectSignatures, withReferrer } from './signatures.ts';
 import type { ArtifactSink, ArtifactSource, FetchedManifest, KnownTag, Resolution, SignatureSet } from './source.ts';
@@ -196,11 +196,31 @@ export class OciLayout implements ArtifactSource, ArtifactSink {
   }
 }
 
-/** The entries with this manifest listed, under the tag if one is given; whoever held the tag loses it. */
+/** Manifests without a tag that stay listed: what a tag pointed to before, so that numbers are not given twice and rollbacks stay possible. */
+const UNTAGGED_MAX = 64;
+
+/** The entries with this manifest listed, under the tag if one is given; who held the tag before stays without it. */
 function tagEntry(entries: readonly Descriptor[], descriptor: Descriptor, tag: string | undefined): Descriptor[] {
-  if (tag === undefined) {
-    return entries.some((item) => item.digest === descriptor.digest) ? [...entries] : [...entries, descriptor];
+  if (tag === undefined && entries.some((item) => item.digest === descriptor.digest)) return [...entries];
+  const annotations = { ...descriptor.annotations, ...(tag === undefined ? {} : { [REF_NAME_ANNOTATION]: tag }) };
+  const next: Descriptor[] = [{ ...descriptor, ...(Object.keys(annotations).length === 0 ? {} : { annotations }) }];
+  const listed = new Set([descriptor.digest]);
+  let untagged = 0;
+  // Newest last: from the end, so that the oldest fall out.
+  for (const item of entries.toReversed()) {
+    const name = item.annotations?.[REF_NAME_ANNOTATION];
+    if (name !== undefined && name !== tag) {
+      next.push(item);
+      listed.add(item.digest);
+      continue;
+    }
+    const replaced = listed.has(item.digest) || (name === tag && item.mediaType !== OCI_MANIFEST);
+    if (replaced || untagged === UNTAGGED_MAX) continue;
+    untagged += 1;
+    listed.add(item.digest);
+    const { [REF_NAME_ANNOTATION]: _moved, ...rest } = item.annotations ?? {};
+    const { annotations: _all, ...bare } = item;
+    next.push({ ...bare, ...(Object.keys(rest).length === 0 ? {} : { annotations: rest }) });
   }
-  const rest = entries.filter((item) => item.annotations?.[REF_NAME_ANNOTATION] !== tag);
-  return [...rest, { ...descriptor, annotations: { ...descriptor.annotations, [REF_NAME_ANNOTATION]: tag } }];
+  return next.toReversed();
 }
