@@ -10,6 +10,8 @@ import { DOWN_SECONDS } from './endpoint-use.ts';
 
 const NOW = 1_800_000_000_000;
 const SECOND = NOW / 1000;
+/** Health is published as 0 or as no less than this. */
+const HEALTH_LEAST = 0.01;
 
 function endpoint(slot: number, capacity = 100): EndpointPlan {
   const port = 9000 + slot;
@@ -91,7 +93,7 @@ test('under steady load requests in flight settle in proportion to health × cap
 
 test('what is ejected, down or full is never chosen, whatever else holds', () => {
   const one = fc.record({
-    health: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1, noNaN: true })),
+    health: fc.oneof(fc.constant(0), fc.double({ min: HEALTH_LEAST, max: 1, noNaN: true })),
     ejected: fc.integer({ min: 0, max: 1 }),
     down: fc.constantFrom(0, SUSPECTED, SECOND - 5, SECOND, SECOND + 1, SECOND + 1 + DOWN_SECONDS),
     capacity: fc.integer({ min: 1, max: 50 }),
