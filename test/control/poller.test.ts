@@ -295,14 +295,17 @@ describe('polling', () => {
     assert.equal(w.seen[1]?.nextPollMs, w.clock.nowMs + (w.clock.pending[0] ?? 0));
   });
 
-  it('survives a bug in what it calls, and reports it', async (t) => {
+  it('survives a full disk or a bug in what it calls, reports it and tries again', async (t) => {
     const w = world(t);
     w.script.verdict = () => new TypeError('undefined is not a function');
     await w.poller.start();
     assert.deepEqual(
       [w.poller.status.state, w.poller.status.reason],
-      ['rejected', { code: 'internal', sentence: 'undefined is not a function' }],
+      ['failing', { code: 'internal', sentence: 'undefined is not a function' }],
     );
+    w.script.verdict = () => undefined;
+    await w.step();
+    assert.deepEqual([w.poller.status.state, w.evaluated.length], ['current', 2]);
   });
 
   it('leaves nothing running when it is stopped, also in the middle of a poll', async (t) => {

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { cp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { describe, it, type TestContext } from 'node:test';
 import type { AssembledBundle } from '../../src/control/oci/artifact.ts';
 import { type Digest, digestHex, referrersTag } from '../../src/control/oci/digest.ts';
@@ -25,6 +29,7 @@ import {
   KEY_B,
   layers,
   NOW_MS,
+  policy,
   publishSigned,
   temporaryDirectory,
   temporaryLayout,
@@ -33,6 +38,9 @@ import {
   verifyOptions,
 } from './harness/sample.ts';
 import { verifyBundle } from '../../src/control/trust/verify.ts';
+
+/** Processes killed; every one at another moment. */
+const KILLS = 10;
 
 const boot = (store: BundleStore, more: Partial<Parameters<BundleStore['boot']>[0]> = {}) =>
   store.boot({ trust: trust(), gateway: GATEWAY, nowMs: NOW_MS, ...more });
@@ -330,6 +338,53 @@ describe('the store', () => {
     for (const s of [100, 110, 120, 161, 170]) await store.contacted(s * 1000);
     assert.equal(writes, 2);
     assert.equal(store.state.lastContactMs, 161_000);
+  });
+
+  it('goes on when the disk cannot be written, and says so', async (t) => {
+    const { directory } = await world(t);
+    let full = false;
+    const store = await BundleStore.open(directory, {
+      crashPointForTests: (step) => {
+        if (full && step === 'write') throw new Error('no space left on device');
+      },
+    });
+    full = true;
+    await store.contacted(1_000_000);
+    assert.deepEqual([store.fault, store.state.lastContactMs], ['no space left on device', 0]);
+    full = false;
+    await store.contacted(1_000_001);
+    assert.deepEqual([store.fault, store.state.lastContactMs], [undefined, 1_000_001]);
+  });
+
+  it('boots into a verified bundle after kill -9 at any moment', async (t) => {
+    const [first, second] = [1, 2].map((seq) => bundle(seq, { layers: layers(`bundle ${seq}`).slice(0, 1) })) as [
+      AssembledBundle,
+      AssembledBundle,
+    ];
+    const source = await temporaryLayout(t);
+    for (const item of [first, second]) await publishSigned(source, item);
+    const directory = join(await temporaryDirectory(t), 'state');
+    const policyFile = join(await temporaryDirectory(t), 'policy.json');
+    await writeFile(policyFile, JSON.stringify(policy()));
+    const script = fileURLToPath(new URL('harness/store-churn.ts', import.meta.url));
+    const seen = new Set<string>();
+    for (let round = 0; round < KILLS; round += 1) {
+      const child = spawn(
+        process.execPath,
+        [script, source.directory, directory, policyFile, first.digest, second.digest],
+        { stdio: ['ignore', 'pipe', 'inherit'] },
+      );
+      await once(child.stdout, 'data');
+      await sleep(Math.random() * 25);
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      await ended;
+      const { bundle: booted, passedOver, rebuilt } = await boot(await BundleStore.open(directory));
+      assert.deepEqual({ passedOver, rebuilt }, { passedOver: [], rebuilt: undefined });
+      assert.ok(booted?.digest === first.digest || booted?.digest === second.digest);
+      seen.add(booted.digest);
+    }
+    assert.ok(seen.size > 0);
   });
 
   it('boots into a verified bundle wherever a change of bundles was cut off', async (t) => {

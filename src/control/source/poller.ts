@@ -15,9 +15,16 @@ const PENDING_FIRST_MS = 1000;
 /**
  * `starting` nothing heard yet; `current` the tag's digest has been evaluated and taken; `rejected` evaluated and not
  * taken; `pending_signature` waits for a signature that counts; `missing` the place answers and has no such tag;
- * `unreachable` the place, or the transfer, failed.
+ * `unreachable` the place, or the transfer, failed; `failing` something here did, such as a full disk.
  */
-export type SourceState = 'starting' | 'current' | 'rejected' | 'pending_signature' | 'missing' | 'unreachable';
+export type SourceState =
+  | 'starting'
+  | 'current'
+  | 'rejected'
+  | 'pending_signature'
+  | 'missing'
+  | 'unreachable'
+  | 'failing';
 
 export interface SourceStatus {
   readonly state: SourceState;
@@ -44,7 +51,7 @@ export interface PollerOptions {
   /**
    * Looks at a bundle: verify, compile, activate, keep. Resolves when it is taken; throws {@link Rejection} when it is not,
    * {@link SourceError} when the transfer failed. Called for one digest at a time, and again for the same one only if
-   * that can help. Any other error is a bug: it is reported and treated as a rejection.
+   * that can help. Any other error (a full disk, a bug) says nothing about the bundle: it is reported and tried again with back-off.
    */
   readonly evaluate: (digest: Digest) => Promise<void>;
   /** After every poll. Must not throw. */
@@ -213,11 +220,12 @@ export class BundlePoller {
       this.#status = { ...this.#status, state: 'pending_signature', seen, reason, overdue };
       return;
     }
-    if (error instanceof SourceError || (error instanceof Rejection && error.retry === 'transport')) {
+    if (!(error instanceof Rejection) || error.retry === 'transport') {
+      const state = error instanceof SourceError || error instanceof Rejection ? 'unreachable' : 'failing';
       const asked = error instanceof SourceError ? Math.min(error.retryAfterMs ?? 0, BACKOFF_MAX_MS) : 0;
-      const first = this.#status.state !== 'unreachable';
+      const first = this.#status.state !== state;
       this.#pauseMs = Math.max(this.#grown(first ? 0 : this.#pauseMs, this.#interval), asked);
-      this.#status = { ...this.#status, state: 'unreachable', seen, reason, overdue: false };
+      this.#status = { ...this.#status, state, seen, reason, overdue: false };
       return;
     }
     // Final for these bytes: only another digest helps.

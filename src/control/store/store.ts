@@ -62,6 +62,7 @@ export class BundleStore {
   readonly #files: DurableFiles;
   #state: StoreState;
   #damage: string | undefined;
+  #fault: string | undefined;
   /** Changes, one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
 
@@ -176,10 +177,22 @@ export class BundleStore {
     }));
   }
 
-  /** The source has answered. Written to disk once a minute at most. */
+  /**
+   * The source has answered. Written to disk once a minute at most. Never rejects: a disk that cannot be written must not
+   * stop a gateway that serves; what it said is in `fault`.
+   */
   async contacted(nowMs: number): Promise<void> {
     if (nowMs - this.#state.lastContactMs < CONTACT_PERIOD_MS && nowMs >= this.#state.lastContactMs) return;
-    await this.#change((state) => ({ ...state, lastContactMs: nowMs }));
+    try {
+      await this.#change((state) => ({ ...state, lastContactMs: nowMs }));
+    } catch (error) {
+      this.#fault = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** Why the last write failed; undefined when it succeeded. For status and alarms. */
+  get fault(): string | undefined {
+    return this.#fault;
   }
 
   /** Waits for what is being written. */
@@ -233,6 +246,7 @@ export class BundleStore {
       const state = next(this.#state);
       await this.#files.write(join(this.#directory, 'state.json'), stateBytes(state), 0o600);
       this.#state = state;
+      this.#fault = undefined;
     });
   }
 
