@@ -2,12 +2,12 @@
 
 use super::Sink;
 
-/// Names and values, decoded once; a pair without `=` is a name with an empty value.
-pub fn parse(text: &[u8], separator: u8, sink: &mut dyn Sink) {
+/// Names and values, decoded once; a pair without `=` is a name with an empty value. `room` is scratch memory.
+pub fn parse(text: &[u8], separator: u8, room: &mut [Vec<u8>; 2], sink: &mut dyn Sink) {
     if text.is_empty() {
         return;
     }
-    let (mut name_text, mut value_text) = (Vec::new(), Vec::new());
+    let [name_text, value_text] = room;
     for pair in text.split(|b| *b == separator) {
         if pair.is_empty() {
             continue;
@@ -16,8 +16,8 @@ pub fn parse(text: &[u8], separator: u8, sink: &mut dyn Sink) {
             Some(at) => (&pair[..at], &pair[at + 1..]),
             None => (pair, &b""[..]),
         };
-        let name = decoded(name, &mut name_text);
-        let value = decoded(value, &mut value_text);
+        let name = decoded(name, name_text);
+        let value = decoded(value, value_text);
         if !sink.argument(name, value) {
             return;
         }
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn pairs_are_split_and_decoded() {
         let mut c = collected();
-        parse(b"a=1&b=%41+b&c&=x&&d=e=f&%zz=%", b'&', &mut c);
+        parse(b"a=1&b=%41+b&c&=x&&d=e=f&%zz=%", b'&', &mut Default::default(), &mut c);
         let want = [
             ("a", "1"),
             ("b", "A b"),

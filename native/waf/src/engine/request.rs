@@ -4,6 +4,7 @@ use super::Limit;
 use super::transaction::{Entry, Transaction};
 use crate::body::{self, Sink};
 use crate::program::Program;
+use crate::program::compile::STRICT_PARTS;
 use crate::seclang::setting::{BodyProcessor, LimitAction};
 use crate::seclang::variable::Var;
 use crate::wire::Request;
@@ -68,8 +69,10 @@ impl Transaction {
             bytes: 0,
             exceeded: None,
         };
-        body::urlencoded::parse(query, separator, &mut sink);
+        let mut decoded = std::mem::take(&mut sink.tx.decoded);
+        body::urlencoded::parse(query, separator, &mut decoded, &mut sink);
         let (bytes, exceeded) = (sink.bytes, sink.exceeded);
+        self.decoded = decoded;
         if let Some(limit) = exceeded {
             self.exceed(limit);
         }
@@ -80,9 +83,15 @@ impl Transaction {
     fn fill_headers(&mut self, r: &Request<'_>) {
         let mut processor = None;
         for (name, value) in r.headers() {
-            self.add(Var::RequestHeaders, name, value);
-            let key = self.values.intern(name);
-            self.entries[Var::RequestHeadersNames as usize].push(Entry { key, value: key });
+            let entry = Entry {
+                key: self.values.intern(name),
+                value: self.values.intern(value),
+            };
+            self.entries[Var::RequestHeaders as usize].push(entry);
+            self.entries[Var::RequestHeadersNames as usize].push(Entry {
+                key: entry.key,
+                value: entry.key,
+            });
             if name.eq_ignore_ascii_case(b"cookie") {
                 self.fill_cookies(value);
             } else if name.eq_ignore_ascii_case(b"content-type") {
@@ -131,6 +140,7 @@ impl Transaction {
 
     /// The flags that rules compare with 0 before there is a body.
     fn flags(&mut self) {
+        let zero = self.values.intern_int(0);
         for var in [
             Var::ReqbodyError,
             Var::ReqbodyProcessorError,
@@ -153,7 +163,9 @@ impl Transaction {
             Var::RequestBodyLength,
             Var::OutboundDataError,
         ] {
-            self.put_int(var, 0);
+            if self.used[var as usize] {
+                self.entries[var as usize].push(Entry { key: 0, value: zero });
+            }
         }
     }
 
@@ -186,7 +198,8 @@ impl Transaction {
         self.outcome.work += content.len() as u64;
         let given = self.entries[Var::ArgsGet as usize].len();
         let left = (program.settings.arguments_max as usize).saturating_sub(given);
-        let content_type = self.header_value(b"content-type");
+        let named = |(n, _): &(&[u8], &[u8])| n.eq_ignore_ascii_case(b"content-type");
+        let content_type = r.headers().find(named).map_or(&b""[..], |(_, v)| v);
         let mut sink = ArgSink {
             tx: self,
             var: Var::ArgsPost,
@@ -198,12 +211,14 @@ impl Transaction {
         let settings = &program.settings;
         let result: Result<(), &str> = match processor {
             Some(BodyProcessor::Urlencoded) => {
-                body::urlencoded::parse(content, settings.argument_separator, &mut sink);
+                let mut decoded = std::mem::take(&mut sink.tx.decoded);
+                body::urlencoded::parse(content, settings.argument_separator, &mut decoded, &mut sink);
+                sink.tx.decoded = decoded;
                 Ok(())
             }
             Some(BodyProcessor::Json) => body::json::parse(content, settings.json_depth_max as usize, &mut sink),
             Some(BodyProcessor::Multipart) => {
-                body::multipart::parse(content, &content_type, settings.files_max as usize, &mut sink)
+                body::multipart::parse(content, content_type, settings.files_max as usize, &mut sink)
             }
             Some(BodyProcessor::Xml) => body::xml::parse(content, &mut sink),
             Some(BodyProcessor::Raw) | None => Ok(()),
@@ -212,7 +227,10 @@ impl Transaction {
         if let Some(limit) = exceeded {
             self.exceed(limit);
         }
-        if processor == Some(BodyProcessor::Urlencoded) && crate::transform::has_wrong_escape(content) {
+        if self.used[Var::UrlencodedError as usize]
+            && processor == Some(BodyProcessor::Urlencoded)
+            && crate::transform::has_wrong_escape(content)
+        {
             self.put_int(Var::UrlencodedError, 1);
         }
         let before = self.entries[Var::ArgsCombinedSize as usize]
@@ -239,33 +257,11 @@ impl Transaction {
     /// MULTIPART_STRICT_ERROR sums the flags up.
     fn strict_multipart(&mut self) {
         let zero = self.values.intern_int(0);
-        let any = [
-            Var::ReqbodyProcessorError,
-            Var::MultipartBoundaryQuoted,
-            Var::MultipartBoundaryWhitespace,
-            Var::MultipartDataBefore,
-            Var::MultipartDataAfter,
-            Var::MultipartHeaderFolding,
-            Var::MultipartLfLine,
-            Var::MultipartMissingSemicolon,
-            Var::MultipartInvalidQuoting,
-            Var::MultipartInvalidPart,
-            Var::MultipartInvalidHeaderFolding,
-            Var::MultipartFileLimitExceeded,
-        ]
-        .iter()
-        .any(|v| self.entries[*v as usize].first().is_some_and(|e| e.value != zero));
+        let set = |v: &Var| self.entries[*v as usize].first().is_some_and(|e| e.value != zero);
+        let any = STRICT_PARTS.iter().any(set);
         if any && self.controls.processor == Some(BodyProcessor::Multipart) {
             self.put_int(Var::MultipartStrictError, 1);
         }
-    }
-
-    fn header_value(&self, name: &[u8]) -> Vec<u8> {
-        let list = &self.entries[Var::RequestHeaders as usize];
-        list.iter()
-            .find(|e| self.values.get(e.key).eq_ignore_ascii_case(name))
-            .map(|e| self.values.get(e.value).to_vec())
-            .unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use super::transaction::{Allowed, Candidate, Key, SlotValue, Transaction, Verdic
 use super::values::ValueId;
 use crate::operator::Probe;
 use crate::profile::Profile;
-use crate::program::{Program, Rule, Selector, Step, Target, Test};
+use crate::program::{Program, Rule, Selector, Step, Target, Test, group_of};
 use crate::seclang::action::Disruptive;
 use crate::seclang::setting::EngineMode;
 use crate::seclang::variable::{Life, Shape, VARIABLES, Var};
@@ -29,6 +29,9 @@ impl Transaction {
         };
         if skipped {
             return true;
+        }
+        if phase == 0 || group_of(phase) != group_of(phase - 1) {
+            self.values.forget_hits();
         }
         self.find_visits(program, phase);
         if self.outcome.work > profile.work_max {
@@ -83,12 +86,13 @@ impl Transaction {
             outcome,
             ..
         } = self;
+        let prefilter = &program.prefilters[group_of(phase)];
         let phase = &program.phases[phase];
-        values.begin_phase();
+        let first = phase.first_word;
         visits.0.clear();
         visits.0.extend_from_slice(&phase.always.0);
         let work = &mut outcome.work;
-        for (var, classes) in &phase.prefilter.classes {
+        for (var, classes) in &phase.classes {
             for entry in &entries[*var as usize] {
                 for class in classes {
                     if let Some(key) = &class.key
@@ -98,14 +102,14 @@ impl Transaction {
                     }
                     let quiet = !class.trigger.meets(values.present(entry.value));
                     if quiet {
-                        visits.add_shared(values.hits(entry.value, &phase.prefilter, work), &class.quiet_rules);
+                        visits.add_shared(&values.hits(entry.value, prefilter, work)[first..], &class.quiet_rules);
                     }
                     for chain in &class.chains {
                         if quiet && chain.trigger.is_some() {
                             continue;
                         }
                         let value = values.transform(entry.value, &program.chains[usize::from(chain.chain)], work);
-                        visits.add_shared(values.hits(value, &phase.prefilter, work), &chain.rules);
+                        visits.add_shared(&values.hits(value, prefilter, work)[first..], &chain.rules);
                     }
                 }
             }
@@ -215,7 +219,8 @@ impl Transaction {
         if let Some(bit) = bit {
             let hits = self
                 .values
-                .hits(c.value, &program.phases[phase].prefilter, &mut self.outcome.work);
+                .hits(c.value, &program.prefilters[group_of(phase)], &mut self.outcome.work);
+            let bit = program.phases[phase].first_word * 64 + bit;
             if hits.get(bit / 64).is_none_or(|w| w >> (bit % 64) & 1 == 0) {
                 return false;
             }

@@ -108,6 +108,7 @@ pub(crate) enum Allowed {
 pub struct Transaction {
     pub(crate) values: Values,
     pub(crate) entries: [Vec<Entry>; VARIABLE_COUNT],
+    pub(crate) used: [bool; VARIABLE_COUNT],
     pub(crate) slots: Vec<SlotValue>,
     pub(crate) named: Vec<(Var, ValueId, SlotValue)>,
     pub(crate) pinned: Vec<u32>,
@@ -118,6 +119,7 @@ pub struct Transaction {
     pub(crate) visits: Bits,
     pub(crate) groups: Groups,
     pub(crate) text: Vec<u8>,
+    pub(crate) decoded: [Vec<u8>; 2],
     pub(crate) name: Vec<u8>,
     pub(crate) reports: Reports,
     pub(crate) controls: Controls,
@@ -133,6 +135,7 @@ impl Default for Transaction {
         Self {
             values: Values::default(),
             entries: std::array::from_fn(|_| Vec::new()),
+            used: [true; VARIABLE_COUNT],
             slots: Vec::new(),
             named: Vec::new(),
             pinned: Vec::new(),
@@ -143,6 +146,7 @@ impl Default for Transaction {
             visits: Bits::default(),
             groups: Groups::default(),
             text: Vec::new(),
+            decoded: Default::default(),
             name: Vec::new(),
             reports: Reports::default(),
             controls: Controls {
@@ -195,6 +199,7 @@ impl Transaction {
             self.cache_serial = program.serial;
         }
         self.values.reset();
+        self.used = program.used;
         for list in &mut self.entries {
             list.clear();
         }
@@ -249,8 +254,11 @@ impl Transaction {
         self.outcome
     }
 
-    /// Adds a value to a variable.
+    /// Adds a value to a variable that some rule uses.
     pub(crate) fn add(&mut self, var: Var, key: &[u8], value: &[u8]) {
+        if !self.used[var as usize] {
+            return;
+        }
         let entry = Entry {
             key: self.values.intern(key),
             value: self.values.intern(value),
@@ -258,8 +266,11 @@ impl Transaction {
         self.entries[var as usize].push(entry);
     }
 
-    /// Gives a variable its only value.
+    /// Gives a variable that some rule uses its only value.
     pub(crate) fn put(&mut self, var: Var, value: &[u8]) {
+        if !self.used[var as usize] {
+            return;
+        }
         let entry = Entry {
             key: 0,
             value: self.values.intern(value),
@@ -271,6 +282,9 @@ impl Transaction {
 
     /// Gives a variable a number.
     pub(crate) fn put_int(&mut self, var: Var, n: i64) {
+        if !self.used[var as usize] {
+            return;
+        }
         let entry = Entry {
             key: 0,
             value: self.values.intern_int(n),

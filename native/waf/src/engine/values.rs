@@ -25,8 +25,12 @@ struct Meta {
     hash: u32,
     /// Row of the transformation memo, or `NONE`.
     memo: u32,
-    /// Row of the hits of the running phase, or `NONE`.
+    /// Row of the hits, or `NONE`.
     hits: u32,
+    /// A value that differs only in the case of letters, or `NONE`: the prefilter ignores case, so it has the same hits.
+    twin: u32,
+    /// `present` is worked out.
+    known: bool,
     present: ByteSet,
 }
 
@@ -94,10 +98,15 @@ impl Values {
         &self.arena[m.at as usize..(m.at + m.len) as usize]
     }
 
-    /// The bytes that occur in a value.
+    /// The bytes that occur in a value, worked out when first asked for: keys never are.
     #[inline]
-    pub fn present(&self, id: ValueId) -> &ByteSet {
-        &self.metas[id as usize].present
+    pub fn present(&mut self, id: ValueId) -> &ByteSet {
+        let m = &mut self.metas[id as usize];
+        if !m.known {
+            m.known = true;
+            m.present = ByteSet::present_in(&self.arena[m.at as usize..(m.at + m.len) as usize]);
+        }
+        &m.present
     }
 
     /// The id of some bytes. When the arena is full, the id of the empty value.
@@ -159,14 +168,15 @@ impl Values {
 
     fn push(&mut self, at: usize, len: usize, hash: u32) -> ValueId {
         let id = self.metas.len() as u32;
-        let present = ByteSet::present_in(&self.arena[at..at + len]);
         self.metas.push(Meta {
             at: at as u32,
             len: len as u32,
             hash,
             memo: NONE,
             hits: NONE,
-            present,
+            twin: NONE,
+            known: false,
+            present: ByteSet::EMPTY,
         });
         if self.metas.len() * 2 > self.table.len() {
             let size = self.table.len() * 2;
@@ -217,6 +227,9 @@ impl Values {
         let result = self.intern(&scratch);
         self.scratch = scratch;
         self.memo[row + usize::from(step)] = result;
+        if def.folds_case && result > id {
+            self.metas[result as usize].twin = id;
+        }
         result
     }
 
@@ -229,18 +242,24 @@ impl Values {
         m.memo as usize * MEMO_WIDTH
     }
 
-    /// Forgets the hits of the phase before.
-    pub fn begin_phase(&mut self) {
+    /// Forgets the hits, since phases with another prefilter follow.
+    pub fn forget_hits(&mut self) {
         self.hits.clear();
         for m in &mut self.metas {
             m.hits = NONE;
         }
     }
 
-    /// The rules of the running phase that could match a value.
+    /// The rules of the running phase that could match a value. All phases of a group share one prefilter and one search.
     #[inline]
     pub fn hits(&mut self, id: ValueId, prefilter: &Prefilter, work: &mut u64) -> &[u64] {
         let words = prefilter.words;
+        // A twin is always older, so this ends.
+        let mut id = id;
+        while self.metas[id as usize].hits == NONE && self.metas[id as usize].twin != NONE {
+            id = self.metas[id as usize].twin;
+        }
+        self.present(id);
         let m = &mut self.metas[id as usize];
         if m.hits == NONE {
             let row = self.hits.len();
@@ -279,18 +298,25 @@ fn hash(bytes: &[u8], seed: u64) -> u32 {
         let p = u128::from(a) * u128::from(b);
         (p as u64) ^ (p >> 64) as u64
     };
-    let mut h = seed ^ (bytes.len() as u64).wrapping_mul(K);
-    let mut chunks = bytes.chunks_exact(8);
-    for c in &mut chunks {
-        h = mix(
-            h ^ u64::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]),
-            K ^ seed.rotate_left(23),
-        );
+    let n = bytes.len();
+    let mut h = seed ^ (n as u64).wrapping_mul(K);
+    if n < 8 {
+        let mut tail = 0u64;
+        for &b in bytes {
+            tail = tail << 8 | u64::from(b);
+        }
+        h = mix(h ^ tail, K ^ seed.rotate_left(41));
+        return (h ^ (h >> 32)) as u32;
     }
-    let mut tail = [0u8; 8];
-    let rest = chunks.remainder();
-    tail[..rest.len()].copy_from_slice(rest);
-    h = mix(h ^ u64::from_le_bytes(tail), K ^ seed.rotate_left(41));
+    let mut rest = bytes;
+    while let Some((c, more)) = rest.split_first_chunk::<8>() {
+        h = mix(h ^ u64::from_le_bytes(*c), K ^ seed.rotate_left(23));
+        rest = more;
+    }
+    // The last eight bytes once more stand for the rest.
+    if let Some(c) = bytes.last_chunk::<8>() {
+        h = mix(h ^ u64::from_le_bytes(*c), K ^ seed.rotate_left(41));
+    }
     (h ^ (h >> 32)) as u32
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bits::Bits;
-use super::prefilter::Builder;
+use super::prefilter::{self, Builder, Classes, Prefilter};
 use super::slots::Slots;
 use super::{
-    Chain, Control, Destination, Gate, PHASES, Phase, Piece, Program, Rule, Selector, Set, Step, Target, TargetRemoval,
-    Test, Text,
+    Chain, Control, Destination, GROUPS, Gate, PHASES, Phase, Piece, Program, Rule, Selector, Set, Step, Target,
+    TargetRemoval, Test, Text, group_of,
 };
 use crate::bytes::ByteSet;
 use crate::operator::{self, Expression, Recipe, Requirement};
@@ -44,6 +44,22 @@ pub struct CompileOptions {
     /// `^` and `$` match at line ends too, as in ModSecurity 3. Rules of the CRS are written for `false`.
     pub multi_line: bool,
 }
+
+/// The flags that MULTIPART_STRICT_ERROR sums up.
+pub const STRICT_PARTS: &[Var] = &[
+    Var::ReqbodyProcessorError,
+    Var::MultipartBoundaryQuoted,
+    Var::MultipartBoundaryWhitespace,
+    Var::MultipartDataBefore,
+    Var::MultipartDataAfter,
+    Var::MultipartHeaderFolding,
+    Var::MultipartLfLine,
+    Var::MultipartMissingSemicolon,
+    Var::MultipartInvalidQuoting,
+    Var::MultipartInvalidPart,
+    Var::MultipartInvalidHeaderFolding,
+    Var::MultipartFileLimitExceeded,
+];
 
 static SERIAL: AtomicU64 = AtomicU64::new(1);
 
@@ -200,6 +216,12 @@ impl<'a> Compiler<'a> {
             }
         }
         self.jumps(draft, &mut phases);
+        if self.used[Var::MultipartStrictError as usize] {
+            // The sum reads its parts.
+            for var in STRICT_PARTS {
+                self.used[*var as usize] = true;
+            }
+        }
         let score_slots = [
             "blocking_inbound_anomaly_score",
             "anomaly_score",
@@ -210,10 +232,15 @@ impl<'a> Compiler<'a> {
         .collect();
         let mut out: [Phase; PHASES] = Default::default();
         let mut prefiltered = 0u32;
-        for (to, rules) in out.iter_mut().zip(phases) {
-            *to = self.phase(rules, &mut prefiltered)?;
+        let mut builders: [Builder; GROUPS] = Default::default();
+        for (p, (to, rules)) in out.iter_mut().zip(phases).enumerate() {
+            *to = self.phase(rules, &mut builders[group_of(p)], &mut prefiltered);
         }
-        let prefilters: usize = out.iter().map(|p| p.prefilter.memory_bytes()).sum();
+        let mut prefilters: [Prefilter; GROUPS] = Default::default();
+        for (to, builder) in prefilters.iter_mut().zip(builders) {
+            *to = builder.build()?;
+        }
+        let prefilter_bytes: usize = prefilters.iter().map(Prefilter::memory_bytes).sum();
         Ok(Program {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             phases: out,
@@ -224,14 +251,17 @@ impl<'a> Compiler<'a> {
             expressions: self.expressions,
             rule_count: u32::try_from(rule_count).unwrap_or(u32::MAX),
             prefiltered_count: prefiltered,
-            memory_bytes: self.memory + prefilters + rule_count * 512,
+            memory_bytes: self.memory + prefilter_bytes + rule_count * 512,
+            prefilters,
             score_slots,
         })
     }
 
-    fn phase(&mut self, mut rules: Vec<Rule>, prefiltered: &mut u32) -> Result<Phase, String> {
-        let mut builder = Builder::new(rules.len());
-        let mut always = Bits::new(rules.len());
+    fn phase(&mut self, mut rules: Vec<Rule>, builder: &mut Builder, prefiltered: &mut u32) -> Phase {
+        let first_word = builder.phase(rules.len());
+        let size = rules.len();
+        let mut always = Bits::new(size);
+        let mut classes = Classes::new();
         for (index, rule) in rules.iter_mut().enumerate() {
             let Some(Step { test: Some(test), .. }) = rule.steps.first() else {
                 always.add(index);
@@ -242,7 +272,7 @@ impl<'a> Compiler<'a> {
                 Requirement::OneOf(literals) if fixed && !test.negated => {
                     rule.prefiltered = true;
                     *prefiltered += 1;
-                    builder.require(index, &literals);
+                    builder.require(first_word * 64 + index, &literals);
                     for chain in self.seen_chains(test) {
                         let trigger = self.chains[usize::from(chain)].trigger;
                         for t in &test.targets {
@@ -250,18 +280,19 @@ impl<'a> Compiler<'a> {
                                 Selector::Key(k) => Some(k.as_slice()),
                                 _ => None,
                             };
-                            builder.sees(index, t.var, key, chain, trigger);
+                            prefilter::note(&mut classes, size, index, (t.var, key), (chain, trigger));
                         }
                     }
                 }
                 _ => always.add(index),
             }
         }
-        Ok(Phase {
-            prefilter: builder.build()?,
+        Phase {
             rules,
             always,
-        })
+            classes,
+            first_word,
+        }
     }
 
     /// The chains through which a test sees values: one, or with `multiMatch` every beginning of it.

@@ -14,7 +14,9 @@ const EXACT_BYTES_MAX: usize = 24;
 /// Most literals of a requirement.
 const REQUIRED_MAX: usize = 4096;
 /// Most bytes of a class that is spelled out.
-const CLASS_MAX: usize = 12;
+const CLASS_MAX: usize = 40;
+/// A set that is expected to hit ordinary text more often than this says nothing.
+const COST_MAX: f64 = 1.2;
 
 type Set = Vec<Vec<u8>>;
 
@@ -31,7 +33,7 @@ pub fn requirement(hir: &Hir) -> Requirement {
     let part = visit(hir, 0);
     let best = better(part.exact.filter(usable), part.required);
     match best {
-        Some(set) if usable(&set) => Requirement::OneOf(set),
+        Some(set) if usable(&set) && cost(&set) < COST_MAX => Requirement::OneOf(set),
         _ => Requirement::Unknown,
     }
 }

@@ -17,7 +17,7 @@ use crate::seclang::setting::Settings;
 use crate::seclang::variable::{VARIABLE_COUNT, Var};
 use crate::transform::TransformId;
 use bits::Bits;
-use prefilter::Prefilter;
+use prefilter::{Classes, Prefilter};
 use slots::Slots;
 
 /// Number of phases.
@@ -191,8 +191,18 @@ pub struct Phase {
     pub rules: Vec<Rule>,
     /// Rules that are visited whatever the values are.
     pub always: Bits,
-    /// What finds the others.
-    pub prefilter: Prefilter,
+    /// Which values the others see.
+    pub classes: Classes,
+    /// Where the words of this phase begin in the sets of its prefilter.
+    pub first_word: usize,
+}
+
+/// Number of prefilters: phases 1 and 2 see the same head, 3 and 4 the same answer, 5 everything.
+pub const GROUPS: usize = 3;
+
+/// The prefilter of a phase (0 to 4).
+pub const fn group_of(phase: usize) -> usize {
+    phase / 2
 }
 
 /// A compiled rule set.
@@ -201,6 +211,8 @@ pub struct Program {
     pub serial: u64,
     /// One program for each phase.
     pub phases: [Phase; PHASES],
+    /// What finds the rules worth a visit, by [`group_of`].
+    pub prefilters: [Prefilter; GROUPS],
     /// Distinct chains of transformations; 0 is the identity.
     pub chains: Vec<Chain>,
     /// Names of the variables that rules set.

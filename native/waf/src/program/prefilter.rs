@@ -8,7 +8,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, MatchKind, automaton:
 
 use super::bits::Bits;
 use crate::bytes::ByteSet;
-use crate::seclang::variable::{VARIABLE_COUNT, Var};
+use crate::seclang::variable::Var;
 
 /// Literals are cut to this length: enough to be rare, short enough for a small automaton.
 const LITERAL_BYTES_MAX: usize = 8;
@@ -37,7 +37,48 @@ pub struct Class {
     pub quiet_rules: Bits,
 }
 
-/// The prefilter of one phase.
+/// The classes of one phase, by variable.
+pub type Classes = Vec<(Var, Vec<Class>)>;
+
+/// Notes that a rule sees values of a variable through a chain. `size` is the number of rules of the phase.
+pub fn note(
+    classes: &mut Classes,
+    size: usize,
+    rule: usize,
+    (var, key): (Var, Option<&[u8]>),
+    (chain, trigger): (u16, Option<ByteSet>),
+) {
+    let at = classes.iter().position(|(v, _)| *v == var).unwrap_or_else(|| {
+        classes.push((var, Vec::new()));
+        classes.len() - 1
+    });
+    let list = &mut classes[at].1;
+    let at = list.iter().position(|c| c.key.as_deref() == key).unwrap_or_else(|| {
+        list.push(Class {
+            key: key.map(<[u8]>::to_vec),
+            chains: Vec::new(),
+            trigger: ByteSet::EMPTY,
+            quiet_rules: Bits::new(size),
+        });
+        list.len() - 1
+    });
+    let class = &mut list[at];
+    if let Some(t) = trigger {
+        class.trigger = class.trigger.or(t);
+        class.quiet_rules.add(rule);
+    }
+    let at = class.chains.iter().position(|u| u.chain == chain).unwrap_or_else(|| {
+        class.chains.push(ChainUse {
+            chain,
+            trigger,
+            rules: Bits::new(size),
+        });
+        class.chains.len() - 1
+    });
+    class.chains[at].rules.add(rule);
+}
+
+/// The prefilter of phases that see the same values.
 #[derive(Default)]
 pub struct Prefilter {
     automaton: Option<AhoCorasick>,
@@ -45,31 +86,29 @@ pub struct Prefilter {
     spans: Vec<(u32, u32)>,
     rules: Vec<u32>,
     singles: ByteSet,
-    single_rules: Vec<(u8, Bits)>,
-    /// Words of a set of rules.
+    /// For each byte of `singles` the index of its rules.
+    single_index: Vec<u16>,
+    single_rules: Vec<Bits>,
+    /// Words of a set of rules of all its phases.
     pub words: usize,
-    /// Classes by variable.
-    pub classes: Vec<(Var, Vec<Class>)>,
 }
 
 /// Collects what the rules require.
+#[derive(Default)]
 pub struct Builder {
-    rule_count: usize,
+    words: usize,
     literals: Vec<(Vec<u8>, u32)>,
-    classes: Vec<Vec<Class>>,
 }
 
 impl Builder {
-    /// For a phase with this many rules.
-    pub fn new(rule_count: usize) -> Self {
-        Self {
-            rule_count,
-            literals: Vec::new(),
-            classes: (0..VARIABLE_COUNT).map(|_| Vec::new()).collect(),
-        }
+    /// Adds a phase with this many rules; the word at which its sets begin.
+    pub fn phase(&mut self, rules: usize) -> usize {
+        let first = self.words;
+        self.words += rules.div_ceil(64);
+        first
     }
 
-    /// A match of the rule holds one of these.
+    /// A match of the rule (counted from the first word on) holds one of these.
     pub fn require(&mut self, rule: usize, literals: &[Vec<u8>]) {
         for l in literals {
             let cut = &l[..l.len().min(LITERAL_BYTES_MAX)];
@@ -78,55 +117,26 @@ impl Builder {
         }
     }
 
-    /// The rule sees values of a variable through a chain.
-    pub fn sees(&mut self, rule: usize, var: Var, key: Option<&[u8]>, chain: u16, trigger: Option<ByteSet>) {
-        let size = self.rule_count;
-        let classes = &mut self.classes[var as usize];
-        let at = classes.iter().position(|c| c.key.as_deref() == key).unwrap_or_else(|| {
-            classes.push(Class {
-                key: key.map(<[u8]>::to_vec),
-                chains: Vec::new(),
-                trigger: ByteSet::EMPTY,
-                quiet_rules: Bits::new(size),
-            });
-            classes.len() - 1
-        });
-        let class = &mut classes[at];
-        if let Some(t) = trigger {
-            class.trigger = class.trigger.or(t);
-            class.quiet_rules.add(rule);
-        }
-        let at = class.chains.iter().position(|u| u.chain == chain).unwrap_or_else(|| {
-            class.chains.push(ChainUse {
-                chain,
-                trigger,
-                rules: Bits::new(size),
-            });
-            class.chains.len() - 1
-        });
-        class.chains[at].rules.add(rule);
-    }
-
     /// Compiles the automaton.
     pub fn build(mut self) -> Result<Prefilter, String> {
         self.literals.sort();
         self.literals.dedup();
+        let size = self.words * 64;
         let mut out = Prefilter {
-            words: self.rule_count.div_ceil(64),
+            words: self.words,
             ..Prefilter::default()
         };
         let mut patterns: Vec<Vec<u8>> = Vec::new();
         for (literal, rule) in self.literals {
             if let [b] = literal[..] {
-                out.singles.add(b);
-                out.singles.add(b.to_ascii_uppercase());
                 for byte in [b, b.to_ascii_uppercase()] {
-                    if !out.single_rules.iter().any(|(x, _)| *x == byte) {
-                        out.single_rules.push((byte, Bits::new(self.rule_count)));
+                    if !out.singles.has(byte) {
+                        out.singles.add(byte);
+                        out.single_index.resize(256, 0);
+                        out.single_index[usize::from(byte)] = u16::try_from(out.single_rules.len()).unwrap_or(0);
+                        out.single_rules.push(Bits::new(size));
                     }
-                    if let Some((_, rules)) = out.single_rules.iter_mut().find(|(x, _)| *x == byte) {
-                        rules.add(rule as usize);
-                    }
+                    out.single_rules[usize::from(out.single_index[usize::from(byte)])].add(rule as usize);
                 }
                 continue;
             }
@@ -155,13 +165,6 @@ impl Builder {
                 .map_err(|e| e.to_string())?;
             out.automaton = Some(built);
         }
-        out.classes = self
-            .classes
-            .into_iter()
-            .enumerate()
-            .filter(|(_, c)| !c.is_empty())
-            .map(|(v, c)| (crate::seclang::variable::VARIABLES[v].var, c))
-            .collect();
         Ok(out)
     }
 }
@@ -169,12 +172,14 @@ impl Builder {
 impl Prefilter {
     /// Adds the rules that could match a value to `hits`, which has [`Prefilter::words`] words.
     pub fn scan(&self, value: &[u8], present: &ByteSet, hits: &mut [u64]) {
-        if present.meets(&self.singles) {
-            for (byte, rules) in &self.single_rules {
-                if present.has(*byte) {
-                    for (h, r) in hits.iter_mut().zip(&rules.0) {
-                        *h |= r;
-                    }
+        for (i, (p, s)) in present.0.iter().zip(&self.singles.0).enumerate() {
+            let mut both = p & s;
+            while both != 0 {
+                let byte = i * 64 + both.trailing_zeros() as usize;
+                both &= both - 1;
+                let rules = &self.single_rules[usize::from(self.single_index[byte])];
+                for (h, r) in hits.iter_mut().zip(&rules.0) {
+                    *h |= r;
                 }
             }
         }
@@ -209,7 +214,8 @@ mod tests {
 
     #[test]
     fn rules_are_found_by_their_literals() {
-        let mut b = Builder::new(70);
+        let mut b = Builder::default();
+        assert_eq!((b.phase(70), b.phase(3)), (0, 2));
         b.require(0, &[b"select".to_vec(), b"union".to_vec()]);
         b.require(65, &[b"'".to_vec(), b"x".to_vec()]);
         b.require(66, &[b"selector_that_is_long".to_vec()]);

@@ -43,6 +43,8 @@ pub struct TransformDef {
     pub summary: &'static str,
     /// When it can change a value.
     pub trigger: Trigger,
+    /// The result differs at most in the case of ASCII letters.
+    pub folds_case: bool,
     /// Writes the result behind what `out` holds already.
     pub apply: fn(&[u8], &mut Vec<u8>),
     /// The result is at most this many times as long as the value, plus [`GROWTH_ADD`].
@@ -56,9 +58,18 @@ macro_rules! transforms {
     ($($name:literal $alias:literal $trigger:expr, $growth:literal, $apply:path, $summary:literal;)*) => {
         /// All transformations.
         pub static TRANSFORMS: &[TransformDef] = &[
-            $(TransformDef { name: $name, alias: $alias, summary: $summary, trigger: $trigger, apply: $apply, growth: $growth },)*
+            $(TransformDef { name: $name, alias: $alias, summary: $summary, trigger: $trigger, folds_case: const_eq($name, "lowercase") || const_eq($name, "uppercase"), apply: $apply, growth: $growth },)*
         ];
     };
+}
+
+const fn const_eq(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
 }
 
 const fn on(list: &[u8]) -> Trigger {

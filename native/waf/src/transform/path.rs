@@ -3,24 +3,23 @@
 /// Removes empty and `.` segments and resolves `..`; a path that begins above its root keeps its leading `..`, an
 /// absolute one does not; a slash at the end stays.
 pub fn normalize(input: &[u8], out: &mut Vec<u8>) {
-    clean(input, out);
+    clean(input, out, |b| b == b'/');
 }
 
-/// The same after backslashes became slashes.
+/// The same with backslashes taken for slashes.
 pub fn normalize_win(input: &[u8], out: &mut Vec<u8>) {
-    let slashes: Vec<u8> = input.iter().map(|b| if *b == b'\\' { b'/' } else { *b }).collect();
-    clean(&slashes, out);
+    clean(input, out, |b| b == b'/' || b == b'\\');
 }
 
-fn clean(input: &[u8], out: &mut Vec<u8>) {
+fn clean(input: &[u8], out: &mut Vec<u8>, slash: fn(u8) -> bool) {
     let start = out.len();
-    let absolute = input.first() == Some(&b'/');
+    let absolute = input.first().is_some_and(|b| slash(*b));
     if absolute {
         out.push(b'/');
     }
     // What lies before `floor` cannot be removed by a `..`.
     let mut floor = out.len();
-    for segment in input.split(|b| *b == b'/') {
+    for segment in input.split(|b| slash(*b)) {
         match segment {
             b"" | b"." => {}
             b".." => {
@@ -42,7 +41,7 @@ fn clean(input: &[u8], out: &mut Vec<u8>) {
             }
         }
     }
-    if input.last() == Some(&b'/') && out.len() > start && out.last() != Some(&b'/') {
+    if input.last().is_some_and(|b| slash(*b)) && out.len() > start && out.last() != Some(&b'/') {
         out.push(b'/');
     }
 }
