@@ -3,34 +3,67 @@
  * signs the demo bundle, starts the demo's services and the gateway, prints `curl` lines, and stops everything on Ctrl-C.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { buildAddon } from './addon.ts';
+import { binaryIsFresh, BINARY, buildBinary } from './build.ts';
 import { makeDemoCertificates } from './demo/certificates.ts';
+import { demoLines } from './demo/lines.ts';
+import { demoPlace, takenPorts, withPorts } from './demo/place.ts';
 import { demoToken } from './demo/services.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const state = join(root, '.cnx/demo');
-/** The single binary instead of the sources: `npm start -- --binary`. */
-const binary = process.argv.includes('--binary');
+const USAGE = `usage: npm start [-- --binary] [-- --port-offset N]
+
+  --binary         the single binary (npm run build) instead of the sources
+  --port-offset N  adds N to every port of the demo
+`;
 /** Until the gateway must be ready. */
 const READY_MS = 30_000;
-const PORTS = { plain: 8080, tls: 8443, probes: 9901, admin: 9902 } as const;
+/** Until a gateway that was asked to stop is ended by force; longer than its own deadline. */
+const STOP_MS = 15_000;
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const options = parseOptions();
+const place = demoPlace(root, Number(options['port-offset']));
+const { state, ports } = place;
+
+function parseOptions(): { readonly binary: boolean; readonly 'port-offset': string } {
+  try {
+    return parseArgs({
+      options: {
+        binary: { type: 'boolean', default: false },
+        'port-offset': { type: 'string', default: '0' },
+      },
+    }).values;
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+    process.exit(2);
+  }
+}
 
 function step(text: string): void {
   console.error(`▸ ${text}`);
 }
 
+function here(path: string): string {
+  return relative(process.cwd(), path) || '.';
+}
+
 /** The command line: from the sources, or the single binary. */
 function cnx(args: readonly string[]): readonly [string, readonly string[]] {
-  if (binary) return [join(root, 'dist/cnx'), args];
+  if (options.binary) return [BINARY, args];
   return [process.execPath, ['--disable-warning=ExperimentalWarning', join(root, 'src/main.ts'), ...args]];
 }
 
-function cnxNow(args: readonly string[]): string {
+function cnxNow(args: readonly string[]): void {
   const [file, argv] = cnx(args);
-  return execFileSync(file, argv, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  try {
+    execFileSync(file, argv, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+  } catch (error) {
+    throw new Error(`cnx ${args.join(' ')} failed; what it said stands above`, { cause: error });
+  }
 }
 
 function writeIfChanged(file: string, text: string): void {
@@ -50,20 +83,60 @@ function prepare(): void {
   writeIfChanged(
     join(state, 'gateway.yaml'),
     `listeners:
-  - { id: plain, address: 127.0.0.1, port: ${PORTS.plain} }
+  - { id: plain, address: 127.0.0.1, port: ${ports.plain} }
   - id: tls
     address: 127.0.0.1
-    port: ${PORTS.tls}
+    port: ${ports.tls}
     tls: { certificateFile: tls/localhost.crt, keyFile: tls/localhost.key }
 bundle: { source: 'oci:bundles' }
 trustFile: trust.yaml
 stateDir: state
-probes: { address: 127.0.0.1, port: ${PORTS.probes} }
-admin: { address: 127.0.0.1, port: ${PORTS.admin} }
+probes: { address: 127.0.0.1, port: ${ports.probes} }
+admin: { address: 127.0.0.1, port: ${ports.admin} }
 drainDelayMs: 0
 drainDeadlineMs: 5000
 `,
   );
+}
+
+/** Directory of the bundle's documents: the demo's own, or a copy with the ports of this place. */
+function bundleSource(): string {
+  const demo = join(root, 'config/demo');
+  if (place.offset === 0) return demo;
+  const source = join(state, 'source');
+  rmSync(source, { recursive: true, force: true });
+  cpSync(demo, source, { recursive: true });
+  for (const file of globSync(join(source, '*.yaml')))
+    writeFileSync(file, withPorts(readFileSync(file, 'utf8'), place));
+  return source;
+}
+
+function bundleArgs(source: string): readonly string[] {
+  return [
+    'bundle',
+    'build',
+    here(source),
+    '--out',
+    `oci:${here(join(state, 'bundles'))}`,
+    '--key',
+    here(join(state, 'keys/demo.key')),
+  ];
+}
+
+/** The demo's services; ends with this process. */
+async function startServices(): Promise<ChildProcess> {
+  const services = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', join(root, 'scripts/demo/services.ts'), root, String(place.offset)],
+    // A group of its own: Ctrl-C reaches this process alone, and the services last until the gateway has drained.
+    { stdio: ['pipe', 'pipe', 'inherit'], detached: true },
+  );
+  await new Promise<void>((resolve, reject) => {
+    services.stdout.once('data', () => resolve());
+    services.once('error', reject);
+    services.once('exit', (code) => reject(new Error(`the demo services ended with code ${code}`)));
+  });
+  return services;
 }
 
 async function ready(gateway: ChildProcess): Promise<void> {
@@ -72,7 +145,7 @@ async function ready(gateway: ChildProcess): Promise<void> {
     if (gateway.exitCode !== null)
       throw new Error(`the gateway ended with code ${gateway.exitCode}; what it said stands above`);
     try {
-      if ((await fetch(`http://127.0.0.1:${PORTS.probes}/readyz`)).ok) return;
+      if ((await fetch(`http://127.0.0.1:${ports.probes}/readyz`)).ok) return;
     } catch {
       // Not listening yet.
     }
@@ -81,84 +154,72 @@ async function ready(gateway: ChildProcess): Promise<void> {
   throw new Error(`the gateway was not ready within ${READY_MS / 1000} s`);
 }
 
-async function lines(): Promise<string> {
-  const reader = await demoToken(state, 'rita', ['reader'], 'acme');
-  const admin = await demoToken(state, 'adam', ['admin'], 'globex');
-  const ca = relative(process.cwd(), join(state, 'tls/ca.crt'));
-  const base = `https://localhost:${PORTS.tls}`;
-  const curl = `curl -sS --cacert ${ca}`;
-  writeFileSync(join(state, 'reader.token'), reader, { mode: 0o600 });
-  writeFileSync(join(state, 'admin.token'), admin, { mode: 0o600 });
-  const at = (name: string): string =>
-    `-H "Authorization: Bearer $(cat ${relative(process.cwd(), join(state, `${name}.token`))})"`;
-  return `
-The gateway runs: ${base}   (plain HTTP on ${PORTS.plain} redirects there)
+async function printLines(source: string): Promise<void> {
+  const reader = join(state, 'reader.token');
+  const admin = join(state, 'admin.token');
+  writeFileSync(reader, await demoToken(state, 'rita', ['reader'], 'acme'), { mode: 0o600 });
+  writeFileSync(admin, await demoToken(state, 'adam', ['admin'], 'globex'), { mode: 0o600 });
+  const lines = demoLines({
+    tlsPort: ports.tls,
+    plainPort: ports.plain,
+    caFile: here(join(state, 'tls/ca.crt')),
+    readerToken: here(reader),
+    adminToken: here(admin),
+  });
+  const command = options.binary ? 'dist/cnx' : 'npm run -s cnx --';
+  const adminUrl = `http://127.0.0.1:${ports.admin}`;
+  console.log(`
+The gateway runs: https://localhost:${ports.tls}
 
-allowed, with a token (200; says which cell and endpoint answered):
-  ${curl} ${at('reader')} ${base}/api/orders
-
-without a token (401):
-  ${curl} -i ${base}/api/orders
-
-an SQL injection (403, blocked by the WAF):
-  ${curl} -i ${at('reader')} "${base}/api/orders?id=1%27%20OR%20%271%27=%271"
-
-a path that policy forbids to readers (403), and that it allows to admins (200):
-  ${curl} -i ${at('reader')} ${base}/api/admin/users
-  ${curl} ${at('admin')} ${base}/api/admin/users
-
-a burst over the limit (five 200, then 429 with Retry-After):
-  for i in 1 2 3 4 5 6 7 8; do ${curl} -o /dev/null -w "%{http_code}\\n" ${base}/slow-lane; done
-
+${lines.map(({ what, command: line }) => `${what}:\n  ${line}\n`).join('\n')}
 why was a request answered so? (the id stands in x-request-id and in every refusal):
-  npm run -s cnx -- explain <request id>
+  ${command} explain${place.offset === 0 ? '' : ` --admin ${adminUrl}`} <request id>
 
-metrics  http://127.0.0.1:${PORTS.probes}/metrics
-status   http://127.0.0.1:${PORTS.admin}/v1/status
-change   edit config/demo/, then: npm run -s cnx -- bundle build config/demo --out oci:.cnx/demo/bundles --key .cnx/demo/keys/demo.key
+metrics  http://127.0.0.1:${ports.probes}/metrics
+status   ${adminUrl}/v1/status
+change   edit ${here(source)}/, then: ${command} ${bundleArgs(source).join(' ')}
 stop     Ctrl-C
-`;
+`);
 }
 
 async function main(): Promise<void> {
+  const taken = await takenPorts(place);
+  if (taken.length > 0) {
+    throw new Error(
+      `${taken.length === 1 ? 'port' : 'ports'} ${taken.join(', ')} taken by another process (an earlier npm start?); stop it, or move the demo: npm start -- --port-offset ${place.offset + 10_000}`,
+    );
+  }
   buildAddon();
-  if (binary && !existsSync(join(root, 'dist/cnx'))) throw new Error('dist/cnx is missing; run `npm run build` first');
+  if (options.binary && !binaryIsFresh()) await buildBinary();
   step('certificates, keys, bootstrap');
   prepare();
-  step('building and signing the demo bundle (config/demo)');
-  cnxNow([
-    'bundle',
-    'build',
-    join(root, 'config/demo'),
-    '--out',
-    `oci:${join(state, 'bundles')}`,
-    '--key',
-    join(state, 'keys/demo.key'),
-  ]);
+  step('building and signing the demo bundle');
+  const source = bundleSource();
+  cnxNow(bundleArgs(source));
   step('demo services');
-  const node = process.execPath;
-  const services = spawn(
-    node,
-    ['--disable-warning=ExperimentalWarning', join(root, 'scripts/demo/services.ts'), state],
-    {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    },
-  );
-  await new Promise<void>((resolve, reject) => {
-    services.stdout.once('data', () => resolve());
-    services.once('exit', (code) => reject(new Error(`the demo services ended with code ${code}`)));
-  });
+  const services = await startServices();
   step('gateway');
   const [file, argv] = cnx(['run', '--config', join(state, 'gateway.yaml')]);
-  const gateway = spawn(file, argv, { stdio: ['ignore', 'inherit', 'inherit'] });
-  const ended = new Promise<number>((resolve) => gateway.once('exit', (code) => resolve(code ?? 1)));
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => gateway.kill('SIGTERM'));
+  const gateway = spawn(file, argv, { stdio: ['ignore', 'inherit', 'inherit'], detached: true });
+  const ended = new Promise<number>((resolve, reject) => {
+    gateway.once('error', reject);
+    gateway.once('exit', (code) => resolve(code ?? 1));
+  });
+  const stop = (): void => {
+    gateway.kill('SIGTERM');
+    setTimeout(() => gateway.kill('SIGKILL'), STOP_MS).unref();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  services.once('exit', () => {
+    if (gateway.exitCode === null) console.error('npm start: the demo services ended');
+    stop();
+  });
   try {
     await ready(gateway);
-    console.log(await lines());
+    await printLines(source);
     process.exitCode = await ended;
   } finally {
-    gateway.kill('SIGTERM');
+    stop();
     await ended;
     services.kill('SIGTERM');
   }

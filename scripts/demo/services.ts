@@ -1,6 +1,6 @@
 /**
  * The demo's upstream side, one process: four endpoints in two cells that say who answered and what they were sent, and an issuer that serves its
- * keys. Started by `npm start`, told its state directory; prints one JSON line when all listen.
+ * keys. Started by `npm start`, told the project's directory and the offset of the ports; prints one JSON line when all listen.
  */
 import { createServer, type Server } from 'node:http';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,14 +8,8 @@ import { join } from 'node:path';
 import { exportJWK, exportPKCS8, generateKeyPair, importPKCS8, SignJWT } from 'jose';
 import { createPublicKey } from 'node:crypto';
 import { WebSocketServer } from 'ws';
+import { demoPlace } from './place.ts';
 
-/** Cell → ports of its endpoints; `config/demo/cells.yaml` names the same. */
-export const DEMO_ENDPOINTS: Readonly<Record<string, readonly number[]>> = {
-  'eu-1': [9101, 9102],
-  'us-1': [9103, 9104],
-};
-/** `config/demo/issuers.yaml` names the same. */
-export const DEMO_ISSUER_PORT = 9100;
 export const DEMO_ISSUER = 'https://issuer.demo.example';
 /** Longest body that an endpoint reads. */
 const BODY_BYTES_MAX = 1_048_576;
@@ -80,22 +74,15 @@ async function issuer(stateDir: string): Promise<Server> {
 
 function listen(server: Server, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === 'EADDRINUSE'
-          ? new Error(`port ${port} is taken; the demo's services need ${DEMO_ISSUER_PORT} and 9101 to 9104`)
-          : error,
-      ),
-    );
+    server.once('error', reject);
     server.listen(port, '127.0.0.1', resolve);
   });
 }
 
 if (import.meta.filename === process.argv[1]) {
-  const stateDir = process.argv[2] ?? '.cnx/demo';
-  await listen(await issuer(stateDir), DEMO_ISSUER_PORT);
-  for (const [cell, ports] of Object.entries(DEMO_ENDPOINTS))
-    for (const port of ports) await listen(endpoint(cell, port), port);
+  const { state, ports, endpoints } = demoPlace(process.argv[2] ?? '.', Number(process.argv[3] ?? '0'));
+  await listen(await issuer(state), ports.issuer);
+  for (const [cell, own] of Object.entries(endpoints)) for (const port of own) await listen(endpoint(cell, port), port);
   console.log(JSON.stringify({ listening: true }));
   // Ends with its parent: standard input closes when that is gone, however it died.
   process.stdin.on('end', () => process.exit(0)).resume();
