@@ -39,8 +39,10 @@ for (const how of [[], ['--binary']])
     before(
       async () => {
         place = await freePlace();
-        demo = npmStart(...how, '--port-offset', String(place.offset));
-        const ended = once(demo, 'exit').then(([code]) => {
+        const started = npmStart(...how, '--port-offset', String(place.offset));
+        demo = started;
+        process.once('exit', () => started.kill());
+        const ended = once(started, 'exit').then(([code]) => {
           throw new Error(`npm start ended with ${String(code)}:\n${said}`);
         });
         const printed = new Promise<void>((resolve) => {
@@ -88,6 +90,7 @@ for (const how of [[], ['--binary']])
     });
 
     it('ends gateway and services on Ctrl-C, with code 0', async () => {
+      assert.ok(demo);
       demo.kill('SIGINT');
       const [code] = (await once(demo, 'exit')) as [number | null];
       assert.equal(code, 0, said.slice(-4_000));
