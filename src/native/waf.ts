@@ -69,7 +69,7 @@ export interface WafProfileOptions {
   readonly paranoiaLevel?: number;
   /** CRS inbound anomaly score threshold; rules cannot change it back. */
   readonly inboundAnomalyThreshold?: number;
-  /** Work of one request, roughly bytes looked at; default 64 Mi. Passing it is `budget-exceeded`. */
+  /** Work of one request, roughly bytes looked at; default 16 Mi (some 40 ms, 1 MB of body with the whole CRS). Passing it is `budget-exceeded`. */
   readonly workMax?: number;
 }
 
@@ -328,6 +328,11 @@ export function readVerdict(out: Buffer, offset = 0): WafVerdict {
     matchCount: out.readUInt32LE(offset + 4),
     matches,
   };
+}
+
+/** Bytes of a packed verdict, its matches included. */
+export function verdictBytes(out: Buffer): number {
+  return Math.max(WAF_VERDICT_HEAD_BYTES, out.readUInt32LE(24));
 }
 
 /** The anomaly score of a packed verdict, without garbage. */

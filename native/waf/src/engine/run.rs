@@ -100,15 +100,25 @@ impl Transaction {
                     {
                         continue;
                     }
-                    let quiet = !class.trigger.meets(values.present(entry.value));
-                    if quiet {
+                    let present = *values.present(entry.value);
+                    if !class.trigger.meets(&present) && !class.quiet_rules.is_within(visits) {
                         visits.add_shared(&values.hits(entry.value, prefilter, work)[first..], &class.quiet_rules);
                     }
                     for chain in &class.chains {
-                        if quiet && chain.trigger.is_some() {
+                        if chain.rules.is_within(visits) {
                             continue;
                         }
-                        let value = values.transform(entry.value, &program.chains[usize::from(chain.chain)], work);
+                        let changed = match &chain.trigger {
+                            // All chains that change nothing were answered at once.
+                            Some(_) if !class.trigger.meets(&present) => continue,
+                            Some(trigger) => trigger.meets(&present),
+                            None => true,
+                        };
+                        let value = if changed {
+                            values.transform(entry.value, &program.chains[usize::from(chain.chain)], work)
+                        } else {
+                            entry.value
+                        };
                         visits.add_shared(&values.hits(value, prefilter, work)[first..], &chain.rules);
                     }
                 }

@@ -254,13 +254,25 @@ impl Values {
     #[inline]
     pub fn hits(&mut self, id: ValueId, prefilter: &Prefilter, work: &mut u64) -> &[u64] {
         let words = prefilter.words;
-        // A twin is always older, so this ends.
-        let mut id = id;
-        while self.metas[id as usize].hits == NONE && self.metas[id as usize].twin != NONE {
-            id = self.metas[id as usize].twin;
+        let mut row = self.metas[id as usize].hits;
+        if row == NONE {
+            row = self.search(id, prefilter, work);
         }
-        self.present(id);
-        let m = &mut self.metas[id as usize];
+        let row = row as usize;
+        &self.hits[row..row + words]
+    }
+
+    /// Searches a value, or the twin that stands for it.
+    #[cold]
+    fn search(&mut self, id: ValueId, prefilter: &Prefilter, work: &mut u64) -> u32 {
+        // A twin is always older, so this ends.
+        let mut of = id;
+        while self.metas[of as usize].hits == NONE && self.metas[of as usize].twin != NONE {
+            of = self.metas[of as usize].twin;
+        }
+        self.present(of);
+        let words = prefilter.words;
+        let m = &mut self.metas[of as usize];
         if m.hits == NONE {
             let row = self.hits.len();
             m.hits = row as u32;
@@ -269,8 +281,9 @@ impl Values {
             *work += 8 + value.len() as u64;
             prefilter.scan(value, &m.present, &mut self.hits[row..]);
         }
-        let row = m.hits as usize;
-        &self.hits[row..row + words]
+        let row = m.hits;
+        self.metas[id as usize].hits = row;
+        row
     }
 
     /// Bytes of memory in use.

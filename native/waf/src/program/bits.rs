@@ -39,6 +39,12 @@ impl Bits {
         }
     }
 
+    /// True when every number is in the other set too.
+    #[inline]
+    pub fn is_within(&self, other: &Bits) -> bool {
+        self.0.iter().zip(&other.0).all(|(a, b)| a & !b == 0)
+    }
+
     /// True when no number is in the set.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|w| *w == 0)
