@@ -82,8 +82,8 @@ function unfitRsa(jwk: JWK): string | null {
   return null;
 }
 
-function numberOf(base64url: string | undefined): bigint | null {
-  if (base64url === undefined || !/^[A-Za-z0-9_-]+$/.test(base64url)) return null;
+function numberOf(base64url: unknown): bigint | null {
+  if (typeof base64url !== 'string' || !/^[A-Za-z0-9_-]+$/.test(base64url)) return null;
   return BigInt(`0x${Buffer.from(base64url, 'base64url').toString('hex')}`);
 }
 
@@ -106,13 +106,14 @@ export async function importKeys(
     let why = '';
     let fits = false;
     for (const algorithm of algorithms) {
-      const reason = unfit(jwk, algorithm);
-      if (reason !== null) {
-        // The reason of an algorithm that the key is meant for says more than "wrong type".
-        if (why === '' || NEEDS[algorithm]?.kty === jwk.kty) why = reason;
-        continue;
-      }
       try {
+        // Within the try: a key set comes from elsewhere, and members of the wrong type must cost this key, not the lane.
+        const reason = unfit(jwk, algorithm);
+        if (reason !== null) {
+          // The reason of an algorithm that the key is meant for says more than "wrong type".
+          if (why === '' || NEEDS[algorithm]?.kty === jwk.kty) why = reason;
+          continue;
+        }
         // node:crypto first: it refuses points that are not on their curve.
         if (jwk.kty !== 'oct') createPublicKey({ key: publicPart(jwk) as NodeJwk, format: 'jwk' });
         const key = await importJWK(publicPart(jwk), algorithm);
