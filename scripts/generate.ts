@@ -1,12 +1,15 @@
 /**
- * Files that are made from the code: the configuration's JSON Schema and reference, the references of metrics and refusals. `--check` fails when one is stale.
+ * Files that are made from the code: the JSON Schemas of configuration and policy input, the references of configuration, metrics, refusals and SecLang. `--check` fails
+ * when one is stale.
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { metricDocs } from '../src/admin/metric-docs.ts';
 import { configReference, gatewaySchema } from '../src/config/reference.ts';
 import { REFUSAL_LIST } from '../src/data/refusal.ts';
+import { policyInputSchemaText } from '../src/policy/input-schema.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -25,11 +28,24 @@ ${rows.join('\n')}
 `;
 }
 
+/** The WAF engine's own tables, printed by an example of its crate. */
+function seclang(): string {
+  const printed = spawnSync('cargo', ['run', '--quiet', '--locked', '-p', 'cnx-waf', '--example', 'seclang_docs'], {
+    cwd: join(root, 'native'),
+    encoding: 'utf8',
+  });
+  if (printed.error !== undefined) throw printed.error;
+  if (printed.status !== 0) throw new Error(`the example seclang_docs failed:\n${printed.stderr}`);
+  return printed.stdout;
+}
+
 const FILES: Readonly<Record<string, () => string>> = {
   'config/gateway.schema.json': () => `${JSON.stringify(gatewaySchema(), null, 2)}\n`,
+  'config/policy-input.schema.json': policyInputSchemaText,
   'docs/config.md': configReference,
   'docs/metrics.md': metricDocs,
   'docs/refusals.md': refusals,
+  'docs/seclang.md': seclang,
 };
 
 const check = process.argv.includes('--check');

@@ -1,141 +1,210 @@
-/** Everything that CI checks, in one command: formatting, lint, types, native and TypeScript tests, generated files, the single binary. */
-import { spawn } from 'node:child_process';
-import { globSync, mkdirSync, writeFileSync } from 'node:fs';
+/**
+ * Everything that CI checks, in one command; what is cheap comes first. A step's whole output lies in `.cnx/test/<step>.log`; what failed is shown. `npm test -- lint types`
+ * runs only these steps.
+ */
+import { spawn, type StdioOptions } from 'node:child_process';
+import { closeSync, globSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildAddon } from './addon.ts';
+import { buildAddon, needCargo } from './addon.ts';
+import { buildBinary } from './build.ts';
 import { needDebian } from './debian.ts';
+import { cargoCounts, type Counts, nodeCounts } from './test-counts.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const native = join(root, 'native');
 const logs = join(root, '.cnx/test');
 /** Longest run of one step, minutes. */
 const STEP_MINUTES_MAX = 25;
+/** Longest run of one test file, milliseconds: far more than any needs, even on a busy machine. */
+const TEST_FILE_MS_MAX = 300_000;
+/** Lines of a failed step that are shown; its log has all. */
+const LINES_SHOWN = 300;
+/** What tests start beside the gateway. */
+const TOOLS = ['docker-registry', 'htpasswd', 'skopeo', 'openssl', 'curl'];
 
 interface Step {
   readonly name: string;
-  readonly run: () => Promise<Outcome> | Outcome;
+  /** Steps without whose success this one says nothing. */
+  readonly needs?: readonly string[];
+  readonly run: () => Promise<Outcome>;
 }
 interface Outcome {
   readonly ok: boolean;
   /** Lines that are shown also when all went well. */
   readonly closing?: readonly string[];
+  /** A few words for the summary. */
+  readonly said?: string;
 }
 
-function command(name: string, argv: readonly string[], cwd = root, closing?: RegExp): Step {
+/** Process group of the step that runs, so that nothing of it outlives this process. */
+let group: number | null = null;
+function endGroup(): void {
+  if (group === null) return;
+  try {
+    process.kill(-group, 'SIGKILL');
+  } catch (error) {
+    // Gone already.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    endGroup();
+    process.exit(130);
+  });
+}
+
+/** Runs a command into its log; resolves with its exit code and the text. */
+function logged(name: string, argv: readonly string[], cwd: string): Promise<{ code: number; text: string }> {
+  const log = join(logs, `${name.replaceAll(/[^a-z0-9]+/gi, '-')}.log`);
+  const to = openSync(log, 'w');
+  const stdio: StdioOptions = ['ignore', to, to];
+  const [file = '', ...args] = argv;
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { cwd, stdio, detached: true, env: { ...process.env, FORCE_COLOR: '0' } });
+    group = child.pid ?? null;
+    const timer = setTimeout(endGroup, STEP_MINUTES_MAX * 60_000);
+    const end = (): void => {
+      clearTimeout(timer);
+      closeSync(to);
+      endGroup();
+      group = null;
+    };
+    child.once('error', (error) => {
+      end();
+      reject(error);
+    });
+    child.once('exit', (code, signal) => {
+      end();
+      const late = signal === null ? '' : `\nended by ${signal} (a step may take ${STEP_MINUTES_MAX} minutes)\n`;
+      resolve({ code: code ?? 1, text: readFileSync(log, 'utf8') + late });
+    });
+  });
+}
+
+function show(text: string): void {
+  console.log(text.trimEnd().split('\n').slice(-LINES_SHOWN).join('\n'));
+}
+
+function command(name: string, argv: readonly string[], cwd = root, more: Partial<Step> = {}): Step {
   return {
     name,
-    run: () =>
-      new Promise((resolve) => {
-        const [file = '', ...args] = argv;
-        const child = spawn(file, args, {
-          cwd,
-          stdio: ['ignore', 'pipe', 'pipe'],
-          env: { ...process.env, FORCE_COLOR: '0' },
-        });
-        const chunks: Buffer[] = [];
-        child.stdout.on('data', (c: Buffer) => chunks.push(c));
-        child.stderr.on('data', (c: Buffer) => chunks.push(c));
-        const timer = setTimeout(() => child.kill('SIGKILL'), STEP_MINUTES_MAX * 60_000);
-        const end = (code: number | null, why = ''): void => {
-          clearTimeout(timer);
-          const text = Buffer.concat(chunks).toString('utf8') + why;
-          writeFileSync(join(logs, `${name.replaceAll(/[^a-z0-9]+/gi, '-')}.log`), text);
-          const lines = text.split('\n');
-          if (code !== 0) process.stdout.write(`${lines.slice(-400).join('\n')}\n`);
-          const found = closing === undefined ? [] : lines.filter((l) => closing.test(l));
-          resolve({ ok: code === 0, closing: found });
-        };
-        child.on('error', (error) => end(1, `${error.message}\n`));
-        child.on('close', (code) => end(code));
-      }),
+    run: async () => {
+      const { code, text } = await logged(name, argv, cwd);
+      if (code !== 0) show(text);
+      return { ok: code === 0 };
+    },
+    ...more,
   };
 }
 
-function nodeTests(): Step {
-  const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts', 'scripts/**/*.test.ts'], {
-    cwd: root,
-  })
-    .filter((f) => !f.includes('node_modules'))
-    .sort();
-  const step = command(
-    'node:test',
-    [
-      process.execPath,
-      '--disable-warning=ExperimentalWarning',
-      '--test',
-      '--test-reporter=spec',
-      '--test-timeout=300000',
-      ...files,
-    ],
-    root,
-    /^ℹ (tests|pass|fail|skipped|todo|cancelled|duration_ms) /,
-  );
+/** A test runner: beside its exit code, something must have run and nothing may have been left out. */
+function suite(
+  name: string,
+  argv: readonly string[],
+  cwd: string,
+  needs: readonly string[],
+  count: (text: string) => Counts,
+): Step {
   return {
-    name: step.name,
+    name,
+    needs,
     run: async () => {
-      const outcome = await step.run();
-      const count = (word: string): number =>
-        Number(outcome.closing?.find((l) => l.startsWith(`ℹ ${word} `))?.split(' ')[2] ?? Number.NaN);
-      const ran = count('tests') > 0 && count('skipped') === 0 && count('todo') === 0;
-      if (outcome.ok && !ran) console.log('node:test: nothing ran, or something was skipped');
-      return { ...outcome, ok: outcome.ok && ran };
+      const { code, text } = await logged(name, argv, cwd);
+      const { passed, closing, problem } = count(text);
+      if (code !== 0) show(text);
+      if (problem !== null) console.log(`${name}: ${problem}`);
+      return { ok: code === 0 && problem === null, closing, said: `${passed} passed` };
     },
   };
 }
 
-function cargoTests(): Step {
-  const step = command('cargo test', ['cargo', 'test', '--locked', '--workspace'], native, /^test result: /);
+function now(name: string, act: () => void | Promise<unknown>, needs: readonly string[] = []): Step {
   return {
-    name: step.name,
+    name,
+    needs,
     run: async () => {
-      const outcome = await step.run();
-      const passed = (outcome.closing ?? []).reduce((sum, l) => sum + Number(/(\d+) passed/.exec(l)?.[1] ?? 0), 0);
-      if (outcome.ok && passed === 0) console.log('cargo test: nothing ran');
-      return { ...outcome, ok: outcome.ok && passed > 0 };
+      await act();
+      return { ok: true };
     },
   };
 }
 
+/** Files at once. Tests with sockets and gateways are several busy threads each, so no more than half of the cores. */
+const AT_ONCE = Math.max(1, Math.floor(availableParallelism() / 2));
+
+function testFiles(): string[] {
+  return globSync('{src,test,bench,scripts}/**/*.test.ts', { cwd: root }).sort();
+}
+
+const node = [process.execPath, '--disable-warning=ExperimentalWarning'];
 const STEPS: readonly Step[] = [
   command('format', ['biome', 'format', '.']),
-  command('rustfmt', ['cargo', 'fmt', '--all', '--check'], native),
   command('lint', ['oxlint', '--type-aware', '--deny-warnings']),
   command('types', ['tsc', '--noEmit']),
-  {
-    name: 'debian tools',
-    run: () => (needDebian(['docker-registry', 'htpasswd', 'skopeo', 'openssl', 'curl']), { ok: true }),
-  },
-  { name: 'addon', run: () => (buildAddon(), { ok: true }) },
-  command('clippy', ['cargo', 'clippy', '--locked', '--workspace', '--all-targets', '--', '-D', 'warnings'], native),
-  cargoTests(),
-  command('generated files', [process.execPath, join(root, 'scripts/generate.ts'), '--check']),
-  command('binary', [process.execPath, join(root, 'scripts/build.ts')]),
-  nodeTests(),
+  now('cargo', needCargo),
+  command('rustfmt', ['cargo', 'fmt', '--all', '--check'], native, { needs: ['cargo'] }),
+  now('debian packages', () => needDebian(TOOLS)),
+  now('addon', buildAddon, ['cargo']),
+  command('clippy', ['cargo', 'clippy', '--locked', '--workspace', '--all-targets', '--', '-D', 'warnings'], native, {
+    needs: ['cargo'],
+  }),
+  suite('cargo test', ['cargo', 'test', '--locked', '--workspace'], native, ['cargo'], cargoCounts),
+  command('generated files', [...node, join(root, 'scripts/generate.ts'), '--check'], root, { needs: ['cargo'] }),
+  now('binary', buildBinary, ['addon']),
+  suite(
+    'node:test',
+    [
+      ...node,
+      '--test',
+      '--test-reporter=spec',
+      `--test-concurrency=${AT_ONCE}`,
+      `--test-timeout=${TEST_FILE_MS_MAX}`,
+      ...testFiles(),
+    ],
+    root,
+    ['addon', 'binary', 'debian packages'],
+    nodeCounts,
+  ),
 ];
 
-mkdirSync(logs, { recursive: true });
-const only = process.argv.slice(2);
-const rows: string[] = [];
-let failed = 0;
-for (const step of STEPS) {
-  if (only.length > 0 && !only.includes(step.name)) continue;
-  const from = Date.now();
-  process.stdout.write(`— ${step.name}\n`);
-  let outcome: Outcome;
+async function runStep(step: Step, failed: ReadonlySet<string>): Promise<Outcome> {
+  const missing = step.needs?.find((name) => failed.has(name));
+  if (missing !== undefined) return { ok: false, said: `not run: needs ${missing}` };
   try {
-    outcome = await step.run();
+    return await step.run();
   } catch (error) {
     console.log(error instanceof Error ? error.message : error);
-    outcome = { ok: false };
+    return { ok: false };
   }
-  for (const line of outcome.closing ?? []) console.log(line);
-  if (!outcome.ok) failed++;
-  rows.push(
-    `${outcome.ok ? 'ok    ' : 'FAILED'} ${step.name.padEnd(18)} ${((Date.now() - from) / 1000).toFixed(1).padStart(7)} s`,
-  );
 }
-console.log(
-  `\n${rows.join('\n')}\n${failed === 0 ? 'all checks passed' : `${failed} check(s) failed; logs in .cnx/test/`}`,
-);
-process.exitCode = failed === 0 && rows.length > 0 ? 0 : 1;
+
+async function main(only: readonly string[]): Promise<void> {
+  const unknown = only.filter((name) => !STEPS.some((step) => step.name === name));
+  if (unknown.length > 0)
+    throw new Error(`no such step: ${unknown.join(', ')}; there are: ${STEPS.map((step) => step.name).join(', ')}`);
+  mkdirSync(logs, { recursive: true });
+  const begin = Date.now();
+  const failed = new Set<string>();
+  const rows: string[] = [];
+  const seconds = (from: number): string => `${((Date.now() - from) / 1_000).toFixed(1).padStart(7)} s`;
+  for (const step of STEPS) {
+    if (only.length > 0 && !only.includes(step.name)) continue;
+    const from = Date.now();
+    console.log(`▸ ${step.name}`);
+    const { ok, closing = [], said = '' } = await runStep(step, failed);
+    for (const line of closing) console.log(`  ${line}`);
+    if (!ok) failed.add(step.name);
+    rows.push(`${ok ? '✔' : '✖'} ${step.name.padEnd(16)}${seconds(from)}   ${said}`.trimEnd());
+  }
+  const all = failed.size === 0 ? 'all checks passed' : `failed: ${[...failed].join(', ')}; logs in .cnx/test/`;
+  console.log(`\n${rows.join('\n')}\n${' '.repeat(18)}${seconds(begin)}\n\n${all}`);
+  process.exitCode = failed.size === 0 ? 0 : 1;
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  console.error(`npm test: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 2;
+});
