@@ -1,10 +1,12 @@
 //! One transaction: its values, its variables, and the loop over the rules of a phase.
 
 mod act;
+mod collect;
 mod expand;
 mod report;
 mod request;
 mod run;
+mod sink;
 mod transaction;
 mod values;
 

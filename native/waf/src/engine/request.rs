@@ -1,8 +1,9 @@
 //! Filling the variables of a request: the head before phase 1, the body before phase 2.
 
 use super::Limit;
+use super::sink::ArgSink;
 use super::transaction::{Entry, Transaction};
-use crate::body::{self, Sink};
+use crate::body;
 use crate::program::Program;
 use crate::program::compile::STRICT_PARTS;
 use crate::seclang::setting::{BodyProcessor, LimitAction};
@@ -262,57 +263,6 @@ impl Transaction {
         if any && self.controls.processor == Some(BodyProcessor::Multipart) {
             self.put_int(Var::MultipartStrictError, 1);
         }
-    }
-}
-
-/// Where body parsers put what they find.
-struct ArgSink<'t> {
-    tx: &'t mut Transaction,
-    var: Var,
-    names: Var,
-    left: usize,
-    bytes: i64,
-    exceeded: Option<Limit>,
-}
-
-impl Sink for ArgSink<'_> {
-    fn argument(&mut self, name: &[u8], value: &[u8]) -> bool {
-        if self.left == 0 {
-            self.exceeded = Some(Limit::Arguments);
-            return false;
-        }
-        self.left -= 1;
-        self.bytes = self.bytes.saturating_add_unsigned((name.len() + value.len()) as u64);
-        let tx = &mut *self.tx;
-        let entry = Entry {
-            key: tx.values.intern(name),
-            value: tx.values.intern(value),
-        };
-        let named = Entry {
-            key: entry.key,
-            value: entry.key,
-        };
-        tx.entries[Var::Args as usize].push(entry);
-        tx.entries[self.var as usize].push(entry);
-        tx.entries[Var::ArgsNames as usize].push(named);
-        tx.entries[self.names as usize].push(named);
-        true
-    }
-
-    fn item(&mut self, var: Var, key: &[u8], value: &[u8]) {
-        self.tx.add(var, key, value);
-    }
-
-    fn flag(&mut self, var: Var) {
-        self.tx.put_int(var, 1);
-    }
-
-    fn number(&mut self, var: Var, n: i64) {
-        self.tx.put_int(var, n);
-    }
-
-    fn exceed(&mut self, limit: Limit) {
-        self.exceeded = Some(limit);
     }
 }
 

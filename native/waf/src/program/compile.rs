@@ -5,21 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bits::Bits;
+use super::change::plain;
 use super::prefilter::{self, Builder, Classes, Prefilter};
 use super::slots::Slots;
-use super::{
-    Chain, Control, Destination, GROUPS, Gate, PHASES, Phase, Piece, Program, Rule, Selector, Set, Step, Target,
-    TargetRemoval, Test, Text, group_of,
-};
+use super::{Chain, GROUPS, PHASES, Phase, Program, Rule, Selector, Step, Test, group_of};
 use crate::bytes::ByteSet;
-use crate::operator::{self, Expression, Recipe, Requirement};
-use crate::seclang::action::{ActionList, Disruptive, SetOp, SetVar};
-use crate::seclang::ctl::Ctl;
+use crate::operator::Requirement;
 use crate::seclang::diagnostic::{Diagnostic, Place, Problem};
-use crate::seclang::directive::Parser;
-use crate::seclang::draft::{Change, Draft, Item, RuleChoice, RuleDraft};
-use crate::seclang::macros::{Part, Template};
-use crate::seclang::variable::{SelectorText, Shape, TargetText, VARIABLE_COUNT, Var};
+use crate::seclang::draft::{Draft, Item, RuleChoice, RuleDraft};
+use crate::seclang::parser::Parser;
+use crate::seclang::variable::{VARIABLE_COUNT, Var};
 use crate::transform::{TRANSFORMS, TransformId, Trigger};
 
 /// Bytes of all files together.
@@ -109,24 +104,25 @@ pub fn is_rules(name: &str) -> bool {
     name.ends_with(".conf") || name.ends_with(".conf.example")
 }
 
-struct Compiler<'a> {
-    options: CompileOptions,
-    files: &'a [SourceFile<'a>],
-    diagnostics: Vec<Diagnostic>,
-    slots: Slots,
-    chains: Vec<Chain>,
-    used: [bool; VARIABLE_COUNT],
-    expressions: u32,
-    memory: usize,
+/// Compiling in progress.
+pub(super) struct Compiler<'a> {
+    pub options: CompileOptions,
+    pub files: &'a [SourceFile<'a>],
+    pub diagnostics: Vec<Diagnostic>,
+    pub slots: Slots,
+    pub chains: Vec<Chain>,
+    pub used: [bool; VARIABLE_COUNT],
+    pub expressions: u32,
+    pub memory: usize,
 }
 
 /// What is known of each rule before it is compiled: where it will stand and what can name it.
-struct Known {
-    phase: usize,
-    index: usize,
-    id: u32,
-    tags: Vec<String>,
-    message: String,
+pub(super) struct Known {
+    pub phase: usize,
+    pub index: usize,
+    pub id: u32,
+    pub tags: Vec<String>,
+    pub message: String,
 }
 
 impl<'a> Compiler<'a> {
@@ -146,57 +142,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn report(&mut self, place: &Place, problem: Problem) {
+    pub fn report(&mut self, place: &Place, problem: Problem) {
         self.diagnostics.push(problem.at(place));
-    }
-
-    /// `SecRuleRemove…` and `SecRuleUpdate…`, which apply to rules before and after them.
-    fn apply_changes(&mut self, draft: &mut Draft) {
-        for (place, change) in std::mem::take(&mut draft.changes) {
-            let mut touched = 0usize;
-            match &change {
-                Change::Remove(choice) => {
-                    draft.items.retain(|item| match item {
-                        Item::Rule(r) if chosen(choice, r) => {
-                            touched += 1;
-                            false
-                        }
-                        _ => true,
-                    });
-                }
-                Change::Targets(choice, targets) => {
-                    for r in rules_of(draft).filter(|r| chosen(choice, r)) {
-                        touched += 1;
-                        r.targets.extend(targets.iter().cloned());
-                    }
-                }
-                Change::ReplaceTarget(choice, old, new) => {
-                    for r in rules_of(draft).filter(|r| chosen(choice, r)) {
-                        touched += 1;
-                        r.targets.retain(|t| t != old);
-                        r.targets.extend(new.iter().cloned());
-                    }
-                }
-                Change::Actions(id, actions) => {
-                    for r in rules_of(draft).filter(|r| r.actions.id == Some(*id)) {
-                        touched += 1;
-                        merge_actions(&mut r.actions, actions);
-                    }
-                }
-            }
-            // A range, tag or message that finds nothing is no mistake: rule sets differ.
-            if touched == 0
-                && let Change::Actions(id, _) = change
-            {
-                self.report(
-                    &place,
-                    Problem::new(
-                        format!("there is no rule {id}"),
-                        "correct the id or remove the directive",
-                    ),
-                );
-            }
-        }
     }
 
     fn program(&mut self, draft: &Draft) -> Result<Program, String> {
@@ -304,7 +251,7 @@ impl<'a> Compiler<'a> {
         (0..=steps.len()).map(|n| self.chain(&steps[..n])).collect()
     }
 
-    fn chain(&mut self, steps: &[TransformId]) -> u16 {
+    pub fn chain(&mut self, steps: &[TransformId]) -> u16 {
         if let Some(at) = self.chains.iter().position(|c| c.steps == steps) {
             return u16::try_from(at).unwrap_or(0);
         }
@@ -369,224 +316,15 @@ impl<'a> Compiler<'a> {
             }
         }
     }
-
-    fn rule(&mut self, r: &RuleDraft, known: &[Known], counts: &[usize; PHASES]) -> Rule {
-        let defaults = r.defaults.clone().unwrap_or_default();
-        let a = &r.actions;
-        let block = match defaults.disruptive {
-            Some(d) => d,
-            None => Disruptive::Pass,
-        };
-        let disruptive = match a.disruptive {
-            Some(Disruptive::Block) | None => block,
-            Some(d) => d,
-        };
-        let mut steps = vec![self.step(r, &defaults.transforms, known, counts)];
-        for link in &r.links {
-            steps.push(self.step(link, &defaults.transforms, known, counts));
-        }
-        let message = a.message.as_ref().or(defaults.message.as_ref());
-        Rule {
-            id: a.id.unwrap_or(0),
-            place: r.place.clone(),
-            tags: defaults.tags.iter().chain(&a.tags).cloned().collect(),
-            message_text: message.map(plain).unwrap_or_default(),
-            message: message.map(|t| self.text(t)).unwrap_or_default(),
-            log_data: a.log_data.as_ref().map(|t| self.text(t)).unwrap_or_default(),
-            severity: a.severity.or(defaults.severity).unwrap_or(255),
-            log: a.log.or(defaults.log).unwrap_or(true),
-            disruptive,
-            jump: None,
-            steps,
-            prefiltered: false,
-        }
-    }
-
-    fn step(
-        &mut self,
-        r: &RuleDraft,
-        default_transforms: &[TransformId],
-        known: &[Known],
-        counts: &[usize; PHASES],
-    ) -> Step {
-        let a = &r.actions;
-        let test = r.operator.as_ref().and_then(|o| {
-            let made = self.test(r, o.negated, &o.name, &o.argument, default_transforms);
-            made.map_err(|p| self.report(&r.place, p)).ok()
-        });
-        Step {
-            test,
-            capture: a.capture,
-            sets: a.set_vars.iter().map(|s| self.set(s)).collect(),
-            controls: a
-                .ctls
-                .iter()
-                .filter_map(|c| self.control(&r.place, c, known, counts))
-                .collect(),
-        }
-    }
-
-    fn test(
-        &mut self,
-        r: &RuleDraft,
-        negated: bool,
-        name: &str,
-        argument: &str,
-        default_transforms: &[TransformId],
-    ) -> Result<Test, Problem> {
-        let def = operator::by_name(name)?;
-        let template = if def.macros {
-            Template::parse(argument)?
-        } else {
-            Template {
-                parts: vec![Part::Text(argument.into())],
-            }
-        };
-        let has_macros = template.fixed().is_none() && !template.parts.is_empty();
-        let directory = r.place.file.rsplit_once('/').map_or("", |(d, _)| d).to_owned();
-        let files = self.files;
-        let data = move |n: &str| find_data(files, &directory, n);
-        let mut recipe = Recipe {
-            argument,
-            has_macros,
-            data: &data,
-            expressions: &mut self.expressions,
-            multi_line: self.options.multi_line,
-        };
-        let operator = def.build(&mut recipe)?;
-        self.memory += operator.memory_bytes();
-        let (mut targets, mut exclusions) = (Vec::new(), Vec::new());
-        for t in &r.targets {
-            let list = if t.exclude { &mut exclusions } else { &mut targets };
-            let made = target(t, &mut self.slots, &mut self.expressions, &mut self.used)?;
-            list.push(made);
-        }
-        let steps: Vec<TransformId> = if r.actions.transforms_reset {
-            r.actions.transforms.clone()
-        } else {
-            default_transforms
-                .iter()
-                .chain(&r.actions.transforms)
-                .copied()
-                .collect()
-        };
-        let chain = self.chain(&steps);
-        let argument_text = has_macros.then(|| self.text(&template));
-        let gate = gate(&targets, &exclusions, &steps, def.name, argument, negated);
-        Ok(Test {
-            targets,
-            exclusions,
-            chain,
-            multi_match: r.actions.multi_match,
-            negated,
-            operator,
-            argument: argument_text,
-            gate,
-        })
-    }
-
-    fn text(&mut self, t: &Template) -> Text {
-        Text(
-            t.parts
-                .iter()
-                .map(|p| match p {
-                    Part::Text(t) => Piece::Text(t.as_bytes().to_vec()),
-                    Part::Value(var, key) if var.def().shape == Shape::Store => {
-                        Piece::Slot(self.slots.number(*var, key.as_bytes()))
-                    }
-                    Part::Value(var, key) => {
-                        self.used[*var as usize] = true;
-                        Piece::Value(*var, key.as_bytes().to_vec())
-                    }
-                })
-                .collect(),
-        )
-    }
-
-    fn set(&mut self, s: &SetVar) -> (Destination, Set) {
-        let to = match s.name.fixed() {
-            Some(name) => Destination::Slot(self.slots.number(s.store, name.as_bytes())),
-            None => Destination::Named(s.store, self.text(&s.name)),
-        };
-        let number = |t: &Template| t.fixed().map(|f| crate::bytes::to_int(f.as_bytes()));
-        let what = match &s.op {
-            SetOp::Unset => Set::Unset,
-            SetOp::Set(t) => match t.fixed() {
-                Some(f) if is_plain_number(f) => Set::Number(crate::bytes::to_int(f.as_bytes())),
-                _ => Set::Text(self.text(t)),
-            },
-            SetOp::Add(t) => number(t).map_or_else(|| Set::AddText(self.text(t), 1), Set::Add),
-            SetOp::Subtract(t) => number(t).map_or_else(|| Set::AddText(self.text(t), -1), |n| Set::Add(-n)),
-        };
-        (to, what)
-    }
-
-    fn control(&mut self, place: &Place, c: &Ctl, known: &[Known], counts: &[usize; PHASES]) -> Option<Control> {
-        match c {
-            Ctl::Nothing => None,
-            Ctl::Remove(choice) => Some(Control::Remove(Box::new(select(choice, known, counts)))),
-            Ctl::RemoveTarget(choice, t) => match target(t, &mut self.slots, &mut self.expressions, &mut self.used) {
-                Ok(target) => Some(Control::RemoveTarget(Arc::new(TargetRemoval {
-                    rules: select(choice, known, counts),
-                    target,
-                }))),
-                Err(p) => {
-                    self.report(place, p);
-                    None
-                }
-            },
-            other => Some(Control::Engine(other.clone())),
-        }
-    }
 }
 
 /// The rules that a choice means, as bits for each phase.
-fn select(choice: &RuleChoice, known: &[Known], counts: &[usize; PHASES]) -> [Bits; PHASES] {
+pub(super) fn select(choice: &RuleChoice, known: &[Known], counts: &[usize; PHASES]) -> [Bits; PHASES] {
     let mut out: [Bits; PHASES] = std::array::from_fn(|p| Bits::new(counts[p]));
     for k in known.iter().filter(|k| choice.covers(k.id, &k.tags, &k.message)) {
         out[k.phase].add(k.index);
     }
     out
-}
-
-impl Program {
-    /// The rules that a choice means, as bits for each phase.
-    pub fn select(&self, choice: &RuleChoice) -> [Bits; PHASES] {
-        std::array::from_fn(|p| {
-            let rules = &self.phases[p].rules;
-            let mut bits = Bits::new(rules.len());
-            for (i, r) in rules.iter().enumerate() {
-                if choice.covers(r.id, &r.tags, &r.message_text) {
-                    bits.add(i);
-                }
-            }
-            bits
-        })
-    }
-
-    /// A target removal for a profile, from text such as `ARGS:password`. Stores cannot be named here.
-    pub fn target_removal(&self, choice: &RuleChoice, text: &str) -> Result<TargetRemoval, Problem> {
-        let list = crate::seclang::variable::parse_targets(text)?;
-        let (mut slots, mut used) = (Slots::default(), [false; VARIABLE_COUNT]);
-        // Expressions in profiles take their scratch memory behind the program's own.
-        let mut expressions = self.expressions;
-        match list.as_slice() {
-            [t] if !t.exclude
-                && !t.count
-                && t.var.def().shape != Shape::Store
-                && !matches!(t.selector, SelectorText::Pattern(_)) =>
-            {
-                Ok(TargetRemoval {
-                    rules: self.select(choice),
-                    target: target(t, &mut slots, &mut expressions, &mut used)?,
-                })
-            }
-            _ => Err(Problem::new(
-                format!("{text} is not one plain target"),
-                "write VARIABLE or VARIABLE:key",
-            )),
-        }
-    }
 }
 
 fn known_rules(draft: &Draft) -> Vec<Known> {
@@ -615,135 +353,4 @@ fn known_rules(draft: &Draft) -> Vec<Known> {
 
 fn phase_of(r: &RuleDraft) -> usize {
     usize::from(r.actions.phase.unwrap_or(2)).clamp(1, PHASES) - 1
-}
-
-fn rules_of(draft: &mut Draft) -> impl Iterator<Item = &mut RuleDraft> {
-    draft.items.iter_mut().filter_map(|i| match i {
-        Item::Rule(r) => Some(r.as_mut()),
-        Item::Marker(_) => None,
-    })
-}
-
-fn chosen(choice: &RuleChoice, r: &RuleDraft) -> bool {
-    let message = r.actions.message.as_ref().map(plain).unwrap_or_default();
-    choice.covers(r.actions.id.unwrap_or(0), &r.actions.tags, &message)
-}
-
-/// A template as it was written, roughly: enough to compare messages.
-fn plain(t: &Template) -> String {
-    let mut out = String::new();
-    for p in &t.parts {
-        match p {
-            Part::Text(t) => out.push_str(t),
-            Part::Value(var, key) => out.push_str(&format!("%{{{}.{key}}}", var.name())),
-        }
-    }
-    out
-}
-
-fn merge_actions(into: &mut ActionList, from: &ActionList) {
-    macro_rules! replace {
-        ($($field:ident)*) => { $(if from.$field.is_some() { into.$field.clone_from(&from.$field); })* };
-    }
-    replace!(disruptive log audit_log message log_data severity status skip skip_after);
-    into.tags.extend(from.tags.iter().cloned());
-    into.set_vars.extend(from.set_vars.iter().cloned());
-    into.ctls.extend(from.ctls.iter().cloned());
-    into.capture |= from.capture;
-    into.multi_match |= from.multi_match;
-    if from.transforms_reset {
-        into.transforms.clear();
-        into.transforms_reset = true;
-    }
-    into.transforms.extend(from.transforms.iter().copied());
-}
-
-fn target(
-    t: &TargetText,
-    slots: &mut Slots,
-    expressions: &mut u32,
-    used: &mut [bool; VARIABLE_COUNT],
-) -> Result<Target, Problem> {
-    used[t.var as usize] = true;
-    let selector = match &t.selector {
-        SelectorText::All => Selector::All,
-        SelectorText::Key(k) if t.var.def().shape == Shape::Store => Selector::Slot(slots.number(t.var, k.as_bytes())),
-        SelectorText::Key(k) => Selector::Key(k.to_ascii_lowercase().into_bytes()),
-        SelectorText::Pattern(p) => Selector::Pattern(Box::new(Expression::new(p, true, false, expressions)?.0)),
-    };
-    Ok(Target {
-        var: t.var,
-        selector,
-        count: t.count,
-    })
-}
-
-fn is_plain_number(text: &str) -> bool {
-    text.parse::<i64>().is_ok_and(|n| n.to_string() == text)
-}
-
-fn gate(
-    targets: &[Target],
-    exclusions: &[Target],
-    steps: &[TransformId],
-    name: &str,
-    argument: &str,
-    negated: bool,
-) -> Option<Gate> {
-    let (
-        [
-            Target {
-                selector: Selector::Slot(slot),
-                count,
-                ..
-            },
-        ],
-        [],
-        [],
-        Ok(constant),
-    ) = (targets, exclusions, steps, argument.trim().parse::<i64>())
-    else {
-        return None;
-    };
-    let compare: fn(i64, i64) -> bool = match name {
-        "eq" => |a, b| a == b,
-        "ge" => |a, b| a >= b,
-        "gt" => |a, b| a > b,
-        "le" => |a, b| a <= b,
-        "lt" => |a, b| a < b,
-        _ => return None,
-    };
-    Some(Gate {
-        slot: *slot,
-        count: *count,
-        compare,
-        constant,
-        negated,
-    })
-}
-
-/// A data file: beside the rule file, under its whole name, or the only one with its base name.
-fn find_data<'a>(files: &'a [SourceFile<'a>], directory: &str, name: &str) -> Option<&'a [u8]> {
-    let name = name.trim_start_matches("./");
-    let beside = if directory.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{directory}/{name}")
-    };
-    let find = |wanted: &str| {
-        files
-            .iter()
-            .find(|f| f.name == wanted && !is_rules(f.name))
-            .map(|f| f.content)
-    };
-    find(&beside).or_else(|| find(name)).or_else(|| {
-        let base = name.rsplit('/').next().unwrap_or(name);
-        let mut same = files
-            .iter()
-            .filter(|f| !is_rules(f.name) && f.name.rsplit('/').next() == Some(base));
-        match (same.next(), same.next()) {
-            (Some(one), None) => Some(one.content),
-            _ => None,
-        }
-    })
 }

@@ -1,9 +1,12 @@
 //! A compiled rule set: one flat program for each phase, shared by all threads and never changed.
 
 pub mod bits;
+mod build;
+mod change;
 pub mod compile;
 pub mod literals;
 pub mod prefilter;
+mod select;
 pub mod slots;
 
 use std::sync::Arc;

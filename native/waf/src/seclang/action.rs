@@ -1,13 +1,10 @@
-//! The table of actions, and the parser of action lists.
+//! The table of actions.
 
 use super::ctl::{Ctl, parse_ctl};
 use super::diagnostic::{Problem, did_you_mean};
 use super::macros::Template;
 use super::variable::{Shape, Var};
 use crate::transform::{self, TransformId};
-
-/// Most actions of one rule.
-pub const ACTIONS_MAX: usize = 512;
 
 /// What a matching rule does to the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +104,7 @@ pub struct ActionDef {
     pub argument: &'static str,
     /// What it does, or why it does nothing.
     pub summary: &'static str,
-    apply: fn(&mut ActionList, &str) -> Result<(), Problem>,
+    pub(super) apply: fn(&mut ActionList, &str) -> Result<(), Problem>,
 }
 
 macro_rules! action {
@@ -349,7 +346,7 @@ pub static ACTIONS: &[ActionDef] = &[
 ];
 
 /// Actions of other engines that are refused, with the reason.
-const REFUSED: &[(&str, &str)] = &[
+pub(super) const REFUSED: &[(&str, &str)] = &[
     ("exec", "rules never start programs"),
     ("proxy", "routes choose where requests go"),
     ("pause", "a lane never waits; use a limit"),
@@ -372,124 +369,6 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("xmlns", "XML is read without XPath"),
 ];
-
-/// Parses an action list into `out`, collecting every problem.
-pub fn parse_actions(text: &str, problems: &mut Vec<Problem>) -> ActionList {
-    let mut out = ActionList::default();
-    let parts = match split_actions(text) {
-        Ok(parts) => parts,
-        Err(p) => {
-            problems.push(p);
-            return out;
-        }
-    };
-    if parts.len() > ACTIONS_MAX {
-        problems.push(Problem::new(
-            format!("more than {ACTIONS_MAX} actions"),
-            "split the rule",
-        ));
-        return out;
-    }
-    for (name, value) in parts {
-        if let Err(p) = apply(&mut out, &name, value.as_deref()) {
-            problems.push(p);
-        }
-    }
-    out
-}
-
-fn apply(out: &mut ActionList, name: &str, value: Option<&str>) -> Result<(), Problem> {
-    let Some(def) = ACTIONS.iter().find(|d| d.name.eq_ignore_ascii_case(name)) else {
-        if let Some((n, why)) = REFUSED.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
-            return Err(Problem::new(format!("the action {n} is not supported"), *why));
-        }
-        return Err(Problem::new(
-            format!("no action is called {name:?}"),
-            did_you_mean(
-                name,
-                ACTIONS.iter().map(|d| d.name),
-                "see the actions in docs/seclang.md",
-            ),
-        ));
-    };
-    match (def.argument, value.map(str::trim)) {
-        ("", Some(v)) => Err(Problem::new(
-            format!("{} takes no value, but {v:?} is given", def.name),
-            format!("write {} alone", def.name),
-        )),
-        (arg, None | Some("")) if !arg.is_empty() && !arg.starts_with('?') => Err(Problem::new(
-            format!("{} needs a value", def.name),
-            format!("write {}:{}", def.name, def.argument),
-        )),
-        (_, v) => (def.apply)(out, v.unwrap_or("")),
-    }
-}
-
-/// Splits `a,b:'c,d',e:f` into names and values.
-fn split_actions(text: &str) -> Result<Vec<(String, Option<String>)>, Problem> {
-    let chars: Vec<char> = text.chars().collect();
-    let mut out = Vec::new();
-    let mut i = 0;
-    loop {
-        while i < chars.len() && (chars[i].is_whitespace() || chars[i] == ',') {
-            i += 1;
-        }
-        if i >= chars.len() {
-            return Ok(out);
-        }
-        let mut name = String::new();
-        while i < chars.len() && chars[i] != ':' && chars[i] != ',' {
-            name.push(chars[i]);
-            i += 1;
-        }
-        let mut value = None;
-        if chars.get(i) == Some(&':') {
-            let (v, next) = action_value(&chars, i + 1, name.trim())?;
-            value = Some(v);
-            i = next;
-        }
-        out.push((name.trim().to_owned(), value));
-    }
-}
-
-fn action_value(chars: &[char], from: usize, name: &str) -> Result<(String, usize), Problem> {
-    let mut i = from;
-    let mut v = String::new();
-    if chars.get(i) != Some(&'\'') {
-        while i < chars.len() && chars[i] != ',' {
-            v.push(chars[i]);
-            i += 1;
-        }
-        return Ok((v.trim().to_owned(), i));
-    }
-    i += 1;
-    while i < chars.len() {
-        match chars[i] {
-            '\\' if chars.get(i + 1) == Some(&'\'') => {
-                v.push('\'');
-                i += 2;
-            }
-            '\'' => {
-                let rest: String = chars[i + 1..].iter().take_while(|c| **c != ',').collect();
-                if !rest.trim().is_empty() {
-                    return Err(Problem::new(
-                        format!("text follows the quoted value of {name}: {rest:?}"),
-                        "put a comma between actions, or a backslash before a quote that belongs to the value",
-                    ));
-                }
-                return Ok((v, i + 1));
-            }
-            c => {
-                v.push(c);
-                i += 1;
-            }
-        }
-    }
-    Err(Problem::new(
-        format!("the quoted value of {name} is never closed"),
-        "close it with '",
-    ))
-}
 
 fn disrupt(a: &mut ActionList, what: Disruptive) -> Result<(), Problem> {
     a.disruptive = Some(what);
@@ -574,53 +453,4 @@ fn parse_setvar(text: &str) -> Result<SetVar, Problem> {
     // Keys ignore case: the fixed parts are folded here, the macros' values when they are known.
     let name = Template::parse(&name.to_ascii_lowercase())?;
     Ok(SetVar { store, name, op })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ok(text: &str) -> ActionList {
-        let mut problems = Vec::new();
-        let list = parse_actions(text, &mut problems);
-        assert_eq!(problems, vec![], "{text}");
-        list
-    }
-
-    #[test]
-    fn a_list_of_the_core_rule_set_is_understood() {
-        let a = ok(
-            "id:942100,    phase:2,block,capture,t:none,t:urlDecodeUni,msg:'a, \\'b\\': %{TX.0}',tag:'x/y',\
-                    severity:'CRITICAL',multiMatch,setvar:'tx.s=+%{tx.critical_anomaly_score}',setvar:!tx.q,skipAfter:END",
-        );
-        assert_eq!((a.id, a.phase, a.severity), (Some(942_100), Some(2), Some(2)));
-        assert_eq!(a.disruptive, Some(Disruptive::Block));
-        assert!(a.capture && a.multi_match && a.transforms_reset);
-        assert_eq!(a.transforms.len(), 1);
-        assert_eq!(a.set_vars.len(), 2);
-        assert!(matches!(a.set_vars[0].op, SetOp::Add(_)));
-        assert_eq!(a.set_vars[1].op, SetOp::Unset);
-        assert_eq!(a.skip_after.as_deref(), Some("END"));
-    }
-
-    #[test]
-    fn every_wrong_action_is_reported() {
-        let mut problems = Vec::new();
-        parse_actions(
-            "id:x,blok,severity:HIGH,deny:1,exec:/bin/sh,t:lowercas,msg",
-            &mut problems,
-        );
-        let mends: Vec<&str> = problems.iter().map(|p| p.mend.as_str()).collect();
-        assert_eq!(problems.len(), 7, "{mends:?}");
-        assert_eq!(mends[1], "did you mean block?");
-        assert_eq!(mends[3], "write deny alone");
-        assert_eq!(mends[5], "did you mean lowercase?");
-    }
-
-    #[test]
-    fn an_open_quote_is_an_error() {
-        let mut problems = Vec::new();
-        parse_actions("id:1,msg:'open", &mut problems);
-        assert_eq!(problems.len(), 1);
-    }
 }
