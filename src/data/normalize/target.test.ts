@@ -69,7 +69,10 @@ describe('a path', () => {
       ['/%25', '/%', '/%25'],
       ['/%3Fx', '/?x', '/%3Fx'],
       ['/%23', '/#', '/%23'],
-      ['/%3b/x', '/;/x', '/;/x'],
+      // An escaped delimiter stays one: raw, it would mean something else to who reads it next.
+      ['/%3b/x', '/;/x', '/%3B/x'],
+      ['/a%2Bb%3d%26;c+d', '/a+b=&;c+d', '/a%2Bb%3D%26;c+d'],
+      ['/%3b/../%41%3B;//x', '/A;;/x', '/A%3B;/x'],
       ['/"<>|^`{}[]', '/"<>|^`{}[]', '/%22%3C%3E%7C%5E%60%7B%7D%5B%5D'],
     ];
     for (const [raw, path, encoded] of table) assert.deepEqual(read(raw), [path, encoded], raw);
@@ -122,6 +125,13 @@ describe('a path', () => {
       ['/a/../..', TargetFault.Climbs],
       ['/%2e%2e/etc/passwd', TargetFault.Climbs],
       ['/a#b', TargetFault.Fragment],
+      // Servlet containers take parameters off first: this would be /admin there, and below /public here.
+      ['/public/..;/admin', TargetFault.DotParameter],
+      ['/public/..;x=1/admin', TargetFault.DotParameter],
+      ['/public/%2e%2E;/admin', TargetFault.DotParameter],
+      ['/public/..%3B/admin', TargetFault.DotParameter],
+      ['/public/.;/admin', TargetFault.DotParameter],
+      ['/public/..;', TargetFault.DotParameter],
       [`/${'a'.repeat(PATH_BYTES_MAX)}`, TargetFault.TooLong],
       [`/${'%41/'.repeat(PATH_SEGMENTS_MAX + 1)}`, TargetFault.TooLong],
     ];

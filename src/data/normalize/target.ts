@@ -4,10 +4,11 @@
  *
  * - `%2F` and `%5C` (an encoded separator), a raw backslash, `%00`, `%` without two hexadecimal digits;
  * - bytes that are no UTF-8 after decoding (overlong forms and surrogates included), control characters;
- * - dot segments that climb above the root.
+ * - dot segments that climb above the root, and those with parameters: to servlet containers `..;x` is `..`.
  *
  * Dot segments are removed after decoding, so `%2e%2e` is one too. Empty segments (`//`) are joined, as file systems and most routers do. `;` and
- * what follows it stay part of their segment. A path that needs none of this is returned as it is: the fast path allocates nothing.
+ * what follows it stay part of their segment, and an escaped delimiter stays escaped on its way upstream: `%3B` is text where `;` begins a parameter (RFC 3986 §2.2).
+ * A path that needs none of this is returned as it is: the fast path allocates nothing.
  */
 
 import { isUtf8 } from 'node:buffer';
@@ -36,6 +37,8 @@ export const TargetFault = {
   Climbs: 7,
   /** `#`: a fragment is never sent. */
   Fragment: 8,
+  /** `..;x` or `.;x`. */
+  DotParameter: 9,
 } as const;
 export type TargetFault = (typeof TargetFault)[keyof typeof TargetFault];
 
@@ -50,6 +53,7 @@ export const TARGET_FAULT_TEXT: Readonly<Record<TargetFault, string>> = {
   [TargetFault.Encoding]: 'not UTF-8',
   [TargetFault.Climbs]: 'dot segments climb above the root',
   [TargetFault.Fragment]: 'a fragment',
+  [TargetFault.DotParameter]: 'a dot segment with a parameter',
 };
 
 /** What `readPath` found; one object per reader, used again. */
@@ -62,19 +66,25 @@ export interface CanonicalPath {
 
 /** Chars that stand for themselves in a path segment (RFC 3986 §3.3) and slash; also those that clients send raw and servers accept. */
 const PLAIN = /^\/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*$/;
-/** `//`, or a segment that is `.` or `..`; anchored at slashes, so that `a..b` and `.well-known` stay fast. */
-const NEEDS_WORK = /\/(?:\/|\.{1,2}(?:\/|$))/;
+/** `//`, or a segment that is `.` or `..`, with a parameter or without; anchored at slashes, so that `a..b` and `.well-known` stay fast. */
+const NEEDS_WORK = /\/(?:\/|\.{1,2}(?:[/;]|$))/;
 /** One char per byte: what may be written raw in the canonical form. */
 const RAW = new Uint8Array(256);
 for (const char of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@")
   RAW[char.charCodeAt(0)] = 1;
+/** Those of them that mean the same escaped (RFC 3986 §2.3). */
+const UNRESERVED = RAW.slice();
+for (const char of "!$&'()*+,;=:@") UNRESERVED[char.charCodeAt(0)] = 0;
 const HEX = Array.from({ length: 256 }, (_, byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`);
 
 const utf8 = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
 const scratch = Buffer.alloc(PATH_BYTES_MAX);
+/** By place in `scratch`: 1 = it came escaped and goes on so. */
+const escaped = new Uint8Array(PATH_BYTES_MAX);
 const SLASH = 0x2f;
 const BACKSLASH = 0x5c;
 const DOT = 0x2e;
+const SEMICOLON = 0x3b;
 const PERCENT = 0x25;
 const HASH = 0x23;
 const DEL = 0x7f;
@@ -97,12 +107,14 @@ function slow(raw: string, into: CanonicalPath): TargetFault {
   let high = false;
   for (let i = 0; i < raw.length; i++) {
     let byte = raw.charCodeAt(i);
+    escaped[used] = 0;
     if (byte === PERCENT) {
       const upper = hexDigit(raw.charCodeAt(i + 1));
       const lower = hexDigit(raw.charCodeAt(i + 2));
       if (upper < 0 || lower < 0) return TargetFault.Escape;
       byte = upper * 16 + lower;
       i += 2;
+      escaped[used] = 1 - (UNRESERVED[byte] as number);
       if (byte === SLASH || byte === BACKSLASH) return TargetFault.Separator;
       if (byte >= 0x80) high = true;
     } else if (byte === HASH) return TargetFault.Fragment;
@@ -130,6 +142,7 @@ function resolve(used: number, high: boolean, text: string, into: CanonicalPath)
     const length = to - from;
     const last = to >= used;
     const dots = length === 1 || length === 2 ? dotsAt(from, length) : 0;
+    if (dots === 0 && dotParameterAt(from, to)) return TargetFault.DotParameter;
     if (dots === 1 || (length === 0 && !last)) {
       changed = true;
       // A trailing `/.` means the directory itself.
@@ -143,7 +156,10 @@ function resolve(used: number, high: boolean, text: string, into: CanonicalPath)
     } else {
       if (++segments > PATH_SEGMENTS_MAX) return TargetFault.TooLong;
       scratch[out++] = SLASH;
-      if (out !== from) scratch.copyWithin(out, from, to);
+      if (out !== from) {
+        scratch.copyWithin(out, from, to);
+        escaped.copyWithin(out, from, to);
+      }
       out += length;
     }
     from = to + 1;
@@ -155,7 +171,8 @@ function resolve(used: number, high: boolean, text: string, into: CanonicalPath)
   let encoded = '';
   for (let i = 0; i < out; i++) {
     const byte = scratch[i] as number;
-    encoded += byte === SLASH ? '/' : RAW[byte] === 1 ? String.fromCharCode(byte) : (HEX[byte] as string);
+    encoded +=
+      byte === SLASH ? '/' : RAW[byte] === 1 && escaped[i] === 0 ? String.fromCharCode(byte) : (HEX[byte] as string);
   }
   into.encoded = encoded;
   return TargetFault.None;
@@ -165,6 +182,13 @@ function dotsAt(from: number, length: number): number {
   if (scratch[from] !== DOT) return 0;
   if (length === 1) return 1;
   return scratch[from + 1] === DOT ? 2 : 0;
+}
+
+/** True for a segment that begins with `.;` or `..;`. */
+function dotParameterAt(from: number, to: number): boolean {
+  if (scratch[from] !== DOT) return false;
+  const at = scratch[from + 1] === DOT ? from + 2 : from + 1;
+  return at < to && scratch[at] === SEMICOLON;
 }
 
 /** UTF-8, or null. */
