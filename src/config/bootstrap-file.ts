@@ -1,7 +1,10 @@
 /** Reads the bootstrap: checks it and makes its paths absolute. */
+import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { BootstrapConfig } from './bootstrap.ts';
-import { ConfigError, Document } from './document.ts';
+import { ConfigError, Document, inOrder, type Problem } from './document.ts';
+import { NAME } from './fields.ts';
+import { networkFault } from './references.ts';
 import { validate } from './validate.ts';
 
 /** The bootstrap with absolute paths. Throws `ConfigError` with every problem. */
@@ -11,22 +14,7 @@ export function readBootstrap(file: string, text: string): BootstrapConfig {
   if (!result.ok) throw new ConfigError(result.problems);
   const base = dirname(resolve(file));
   const b = result.value;
-  const problems = [];
-  const loopback = /^(127\.|::1$|localhost$)/.test(b.admin.address);
-  if (!loopback && b.admin.tokenFile === undefined) {
-    problems.push(
-      doc.problem(
-        '/admin',
-        `the admin listener on ${b.admin.address} needs \`tokenFile\`; without it only loopback is allowed`,
-      ),
-    );
-  }
-  const ids = new Set<string>();
-  for (const [i, l] of b.listeners.entries()) {
-    if (ids.has(l.id))
-      problems.push(doc.problem(`/listeners/${i}/id`, `"${l.id}" is already the id of another listener`));
-    ids.add(l.id);
-  }
+  const problems = impossible(doc, b);
   if (problems.length > 0) throw new ConfigError(problems);
   return {
     ...b,
@@ -59,6 +47,50 @@ export function readBootstrap(file: string, text: string): BootstrapConfig {
       ]),
     ),
   };
+}
+
+/** What the schema cannot say: what is needed together, and what cannot be. */
+function impossible(doc: Document, b: BootstrapConfig): Problem[] {
+  const problems: Problem[] = [];
+  const at = (path: string, message: string): void => {
+    problems.push(doc.problem(path, message));
+  };
+  if (!isLoopback(b.admin.address) && b.admin.tokenFile === undefined)
+    at('/admin', `the admin listener on ${b.admin.address} needs \`tokenFile\`; without it only loopback is allowed`);
+  for (const name of Object.keys(b.secrets))
+    if (!new RegExp(NAME).test(name))
+      problems.push(doc.problem('/secrets', `no bundle can say the name "${name}"; it must fit ${NAME}`, name));
+  const { registry } = b.bundle;
+  if (registry !== undefined && (registry.usernameFrom === undefined) !== (registry.passwordFrom === undefined))
+    at('/bundle/registry', 'usernameFrom and passwordFrom go together');
+  const ids = new Set<string>();
+  const places: { path: string; address: string; port: number }[] = [];
+  for (const [i, l] of b.listeners.entries()) {
+    if (ids.has(l.id)) at(`/listeners/${i}/id`, `"${l.id}" is already the id of another listener`);
+    ids.add(l.id);
+    places.push({ path: `/listeners/${i}`, address: l.address, port: l.port });
+    for (const [j, cidr] of l.forwardedFrom.entries()) {
+      const fault = networkFault(cidr);
+      if (fault !== null) at(`/listeners/${i}/forwardedFrom/${j}`, fault);
+    }
+  }
+  places.push({ path: '/probes', ...b.probes }, { path: '/admin', ...b.admin });
+  for (const [i, p] of places.entries()) {
+    // Lanes share their ports, so the operating system would not complain: connections would go to either.
+    const other = places.slice(0, i).find((o) => p.port !== 0 && o.port === p.port && meet(o.address, p.address));
+    if (other !== undefined) at(`${p.path}/port`, `${p.port} is already the port of ${other.path}`);
+  }
+  return inOrder(problems);
+}
+
+function isLoopback(address: string): boolean {
+  return address === 'localhost' || address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
+}
+
+/** True when listening on both addresses at once cannot work. */
+function meet(a: string, b: string): boolean {
+  const any = ['0.0.0.0', '::'];
+  return a === b || any.includes(a) || any.includes(b);
 }
 
 function absoluteSource(base: string, source: string): string {

@@ -1,6 +1,6 @@
 /** The bootstrap: what a gateway must know before it has a bundle. Local; all paths are relative to its file. */
 import Type, { type Static } from 'typebox';
-import { Cidr, closed, Id, Ms, word } from './fields.ts';
+import { Cidr, closed, Id, LocalPath, Ms, SecretPlace, SecretPlaces, word } from './fields.ts';
 
 const Port = (description: string, fallback?: number) =>
   Type.Integer({ minimum: 0, maximum: 65_535, description, ...(fallback === undefined ? {} : { default: fallback }) });
@@ -13,8 +13,8 @@ export const ListenerConfig = closed(
     tls: Type.Optional(
       closed(
         {
-          certificateFile: Type.String({ description: 'PEM: certificate, then intermediates.' }),
-          keyFile: Type.String({ description: 'PEM: private key.' }),
+          certificateFile: LocalPath('PEM: certificate, then intermediates.'),
+          keyFile: LocalPath('PEM: private key.'),
           minVersion: word(['1.2', '1.3'], 'Lowest TLS version.', '1.2'),
         },
         'TLS; without it the listener speaks plain HTTP.',
@@ -31,14 +31,10 @@ export const ListenerConfig = closed(
 
 export const RegistryConfig = closed(
   {
-    usernameFrom: Type.Optional(
-      Type.String({ pattern: '^(env|file):.+', description: 'User name: `env:NAME` or `file:PATH`.' }),
-    ),
-    passwordFrom: Type.Optional(
-      Type.String({ pattern: '^(env|file):.+', description: 'Password: `env:NAME` or `file:PATH`.' }),
-    ),
+    usernameFrom: Type.Optional(SecretPlace('User name')),
+    passwordFrom: Type.Optional(SecretPlace('Password')),
     insecure: Type.Boolean({ default: false, description: 'Plain HTTP to a registry that is not on loopback.' }),
-    caFile: Type.Optional(Type.String({ description: 'PEM of a private certificate authority.' })),
+    caFile: Type.Optional(LocalPath('PEM of a private certificate authority.')),
   },
   'How to speak with the registry.',
 );
@@ -58,14 +54,15 @@ export const BootstrapConfig = closed(
       },
       'Where bundles come from.',
     ),
-    trustFile: Type.String({ description: 'The trust policy.' }),
-    stateDir: Type.String({ description: 'Where verified bundles and state are kept; created if absent.' }),
+    trustFile: LocalPath('The trust policy.'),
+    stateDir: LocalPath('Where verified bundles and state are kept; created if absent.'),
     probes: closed(
       {
         address: Type.String({ default: '0.0.0.0', maxLength: 64, description: 'Address.' }),
         port: Port('Port of /healthz, /readyz and /metrics.', 9901),
       },
       'Probe listener.',
+      {},
     ),
     admin: closed(
       {
@@ -75,11 +72,10 @@ export const BootstrapConfig = closed(
           description: 'Address; beyond loopback a token is required.',
         }),
         port: Port('Port of /v1/….', 9902),
-        tokenFile: Type.Optional(
-          Type.String({ description: 'File with the bearer token that the admin listener asks for.' }),
-        ),
+        tokenFile: Type.Optional(LocalPath('File with the bearer token that the admin listener asks for.')),
       },
       'Admin listener.',
+      {},
     ),
     lanes: Type.Integer({
       minimum: 0,
@@ -111,10 +107,7 @@ export const BootstrapConfig = closed(
       default: 8_192,
       description: 'Decision records kept per lane for explain.',
     }),
-    secrets: Type.Record(Type.String(), Type.String({ pattern: '^(env|file):.+' }), {
-      default: {},
-      description: 'Name that a bundle may use → `env:NAME` or `file:PATH`.',
-    }),
+    secrets: SecretPlaces,
     drainDelayMs: Ms('After SIGTERM: not ready, but still accepting.', 0, 600_000, 5_000),
     drainDeadlineMs: Ms('After that: time for open requests.', 0, 3_600_000, 30_000),
     accessLog: word(['stdout', 'off'], 'Where the access log goes.', 'stdout'),

@@ -30,7 +30,7 @@ export const DefaultsConfig = closed(
       default: 1,
       description: 'Share of answered requests with an access-log line; refusals always have one.',
     }),
-    maskedQuery: Type.Array(Type.String({ maxLength: 128 }), {
+    maskedQuery: Type.Array(Type.String({ minLength: 1, maxLength: 128, description: 'Parameter.' }), {
       default: [],
       maxItems: 128,
       description: 'Query parameters whose values are masked in records and logs, besides the built-in list.',

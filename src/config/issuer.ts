@@ -1,6 +1,6 @@
 /** Issuers: whose tokens are believed, and what of them goes upstream. */
 import Type, { type Static } from 'typebox';
-import { Bytes, closed, HeaderName, Id, Ms, SecretName } from './fields.ts';
+import { Bytes, closed, HeaderName, Id, Ms, SecretName, word } from './fields.ts';
 
 export const ALGORITHMS = [
   'RS256',
@@ -23,19 +23,28 @@ export const IssuerConfig = closed(
   {
     id: Id('Name of the issuer, unique in the bundle.'),
     issuer: Type.String({ minLength: 1, maxLength: 1024, description: 'Exact value of the claim `iss`.' }),
-    audiences: Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), {
+    audiences: Type.Array(Type.String({ minLength: 1, maxLength: 1024, description: 'Audience.' }), {
       minItems: 1,
       maxItems: 32,
       description: 'Accepted values of `aud`; one is enough.',
     }),
-    algorithms: Type.Array(Type.Enum([...ALGORITHMS]), {
+    algorithms: Type.Array(word([...ALGORITHMS], 'Algorithm.'), {
       minItems: 1,
       maxItems: 8,
       description: 'Pinned signature algorithms (RFC 8725 §3.1). HMAC cannot be mixed with the others.',
     }),
     jwks: Type.Optional(
       Type.Object(
-        { keys: Type.Array(Type.Object({}, { additionalProperties: true }), { minItems: 1, maxItems: 64 }) },
+        {
+          keys: Type.Array(
+            Type.Object({}, { additionalProperties: true, description: 'A public key (RFC 7517 §4).' }),
+            {
+              minItems: 1,
+              maxItems: 64,
+              description: 'The keys.',
+            },
+          ),
+        },
         {
           additionalProperties: false,
           description: 'Inline keys (RFC 7517); public ones only.',
@@ -45,6 +54,7 @@ export const IssuerConfig = closed(
     jwksUrl: Type.Optional(
       Type.String({
         pattern: '^https?://',
+        examples: ['https://id.example.com/jwks.json'],
         maxLength: 2048,
         description: 'Where keys are fetched; `http:` only on loopback.',
       }),
@@ -59,7 +69,7 @@ export const IssuerConfig = closed(
       description: 'Tolerance for exp, nbf and iat. Unit: seconds.',
     }),
     tokenBytesMax: Bytes('Longest accepted token.', 256, 32_768, 8_192),
-    requiredClaims: Type.Array(Type.String({ maxLength: 128 }), {
+    requiredClaims: Type.Array(Type.String({ minLength: 1, maxLength: 128, description: 'Claim.' }), {
       default: ['exp'],
       maxItems: 16,
       description: 'Claims that must be there.',

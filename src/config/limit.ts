@@ -6,7 +6,11 @@ export const LimitConfig = closed(
   {
     id: Id('Name of the limit; its buckets outlive bundles by it.'),
     key: Type.Array(
-      Type.String({ pattern: '^(address|tenant|route|host|claim:.{1,128}|header:[A-Za-z0-9-]{1,128})$' }),
+      Type.String({
+        pattern: '^(address|tenant|route|host|claim:.{1,128}|header:[A-Za-z0-9-]{1,128})$',
+        description: 'address, tenant, route, host, claim:<name> or header:<name>.',
+        examples: ['address', 'claim:sub'],
+      }),
       {
         minItems: 1,
         maxItems: 4,

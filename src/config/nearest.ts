@@ -35,10 +35,13 @@ export function nearest(name: string, candidates: Iterable<string>): string | un
   return best;
 }
 
+/** Candidates that a message lists. */
+const LISTED_MAX = 12;
+
 /** `; did you mean "x"?`, or what there is to choose from. */
 export function suggestion(name: string, candidates: readonly string[]): string {
   const near = nearest(name, candidates);
   if (near !== undefined) return `; did you mean "${near}"?`;
-  if (candidates.length === 0) return '; there is none';
-  return `; there is ${candidates.slice(0, 12).join(', ')}${candidates.length > 12 ? ', …' : ''}`;
+  if (candidates.length === 0) return '; none is defined';
+  return `; known: ${candidates.slice(0, LISTED_MAX).join(', ')}${candidates.length > LISTED_MAX ? ', …' : ''}`;
 }

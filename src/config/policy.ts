@@ -2,16 +2,24 @@
 import Type, { type Static } from 'typebox';
 import { closed, Id, word } from './fields.ts';
 
+const Entrypoint = Type.String({
+  pattern: '^[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)+$',
+  maxLength: 256,
+  description: 'Package and rule, with slashes.',
+  examples: ['authz/allow'],
+});
+
 export const PolicyConfig = closed(
   {
     name: Id('Name of the policy, unique in the bundle.'),
     source: Type.String({
       pattern: '^[A-Za-z0-9_./-]+\\.rego$',
+      examples: ['policies/authz.rego'],
       maxLength: 255,
       description: 'Rego file, relative to the bundle directory. Its compiled module lies beside it as `.wasm`.',
     }),
     rego: word(['v0', 'v1'], 'Language version of the source.', 'v1'),
-    entrypoints: Type.Array(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)+$' }), {
+    entrypoints: Type.Array(Entrypoint, {
       minItems: 1,
       maxItems: 32,
       description: 'Rules that routes may ask, e.g. `authz/allow`.',
@@ -19,11 +27,12 @@ export const PolicyConfig = closed(
     data: Type.Optional(
       Type.String({
         pattern: '^[A-Za-z0-9_./-]+\\.(json|yaml|yml)$',
+        examples: ['policies/authz-data.json'],
         maxLength: 255,
         description: 'Data document, relative to the bundle directory.',
       }),
     ),
-    input: Type.Array(Type.String({ maxLength: 128 }), {
+    input: Type.Array(Type.String({ minLength: 1, maxLength: 128, description: 'Field of the input.' }), {
       minItems: 1,
       maxItems: 64,
       description:

@@ -1,6 +1,6 @@
 /** The release document: which product and channel a bundle is for, and its place in the sequence. */
 import Type, { type Static } from 'typebox';
-import { closed, Id } from './fields.ts';
+import { closed, Id, Time } from './fields.ts';
 
 export const ReleaseConfig = closed(
   {
@@ -19,7 +19,7 @@ export const ReleaseConfig = closed(
       default: 0,
       description: 'Bundles below this sequence number are refused from now on.',
     }),
-    notAfter: Type.Optional(Type.String({ maxLength: 40, description: 'Not activated after this time (RFC 3339).' })),
+    notAfter: Type.Optional(Time('Not activated after this time.')),
   },
   '`release.yaml`: what the bundle is.',
 );

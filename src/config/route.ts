@@ -4,11 +4,14 @@ import { closed, HeaderEditsConfig, HeaderName, Id, Ms, word } from './fields.ts
 
 export const PathMatch = closed(
   {
-    exact: Type.Optional(Type.String({ pattern: '^/', maxLength: 2048, description: 'The whole path.' })),
+    exact: Type.Optional(
+      Type.String({ pattern: '^/', maxLength: 2048, description: 'The whole path.', examples: ['/health'] }),
+    ),
     prefix: Type.Optional(
       Type.String({
         pattern: '^/',
         maxLength: 2048,
+        examples: ['/api'],
         description: 'A path and all below it: `/api` matches `/api` and `/api/x`, not `/apix`.',
       }),
     ),
@@ -16,6 +19,7 @@ export const PathMatch = closed(
       Type.String({
         pattern: '^/',
         maxLength: 2048,
+        examples: ['/users/{id}'],
         description: 'A path with parameters: `/users/{id}`; `{rest...}` at the end takes all that follows.',
       }),
     ),
@@ -42,16 +46,29 @@ export const HeaderMatch = closed(
   'A predicate over one header field.',
 );
 
+const HostPattern = Type.String({
+  pattern: '^(\\*|(\\*\\.)?[a-z0-9.-]+|\\[[0-9a-f:.]+\\])$',
+  maxLength: 255,
+  description: 'Host name, lower-case and without port.',
+  examples: ['shop.example.com', '*.example.com', '*'],
+});
+
+const Method = Type.String({
+  pattern: '^[A-Z][A-Z-]{0,31}$',
+  description: 'Method, in capitals.',
+  examples: ['GET', 'POST'],
+});
+
 export const RouteMatch = closed(
   {
-    hosts: Type.Array(Type.String({ pattern: '^(\\*|(\\*\\.)?[a-z0-9.-]+|\\[[0-9a-f:]+\\])$', maxLength: 255 }), {
+    hosts: Type.Array(HostPattern, {
       default: ['*'],
       minItems: 1,
       maxItems: 64,
       description: 'Host names without port, lower-case: exact, `*.example.com` (one or more labels), or `*`.',
     }),
     path: PathMatch,
-    methods: Type.Array(Type.String({ pattern: '^[A-Z][A-Z-]{0,31}$' }), {
+    methods: Type.Array(Method, {
       default: [],
       maxItems: 16,
       description: 'Methods; empty = all. GET includes HEAD.',
@@ -84,7 +101,7 @@ export const RouteWaf = closed(
       Type.Integer({
         minimum: 0,
         maximum: 16_777_216,
-        description: 'Bytes of the body that are inspected; 0 = the head only.',
+        description: 'How much of the body is inspected; 0 = the head only. Unit: bytes.',
       }),
     ),
     beyond: Type.Optional(
@@ -94,12 +111,12 @@ export const RouteWaf = closed(
     threshold: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 1000, description: 'Anomaly score at which a request is blocked.' }),
     ),
-    excludeRules: Type.Array(Type.Integer({ minimum: 1 }), {
+    excludeRules: Type.Array(Type.Integer({ minimum: 1, maximum: 4_294_967_295, description: 'Rule id.' }), {
       default: [],
       maxItems: 1024,
       description: 'Rule ids that are not run here.',
     }),
-    excludeTags: Type.Array(Type.String({ maxLength: 128 }), {
+    excludeTags: Type.Array(Type.String({ minLength: 1, maxLength: 128, description: 'Tag.' }), {
       default: [],
       maxItems: 64,
       description: 'Tags whose rules are not run here.',

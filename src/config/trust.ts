@@ -1,12 +1,12 @@
 /** The trust policy: whose signatures make a bundle believable. Local, never from the registry. */
 import Type, { type Static } from 'typebox';
-import { closed, Id, word } from './fields.ts';
+import { closed, Id, Time, word } from './fields.ts';
 
 export const TrustKeyConfig = closed(
   {
     id: Id('Name of the key, for logs.'),
     spki: Type.String({
-      minLength: 40,
+      pattern: '^[A-Za-z0-9+/]{40,4094}={0,2}$',
       maxLength: 4_096,
       description: 'Public key: base64 of the DER SubjectPublicKeyInfo.',
     }),
@@ -16,7 +16,7 @@ export const TrustKeyConfig = closed(
       maxItems: 2,
       description: 'What the key may sign: bundles (builder), channel indexes (promoter).',
     }),
-    notAfter: Type.Optional(Type.String({ maxLength: 40, description: 'Not believed after this time (RFC 3339).' })),
+    notAfter: Type.Optional(Time('Not believed after this time.')),
     status: word(['active', 'revoked'], 'A revoked key is never believed.', 'active'),
   },
   'A key.',

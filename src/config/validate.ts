@@ -3,8 +3,8 @@ import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Settings } from 'typebox/system';
 import { Value } from 'typebox/value';
-import { type Document, type Problem } from './document.ts';
-import { suggestion } from './nearest.ts';
+import { type Document, inOrder, pointerParts, type Problem, PROBLEMS_MAX } from './document.ts';
+import { nearest, suggestion } from './nearest.ts';
 
 interface Shape {
   readonly type?: string;
@@ -13,13 +13,18 @@ interface Shape {
   readonly enum?: readonly unknown[];
   readonly description?: string;
   readonly examples?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
   readonly pattern?: string;
   readonly patternProperties?: Readonly<Record<string, Shape>>;
 }
 
-/** Problems reported at once. */
-const PROBLEMS_MAX = 200;
-Settings.Set({ maxErrors: PROBLEMS_MAX });
+// TypeBox says some things twice; and one more than is told, so that there is something to say that there are more.
+Settings.Set({ maxErrors: 2 * (PROBLEMS_MAX + 1) });
 
 const compiled = new WeakMap<TSchema, ReturnType<typeof Compile>>();
 
@@ -32,88 +37,107 @@ function validatorOf(schema: TSchema): ReturnType<typeof Compile> {
 /** Schema and value at a JSON Pointer. */
 function at(schema: Shape, value: unknown, path: string): { shape: Shape | undefined; value: unknown } {
   let shape: Shape | undefined = schema;
-  for (const raw of path === '' ? [] : path.slice(1).split('/')) {
-    const part = raw.replaceAll('~1', '/').replaceAll('~0', '~');
+  for (const part of pointerParts(path)) {
     value = (value as Record<string, unknown> | undefined)?.[part];
-    shape = shape?.items ?? shape?.properties?.[part] ?? Object.values(shape?.patternProperties ?? {})[0];
+    shape =
+      shape?.items ??
+      (Object.hasOwn(shape?.properties ?? {}, part) ? shape?.properties?.[part] : undefined) ??
+      Object.values(shape?.patternProperties ?? {})[0];
   }
   return { shape, value };
 }
 
+/** A value as it may stand in a message. */
 function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  if (value === null || value === undefined) return 'nothing';
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? typeof value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
-/** The problems of a value that TypeBox found, in the words of this project. */
-function describe(schema: TSchema, doc: Document): Problem[] {
+/** JSON Schema's types as people say them. */
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  object: 'a mapping',
+  array: 'a list',
+  string: 'a text',
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+};
+
+/** The problems of a value (defaults filled in, so that what has one is never missing) that TypeBox found, in the words of this project. */
+function describe(schema: TSchema, filled: unknown, doc: Document): Problem[] {
   const problems: Problem[] = [];
-  for (const e of validatorOf(schema).Errors(doc.value)) {
+  for (const e of validatorOf(schema).Errors(filled)) {
     const path = e.instancePath;
-    const found = at(schema, doc.value, path);
-    const what = found.shape?.description === undefined ? '' : ` (${found.shape.description})`;
+    const { shape, value } = at(schema, filled, path);
     const params = e.params as Record<string, unknown>;
     switch (e.keyword) {
       case 'boolean':
         break; // The `additionalProperties` row beside it says more.
       case 'additionalProperties':
-        for (const key of params['additionalProperties'] as string[]) {
+        for (const key of params['additionalProperties'] as string[])
           problems.push(
-            doc.problem(
-              path,
-              `unknown key "${key}"${suggestion(key, Object.keys(found.shape?.properties ?? {}))}`,
-              key,
-            ),
+            doc.problem(path, `unknown key "${key}"${suggestion(key, Object.keys(shape?.properties ?? {}))}`, key),
           );
-        }
         break;
       case 'required':
         for (const key of params['requiredProperties'] as string[]) {
-          const wanted = found.shape?.properties?.[key]?.description;
+          const wanted = shape?.properties?.[key]?.description;
           problems.push(doc.problem(path, `"${key}" is missing${wanted === undefined ? '' : `: ${wanted}`}`));
         }
         break;
-      case 'enum':
-        problems.push(
-          doc.problem(
-            path,
-            `${shown(found.value)} is not one of ${(found.shape?.enum ?? []).map(shown).join(', ')}${
-              typeof found.value === 'string' ? nearHint(found.value, found.shape?.enum ?? []) : ''
-            }`,
-          ),
-        );
-        break;
-      case 'pattern':
-        problems.push(
-          doc.problem(
-            path,
-            `${shown(found.value)} does not look like what is expected${what}${
-              found.shape?.examples === undefined ? '' : `, e.g. ${found.shape.examples.map(shown).join(', ')}`
-            }`,
-          ),
-        );
-        break;
-      case 'type':
-        problems.push(
-          doc.problem(
-            path,
-            `expected ${shown(params['type'] ?? found.shape?.type).replaceAll('"', '')}, got ${shown(found.value)}${what}`,
-          ),
-        );
-        break;
       default:
-        problems.push(doc.problem(path, `${shown(found.value)} ${e.message}${what}`));
+        problems.push(doc.problem(path, wrongValue(e.keyword, value, shape, params, e.message)));
     }
   }
-  return problems;
+  return inOrder(problems);
 }
 
-function nearHint(value: string, words: readonly unknown[]): string {
-  const hint = suggestion(
-    value,
-    words.filter((w) => typeof w === 'string'),
-  );
-  return hint.startsWith('; did') ? hint : '';
+function wrongValue(
+  keyword: string,
+  value: unknown,
+  shape: Shape | undefined,
+  params: Readonly<Record<string, unknown>>,
+  otherwise: string,
+): string {
+  const what = shape?.description === undefined ? '' : ` (${shape.description})`;
+  switch (keyword) {
+    case 'enum': {
+      const words = (shape?.enum ?? []).filter((w) => typeof w === 'string');
+      const near = typeof value === 'string' ? nearest(value, words) : undefined;
+      return `${shown(value)} is not one of ${words.join(', ')}${near === undefined ? '' : `; did you mean "${near}"?`}`;
+    }
+    case 'pattern': {
+      const examples = shape?.examples;
+      const fits = examples === undefined ? (shape?.pattern ?? '') : examples.map(shown).join(' or ');
+      return `${shown(value)} does not fit${what}; expected ${examples === undefined ? '' : 'something like '}${fits}`;
+    }
+    case 'type': {
+      const type = typeof params['type'] === 'string' ? params['type'] : (shape?.type ?? 'something else');
+      return `expected ${TYPE_WORDS[type] ?? type}, got ${shown(value)}${typeHint(type, value)}${what}`;
+    }
+    case 'minimum':
+    case 'maximum':
+      return `${shown(value)} is out of bounds; ${shape?.minimum ?? '…'} to ${shape?.maximum ?? '…'} is expected${what}`;
+    case 'minItems':
+    case 'maxItems':
+      return `${(value as unknown[]).length} items; ${shape?.minItems ?? 0} to ${shape?.maxItems ?? '…'} are expected${what}`;
+    case 'minLength':
+    case 'maxLength':
+      return `${shown(value)} has ${(value as string).length} characters; ${shape?.minLength ?? 0} to ${shape?.maxLength ?? '…'} are expected${what}`;
+    default:
+      return `${shown(value)} ${otherwise}${what}`;
+  }
+}
+
+/** What somebody who wrote that probably meant. */
+function typeHint(type: string, value: unknown): string {
+  if (type === 'string' && (typeof value === 'number' || typeof value === 'boolean')) return '; put it in quotes';
+  if (type === 'boolean' && typeof value === 'string') return '; without quotes, and not yes, no, on or off';
+  if ((type === 'integer' || type === 'number') && typeof value === 'string')
+    return '; a plain number, without quotes or unit';
+  if (type === 'array' && typeof value === 'string') return `; write [${value.length > 40 ? '…' : value}]`;
+  return '';
 }
 
 /** The typed value with defaults filled in, or every problem. */
@@ -122,19 +146,12 @@ export function validate<S extends TSchema>(
   doc: Document,
 ): { readonly ok: true; readonly value: Static<S> } | { readonly ok: false; readonly problems: readonly Problem[] } {
   if (doc.problems.length > 0) return { ok: false, problems: doc.problems };
-  const filled = Value.Default(schema, Value.Clone(doc.value));
+  // Not TypeBox's clone: it leaves out keys such as `constructor`, which a tenant may be called.
+  const filled = Value.Default(schema, structuredClone(doc.value));
   if (validatorOf(schema).Check(filled)) {
-    // A second look at the untouched value is not needed: defaults only add what is absent.
     return { ok: true, value: filled as Static<S> };
   }
-  const problems = describe(schema, doc).filter((p) => !isDefaulted(schema as Shape, p));
+  const problems = describe(schema, filled, doc);
+  if (problems.length > PROBLEMS_MAX) return { ok: false, problems: [...problems.slice(0, PROBLEMS_MAX), doc.more()] };
   return { ok: false, problems: problems.length > 0 ? problems : [doc.problem('', 'does not match its declaration')] };
-}
-
-/** A key that has a default is never missing. */
-function isDefaulted(schema: Shape, p: Problem): boolean {
-  const missing = /^"([^"]+)" is missing/.exec(p.message)?.[1];
-  if (missing === undefined) return false;
-  const parent = at(schema, undefined, p.path).shape;
-  return parent?.properties?.[missing] !== undefined && 'default' in parent.properties[missing];
 }

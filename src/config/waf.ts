@@ -2,14 +2,23 @@
 import Type, { type Static } from 'typebox';
 import { Bytes, closed, word } from './fields.ts';
 
+/** A file of the bundle directory. */
+const BundlePath = (extension: string, description: string, example: string) =>
+  Type.String({
+    pattern: `^[A-Za-z0-9_./-]+\\.${extension}$`,
+    maxLength: 255,
+    description,
+    examples: [example],
+  });
+
 export const WafConfig = closed(
   {
-    rules: Type.Array(Type.String({ pattern: '^[A-Za-z0-9_./-]+\\.conf$', maxLength: 255 }), {
+    rules: Type.Array(BundlePath('conf', 'SecLang file.', 'waf/sql.conf'), {
       default: [],
       maxItems: 512,
       description: 'SecLang files in the order they are loaded, relative to the bundle directory.',
     }),
-    data: Type.Array(Type.String({ pattern: '^[A-Za-z0-9_./-]+\\.data$', maxLength: 255 }), {
+    data: Type.Array(BundlePath('data', 'Phrase file.', 'waf/scanners.data'), {
       default: [],
       maxItems: 512,
       description: 'Phrase files that rules name with @pmFromFile.',

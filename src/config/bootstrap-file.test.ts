@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { readBootstrap } from './bootstrap-file.ts';
+import { ConfigError } from './document.ts';
+
+const RIGHT = `listeners:
+  - {id: web, port: 8080}
+bundle: {source: "oci:bundles:stable"}
+trustFile: trust.yaml
+stateDir: ../state
+`;
+
+function said(text: string): string[] {
+  try {
+    readBootstrap('/etc/cnx/gateway.yaml', text);
+    return [];
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.message.replaceAll('/etc/cnx/gateway.yaml:', '').split('\n');
+  }
+}
+
+describe('a wrong bootstrap is told with place and mend', () => {
+  const rows: readonly (readonly [what: string, text: string, lines: readonly string[]])[] = [
+    ['nothing', '', ['1:1: expected a mapping, got nothing (The bootstrap.)']],
+    [
+      'what has no default is missing',
+      '{}',
+      [
+        '1:1: "listeners" is missing: Where traffic comes in.',
+        '1:1: "bundle" is missing: Where bundles come from.',
+        '1:1: "trustFile" is missing: The trust policy.',
+        '1:1: "stateDir" is missing: Where verified bundles and state are kept; created if absent.',
+      ],
+    ],
+    ['an unknown key', `${RIGHT}lane: 1\n`, ['6:1: /lane: unknown key "lane"; did you mean "lanes"?']],
+    [
+      'an admin listener for all the world without a token',
+      `${RIGHT}admin: {address: 0.0.0.0}\n`,
+      ['6:8: /admin: the admin listener on 0.0.0.0 needs `tokenFile`; without it only loopback is allowed'],
+    ],
+    [
+      'an address that begins like loopback and is none',
+      `${RIGHT}admin: {address: 127.evil.example}\n`,
+      ['6:8: /admin: the admin listener on 127.evil.example needs `tokenFile`; without it only loopback is allowed'],
+    ],
+    [
+      'a name and a port that are taken',
+      RIGHT.replace('bundle:', '  - {id: web, port: 8080, address: 127.0.0.1}\nbundle:'),
+      [
+        '3:10: /listeners/1/id: "web" is already the id of another listener',
+        '3:21: /listeners/1/port: 8080 is already the port of /listeners/0',
+      ],
+    ],
+    [
+      'the ports of probes and admin',
+      `${RIGHT}probes: {port: 8080}\nadmin: {port: 8080}\n`,
+      [
+        '6:16: /probes/port: 8080 is already the port of /listeners/0',
+        '7:15: /admin/port: 8080 is already the port of /listeners/0',
+      ],
+    ],
+    [
+      'a network that is none',
+      RIGHT.replace('8080}', '8080, forwardedFrom: [10.0.0.0/40]}'),
+      ['2:43: /listeners/0/forwardedFrom/0: /40 is too long; at most /32 is possible for IPv4'],
+    ],
+    [
+      'a user without a password',
+      RIGHT.replace('stable"}', 'stable", registry: {usernameFrom: "env:USER"}}'),
+      ['3:50: /bundle/registry: usernameFrom and passwordFrom go together'],
+    ],
+    [
+      'secrets by value',
+      `${RIGHT}secrets: {a: hunter2, c: "env:1 2"}\n`,
+      [
+        '6:14: /secrets/a: "hunter2" does not fit (Where the secret is: `env:NAME` or `file:PATH`.); expected something like "env:SESSION_KEY" or "file:secrets/session-key"',
+        '6:26: /secrets/c: "env:1 2" does not fit (Where the secret is: `env:NAME` or `file:PATH`.); expected something like "env:SESSION_KEY" or "file:secrets/session-key"',
+      ],
+    ],
+    [
+      'a secret under a name that no bundle can say',
+      `${RIGHT}secrets: {"A b": "env:X"}\n`,
+      ['6:11: /secrets/A b: no bundle can say the name "A b"; it must fit ^[a-z0-9][a-z0-9._-]{0,62}$'],
+    ],
+    [
+      'a TLS version that is not spoken any more',
+      RIGHT.replace('8080}', '8443, tls: {certificateFile: a, keyFile: b, minVersion: "1.1"}}'),
+      ['2:77: /listeners/0/tls/minVersion: "1.1" is not one of 1.2, 1.3; did you mean "1.2"?'],
+    ],
+  ];
+  for (const [what, text, lines] of rows) it(what, () => assert.deepEqual(said(text), lines));
+});
+
+describe('a bootstrap', () => {
+  it('needs no more than listeners, a source, a trust policy and a place for its state', () => {
+    const b = readBootstrap('/etc/cnx/gateway.yaml', RIGHT);
+    assert.deepEqual(b.probes, { address: '0.0.0.0', port: 9901 });
+    assert.deepEqual(b.admin, { address: '127.0.0.1', port: 9902 });
+    assert.equal(b.allowFaults, false);
+  });
+  it('has its paths relative to its own file, absolute ones as they are', () => {
+    const b = readBootstrap(
+      '/etc/cnx/gateway.yaml',
+      `${RIGHT.replace('8080}', '8443, tls: {certificateFile: a.pem, keyFile: /k/b.pem}}').replace('stable"}', 'stable", registry: {caFile: ca.pem}}')}
+admin: {tokenFile: token}
+secrets: {a: "file:s/a", b: "env:B"}
+`,
+    );
+    assert.deepEqual(b.listeners[0]?.tls, {
+      certificateFile: '/etc/cnx/a.pem',
+      keyFile: '/k/b.pem',
+      minVersion: '1.2',
+    });
+    assert.equal(b.trustFile, '/etc/cnx/trust.yaml');
+    assert.equal(b.stateDir, '/etc/state');
+    assert.equal(b.bundle.source, 'oci:/etc/cnx/bundles:stable');
+    assert.equal(b.bundle.registry?.caFile, '/etc/cnx/ca.pem');
+    assert.equal(b.admin.tokenFile, '/etc/cnx/token');
+    assert.deepEqual(b.secrets, { a: 'file:/etc/cnx/s/a', b: 'env:B' });
+  });
+  it('names a directory with or without a tag, or a registry', () => {
+    const source = (text: string): string =>
+      readBootstrap('/etc/cnx/gateway.yaml', RIGHT.replace('oci:bundles:stable', text)).bundle.source;
+    assert.equal(source('oci:/a/b'), 'oci:/a/b');
+    assert.equal(source('oci:./b:v1.2'), 'oci:/etc/cnx/b:v1.2');
+    assert.equal(source('registry.example/a/b:stable'), 'registry.example/a/b:stable');
+  });
+  it('is the same in JSON', () => {
+    const json = JSON.stringify({
+      listeners: [{ id: 'web', port: 8080 }],
+      bundle: { source: 'oci:bundles:stable' },
+      trustFile: 'trust.yaml',
+      stateDir: '../state',
+    });
+    assert.deepEqual(readBootstrap('/etc/cnx/gateway.json', json), readBootstrap('/etc/cnx/gateway.yaml', RIGHT));
+  });
+});

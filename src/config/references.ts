@@ -1,0 +1,217 @@
+/** What a schema cannot say: references between documents, exclusive fields, values that are impossible alone or together. */
+import { isIP } from 'node:net';
+import type { BundleConfig, Part } from './bundle.ts';
+import type { CellsConfig } from './cell.ts';
+import { type Document, inOrder, pointerPart, type Problem, PROBLEMS_MAX } from './document.ts';
+import type { IssuersConfig } from './issuer.ts';
+import { suggestion } from './nearest.ts';
+import type { RouteConfig } from './route.ts';
+
+/** Documents of a bundle as far as they could be read: what is wrong with one does not hide what is wrong with another. */
+type Given = { readonly [P in Part]: BundleConfig[P] | undefined };
+
+/** Notes a problem at a place of a document. */
+type Note = (part: Part, path: string, message: string) => void;
+
+/** Names of one kind, and whether one is among them. */
+interface Known {
+  readonly cell: readonly string[];
+  readonly issuer: readonly string[];
+  readonly limit: readonly string[];
+  readonly policy: readonly string[];
+}
+
+/** Every problem between the documents, in their order. */
+export function findProblems(b: Given, documents: ReadonlyMap<Part, Document>): Problem[] {
+  const found = new Map<Part, Problem[]>();
+  const note: Note = (part, path, message) => {
+    const doc = documents.get(part);
+    if (doc === undefined) return;
+    const list = found.get(part) ?? [];
+    found.set(part, list);
+    if (list.length < PROBLEMS_MAX) list.push(doc.problem(path, message));
+    else if (list.length === PROBLEMS_MAX) list.push(doc.more());
+  };
+  const known: Known = {
+    cell: namesOf(documents.get('cells'), 'cells', 'id'),
+    issuer: namesOf(documents.get('issuers'), 'issuers', 'id'),
+    limit: namesOf(documents.get('limits'), 'limits', 'id'),
+    policy: namesOf(documents.get('policies'), 'policies', 'name'),
+  };
+  unique(note, 'routes', 'routes', namesOf(documents.get('routes'), 'routes', 'id'), 'id');
+  unique(note, 'cells', 'cells', known.cell, 'id');
+  unique(note, 'issuers', 'issuers', known.issuer, 'id');
+  unique(note, 'limits', 'limits', known.limit, 'id');
+  unique(note, 'policies', 'policies', known.policy, 'name');
+  if (b.cells !== undefined) cellProblems(b.cells, known, note);
+  if (b.issuers !== undefined) issuerProblems(b.issuers, note);
+  for (const [i, p] of (b.policies?.policies ?? []).entries()) {
+    if (p.input.length !== new Set(p.input).size) note('policies', `/policies/${i}/input`, 'a field is named twice');
+  }
+  for (const [i, id] of (b.defaults?.limits ?? []).entries())
+    refers(note, known, 'defaults', `/limits/${i}`, 'limit', id);
+  for (const [i, cidr] of (b.defaults?.forwardedFrom ?? []).entries()) {
+    const fault = networkFault(cidr);
+    if (fault !== null) note('defaults', `/forwardedFrom/${i}`, fault);
+  }
+  for (const [i, r] of (b.routes?.routes ?? []).entries()) routeProblems(r, `/routes/${i}`, b, known, note);
+  return [...found.values()].flatMap((list) => [...inOrder(list.slice(0, PROBLEMS_MAX)), ...list.slice(PROBLEMS_MAX)]);
+}
+
+/** Names in a document that may be wrong elsewhere; '' where there is none, so that places stay. */
+function namesOf(doc: Document | undefined, list: string, field: string): string[] {
+  const items = (doc?.value as Record<string, unknown> | null | undefined)?.[list];
+  if (!Array.isArray(items)) return [];
+  return items.map((item: unknown) => {
+    const name = (item as Record<string, unknown> | null)?.[field];
+    return typeof name === 'string' ? name : '';
+  });
+}
+
+function unique(note: Note, part: Part, list: string, names: readonly string[], field: string): void {
+  const seen = new Map<string, number>();
+  for (const [i, name] of names.entries()) {
+    const first = seen.get(name);
+    if (first === undefined) seen.set(name, i);
+    else if (name !== '')
+      note(part, `/${list}/${i}/${field}`, `"${name}" is already the ${field} of /${list}/${first}`);
+  }
+}
+
+function refers(note: Note, known: Known, part: Part, path: string, kind: keyof Known, name: string): void {
+  if (!known[kind].includes(name))
+    note(
+      part,
+      path,
+      `there is no ${kind} "${name}"${suggestion(
+        name,
+        known[kind].filter((n) => n !== ''),
+      )}`,
+    );
+}
+
+function exactlyOne(note: Note, part: Part, path: string, object: object, names: readonly string[]): void {
+  const given = names.filter((n) => (object as Record<string, unknown>)[n] !== undefined);
+  if (given.length === 1) return;
+  note(
+    part,
+    path,
+    `exactly one of ${names.join(', ')} is expected, got ${given.length === 0 ? 'none' : given.join(' and ')}`,
+  );
+}
+
+/** Why a text of the right form is no network, or null. */
+export function networkFault(cidr: string): string | null {
+  const [address = '', bits = ''] = cidr.split('/');
+  const family = isIP(address);
+  if (family === 0) return `"${address}" is no IP address`;
+  const most = family === 4 ? 32 : 128;
+  return Number(bits) > most ? `/${bits} is too long; at most /${most} is possible for IPv${family}` : null;
+}
+
+/** Why a text of the right form is no address, or null. */
+function addressFault(address: string): string | null {
+  const colon = address.lastIndexOf(':');
+  const port = Number(address.slice(colon + 1));
+  if (port < 1 || port > 65_535) return `${port} is not a port; 1 to 65535 is expected`;
+  const host = address.slice(0, colon);
+  if (host.startsWith('[') ? isIP(host.slice(1, -1)) !== 6 : /(^|\.)[0-9]+$/.test(host) && isIP(host) !== 4)
+    return `${host} is no IP address`;
+  return null;
+}
+
+function cellProblems(b: CellsConfig, known: Known, note: Note): void {
+  for (const [i, cell] of b.cells.entries()) {
+    const seen = new Set<string>();
+    for (const [j, { address }] of cell.endpoints.entries()) {
+      const path = `/cells/${i}/endpoints/${j}/address`;
+      const fault = addressFault(address);
+      if (fault !== null) note('cells', path, fault);
+      if (seen.has(address)) note('cells', path, `"${address}" is in this cell twice`);
+      seen.add(address);
+    }
+    const { health, probe } = cell;
+    if (health !== undefined && health.latencyBadMs <= health.latencyGoodMs)
+      note('cells', `/cells/${i}/health/latencyBadMs`, `must be greater than latencyGoodMs (${health.latencyGoodMs})`);
+    if (probe !== undefined && probe.timeoutMs > probe.intervalMs)
+      note('cells', `/cells/${i}/probe/timeoutMs`, `must not be greater than intervalMs (${probe.intervalMs})`);
+  }
+  for (const [tenant, cell] of Object.entries(b.pins))
+    refers(note, known, 'cells', `/pins/${pointerPart(tenant)}`, 'cell', cell);
+}
+
+function issuerProblems(b: IssuersConfig, note: Note): void {
+  for (const [i, issuer] of b.issuers.entries()) {
+    const path = `/issuers/${i}`;
+    exactlyOne(note, 'issuers', path, issuer, ['jwks', 'jwksUrl', 'hmacSecret']);
+    const hmac = issuer.algorithms.filter((a) => a.startsWith('HS'));
+    if (hmac.length > 0 && hmac.length < issuer.algorithms.length) {
+      note(
+        'issuers',
+        `${path}/algorithms`,
+        'HMAC cannot be mixed with public-key algorithms: a public key would become a shared secret (RFC 8725 §3.1)',
+      );
+    } else if ((issuer.hmacSecret !== undefined) !== hmac.length > 0) {
+      note('issuers', `${path}/algorithms`, 'HS256, HS384 and HS512 go with hmacSecret, and only with it');
+    }
+    for (const [k, key] of (issuer.jwks?.keys ?? []).entries()) {
+      if ('d' in key || 'k' in key)
+        note('issuers', `${path}/jwks/keys/${k}`, 'holds private or secret key material; put only the public key here');
+    }
+    const url = issuer.jwksUrl;
+    if (url === undefined) continue;
+    if (!URL.canParse(url)) note('issuers', `${path}/jwksUrl`, `"${url}" is no URL`);
+    else if (url.startsWith('http:') && !/^http:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|\/|$)/.test(url))
+      note(
+        'issuers',
+        `${path}/jwksUrl`,
+        'http: is for loopback only; keys fetched without TLS can be replaced on the way',
+      );
+  }
+}
+
+/** Status numbers of redirects (RFC 9110 §15.4) that may be said. */
+const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
+
+function routeProblems(r: RouteConfig, path: string, b: Given, known: Known, note: Note): void {
+  const at = (below: string, message: string): void => note('routes', path + below, message);
+  exactlyOne(note, 'routes', `${path}/match/path`, r.match.path, ['exact', 'prefix', 'template', 'regex']);
+  if (r.tenant !== undefined)
+    exactlyOne(note, 'routes', `${path}/tenant`, r.tenant, [
+      'claim',
+      'header',
+      'hostLabel',
+      'pathSegment',
+      'sniLabel',
+      'fixed',
+    ]);
+  for (const [j, id] of r.issuers.entries()) refers(note, known, 'routes', `${path}/issuers/${j}`, 'issuer', id);
+  for (const [j, id] of r.limits.entries()) refers(note, known, 'routes', `${path}/limits/${j}`, 'limit', id);
+  if (r.cell !== undefined) refers(note, known, 'routes', `${path}/cell`, 'cell', r.cell);
+  if (r.policy !== undefined) {
+    refers(note, known, 'routes', `${path}/policy/name`, 'policy', r.policy.name);
+    const { name, entrypoint } = r.policy;
+    const entrypoints = b.policies?.policies.find((p) => p.name === name)?.entrypoints;
+    if (entrypoint !== undefined && entrypoints !== undefined && !entrypoints.includes(entrypoint))
+      at('/policy/entrypoint', `there is no entrypoint "${entrypoint}"${suggestion(entrypoint, entrypoints)}`);
+  }
+  const redirect = r.respond?.redirect;
+  // A redirect to HTTPS is for requests that came without TLS only; the others are forwarded.
+  const alwaysRedirects = redirect !== undefined && !/^https(:[0-9]*)?$/.test(redirect.to);
+  if (r.access === 'public') {
+    if (r.reason === undefined) at('', `route "${r.id}" is public without a reason; add \`reason: …\``);
+  } else if (!alwaysRedirects) {
+    if (r.issuers.length === 0)
+      at('', `route "${r.id}" has no issuer; add \`issuers: […]\`, or \`access: public\` with a reason`);
+    if (r.policy === undefined)
+      at('', `route "${r.id}" has no policy; add \`policy: {name: …}\`, or \`access: public\` with a reason`);
+  }
+  if (r.tenant?.claim !== undefined && r.issuers.length === 0) at('/tenant/claim', 'a claim needs an issuer');
+  if (redirect !== undefined && !REDIRECTS.includes(redirect.status))
+    at('/respond/redirect/status', `${redirect.status} is not a redirect; 301, 302, 303, 307 or 308 is expected`);
+  if (r.cell === undefined && r.tenant === undefined && !alwaysRedirects && known.cell.length > 1)
+    at(
+      '',
+      `route "${r.id}" leads nowhere: say \`cell\`, or \`tenant\` so that the ring can choose among ${known.cell.length} cells`,
+    );
+}
