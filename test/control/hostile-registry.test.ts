@@ -9,6 +9,7 @@ import { OciRegistry } from '../../src/control/oci/registry.ts';
 import { type RegistryOptions, retryAfter } from '../../src/control/oci/registry-http.ts';
 import { REFERRERS_MAX } from '../../src/control/oci/signatures.ts';
 import { makeSigstoreBundle } from '../../src/control/trust/sigstore-bundle.ts';
+import { TestAuthority } from '../harness/certs.ts';
 import { bundle, KEY_B, newKey, publishSigned, trust, verified } from './harness/sample.ts';
 import { type Hook, ScriptedRegistry } from './harness/scripted-registry.ts';
 
@@ -511,6 +512,45 @@ describe('a registry in trouble', () => {
     const outcome = assert.rejects(waiting, { code: 'unreachable' });
     await client.close();
     await outcome;
+  });
+});
+
+describe('a registry with TLS', () => {
+  const authority = new TestAuthority();
+  const { key, certificate: cert } = authority.leaf(['127.0.0.1']);
+  const open = (t: TestContext, host: string, options: RegistryOptions = {}) => {
+    const client = new OciRegistry(host, 'edge/config', { scheme: 'https', sleep: async () => {}, ...options });
+    t.after(() => client.close());
+    return client;
+  };
+
+  it('is trusted by the authority that was configured, and by no other', async (t) => {
+    const registry = await ScriptedRegistry.start(t, { key, cert });
+    registry.publish(BUILT);
+    await verified(open(t, registry.host, { ca: authority.certificate }), BUILT);
+    await assert.rejects(open(t, registry.host).resolve('prod'), { code: 'unreachable', message: /certificate/ });
+  });
+
+  it('must be the host that its certificate names', async (t) => {
+    const registry = await ScriptedRegistry.start(t, { key, cert });
+    const host = registry.host.replace('127.0.0.1', 'localhost');
+    await assert.rejects(open(t, host, { ca: authority.certificate }).resolve('prod'), {
+      code: 'unreachable',
+      message: /ALTNAME/,
+    });
+  });
+
+  it('cannot lead us from https to http', async (t) => {
+    const plain = await ScriptedRegistry.start(t);
+    plain.publish(BUILT);
+    const registry = await ScriptedRegistry.start(t, { key, cert });
+    registry.publish(BUILT);
+    registry.hook = only(isBlob, (to, url) => redirect(`http://${plain.host}${url.pathname}`)(to));
+    await assert.rejects(verified(open(t, registry.host, { ca: authority.certificate }), BUILT), {
+      code: 'redirect_refused',
+      message: /from https to http/,
+    });
+    assert.equal(plain.requests.length, 0);
   });
 });
 

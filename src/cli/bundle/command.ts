@@ -1,6 +1,6 @@
 import { ConfigError } from '../../config/document.ts';
 import { Rejection, SourceError } from '../../control/oci/rejection.ts';
-import { ReferenceError } from '../../control/oci/reference.ts';
+import { MalformedReference } from '../../control/oci/reference.ts';
 import { TrustPolicyError } from '../../control/trust/policy.ts';
 import type { CommandIo } from '../io.ts';
 
@@ -11,7 +11,7 @@ export class UsageError extends Error {
 
 /** Says on stderr why a command stopped and gives its exit code: 2 for wrong usage, 1 for the rest. A bug of ours is thrown on. */
 export function usageError(command: string, error: unknown, io: CommandIo): number {
-  if (error instanceof UsageError || error instanceof ReferenceError || isParseArgsError(error)) {
+  if (error instanceof UsageError || error instanceof MalformedReference || isParseArgsError(error)) {
     io.stderr(`cnx ${command}: ${error.message}\ncnx ${command} --help tells more\n`);
     return 2;
   }

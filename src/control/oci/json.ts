@@ -57,8 +57,10 @@ function findFault(text: string, depthMax: number): string | undefined {
     if (c === 0x22) {
       const end = endOfString(text, i);
       const raw = text.slice(i, end);
-      const string = raw.includes('\\') ? (JSON.parse(raw) as string) : raw.slice(1, -1);
-      if (!string.isWellFormed()) return `a lone surrogate ${at(text, i)}`;
+      const escaped = raw.includes('\\');
+      const string = escaped ? (JSON.parse(raw) as string) : raw.slice(1, -1);
+      // Only an escape can spell one: the bytes were UTF-8.
+      if (escaped && !string.isWellFormed()) return `a lone surrogate ${at(text, i)}`;
       const top = stack.at(-1);
       if (top?.names !== undefined && top.expectsName) {
         if (string === '__proto__') return `the name "__proto__" ${at(text, i)}`;
@@ -93,12 +95,12 @@ function findFault(text: string, depthMax: number): string | undefined {
   return undefined;
 }
 
+/** The index after the closing quote: the first quote with an even number of backslashes before it. */
 function endOfString(text: string, start: number): number {
-  let i = start + 1;
-  while (i < text.length) {
-    const c = text.charCodeAt(i);
-    if (c === 0x22) return i + 1;
-    i += c === 0x5c ? 2 : 1;
+  for (let quote = text.indexOf('"', start + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
+    let escapes = 0;
+    while (text.charCodeAt(quote - 1 - escapes) === 0x5c) escapes += 1;
+    if (escapes % 2 === 0) return quote + 1;
   }
   return text.length;
 }

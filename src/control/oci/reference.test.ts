@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { formatReference, parseReference, type Reference, ReferenceError } from './reference.ts';
+import { formatReference, parseReference, type Reference, MalformedReference } from './reference.ts';
 
 const DIGEST = `sha256:${'a1'.repeat(32)}`;
 
@@ -60,7 +60,7 @@ describe('references', () => {
     it(`refuses ${JSON.stringify(text.slice(0, 50))}`, () => {
       assert.throws(
         () => parseReference(text),
-        (error: Error) => error instanceof ReferenceError && message.test(error.message),
+        (error: Error) => error instanceof MalformedReference && message.test(error.message),
       );
     });
   }
@@ -89,7 +89,7 @@ describe('references', () => {
     );
   });
 
-  it('gives a reference or a ReferenceError for every text', () => {
+  it('gives a reference or a MalformedReference for every text', () => {
     const pieces = fc.constantFrom(
       'oci:',
       'registry.example',
@@ -123,7 +123,7 @@ describe('references', () => {
               assert.equal(url.username, '');
             }
           } catch (error) {
-            assert.ok(error instanceof ReferenceError, String(error));
+            assert.ok(error instanceof MalformedReference, String(error));
           }
         },
       ),

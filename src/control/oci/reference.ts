@@ -28,8 +28,8 @@ const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const REPOSITORY_PART = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const HOST_LABEL = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 
-export class ReferenceError extends Error {
-  override readonly name = 'ReferenceError';
+export class MalformedReference extends Error {
+  override readonly name = 'MalformedReference';
 }
 
 /**
@@ -37,31 +37,31 @@ export class ReferenceError extends Error {
  * host holds a dot or a port, or is `localhost`. In a directory's name a colon is only read as the tag's when what follows
  * can be a tag.
  *
- * @throws {ReferenceError} with what is wrong and an example.
+ * @throws {MalformedReference} with what is wrong and an example.
  */
 export function parseReference(text: string): Reference {
   if (text.length > REFERENCE_LENGTH_MAX)
-    throw new ReferenceError(`a reference has at most ${REFERENCE_LENGTH_MAX} characters`);
-  if (text.includes('\0')) throw new ReferenceError('a reference holds no NUL');
+    throw new MalformedReference(`a reference has at most ${REFERENCE_LENGTH_MAX} characters`);
+  if (text.includes('\0')) throw new MalformedReference('a reference holds no NUL');
   const { rest, digest } = splitDigest(text);
   const pinned = digest === undefined ? {} : { digest };
   if (rest.startsWith('oci:')) {
     const { name, tag } = splitTag(rest.slice('oci:'.length));
     if (name === '')
-      throw new ReferenceError(`${JSON.stringify(text)} names no directory; write oci:<directory>[:tag]`);
+      throw new MalformedReference(`${JSON.stringify(text)} names no directory; write oci:<directory>[:tag]`);
     return { kind: 'layout', directory: name, tag: tag ?? DEFAULT_TAG, ...pinned };
   }
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(rest)) {
-    throw new ReferenceError(`${JSON.stringify(text)} holds a scheme; write <host>/<repository>:<tag> without it`);
+    throw new MalformedReference(`${JSON.stringify(text)} holds a scheme; write <host>/<repository>:<tag> without it`);
   }
   const slash = rest.indexOf('/');
   if (slash < 1)
-    throw new ReferenceError(
+    throw new MalformedReference(
       `${JSON.stringify(text)} is no reference; write oci:<directory>[:tag] or registry.example/repository:tag`,
     );
   const host = rest.slice(0, slash);
   if (!isHost(host)) {
-    throw new ReferenceError(
+    throw new MalformedReference(
       `${JSON.stringify(host)} is no registry host; write one with a dot or a port, such as registry.example or localhost:5000`,
     );
   }
@@ -70,12 +70,12 @@ export function parseReference(text: string): Reference {
   const repository = colon === -1 ? path : path.slice(0, colon);
   const tag = colon === -1 ? DEFAULT_TAG : path.slice(colon + 1);
   if (!isRepository(repository)) {
-    throw new ReferenceError(
+    throw new MalformedReference(
       `${JSON.stringify(repository)} is no repository name: lowercase letters, digits and single . _ - between them, parts split by /`,
     );
   }
   if (!TAG.test(tag))
-    throw new ReferenceError(
+    throw new MalformedReference(
       `${JSON.stringify(tag)} is no tag: at most 128 letters, digits, _ . - and no . or - at the start`,
     );
   return { kind: 'registry', host: host.toLowerCase(), repository, tag, ...pinned };
@@ -100,7 +100,7 @@ function splitDigest(text: string): { rest: string; digest?: Digest } {
   const digest = parseDigest(after);
   if (digest !== undefined) return { rest: text.slice(0, at), digest };
   if (after.startsWith('sha') && after.includes(':'))
-    throw new ReferenceError(`${JSON.stringify(after)} is no digest: sha256: and 64 lowercase hex digits`);
+    throw new MalformedReference(`${JSON.stringify(after)} is no digest: sha256: and 64 lowercase hex digits`);
   return { rest: text };
 }
 

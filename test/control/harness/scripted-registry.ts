@@ -6,6 +6,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import { assembleSignature } from '../../../src/control/oci/artifact.ts';
@@ -40,9 +41,13 @@ export class ScriptedRegistry {
   host = '';
   #server: Server | undefined;
 
-  static async start(t: Pick<TestContext, 'after'>): Promise<ScriptedRegistry> {
+  static async start(
+    t: Pick<TestContext, 'after'>,
+    tls?: { readonly key: string; readonly cert: string },
+  ): Promise<ScriptedRegistry> {
     const registry = new ScriptedRegistry();
-    const server = createServer((incoming, answer) => registry.#answer(incoming, answer));
+    const listener = (incoming: IncomingMessage, answer: ServerResponse): void => registry.#answer(incoming, answer);
+    const server = tls === undefined ? createServer(listener) : createSecureServer(tls, listener);
     registry.#server = server;
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     registry.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
