@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -84,12 +85,14 @@ impl Lane {
             let live: Vec<u64> = registry.programs.values().map(|c| c.program.serial).collect();
             self.transactions.retain(|(serial, _)| live.contains(serial));
         }
-        if !self.profiles.contains_key(&handle) {
-            let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
-            let found = registry.profiles.get(&handle)?;
-            self.profiles.insert(handle, (found.0, Arc::clone(&found.1)));
-        }
-        let (owner, profile) = self.profiles.get(&handle)?;
+        let (owner, profile) = match self.profiles.entry(handle) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
+                let (owner, profile) = registry.profiles.get(&handle)?;
+                place.insert((*owner, Arc::clone(profile)))
+            }
+        };
         (*owner == program).then(|| Arc::clone(profile))
     }
 
@@ -224,7 +227,7 @@ pub fn waf_profile(handle: u32, options: WafProfileOptions) -> Result<u32> {
     };
     let work_max = match options.work_max {
         None => None,
-        Some(n) if n >= 1.0 && n <= 9e15 => Some(n as u64),
+        Some(n) if (1.0..=9e15).contains(&n) => Some(n as u64),
         Some(_) => return Err(Error::from_reason("workMax is not a positive number")),
     };
     let profile = Profile::new(

@@ -23,7 +23,9 @@ thread_local! {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((kind, body)) = bytes.split_first() else { return };
+    let Some((kind, body)) = bytes.split_first() else {
+        return;
+    };
     let kind: &[u8] = match kind % 6 {
         0 => b"application/x-www-form-urlencoded",
         1 => b"application/json",
@@ -33,8 +35,17 @@ fuzz_target!(|bytes: &[u8]| {
         _ => &body[..body.len().min(80)],
     };
     let target = &body[..body.len().min(200)];
-    let packed = pack_request(b"POST", target, b"HTTP/1.1", b"192.0.2.1", &[(b"content-type", kind), (b"cookie", target)], body);
-    let Ok(request) = Request::unpack(&packed) else { panic!("a packed request is none") };
+    let packed = pack_request(
+        b"POST",
+        target,
+        b"HTTP/1.1",
+        b"192.0.2.1",
+        &[(b"content-type", kind), (b"cookie", target)],
+        body,
+    );
+    let Ok(request) = Request::unpack(&packed) else {
+        panic!("a packed request is none")
+    };
     ENGINE.with_borrow_mut(|(profile, transaction)| {
         let outcome = transaction.inspect(profile, &request);
         assert!(outcome.work < 2 * profile.work_max + 100 * packed.len() as u64);
