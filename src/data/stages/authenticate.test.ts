@@ -93,8 +93,11 @@ class Bench {
   async run(
     authorization: string | null,
     issuers: readonly number[] = [0],
+    fields: readonly string[] = [],
   ): Promise<{ x: Exchange; wire: TestWire; verdict: Verdict; waited: boolean }> {
-    const wire = new TestWire({ headers: authorization === null ? [] : ['authorization', authorization] });
+    const wire = new TestWire({
+      headers: [...(authorization === null ? [] : ['authorization', authorization]), ...fields],
+    });
     const x = testExchange(wire, { authn: this.authn }, testRoute({ public: false, issuers }));
     x.now = NOW * 1000;
     const woken = new Promise<void>((resolve) => (this.#woken = resolve));
@@ -131,6 +134,18 @@ describe('a token of an accepted issuer', () => {
       'set x-tenant: t1',
       'set x-subject: anna',
     ]);
+  });
+
+  it('has no copies with underscores beside it, which many upstreams take for the same field', async () => {
+    const bench = new Bench();
+    const t = await token(good);
+    for (const name of ['x_tenant', 'x_subject']) {
+      const { x, verdict } = await bench.run(`Bearer ${t}`, [0], [name, 'root']);
+      assert.equal(verdict, Verdict.Refuse, name);
+      assert.equal(x.refusal?.code, 'bad_header', name);
+    }
+    assert.equal((await bench.run(null, [], ['x_tenant', 'root'])).x.refusal?.code, 'bad_header', 'on any route');
+    assert.equal((await bench.run(`Bearer ${t}`, [0], ['x_other', 'a'])).verdict, Verdict.Next);
   });
 
   it('is no longer taken from the cache when it expires', async () => {

@@ -36,7 +36,11 @@ export class AuthenticateStage implements Stage {
     const { issuers, claimHeaderNames } = x.revision.authn;
     const route = x.route;
     if (x.phase === VERIFYING) return this.#verified(x);
-    for (const name of claimHeaderNames) x.wire.removeUpstreamHeader(name);
+    if (claimHeaderNames.length > 0) {
+      const alias = aliasOf(x, claimHeaderNames);
+      if (alias !== '') return x.refuse(REFUSALS.bad_header, `${alias} passes for a field that only the gateway sets`);
+      for (const name of claimHeaderNames) x.wire.removeUpstreamHeader(name);
+    }
     if (route === null || route.issuers.length === 0) return Verdict.Next;
     const header = x.wire.header('authorization');
     if (header === undefined) return refuse(x, REFUSALS.token_missing, 'no Authorization header', '');
@@ -86,6 +90,19 @@ export class AuthenticateStage implements Stage {
         return refuse(x, REFUSALS.token_invalid, result.why, 'invalid_token');
     }
   }
+}
+
+/**
+ * A field that is one of `names` but for underscores, or `''`. To CGI, WSGI, Rack and PHP `X_User` is `X-User`. Refused rather than removed: the spellings of
+ * one name are more than the edits that a wire takes.
+ */
+function aliasOf(x: Exchange, names: readonly string[]): string {
+  const { wire } = x;
+  for (let i = 0; i < wire.headerCount; i++) {
+    const name = wire.headerName(i);
+    if (name.includes('_') && !names.includes(name) && names.includes(name.replaceAll('_', '-'))) return name;
+  }
+  return '';
 }
 
 /** The token of `Bearer <token>`, scheme in any case, or null. Never contains a space or comma, so that two joined fields are none. */
