@@ -3,16 +3,22 @@ import { test } from 'node:test';
 import type { RespondConfig } from '../../config/route.ts';
 import { rewritten } from '../../data/stages/respond.ts';
 import type { RespondPlan } from '../../snapshot/snapshot.ts';
-import { compileRespond, STRICT_TRANSPORT } from './respond.ts';
+import { EDITS_MAX as TRANSPORT_EDITS_MAX } from '../../data/transport/uws/bounds.ts';
+import { compileRespond, EDITS_MAX, STRICT_TRANSPORT } from './respond.ts';
 
 const bare: RespondConfig = { stripPrefix: '', addPrefix: '' };
 const edits = { set: {}, add: {}, remove: [], setSecret: {} };
 
-function compiled(config: Partial<RespondConfig>, securityHeaders = false): { plan: RespondPlan; problems: string[] } {
+function compiled(
+  config: Partial<RespondConfig>,
+  securityHeaders = false,
+  claimHeaders = 0,
+): { plan: RespondPlan; problems: string[] } {
   const problems: string[] = [];
   const plan = compileRespond({
     config: { ...bare, ...config },
     securityHeaders,
+    claimHeaders,
     path: '/routes/3',
     secret: (_, __, name) => (name === 'broken' ? 'a\r\nb' : `value of ${name}`),
     report: (part, path, message) => problems.push(`${part} ${path}: ${message}`),
@@ -69,6 +75,21 @@ for (const [name, config, place, says] of wrong) {
     assert.match(problems[0] ?? '', says);
   });
 }
+
+test('more edits than a transport takes are an error: it would leave some undone, and a copy that a client sent would pass', () => {
+  assert.ok(EDITS_MAX + 16 <= TRANSPORT_EDITS_MAX);
+  const remove = Array.from({ length: EDITS_MAX }, (_, i) => `X-${i}`);
+  assert.deepEqual(compiled({ requestHeaders: { ...edits, remove } }).problems, []);
+  const both = {
+    requestHeaders: { ...edits, remove, set: { 'X-A': '1' } },
+    answerHeaders: { ...edits, remove, add: { 'X-A': '1' } },
+  };
+  assert.equal(compiled(both).problems.length, 2);
+  assert.match(
+    compiled({ requestHeaders: { ...edits, remove } }, false, 1).problems.join(),
+    /issuers make 1 headers from claims/,
+  );
+});
 
 test('redirects: https with and without port, an address, a path', () => {
   const to = (text: string): RespondPlan['redirect'] => planOf({ redirect: { to: text, status: 308 } }).redirect;

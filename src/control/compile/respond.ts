@@ -13,6 +13,11 @@ const SECURITY_HEADERS: readonly (readonly [string, string])[] = [
   ['x-frame-options', 'DENY'],
   ['referrer-policy', 'strict-origin-when-cross-origin'],
 ];
+/**
+ * Edits of one direction that a bundle may ask for, claims' headers included: beyond its own bound a transport would leave some undone, and a client's copy
+ * of a field would pass. The gateway needs up to 16 for itself.
+ */
+export const EDITS_MAX = 48;
 const HTTPS_PORT = 443;
 /** What `redirect.to` may be besides a location: the scheme changes, the rest stays. */
 const TO_HTTPS = /^https(?::([1-9][0-9]{0,4}))?$/;
@@ -52,11 +57,15 @@ export interface RespondInput {
   readonly path: string;
   readonly secret: SecretReader;
   readonly report: Report;
+  /** Distinct header names that issuers make from claims. */
+  readonly claimHeaders?: number;
 }
 
-/** The plan of a route; what is wrong is reported. */
+/** The plan of a route; what is wrong is reported. `claimHeaders`: names that every request loses, whatever its route. */
 export function compileRespond(input: RespondInput): RespondPlan {
   const { config, path } = input;
+  tooMany(input.claimHeaders ?? 0, config?.requestHeaders, `${path}/respond/requestHeaders`, input.report);
+  tooMany(0, config?.answerHeaders, `${path}/respond/answerHeaders`, input.report);
   const answer = compileEdits(config?.answerHeaders, `${path}/respond/answerHeaders`, input);
   const secure = config?.securityHeaders ?? input.securityHeaders;
   const named = new Set([...answer.remove, ...answer.set.filter((_, i) => i % 2 === 0)]);
@@ -71,6 +80,14 @@ export function compileRespond(input: RespondInput): RespondPlan {
     answer: { ...answer, set: [...security, ...answer.set] },
     strictTransport: secure && !named.has('strict-transport-security') ? STRICT_TRANSPORT : '',
   };
+}
+
+function tooMany(claimHeaders: number, config: HeaderEditsConfig | undefined, path: string, report: Report): void {
+  const { set = {}, add = {}, setSecret = {}, remove = [] } = config ?? {};
+  const edits = [set, add, setSecret].reduce((sum, fields) => sum + Object.keys(fields).length, remove.length);
+  if (claimHeaders + edits <= EDITS_MAX) return;
+  const claims = claimHeaders === 0 ? '' : `, and issuers make ${claimHeaders} headers from claims`;
+  report('routes', path, `${edits} fields are edited here${claims}; at most ${EDITS_MAX} are possible together`);
 }
 
 function compileEdits(config: HeaderEditsConfig | undefined, path: string, input: RespondInput): HeaderEdits {

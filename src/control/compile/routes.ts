@@ -53,6 +53,8 @@ interface Names {
   readonly issuers: ReadonlyMap<string, number>;
   readonly cells: ReadonlyMap<string, number>;
   readonly policies: ReadonlyMap<string, { readonly index: number; readonly entrypoints: readonly string[] }>;
+  /** Distinct headers that issuers make from claims, counted. */
+  readonly claimHeaders: number;
 }
 
 export function compileRoutes(input: RoutesInput): CompiledRoutes {
@@ -64,6 +66,9 @@ export function compileRoutes(input: RoutesInput): CompiledRoutes {
     issuers: places(config.issuers.issuers),
     cells: places(config.cells.cells),
     policies: new Map(config.policies.policies.map((p, index) => [p.name, { index, entrypoints: p.entrypoints }])),
+    claimHeaders: new Set(
+      config.issuers.issuers.flatMap((i) => Object.values(i.claimHeaders).map((name) => name.toLowerCase())),
+    ).size,
   };
   const plans = routes.map((route, index) => planOf(route, index, input, names, limits));
   const { handle, problems } = native.routerCompile(routes.map((route, i) => routerRoute(route, i, report)));
@@ -191,6 +196,7 @@ function planOf(
       path,
       secret: input.secret,
       report: input.report,
+      claimHeaders: names.claimHeaders,
     }),
     forward: forwardOf(route, config),
     websocket: route.websocket,
