@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { rename } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { type Digest, digestOf } from '../../src/control/oci/digest.ts';
+import { OciLayout } from '../../src/control/oci/layout.ts';
 import { type ReasonCode, Rejection, SourceError } from '../../src/control/oci/rejection.ts';
 import type { ArtifactSource, KnownTag, Resolution } from '../../src/control/oci/source.ts';
 import type { PollClock } from '../../src/control/source/clock.ts';
@@ -341,6 +343,29 @@ describe('watching a directory', () => {
     // Far less than the 24 s of the next poll; fails by the test's own limit otherwise.
     await second;
     assert.deepEqual(evaluated, [bundle(1).digest, bundle(2).digest]);
+  });
+
+  it('looks for a directory that is not there yet as often as for a new bundle', async (t) => {
+    const layout = await temporaryLayout(t);
+    const clock = new ManualClock();
+    const poller = new BundlePoller({
+      source: OciLayout.at(`${layout.directory}-later`),
+      reference: 'latest',
+      watch: `${layout.directory}-later`,
+      evaluate: async () => {},
+      clock,
+    });
+    await poller.start();
+    for (let i = 0; i < 5; i += 1) {
+      assert.equal(poller.status.state, 'unreachable');
+      assert.ok((clock.pending[0] ?? Number.POSITIVE_INFINITY) <= 30_000);
+      clock.next();
+      await poller.pollNow();
+    }
+    await rename(layout.directory, `${layout.directory}-later`);
+    await poller.pollNow();
+    assert.equal(poller.status.state, 'missing');
+    await poller.stop();
   });
 
   it('begins when the directory appears, and ends with the poller', async (t) => {

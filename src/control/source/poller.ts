@@ -69,6 +69,7 @@ export class BundlePoller {
   readonly #clock: PollClock;
   readonly #interval: PollInterval;
   readonly #watch: DirectoryWatch | undefined;
+  readonly #backoffMaxMs: number;
   /** Last digest whose evaluation is final, and what a conditional request needs. */
   #evaluated: KnownTag | undefined;
   /** How that evaluation ended. */
@@ -93,6 +94,8 @@ export class BundlePoller {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#interval = options.interval ?? POLL_DEFAULT;
+    // Nobody is spared by looking at a local directory less often.
+    this.#backoffMaxMs = options.watch === undefined ? BACKOFF_MAX_MS : this.#interval;
     this.#watch =
       options.watch === undefined
         ? undefined
@@ -237,7 +240,7 @@ export class BundlePoller {
   /** Decorrelated back-off: at random between the first pause and three times the last one, up to 5 minutes. */
   #grown(lastMs: number, firstMs: number): number {
     const high = Math.max(firstMs, lastMs * 3);
-    return Math.min(BACKOFF_MAX_MS, firstMs + this.#clock.random() * (high - firstMs));
+    return Math.min(this.#backoffMaxMs, firstMs + this.#clock.random() * (high - firstMs));
   }
 
   #jittered(ms: number): number {
