@@ -11,6 +11,8 @@ use crate::operator::Requirement;
 const EXACT_MAX: usize = 96;
 /// Longest literal of such a set; longer ones are cut, which makes the set inexact.
 const EXACT_BYTES_MAX: usize = 24;
+/// Most rounds of a counted repetition that are written out.
+const EXACT_ROUNDS_MAX: u32 = 32;
 /// Most literals of a requirement.
 const REQUIRED_MAX: usize = 4096;
 /// Most bytes of a class that is spelled out.
@@ -158,7 +160,12 @@ fn repetition(sub: Part, min: u32, max: Option<u32>) -> Part {
     if let Some(set) = &sub.exact {
         let mut product = vec![Vec::new()];
         let mut whole = true;
-        for _ in 0..min {
+        for round in 0..min {
+            // A part that may be empty never gets longer: stop instead of counting up to the repetition's bound.
+            if round > EXACT_ROUNDS_MAX {
+                whole = false;
+                break;
+            }
             match cross(&product, set) {
                 Some(next) => product = next,
                 None => {
@@ -305,6 +312,8 @@ mod tests {
             ("(?:foo|[a-z]+)bar", Some(&["bar"])),
             ("(?:foo|)x", Some(&["foox", "x"])),
             ("(?:ab)+", Some(&["ab"])),
+            (r"(?:\b){900}a", Some(&["a"])),
+            ("(?:a?){900}b", Some(&["b"])),
         ];
         for (pattern, want) in table {
             let got = of(pattern);
