@@ -66,7 +66,8 @@ export class TestGateway {
   readonly directory: string;
   readonly ports: Ports;
   readonly key: SigningKey;
-  readonly #process: ChildProcess;
+  readonly #options: GatewayOptions;
+  #process: ChildProcess;
   #stdout = '';
   #stderr = '';
   #exit: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined;
@@ -75,30 +76,8 @@ export class TestGateway {
     this.directory = directory;
     this.ports = ports;
     this.key = key;
-    const [program = process.execPath, ...args] = options.command ?? [
-      process.execPath,
-      '--disable-warning=ExperimentalWarning',
-      join(PROJECT, 'src/main.ts'),
-    ];
-    this.#process = spawn(program, [...args, 'run', '--config', join(directory, 'bootstrap.yaml')], {
-      cwd: PROJECT,
-      env: { ...process.env, ...options.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.#process.stdout?.on('data', (chunk: Buffer) => {
-      if (this.#stdout.length < LOG_BYTES_MAX) this.#stdout += chunk.toString('utf8');
-    });
-    this.#process.stderr?.on('data', (chunk: Buffer) => {
-      if (this.#stderr.length < LOG_BYTES_MAX) this.#stderr += chunk.toString('utf8');
-    });
-    this.#process.on('exit', (code, signal) => {
-      this.#exit = { code, signal };
-    });
-    this.#process.on('error', (error) => {
-      this.#stderr += `${error.message}\n`;
-      this.#exit ??= { code: null, signal: null };
-    });
-    running.add(this.#process);
+    this.#options = options;
+    this.#process = this.#spawn();
   }
 
   /** Resolves when `/readyz` says yes. Another process may have taken one of its ports meanwhile: then it is tried again with fresh ones. */
@@ -210,10 +189,50 @@ export class TestGateway {
 
   /** Ends the process at once and removes its files. Never rejects. */
   async kill(): Promise<void> {
+    await this.#killed();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async #killed(): Promise<void> {
     if (this.#exit === undefined) this.#process.kill('SIGKILL');
     while (this.#exit === undefined) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     running.delete(this.#process);
-    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  #spawn(): ChildProcess {
+    const options = this.#options;
+    const [program = process.execPath, ...args] = options.command ?? [
+      process.execPath,
+      '--disable-warning=ExperimentalWarning',
+      join(PROJECT, 'src/main.ts'),
+    ];
+    const child = spawn(program, [...args, 'run', '--config', join(this.directory, 'bootstrap.yaml')], {
+      cwd: PROJECT,
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#exit = undefined;
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (this.#stdout.length < LOG_BYTES_MAX) this.#stdout += chunk.toString('utf8');
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      if (this.#stderr.length < LOG_BYTES_MAX) this.#stderr += chunk.toString('utf8');
+    });
+    child.on('exit', (code, signal) => {
+      this.#exit = { code, signal };
+    });
+    child.on('error', (error) => {
+      this.#stderr += `${error.message}\n`;
+      this.#exit ??= { code: null, signal: null };
+    });
+    running.add(child);
+    return child;
+  }
+
+  /** Ends the process at once, as a crash would, and starts it anew on the same ports, state and bundles. Does not wait until it is ready. */
+  async restart(): Promise<void> {
+    await this.#killed();
+    this.#process = this.#spawn();
   }
 
   #ending(): string {
