@@ -14,6 +14,7 @@ import { cargoCounts, type Counts, nodeCounts } from './test-counts.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const native = join(root, 'native');
+const fuzz = join(native, 'fuzz');
 const logs = join(root, '.cnx/test');
 /** Longest run of one step, minutes. */
 const STEP_MINUTES_MAX = 25;
@@ -57,13 +58,18 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 }
 
 /** Runs a command into its log; resolves with its exit code and the text. */
-function logged(name: string, argv: readonly string[], cwd: string): Promise<{ code: number; text: string }> {
+function logged(
+  name: string,
+  argv: readonly string[],
+  cwd: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ code: number; text: string }> {
   const log = join(logs, `${name.replaceAll(/[^a-z0-9]+/gi, '-')}.log`);
   const to = openSync(log, 'w');
   const stdio: StdioOptions = ['ignore', to, to];
   const [file = '', ...args] = argv;
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { cwd, stdio, detached: true, env: { ...process.env, FORCE_COLOR: '0' } });
+    const child = spawn(file, args, { cwd, stdio, detached: true, env: { ...process.env, FORCE_COLOR: '0', ...env } });
     group = child.pid ?? null;
     const timer = setTimeout(endGroup, STEP_MINUTES_MAX * 60_000);
     const end = (): void => {
@@ -88,11 +94,17 @@ function show(text: string): void {
   console.log(text.trimEnd().split('\n').slice(-LINES_SHOWN).join('\n'));
 }
 
-function command(name: string, argv: readonly string[], cwd = root, more: Partial<Step> = {}): Step {
+function command(
+  name: string,
+  argv: readonly string[],
+  cwd = root,
+  more: Partial<Step> = {},
+  env: NodeJS.ProcessEnv = {},
+): Step {
   return {
     name,
     run: async () => {
-      const { code, text } = await logged(name, argv, cwd);
+      const { code, text } = await logged(name, argv, cwd, env);
       if (code !== 0) show(text);
       return { ok: code === 0 };
     },
@@ -139,6 +151,12 @@ function testFiles(): string[] {
   return globSync('{src,test,bench,scripts}/**/*.test.ts', { cwd: root }).sort();
 }
 
+/** Fuzz targets are only checked, not linked: without this libFuzzer would be compiled. And they share what the workspace has built. */
+const fuzzEnv = {
+  CUSTOM_LIBFUZZER_PATH: '/none/libfuzzer.a',
+  CARGO_TARGET_DIR: process.env['CARGO_TARGET_DIR'] ?? join(native, 'target'),
+};
+
 const node = [process.execPath, '--disable-warning=ExperimentalWarning'];
 const STEPS: readonly Step[] = [
   command('format', ['biome', 'format', '.']),
@@ -146,11 +164,13 @@ const STEPS: readonly Step[] = [
   command('types', ['tsc', '--noEmit']),
   now('cargo', needCargo),
   command('rustfmt', ['cargo', 'fmt', '--all', '--check'], native, { needs: ['cargo'] }),
+  command('rustfmt fuzz', ['cargo', 'fmt', '--check'], fuzz, { needs: ['cargo'] }),
   now('debian packages', () => needDebian(TOOLS)),
   now('addon', buildAddon, ['cargo']),
   command('clippy', ['cargo', 'clippy', '--locked', '--workspace', '--all-targets', '--', '-D', 'warnings'], native, {
     needs: ['cargo'],
   }),
+  command('clippy fuzz', ['cargo', 'clippy', '--locked', '--', '-D', 'warnings'], fuzz, { needs: ['cargo'] }, fuzzEnv),
   suite('cargo test', ['cargo', 'test', '--locked', '--workspace'], native, ['cargo'], cargoCounts),
   command('generated files', [...node, join(root, 'scripts/generate.ts'), '--check'], root, { needs: ['cargo'] }),
   now('binary', buildBinary, ['addon']),

@@ -18,7 +18,7 @@ SecRule TX:/^n_/ "@gt 1" "id:2,pass"
 thread_local! {
     static ENGINE: RefCell<(Profile, Transaction)> = RefCell::new({
         let program = compile(&[SourceFile { name: "r.conf", content: RULES }], CompileOptions::default()).expect("rules");
-        (Profile::new(Arc::new(program), &ProfileOptions::default()).ok().expect("a profile"), Transaction::default())
+        (Profile::new(Arc::new(program), &ProfileOptions::default()).expect("a profile"), Transaction::default())
     });
 }
 
