@@ -56,6 +56,17 @@ describe('normalize', () => {
     assert.equal(said({ method: 'TRACE' }), 'method_not_allowed');
   });
 
+  it('refuses fields of which one could be checked here and another be believed upstream', () => {
+    const type = 'content-type';
+    const form = 'application/x-www-form-urlencoded';
+    assert.equal(said({ headers: [type, form, type, 'text/plain'] }), 'bad_header');
+    assert.equal(said({ headers: ['authorization', 'Bearer a', 'authorization', 'Bearer a'] }), 'bad_header');
+    for (const bad of [`${form}, text/plain`, `${form} x`, `${form},`, `${form}\tx;y`, ', x', `x ${form}`])
+      assert.equal(said({ headers: [type, bad] }), 'bad_header', bad);
+    for (const good of ['', form, `${form} ; charset="a, b"`, `${form};`, 'text/plain; charset=utf-8', 'json'])
+      assert.equal(said({ headers: [type, good, 'cookie', 'a=b', 'cookie', 'c=d'] }), 'passes', good);
+  });
+
   it('refuses hosts and targets with two readings', () => {
     assert.equal(said({ host: 'user@shop.example' }), 'bad_host');
     assert.equal(said({ host: '' }), 'bad_host');

@@ -23,6 +23,11 @@ const CONNECT = METHODS.indexOf('CONNECT');
 const TRACE = METHODS.indexOf('TRACE');
 /** Further methods that a route may name: registered ones are upper-case words (RFC 9110 §16.1). `get` is not GET to us, but may be to an upstream. */
 const OTHER_METHOD = /^[A-Z][A-Z-]{1,31}$/;
+/**
+ * Content-Type with one reading: nothing but parameters follows the media type. Some parsers end it at a comma or space, so that `a/b, c` is `a/b` to them and
+ * nothing to a rule.
+ */
+const CONTENT_TYPE = /^[^;,\t ]*[\t ]*(?:;|$)/;
 /** A client's own request id that is worth keeping. */
 const REQUEST_ID = /^[A-Za-z0-9._~:+/=-]{1,128}$/;
 
@@ -59,9 +64,21 @@ export class Normalize implements Stage {
     if (wire.headerCount > FIELDS_MAX)
       return x.refuse(REFUSALS.head_too_large, `more than ${FIELDS_MAX} header fields`);
     let bytes = 0;
-    for (let i = 0; i < wire.headerCount; i++) bytes += wire.headerName(i).length + wire.headerValue(i).length;
+    let types = 0;
+    let credentials = 0;
+    for (let i = 0; i < wire.headerCount; i++) {
+      const name = wire.headerName(i);
+      bytes += name.length + wire.headerValue(i).length;
+      if (name.length === 12 && name === 'content-type') types++;
+      else if (name.length === 13 && name === 'authorization') credentials++;
+    }
     if (bytes > FIELD_BYTES_MAX)
       return x.refuse(REFUSALS.head_too_large, `more than ${FIELD_BYTES_MAX} bytes of fields`);
+    // Of two, one would be inspected or verified here and the other believed upstream.
+    if (credentials > 1) return x.refuse(REFUSALS.bad_header, 'Authorization stands there twice');
+    if (types > 1) return x.refuse(REFUSALS.bad_header, 'Content-Type stands there twice');
+    if (types === 1 && !CONTENT_TYPE.test(wire.header('content-type') ?? ''))
+      return x.refuse(REFUSALS.bad_header, 'malformed Content-Type');
 
     const host = readHost(wire.host);
     if (host === null) return x.refuse(REFUSALS.bad_host, 'malformed');
