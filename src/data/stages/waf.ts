@@ -19,7 +19,7 @@ import type { WafRoutePlan } from '../../snapshot/snapshot.ts';
 import { type Exchange, WafVerdict } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
-import { BodyKind, BodyState } from '../transport/transport.ts';
+import { BodyKind, BodyState, type Wire } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
 import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
 
@@ -52,6 +52,10 @@ export class WafStage implements Stage {
     let body = NO_BODY;
     let flags = 0;
     if (plan.bodyBytes > 0 && wire.bodyKind !== BodyKind.None) {
+      if (plan.mode === 'block' && isCoded(wire)) {
+        x.waf = WafVerdict.Blocked;
+        return x.refuse(REFUSALS.waf_blocked, 'rules cannot see into a body with Content-Encoding');
+      }
       const state = wire.inspectBody(plan.bodyBytes);
       if (state === BodyState.Pending) return Verdict.Wait;
       if (state === BodyState.Cut) {
@@ -120,6 +124,14 @@ export class WafStage implements Stage {
         return x.refuse(REFUSALS.waf_failed, `verdict ${verdict} is not known`);
     }
   }
+}
+
+/** True when the body is not what it will be upstream (RFC 9110 §8.4). */
+function isCoded(wire: Wire): boolean {
+  for (let i = 0; i < wire.headerCount; i++) {
+    if (wire.headerName(i) === 'content-encoding' && wire.headerValue(i).toLowerCase() !== 'identity') return true;
+  }
+  return false;
 }
 
 /** Bytes that are enough for the packed request. */
