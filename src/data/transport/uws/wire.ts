@@ -280,6 +280,8 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   refuse(row: RefusalRow, requestId: string): void {
     if (this.#phase === Phase.Over || this.response === null || this.#outbound.headSent) return;
     this.#letAttemptGo();
+    // Also in a header: the answer to a HEAD request has no body that could tell it.
+    this.setAnswerHeader('x-request-id', requestId);
     this.#own(row.status, CONTENT_TYPE_PROBLEM, refusalBody(row, requestId), row.close);
   }
 
