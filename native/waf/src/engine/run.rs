@@ -113,7 +113,11 @@ impl Transaction {
                             None => true,
                         };
                         let value = if changed {
-                            values.transform(entry.value, &program.chains[usize::from(chain.chain)], work)
+                            values.transform(
+                                entry.value,
+                                (chain.chain, &program.chains[usize::from(chain.chain)]),
+                                work,
+                            )
                         } else {
                             entry.value
                         };
@@ -195,7 +199,7 @@ impl Transaction {
             } else {
                 let value = self.values.transform(
                     candidate.value,
-                    &program.chains[usize::from(test.chain)],
+                    (test.chain, &program.chains[usize::from(test.chain)]),
                     &mut self.outcome.work,
                 );
                 any |= self.value(

@@ -198,7 +198,7 @@ impl Transaction {
             self.caches.clear();
             self.cache_serial = program.serial;
         }
-        self.values.reset();
+        self.values.reset(program.chains.len());
         self.used = program.used;
         for list in &mut self.entries {
             list.clear();

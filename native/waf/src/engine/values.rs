@@ -16,7 +16,6 @@ const KEEP_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of the table that are cleared for each transaction; a larger one grows again when it is needed.
 const TABLE_KEEP: usize = 1024;
 const NONE: u32 = u32::MAX;
-const MEMO_WIDTH: usize = 40;
 
 #[derive(Clone, Copy)]
 struct Meta {
@@ -40,7 +39,9 @@ pub struct Values {
     metas: Vec<Meta>,
     /// Open addressing: index of a meta plus 1.
     table: Vec<u32>,
+    /// For each value that needs one a row: the results of each transformation, then of each chain.
     memo: Vec<u32>,
+    memo_width: usize,
     hits: Vec<u64>,
     scratch: Vec<u8>,
     seed: u64,
@@ -57,19 +58,21 @@ impl Default for Values {
             metas: Vec::new(),
             table: vec![0; TABLE_KEEP],
             memo: Vec::new(),
+            memo_width: 0,
             hits: Vec::new(),
             scratch: Vec::new(),
             seed,
             exhausted: false,
         };
-        out.reset();
+        out.reset(0);
         out
     }
 }
 
 impl Values {
-    /// Forgets all values; memory is kept within a bound.
-    pub fn reset(&mut self) {
+    /// Forgets all values; memory is kept within a bound. `chains` is how many chains the program has.
+    pub fn reset(&mut self, chains: usize) {
+        self.memo_width = TRANSFORMS.len() + chains;
         self.arena.clear();
         self.metas.clear();
         self.memo.clear();
@@ -191,19 +194,25 @@ impl Values {
         id
     }
 
-    /// Applies a chain. `work` grows by the bytes that were transformed.
+    /// Applies a chain, which has a number below what [`Values::reset`] was told. `work` grows by the bytes transformed.
     #[inline]
-    pub fn transform(&mut self, id: ValueId, chain: &Chain, work: &mut u64) -> ValueId {
+    pub fn transform(&mut self, id: ValueId, (number, chain): (u16, &Chain), work: &mut u64) -> ValueId {
         if let Some(trigger) = &chain.trigger
             && !trigger.meets(self.present(id))
         {
             return id;
         }
-        let mut id = id;
-        for step in &chain.steps {
-            id = self.apply(id, *step, work);
+        let slot = self.memo_row(id) + TRANSFORMS.len() + usize::from(number);
+        let known = self.memo[slot];
+        if known != NONE {
+            return known;
         }
-        id
+        let mut result = id;
+        for step in &chain.steps {
+            result = self.apply(result, *step, work);
+        }
+        self.memo[slot] = result;
+        result
     }
 
     /// Applies one transformation.
@@ -236,10 +245,10 @@ impl Values {
     fn memo_row(&mut self, id: ValueId) -> usize {
         let m = &mut self.metas[id as usize];
         if m.memo == NONE {
-            m.memo = (self.memo.len() / MEMO_WIDTH) as u32;
-            self.memo.resize(self.memo.len() + MEMO_WIDTH, NONE);
+            m.memo = self.memo.len() as u32;
+            self.memo.resize(self.memo.len() + self.memo_width, NONE);
         }
-        m.memo as usize * MEMO_WIDTH
+        m.memo as usize
     }
 
     /// Forgets the hits, since phases with another prefilter follow.
