@@ -75,10 +75,12 @@ export class Activator {
     return compiled.snapshot;
   }
 
-  /** Lanes say that revisions below this one are used no more. */
-  retired(below: number): void {
-    while (this.#compiled.length > 1 && (this.#compiled[0]?.snapshot.revision ?? below) < below)
-      this.#compiled.shift()?.release();
+  /** Gives back what no lane uses any more; the active one stays whatever lanes say. */
+  retired(unused: (revision: number) => boolean): void {
+    for (let i = this.#compiled.length - 2; i >= 0; i--) {
+      if (unused(this.#compiled[i]?.snapshot.revision ?? 0))
+        for (const old of this.#compiled.splice(i, 1)) old.release();
+    }
   }
 
   async #room(): Promise<void> {

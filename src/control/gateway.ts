@@ -127,7 +127,7 @@ export class Gateway implements ControlView {
       columns: this.#columns,
       onWafPort: (port) => this.#pool.serve(port),
       onUnknownKid: (url) => this.#jwks.unknownKid(url),
-      onRetired: (below) => this.#activator.retired(below),
+      onRetired: (unused) => this.#activator.retired(unused),
       onBug: (lane, bug) =>
         log.event('error', 'a stage threw', {
           lane,

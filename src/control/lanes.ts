@@ -29,8 +29,8 @@ export interface LanesParts {
   /** Gets the port on which a lane sends WAF batches. */
   readonly onWafPort: (port: MessagePort, lane: number) => void;
   readonly onUnknownKid: (issuer: string) => void;
-  /** Snapshots of revisions below this one are used by no lane any more. */
-  readonly onRetired: (below: number) => void;
+  /** Some revision is used less than before. The answer: does no lane use it, or will? */
+  readonly onRetired: (unused: (revision: number) => boolean) => void;
   /** A stage threw. */
   readonly onBug: (lane: number, bug: Extract<FromLane, { kind: 'bug' }>) => void;
   /** A lane died and is being restarted. */
@@ -46,8 +46,8 @@ interface Lane {
   state: 'starting' | 'serving' | 'draining' | 'dead';
   restarts: number[];
   revision: number;
-  /** Revisions below this one are not in use there. */
-  retiredBelow: number;
+  /** Active there, or of exchanges that are open there. */
+  inUse: readonly number[];
 }
 
 type Waiter = {
@@ -59,6 +59,14 @@ type Waiter = {
 /** Lanes for a configured count; 0 = one per core. */
 export function laneCountOf(configured: number): number {
   return configured === 0 ? availableParallelism() : configured;
+}
+
+/** True when every lane has gone past a revision and has no exchange of it. A lane that starts anew or is slow may still be given it. */
+export function usedNowhere(
+  lanes: readonly { readonly revision: number; readonly inUse: readonly number[] }[],
+  revision: number,
+): boolean {
+  return lanes.every((lane) => lane.revision > revision && !lane.inUse.includes(revision));
 }
 
 export class Lanes {
@@ -177,7 +185,7 @@ export class Lanes {
       state: 'starting',
       restarts,
       revision: 0,
-      retiredBelow: 0,
+      inUse: [],
     };
     let failure: { message: string; stack: string } | null = null;
     worker.on('message', (m: FromLane) => {
@@ -185,11 +193,9 @@ export class Lanes {
       else if (m.kind === 'failed') failure = m;
       else if (m.kind === 'activated') lane.revision = m.revision;
       else if (m.kind === 'bug') this.#parts.onBug(index, m);
-      else if (m.kind === 'retired') {
-        lane.retiredBelow = m.below;
-        this.#parts.onRetired(
-          this.#lanes.reduce((least, l) => Math.min(least, l.retiredBelow), Number.POSITIVE_INFINITY),
-        );
+      else if (m.kind === 'inUse') {
+        lane.inUse = m.revisions;
+        this.#parts.onRetired((revision) => usedNowhere(this.#lanes, revision));
       }
       for (const w of this.#waiters) {
         if (w.lane !== index || !w.matches(m)) continue;

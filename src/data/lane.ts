@@ -11,7 +11,7 @@ import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
 import type { ListenerPlan, Snapshot } from '../snapshot/snapshot.ts';
 import { Observe } from './observe.ts';
 import { Pipeline } from './pipeline.ts';
-import type { Revision } from './lane/revision.ts';
+import { type Revision, stillUsed } from './lane/revision.ts';
 import { LaneStages } from './lane/stages.ts';
 import { makeUwsTransport } from './transport/uws/index.ts';
 import type { Wake } from './stage.ts';
@@ -59,12 +59,12 @@ async function start(): Promise<void> {
   const transport = await makeUwsTransport({ events: pipeline, laneIndex: setup.laneIndex });
   /** Revisions with open exchanges, and the active one last. */
   const revisions: Revision[] = [];
-  /** Tells control which revisions nobody uses any more. */
+  /** Tells control which revisions are still used. A request that lasts holds its own back, not those that came after it. */
   const retire = (): void => {
-    const before = revisions.length;
-    while (revisions.length > 1 && revisions[0]?.open === 0) revisions.shift();
-    const oldest = revisions[0];
-    if (revisions.length < before && oldest !== undefined) say({ kind: 'retired', below: oldest.snapshot.revision });
+    const used = stillUsed(revisions);
+    if (used.length === revisions.length) return;
+    revisions.splice(0, revisions.length, ...used);
+    say({ kind: 'inUse', revisions: used.map((r) => r.snapshot.revision) });
   };
   const ticking = setInterval(() => {
     retire();
@@ -98,6 +98,7 @@ async function start(): Promise<void> {
     revisions.push(revision);
     pipeline.activate(revision);
     transport.retain(revisions.flatMap((r) => r.snapshot.endpoints));
+    say({ kind: 'inUse', revisions: revisions.map((r) => r.snapshot.revision) });
     say({ kind: 'activated', revision: snapshot.revision });
     retire();
   };

@@ -39,8 +39,8 @@ export type FromLane =
   | { readonly kind: 'listening'; readonly ports: readonly number[] }
   | { readonly kind: 'listenFailed'; readonly message: string }
   | { readonly kind: 'activated'; readonly revision: number }
-  /** No exchange of a revision below this one is open any more: what belongs to those can be given back. */
-  | { readonly kind: 'retired'; readonly below: number }
+  /** The active revision and those of open exchanges: what belongs to any other before them can be given back. */
+  | { readonly kind: 'inUse'; readonly revisions: readonly number[] }
   | { readonly kind: 'unknownKid'; readonly issuer: string }
   | { readonly kind: 'drained'; readonly open: number }
   /** A stage threw; the lane goes on. Bounded in number by the lane's observer. */

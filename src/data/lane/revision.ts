@@ -13,6 +13,11 @@ export interface RevisionParts {
   readonly authn: AuthnRevision;
 }
 
+/** Of revisions in the order of their activation: those of open exchanges, and the active one. */
+export function stillUsed<R extends { readonly open: number }>(revisions: readonly R[]): R[] {
+  return revisions.filter((r, i) => r.open > 0 || i === revisions.length - 1);
+}
+
 export class Revision {
   readonly snapshot: Snapshot;
   /** Exchanges that see this revision and have not ended; counted by the pipeline. */
