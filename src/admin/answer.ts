@@ -4,7 +4,7 @@
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 
 /** Statuses of these two listeners (RFC 9110 §15). */
 export const ANSWER = {
@@ -84,7 +84,7 @@ export async function listen(parts: SmallServerParts): Promise<SmallServer> {
       );
     },
   );
-  server.maxConnections = CONNECTIONS_MAX;
+  newestFirst(server);
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION_MAX;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -95,6 +95,23 @@ export async function listen(parts: SmallServerParts): Promise<SmallServer> {
   });
   server.on('error', parts.onError);
   return new SmallServer(server);
+}
+
+/**
+ * Of more than CONNECTIONS_MAX the oldest goes. Were the newest turned away, whoever holds that many open and says nothing would make every probe
+ * fail, and an orchestrator end a process that is well.
+ */
+function newestFirst(server: Server): void {
+  const open = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    for (const oldest of open) {
+      if (open.size < CONNECTIONS_MAX) break;
+      open.delete(oldest);
+      oldest.destroy();
+    }
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
 }
 
 export class SmallServer {

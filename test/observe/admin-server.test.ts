@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import { isLoopback, ROUTES_PAGE_MAX } from '../../src/admin/admin-server.ts';
 import type { Status } from '../../src/admin/admin-server.ts';
 import type { Explanation } from '../../src/admin/explain.ts';
 import { LANE_SILENT_MS_MAX } from '../../src/admin/probe-server.ts';
-import { listen, text } from '../../src/admin/answer.ts';
+import { CONNECTIONS_MAX, listen, text } from '../../src/admin/answer.ts';
 import { Gauge, LaneColumns } from '../../src/snapshot/lane-columns.ts';
 import { givenExchange, givenRoute, givenSnapshot } from './given.ts';
 import { get, givenAdmin } from './given-admin.ts';
@@ -216,6 +218,24 @@ test('ready only while a snapshot serves; alive as long as no lane is silent', a
   assert.match((await alive()).body, /^lane 1 has not answered/u);
   assert.equal((await get(`${probes}/metrics`, {}, 'POST')).status, 405);
   assert.equal((await get(`${probes}/v1/status`)).status, 404);
+});
+
+test('who holds all connections open cannot keep a probe out', async () => {
+  const server = await listen({
+    address: '127.0.0.1',
+    port: 0,
+    answer: () => text('ok', 'here'),
+    onError: () => assert.fail('nothing throws'),
+  });
+  const held = Array.from({ length: CONNECTIONS_MAX + 8 }, () => connect(server.port, '127.0.0.1'));
+  try {
+    for (const socket of held) socket.on('error', () => socket.destroy());
+    await Promise.all(held.map((socket) => once(socket, 'connect')));
+    assert.equal((await raw(server.port, {})).body, 'here');
+  } finally {
+    for (const socket of held) socket.destroy();
+    await server.close();
+  }
 });
 
 test('what throws is reported inside and not outside', async (t) => {
