@@ -16,8 +16,11 @@ import { DOWN_SECONDS } from './endpoint-use.ts';
 export const TRIAL_INTERVAL_MS = 1_000;
 /** Share of requests that may go to an endpoint of poor health though better ones are there. */
 export const TRICKLE_SHARE = 0.01;
-/** Health below which the trickle is wanted. */
-export const TRICKLE_HEALTH = 0.9;
+/**
+ * Health below which the trickle is wanted: any that is not perfect. A lower bound would leave a gap in which an endpoint is too well for trials and, beside
+ * perfect ones with much room, too poor for its weight to win: it would get no request, so no sample, and stay there for ever.
+ */
+export const TRICKLE_HEALTH = 1;
 /** Endpoints of a cell that a choice can tie between; more still work, the rest never wins a tie. */
 export const TIES_MAX = 512;
 
