@@ -1,4 +1,4 @@
-//! Sets of bytes and small helpers on ASCII text.
+//! Sets of bytes and what little C libraries do with ASCII text.
 
 /// A set of byte values, 256 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
