@@ -51,7 +51,8 @@ export async function compileBundle(
     problems.push(doc === undefined ? { file: part, line: 0, column: 0, path, message } : doc.problem(path, message));
   };
   const secret: SecretReader = purpose.kind === 'check' ? () => ANY_SECRET : secretReader(purpose.secrets, report);
-  const waf = new WafCompiler(native, config.waf, files, report);
+  const wafWritten = documents.get('waf')?.value as { readonly mode?: unknown } | null | undefined;
+  const waf = new WafCompiler(native, config.waf, files, report, wafWritten?.mode !== undefined);
   const policies = await compilePolicies(config.policies, files.modules, report);
   const cells = compileCells(config.cells, slots, report);
   const limits = compileLimits(config.limits);

@@ -6,6 +6,9 @@ import type { NativeHandle, WafRoutePlan } from '../../snapshot/snapshot.ts';
 import type { BundleFiles } from '../build/bundle-directory.ts';
 import type { Report } from './report.ts';
 
+/** Without rules nothing is inspected: whoever wrote that it is must hear of it. */
+const NO_RULES = 'nothing would be inspected: waf.yaml names no rules; add `rules: […]`, or say `mode: off`';
+
 /** A rule file's problem as the addon says it. */
 interface RuleProblem {
   readonly file: string;
@@ -23,11 +26,13 @@ export class WafCompiler {
   /** Profiles by what they say: routes that say the same share one. */
   readonly #profiles = new Map<string, NativeHandle>();
 
-  constructor(native: Addon, config: WafConfig, files: BundleFiles, report: Report) {
+  /** `modeIsWritten`: the mode stands in the document and is not the default. */
+  constructor(native: Addon, config: WafConfig, files: BundleFiles, report: Report, modeIsWritten = false) {
     this.#native = native;
     this.#config = config;
     this.#report = report;
     this.program = config.rules.length === 0 ? -1 : this.#compile(files);
+    if (config.rules.length === 0 && modeIsWritten && config.mode !== 'off') report('waf', '/mode', NO_RULES);
   }
 
   #compile(files: BundleFiles): NativeHandle {
@@ -47,6 +52,8 @@ export class WafCompiler {
   /** The plan of a route: its own words over those of `waf.yaml`. */
   plan(route: RouteWaf | undefined, path: string): WafRoutePlan {
     const c = this.#config;
+    if (c.rules.length === 0 && route?.mode !== undefined && route.mode !== 'off')
+      this.#report('routes', `${path}/waf/mode`, NO_RULES);
     const mode = this.program === -1 ? 'off' : (route?.mode ?? c.mode);
     const bodyBytes = route?.bodyBytes ?? c.bodyBytes;
     const beyond = route?.beyond ?? c.beyond;
