@@ -10,7 +10,7 @@ import { ReleaseConfig } from './release.ts';
 import { TrustConfig } from './trust.ts';
 import { validate } from './validate.ts';
 
-const RUNS = { numRuns: 300 };
+const RUNS = { numRuns: 150 };
 
 function placed(problems: readonly Problem[], text: string): void {
   assert.ok(problems.length > 0);
@@ -220,7 +220,7 @@ describe('hostile documents', () => {
         const result = read(changed);
         if (!result.ok) for (const p of result.problems) assert.ok(p.line === 1 && p.column >= 1 && p.message !== '');
       }),
-      { numRuns: 1_000 },
+      { numRuns: 500 },
     );
   });
 });

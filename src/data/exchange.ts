@@ -203,12 +203,15 @@ export class Exchange {
     this.delivered = null;
   }
 
-  /** Back into the pool: lets go of what it held and makes every ticket that is still out there late. */
+  /** Back into the pool: lets go of what it held (an idle exchange would keep a whole old snapshot alive) and makes every ticket that is still out there late. */
   end(): void {
     this.live = false;
     this.ticket++;
+    this.wire = undefined as unknown as Wire;
+    this.revision = undefined as unknown as Revision;
     this.identity = null;
     this.route = null;
+    this.endpoint = null;
     this.delivered = null;
   }
 }

@@ -118,7 +118,7 @@ export class Pipeline implements TransportEvents {
   }
 
   failed(x: Exchange, reason: FailReason, replayable: boolean): void {
-    if (!x.live) return;
+    if (!x.live || x.refusedAt >= 0) return; // What is refused is not sent again.
     const endpoint = x.endpoint;
     x.now = this.#parts.now();
     this.#parts.use.failed(x, reason);
@@ -139,7 +139,7 @@ export class Pipeline implements TransportEvents {
   }
 
   refused(x: Exchange, row: RefusalRow): void {
-    if (x.live) this.#refuse(x, row, 'seen by the transport');
+    if (x.live && x.refusedAt < 0) this.#refuse(x, row, 'seen by the transport');
   }
 
   finished(x: Exchange, ending: Ending): void {
