@@ -80,10 +80,12 @@ export class Authenticator {
   verify(x: Exchange, token: string, issuer: Issuer, issuerIndex: number): boolean {
     if (this.#verifying >= VERIFYING_MAX) return false;
     this.#verifying++;
-    const ticket = x.ticket;
+    const { ticket } = x;
+    // Of the keys that it is verified with: if they change meanwhile, what was found counts for this request only.
+    const { generation } = issuer;
     const deliver = (result: TokenResult): void => {
       this.#verifying--;
-      if (result.kind === 'identity') this.#keep(token, result.identity, issuer);
+      if (result.kind === 'identity') this.#keep(token, result.identity, issuer, generation);
       if (x.ticket !== ticket) return;
       x.delivered = result;
       this.#wake(x, ticket);
@@ -96,9 +98,9 @@ export class Authenticator {
     return true;
   }
 
-  #keep(token: string, identity: Identity, issuer: Issuer): void {
+  #keep(token: string, identity: Identity, issuer: Issuer, generation: number): void {
     const until = Math.min(identity.expiresAt * 1000, this.#nowMs() + TOKEN_AGE_MS_MAX);
-    this.#tokens.set(digestOf(token), { identity, issuer, generation: issuer.generation, until });
+    this.#tokens.set(digestOf(token), { identity, issuer, generation, until });
   }
 }
 

@@ -22,6 +22,8 @@ export class Issuer {
   #rejected: readonly string[] = [];
   #loaded: Promise<void>;
   #haveKeys = false;
+  /** The key set that was taken over last. */
+  #text = '';
   #askedAt = Number.NEGATIVE_INFINITY;
   readonly #waiters = new Set<() => void>();
   readonly #ask: (url: string) => void;
@@ -41,6 +43,12 @@ export class Issuer {
 
   /** Takes a key set over. A text that is no key set leaves the last good keys in place. */
   setKeys(jwks: string): Promise<void> {
+    if (jwks === this.#text && this.#haveKeys) {
+      // Unknown key ids make control fetch, and anybody can send those: the same keys again must not empty the cache of verified tokens.
+      for (const wake of this.#waiters) wake();
+      return this.#loaded;
+    }
+    this.#text = jwks;
     const load = async (): Promise<void> => {
       const { keys, rejected } = await importKeys(parsed(jwks), this.plan.algorithms);
       this.#rejected = rejected;

@@ -175,6 +175,29 @@ describe('a token of an accepted issuer', () => {
 
 describe('keys of a remote issuer', () => {
   const url = 'https://issuer.example/keys';
+  it('leave verified tokens in the cache when they come again unchanged', async () => {
+    const bench = new Bench([plan({ jwks: null, jwksUrl: url })]);
+    const keys = JSON.stringify({ keys: [es.jwk] });
+    await bench.authn.issuers[0]?.setKeys(keys);
+    const t = await token(good);
+    await bench.run(`Bearer ${t}`);
+    await bench.authn.issuers[0]?.setKeys(keys);
+    assert.notEqual(bench.authenticator.cached(t, bench.authn.issuers, [0], NOW * 1000), null);
+  });
+
+  it('that are replaced while a token is verified with them leave it out of the cache', async () => {
+    for (let i = 0; i < 10; i++) {
+      const bench = new Bench([plan({ jwks: null, jwksUrl: url })]);
+      const [issuer] = bench.authn.issuers;
+      await issuer?.setKeys(JSON.stringify({ keys: [es.jwk] }));
+      const t = await token(good);
+      const running = bench.run(`Bearer ${t}`);
+      for (let turn = 0; turn < i; turn++) await Promise.resolve();
+      await Promise.all([running, issuer?.setKeys(JSON.stringify({ keys: [other.jwk] }))]);
+      assert.equal(bench.authenticator.cached(t, bench.authn.issuers, [0], NOW * 1000), null);
+    }
+  });
+
   it('are asked for when a key id is unknown, and the request goes on when they come', async () => {
     const bench = new Bench([plan({ jwks: null, jwksUrl: url })]);
     bench.authenticator.setKeys(url, JSON.stringify({ keys: [other.jwk] }));
