@@ -297,7 +297,7 @@ export class Gateway implements ControlView {
     await new Promise((resolve) => setTimeout(resolve, drainDelayMs));
     const open = await this.#lanes.drain(drainDeadlineMs);
     await this.#poller?.stop();
-    this.#prober.stop();
+    await this.#prober.stop();
     this.#health.stop();
     await this.#jwks.stop();
     await this.#lanes.close();
