@@ -84,7 +84,7 @@ export class JwksFetcher {
   /** A lane met a key id that it does not know. */
   unknownKid(jwksUrl: string): void {
     const source = this.#sources.get(jwksUrl);
-    if (source === undefined || source.running || Date.now() - source.askedAt < source.cooldownMs) return;
+    if (source === undefined || source.running || Math.abs(Date.now() - source.askedAt) < source.cooldownMs) return;
     void this.#fetch(source);
   }
 

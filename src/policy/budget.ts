@@ -27,7 +27,8 @@ export class EvaluationBudget {
 
   /** False while the policy rests. */
   mayBegin(nowMs: number): boolean {
-    return nowMs >= this.#restsUntilMs;
+    // A rest that is longer than any was written before the clock was set back.
+    return nowMs >= this.#restsUntilMs || nowMs < this.#restsUntilMs - REST_MS;
   }
 
   /** Takes the time of one evaluation. */

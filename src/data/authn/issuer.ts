@@ -81,7 +81,8 @@ export class Issuer {
   /** Asks control for new keys, at most once a cool-down, and waits for them. False: nothing came, or it is too early to ask. */
   async #refetch(): Promise<boolean> {
     const now = this.#nowMs();
-    const early = now - this.#askedAt < this.plan.jwksCooldownMs;
+    // The distance either way: a clock that was set back must not put it off.
+    const early = Math.abs(now - this.#askedAt) < this.plan.jwksCooldownMs;
     if (this.#waiters.size >= KEY_WAITERS_MAX || (early && this.#waiters.size === 0)) return false;
     if (!early) {
       this.#askedAt = now;
