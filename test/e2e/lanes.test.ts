@@ -1,0 +1,153 @@
+/** Lanes that die, and a gateway that is asked to end: what is open elsewhere goes on, and nothing is lost. */
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { after, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { plainBundle } from '../harness/bundle.ts';
+import type { TestGateway } from '../harness/gateway.ts';
+import { ask, keepAlive } from './client.ts';
+import { Given, inflight, untilIdle } from './given.ts';
+
+interface LaneNow {
+  readonly lane: number;
+  readonly state: string;
+  readonly restarts: number;
+}
+
+/** Restarts of one lane within a minute before the process gives up (docs/operating.md). */
+const RESTARTS_MAX = 5;
+const EXIT_LANES = 70;
+
+async function lanesOf(gateway: TestGateway): Promise<readonly LaneNow[]> {
+  return ((await gateway.admin('/v1/status')) as { lanes: readonly LaneNow[] }).lanes;
+}
+
+/** Makes a lane throw outside every stage. */
+function fault(gateway: TestGateway, lane: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const asked = request(
+      { host: '127.0.0.1', port: gateway.ports.admin, path: `/v1/fault?lane=${lane}`, method: 'POST', agent: false },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode ?? 0);
+      },
+    );
+    asked.on('error', reject);
+    asked.end();
+  });
+}
+
+describe('lanes', () => {
+  const given = new Given();
+  after(() => given.end());
+
+  it('one that throws is started anew and reported; the other serves on, and what was in flight is let go', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({
+      bundle: plainBundle([upstream.address]),
+      bootstrap: { lanes: 2, allowFaults: true },
+    });
+    const { http } = gateway.ports;
+    // Enough connections that both lanes hold some; a lane's death cuts its own.
+    const agent = keepAlive(16);
+    given.ends(() => agent.destroy());
+    const hanging = Array.from({ length: 16 }, () =>
+      ask(http, '/hang', { agent }).then(
+        () => 'answered',
+        () => 'cut',
+      ),
+    );
+    await gateway.until('all of them hang', async () => (await inflight(gateway)) === hanging.length);
+    const load = { on: true };
+    let served = 0;
+    // New connections: the kernel gives them to lanes that listen; one may be cut with the lane that has just accepted it.
+    let cut = 0;
+    const client = (async (): Promise<void> => {
+      while (load.on) {
+        const heard = await ask(http, '/').catch(() => undefined);
+        if (heard === undefined) cut += 1;
+        else {
+          assert.equal(heard.status, 200);
+          served += 1;
+        }
+        await sleep(2);
+      }
+    })();
+    try {
+      assert.equal(await fault(gateway, 0), 200);
+      await gateway.untilPrinted(/"a lane died and is started anew".*"lane":0.*a fault was asked for/);
+      await gateway.until('it serves again', async () => {
+        const [first] = await lanesOf(gateway);
+        return first?.state === 'serving' && first.restarts === 1;
+      });
+      const before = served;
+      await gateway.until('requests are served', () => served > before + 50);
+    } finally {
+      load.on = false;
+      await client;
+    }
+    assert.ok(cut <= 5, `${cut} connections were cut`);
+    assert.equal((await gateway.probe('/readyz')).status, 200);
+    const left = await inflight(gateway);
+    assert.ok(left > 0 && left < hanging.length, `${left} of ${hanging.length}: the other lane still holds its own`);
+    agent.destroy();
+    assert.deepEqual(new Set(await Promise.all(hanging)), new Set(['cut']));
+    await untilIdle(gateway);
+    await gateway.stop();
+  });
+
+  it('one that keeps dying ends the process with a code of its own', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({
+      bundle: plainBundle([upstream.address]),
+      bootstrap: { lanes: 1, allowFaults: true },
+    });
+    for (let n = 1; n <= RESTARTS_MAX; n++) {
+      await fault(gateway, 0);
+      await gateway.until(`restart ${n}`, async () => {
+        const [lane] = await lanesOf(gateway);
+        return lane?.state === 'serving' && lane.restarts === n;
+      });
+      assert.equal((await ask(gateway.ports.http, '/')).status, 200);
+    }
+    await fault(gateway, 0);
+    await assert.rejects(
+      gateway.until('it ends', () => false),
+      new RegExp(`ended \\(code ${EXIT_LANES}\\)`),
+    );
+  });
+
+  it('cannot be made to throw unless the bootstrap allows it', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({ bundle: plainBundle([upstream.address]) });
+    assert.notEqual(await fault(gateway, 0), 200);
+    assert.equal((await ask(gateway.ports.http, '/')).status, 200);
+    await gateway.stop();
+  });
+
+  it('SIGTERM: not ready, still serving for a while, open requests complete, code 0', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({
+      bundle: plainBundle([upstream.address]),
+      bootstrap: { lanes: 2, drainDelayMs: 1_500, drainDeadlineMs: 15_000 },
+    });
+    const { http } = gateway.ports;
+    const agent = keepAlive(8);
+    given.ends(() => agent.destroy());
+    const slow = Array.from({ length: 8 }, () => ask(http, '/slow/4000', { agent }));
+    const dripping = ask(http, '/drip/40/100');
+    await gateway.until('all of them are under way', async () => (await inflight(gateway)) === slow.length + 1);
+    const stopping = gateway.stop();
+    await gateway.until('/readyz says no', async () => (await gateway.probe('/readyz')).status === 503);
+    assert.equal((await gateway.probe('/healthz')).status, 200);
+    // Load balancers have not noticed yet: new connections are served as before.
+    assert.equal((await ask(http, '/')).body, 'upstream');
+    for (const heard of await Promise.all(slow)) {
+      assert.equal(heard.status, 200);
+      assert.equal(heard.body, 'slow');
+      assert.equal(heard.headers.connection, 'close');
+    }
+    assert.equal((await dripping).body, '.'.repeat(40));
+    await stopping;
+  });
+});
