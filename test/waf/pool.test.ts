@@ -1,0 +1,90 @@
+/** The pool when its workers die: every request gets an answer, and no answer means refused. The workers here are ones that can be made to die. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { MessageChannel } from 'node:worker_threads';
+import { useAssets } from '../../src/base/worker-entry.ts';
+import { WafPool } from '../../src/control/waf/pool.ts';
+import type { WafBatch, WafReply } from '../../src/snapshot/waf-batch.ts';
+
+const PASSES = 0;
+const DIES = 1;
+const DIES_ONCE = 2;
+const THROWS = 3;
+
+const directory = mkdtempSync(join(tmpdir(), 'cnx-pool-'));
+writeFileSync(
+  join(directory, 'waf-worker.cjs'),
+  `const { existsSync, writeFileSync } = require('node:fs');
+const { workerData } = require('node:worker_threads');
+module.exports = (batch) => {
+  for (const request of batch.requests) {
+    const [what, mark] = new Uint8Array(request);
+    const once = workerData.addonPath + '/died-' + mark;
+    if (what === ${THROWS}) throw new Error('no verdict');
+    if (what === ${DIES} || (what === ${DIES_ONCE} && !existsSync(once))) {
+      writeFileSync(once, '');
+      process.exit(1);
+    }
+  }
+  return { ids: batch.ids, verdicts: batch.requests.map((r) => r.slice(0)) };
+};
+`,
+);
+useAssets(() => directory);
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+async function answers(kinds: readonly number[]): Promise<{ reply: WafReply; said: string[]; waiting: number }> {
+  const said: string[] = [];
+  const pool = new WafPool(1, directory, (message) => said.push(message));
+  const { port1, port2 } = new MessageChannel();
+  pool.serve(port1);
+  const batch: WafBatch = {
+    ids: kinds.map((_, i) => 100 + i),
+    handles: kinds.map(() => 0),
+    profiles: kinds.map(() => 0),
+    requests: kinds.map((kind, i) => Uint8Array.of(kind, i).buffer),
+  };
+  const replied = new Promise<WafReply>((resolve) => port2.once('message', resolve));
+  port2.postMessage(batch);
+  const reply = await replied;
+  const { waiting } = pool;
+  port1.close();
+  port2.close();
+  await pool.close();
+  return { reply, said, waiting };
+}
+
+const passed = (reply: WafReply): boolean[] => reply.verdicts.map((v) => v !== null);
+
+describe('a batch', () => {
+  it('comes back in its order', async () => {
+    const { reply, said, waiting } = await answers([PASSES, PASSES]);
+    assert.deepEqual(reply.ids, [100, 101]);
+    assert.deepEqual(passed(reply), [true, true]);
+    assert.deepEqual(said, []);
+    assert.equal(waiting, 0);
+  });
+  it('whose worker died is tried once more', async () => {
+    const { reply, said, waiting } = await answers([PASSES, DIES_ONCE]);
+    assert.deepEqual(passed(reply), [true, true]);
+    assert.equal(said.length, 1);
+    assert.match(said[0] ?? '', /^a WAF worker failed \(.+\); its batch of 2 is tried again$/);
+    assert.equal(waiting, 0);
+  });
+  for (const [what, kind] of [
+    ['kills its worker twice', DIES],
+    ['makes its worker throw', THROWS],
+  ] as const) {
+    it(`that ${what} is answered without verdicts`, async () => {
+      const { reply, said, waiting } = await answers([PASSES, kind, PASSES]);
+      assert.deepEqual(reply.ids, [100, 101, 102]);
+      assert.deepEqual(passed(reply), [false, false, false]);
+      assert.equal(said.length, 2);
+      assert.match(said[1] ?? '', /^a WAF batch of 3 failed twice \(.+\); its requests are refused$/);
+      assert.equal(waiting, 0);
+    });
+  }
+});
