@@ -45,6 +45,8 @@ import { WafPool } from './waf/pool.ts';
 
 /** Rejected bundles that the status page shows. */
 export const REJECTIONS_MAX = 20;
+/** Exit code when the bootstrap cannot be used. */
+const EXIT_CONFIG = 1;
 /** At the end: time for the last log lines. */
 const LOG_FLUSH_MS = 2_000;
 
@@ -190,7 +192,7 @@ export class Gateway implements ControlView {
     await this.#boot(this.#store);
     const poller = new BundlePoller({
       source: this.#place,
-      reference: this.#reference.kind === 'layout' ? this.#reference.tag : this.#reference.tag,
+      reference: this.#reference.digest ?? this.#reference.tag,
       interval: pollInterval(bootstrap.bundle.pollMs),
       ...(this.#reference.kind === 'layout' ? { watch: this.#reference.directory } : {}),
       evaluate: (digest) => this.#evaluate(digest),
@@ -214,6 +216,7 @@ export class Gateway implements ControlView {
       if (boot.bundle === undefined) return;
       try {
         await this.#serve(boot.bundle);
+        await store.activated(boot.bundle, this.#trust.policy.epoch, Date.now());
         return;
       } catch (error) {
         if (!(error instanceof ActivationError)) throw error;
@@ -237,14 +240,15 @@ export class Gateway implements ControlView {
         purpose: 'candidate',
         cache: store,
       });
-      if (bundle.digest === this.#active?.digest) return;
-      await store.keep(bundle);
-      await this.#serve(bundle);
+      if (bundle.digest !== this.#active?.digest) await this.#serve(bundle);
+      // Also for the one that serves already: its record may have failed before, on a full disk.
       await store.activated(bundle, this.#trust.policy.epoch, Date.now());
     } catch (error) {
       if (error instanceof ActivationError) {
         if (error.policies) this.#policyLoadFailures++;
         this.#rejected(digest, bundle?.release.seq ?? null, error.step, error.message);
+        // Lanes that could not take it may be able to later; what does not compile never will.
+        if (error.step === 'activate') throw error;
         throw new Rejection('invalid_content', error.message, { cause: error });
       }
       if (error instanceof Rejection)
@@ -268,7 +272,13 @@ export class Gateway implements ControlView {
     };
     if (!this.#listening) {
       this.#listening = true;
-      this.#ports = await this.#lanes.listen(this.#parts.bootstrap.listeners.map(listenerPlan));
+      try {
+        this.#ports = await this.#lanes.listen(this.#parts.bootstrap.listeners.map(listenerPlan));
+      } catch (error) {
+        // Not the bundle's fault, and nothing that time mends.
+        this.#parts.onFatal(`cannot listen: ${error instanceof Error ? error.message : String(error)}`, EXIT_CONFIG);
+        return;
+      }
       this.#state = 'serving';
     }
     this.admin.log.event('info', 'bundle activated', {
