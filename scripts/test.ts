@@ -161,7 +161,7 @@ const node = [process.execPath, '--disable-warning=ExperimentalWarning'];
 const STEPS: readonly Step[] = [
   command('format', ['biome', 'format', '.']),
   command('lint', ['oxlint', '--type-aware', '--deny-warnings']),
-  command('types', ['tsc', '--noEmit']),
+  command('types', ['tsc', '--noEmit', '--pretty', 'false']),
   now('cargo', needCargo),
   command('rustfmt', ['cargo', 'fmt', '--all', '--check'], native, { needs: ['cargo'] }),
   command('rustfmt fuzz', ['cargo', 'fmt', '--check'], fuzz, { needs: ['cargo'] }),
