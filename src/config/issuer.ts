@@ -70,9 +70,9 @@ export const IssuerConfig = closed(
     }),
     tokenBytesMax: Bytes('Longest accepted token.', 256, 32_768, 8_192),
     requiredClaims: Type.Array(Type.String({ minLength: 1, maxLength: 128, description: 'Claim.' }), {
-      default: ['exp'],
+      default: [],
       maxItems: 16,
-      description: 'Claims that must be there.',
+      description: 'Claims that must be there besides `exp`, which always must.',
     }),
     rolesClaim: Type.String({
       default: 'roles',

@@ -140,6 +140,20 @@ function cellProblems(b: CellsConfig, known: Known, note: Note): void {
     refers(note, known, 'cells', `/pins/${pointerPart(tenant)}`, 'cell', cell);
 }
 
+/** Fields that the transport writes itself (RFC 9110 §7.6.1, RFC 9112): a claim put there would silently not arrive. */
+const OF_THE_CONNECTION: ReadonlySet<string> = new Set([
+  'host',
+  'connection',
+  'content-length',
+  'transfer-encoding',
+  'te',
+  'trailer',
+  'upgrade',
+  'keep-alive',
+  'proxy-connection',
+  'expect',
+]);
+
 function issuerProblems(b: IssuersConfig, note: Note): void {
   for (const [i, issuer] of b.issuers.entries()) {
     const path = `/issuers/${i}`;
@@ -157,6 +171,14 @@ function issuerProblems(b: IssuersConfig, note: Note): void {
     for (const [k, key] of (issuer.jwks?.keys ?? []).entries()) {
       if ('d' in key || 'k' in key)
         note('issuers', `${path}/jwks/keys/${k}`, 'holds private or secret key material; put only the public key here');
+    }
+    for (const [claim, header] of Object.entries(issuer.claimHeaders)) {
+      if (OF_THE_CONNECTION.has(header.toLowerCase()))
+        note(
+          'issuers',
+          `${path}/claimHeaders/${pointerPart(claim)}`,
+          `${header} is the connection's own and cannot be made from a claim`,
+        );
     }
     const url = issuer.jwksUrl;
     if (url === undefined) continue;

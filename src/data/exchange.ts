@@ -86,6 +86,8 @@ export class Exchange {
   query = '';
   /** Address of the client, after trusted forwarding headers; textual, canonical. */
   clientAddress = '';
+  /** The client came through TLS: to us, or to a trusted proxy in front that says so. */
+  secure = false;
   /** The client's own X-Request-Id, if it sent a sane one. */
   clientRequestId = '';
 
@@ -171,6 +173,7 @@ export class Exchange {
     this.encodedPath = '';
     this.query = '';
     this.clientAddress = '';
+    this.secure = false;
     this.clientRequestId = '';
     this.route = null;
     this.limit = -1;

@@ -149,5 +149,6 @@ export function testExchange(wire: Wire, revision: Partial<Revision>, route: Rou
   x.begin(wire, revision as Revision);
   x.route = route;
   x.now = x.startedAt = Date.now();
+  x.secure = wire.secure;
   return x;
 }

@@ -56,7 +56,7 @@ export async function compileBundle(
   const policies = await compilePolicies(config.policies, files.modules, report);
   const cells = compileCells(config.cells, slots, report);
   const limits = compileLimits(config.limits);
-  const issuers = compileIssuers(config.issuers, secret);
+  const issuers = compileIssuers(config.issuers, secret, report);
   const routes = compileRoutes({ config, native, waf, secret, report });
   const release = (): void => {
     routes.release();

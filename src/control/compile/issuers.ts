@@ -1,9 +1,10 @@
 /** Issuers: from what an operator wrote to what a lane reads. */
 import type { IssuersConfig } from '../../config/issuer.ts';
 import type { IssuerPlan } from '../../snapshot/snapshot.ts';
+import type { Report } from './report.ts';
 import type { SecretReader } from './secrets.ts';
 
-export function compileIssuers(config: IssuersConfig, secret: SecretReader): IssuerPlan[] {
+export function compileIssuers(config: IssuersConfig, secret: SecretReader, report: Report): IssuerPlan[] {
   return config.issuers.map((i, index) => ({
     id: i.id,
     issuer: i.issuer,
@@ -11,7 +12,8 @@ export function compileIssuers(config: IssuersConfig, secret: SecretReader): Iss
     algorithms: i.algorithms,
     clockSkewSeconds: i.clockSkewSeconds,
     tokenBytesMax: i.tokenBytesMax,
-    requiredClaims: i.requiredClaims,
+    // A token that never expires could be used for ever by whoever once saw it.
+    requiredClaims: [...new Set(['exp', ...i.requiredClaims])],
     claimHeaders: Object.entries(i.claimHeaders).flatMap(([claim, header]) => [claim, header.toLowerCase()]),
     rolesClaim: i.rolesClaim,
     jwks:
@@ -19,13 +21,30 @@ export function compileIssuers(config: IssuersConfig, secret: SecretReader): Iss
         ? i.jwks === undefined
           ? null
           : JSON.stringify(i.jwks)
-        : hmacKeys(secret('issuers', `/issuers/${index}/hmacSecret`, i.hmacSecret)),
+        : hmacKeys(secret, report, index, i),
     jwksUrl: i.jwksUrl ?? null,
     jwksRefreshMs: i.refreshMs,
     jwksCooldownMs: i.cooldownMs,
   }));
 }
 
-function hmacKeys(secret: string): string {
-  return JSON.stringify({ keys: [{ kty: 'oct', k: Buffer.from(secret, 'utf8').toString('base64url') }] });
+/** Shortest secret of each algorithm: as long as its hash (RFC 7518 §3.2). Unit: bytes. */
+const SECRET_BYTES_MIN: Readonly<Record<string, number>> = { HS256: 32, HS384: 48, HS512: 64 };
+
+function hmacKeys(
+  secret: SecretReader,
+  report: Report,
+  index: number,
+  issuer: IssuersConfig['issuers'][number],
+): string {
+  const path = `/issuers/${index}/hmacSecret`;
+  const name = issuer.hmacSecret ?? '';
+  const bytes = Buffer.from(secret('issuers', path, name), 'utf8');
+  for (const algorithm of issuer.algorithms) {
+    const least = SECRET_BYTES_MIN[algorithm] ?? 0;
+    if (bytes.length > 0 && bytes.length < least) {
+      report('issuers', path, `the secret "${name}" has ${bytes.length} bytes; ${algorithm} needs at least ${least}`);
+    }
+  }
+  return JSON.stringify({ keys: [{ kty: 'oct', k: bytes.toString('base64url') }] });
 }

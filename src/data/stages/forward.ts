@@ -19,6 +19,30 @@ import { Verdict } from '../verdict.ts';
 /** Share of traces begun here that are sampled. */
 export const TRACE_SAMPLE = 0.01;
 
+/**
+ * Fields by which many upstreams believe where a request came from or what it asks for, while we routed, limited and decided by other things. A client's own never
+ * pass; whoever needs one sets it in the route's `requestHeaders`.
+ */
+const CLIENT_CLAIMS: ReadonlySet<string> = new Set([
+  'x-real-ip',
+  'x-client-ip',
+  'true-client-ip',
+  'x-cluster-client-ip',
+  'x-forwarded',
+  'x-forwarded-port',
+  'x-forwarded-server',
+  'x-forwarded-prefix',
+  'x-forwarded-scheme',
+  'x-original-url',
+  'x-original-host',
+  'x-rewrite-url',
+  'x-http-method-override',
+  'x-http-method',
+  'x-method-override',
+]);
+const X = 'x'.charCodeAt(0);
+const T = 't'.charCodeAt(0);
+
 export class Forward implements Stage {
   enter(x: Exchange): Verdict {
     const route = present(x.route, 'route');
@@ -41,18 +65,21 @@ export class Forward implements Stage {
 
 function describe(x: Exchange, wire: Wire): void {
   const client = x.clientAddress;
-  let proto = wire.secure ? 'https' : 'http';
+  const proto = x.secure ? 'https' : 'http';
   let list = client;
   let hops = forwardedNode(client);
-  // normalize took the client's address from X-Forwarded-For only if it trusts the peer; then that is a proxy, and its word on the scheme counts.
+  // normalize took the client's address from X-Forwarded-For only if it trusts the peer; then that is a proxy on the way.
   if (wire.header('x-forwarded-for') !== undefined) {
     const peer = formatAddress(wire.peerAddress);
     if (peer !== client) {
       list = `${client}, ${peer}`;
-      const said = wire.header('x-forwarded-proto');
-      if (said === 'https' || said === 'http') proto = said;
       hops = `${hops}, ${forwardedNode(peer)}`;
     }
+  }
+  for (let i = 0; i < wire.headerCount; i++) {
+    const name = wire.headerName(i);
+    const first = name.charCodeAt(0);
+    if ((first === X || first === T) && CLIENT_CLAIMS.has(name)) wire.removeUpstreamHeader(name);
   }
   wire.setUpstreamHeader('x-forwarded-for', list);
   wire.setUpstreamHeader('x-forwarded-proto', proto);

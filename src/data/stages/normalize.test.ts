@@ -127,4 +127,17 @@ describe('normalize', () => {
       { numRuns: 1_000 },
     );
   });
+
+  it('believes a scheme that a trusted proxy says, and nobody else', () => {
+    const headers = ['x-forwarded-for', '203.0.113.9', 'x-forwarded-proto', 'https'];
+    const proxy = { peerAddress: [10, 0, 0, 1], secure: false };
+    assert.equal(run({ ...proxy, headers }, ['10.0.0.0/8']).x.secure, true);
+    assert.equal(run({ ...proxy, headers }, []).x.secure, false);
+    assert.equal(run({ ...proxy, headers: [...headers.slice(0, 3), 'gopher'] }, ['10.0.0.0/8']).x.secure, false);
+    assert.equal(
+      run({ ...proxy, secure: true, headers: [...headers.slice(0, 3), 'http'] }, ['10.0.0.0/8']).x.secure,
+      false,
+    );
+    assert.equal(run({ secure: true, headers: ['x-forwarded-proto', 'http'] }).x.secure, true);
+  });
 });

@@ -104,8 +104,14 @@ export class Normalize implements Stage {
   #client(x: Exchange): void {
     const { wire } = x;
     const trusted = this.#networks(wire.listener, x.revision.snapshot.trust);
+    x.secure = wire.secure;
     if (trusted.size > 0 && wire.header('x-forwarded-for') !== undefined) {
       x.clientAddress = formatAddress(clientBehind(wire.peerAddress, forwardedLists(x), trusted));
+      // Another address than the peer's was found, so the peer is a trusted proxy: its word on the scheme counts.
+      if (x.clientAddress !== formatAddress(unmapped(wire.peerAddress))) {
+        const said = wire.header('x-forwarded-proto');
+        if (said === 'https' || said === 'http') x.secure = said === 'https';
+      }
     } else x.clientAddress = this.#peerText(wire.peerAddress);
   }
 

@@ -27,7 +27,7 @@ export class Respond implements Stage {
     for (let i = 0; i + 1 < answer.add.length; i += 2) {
       ok = wire.addAnswerHeader(answer.add[i] as string, answer.add[i + 1] as string) && ok;
     }
-    if (strictTransport !== '' && wire.secure) {
+    if (strictTransport !== '' && x.secure) {
       ok = wire.setAnswerHeader('strict-transport-security', strictTransport) && ok;
     }
     if (plan.redirect !== null && redirects(x)) return redirect(x, plan.redirect);
