@@ -13,7 +13,7 @@ pub type ValueId = u32;
 pub const ARENA_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of memory that are kept for the next transaction.
 const KEEP_BYTES: usize = 4 * 1024 * 1024;
-/// Entries of the table that are cleared for each transaction; a larger one grows again when it is needed.
+/// Entries of the table that are kept for the next transaction; a larger one grows again when it is needed.
 const TABLE_KEEP: usize = 1024;
 const NONE: u32 = u32::MAX;
 
@@ -37,8 +37,11 @@ struct Meta {
 pub struct Values {
     arena: Vec<u8>,
     metas: Vec<Meta>,
-    /// Open addressing: index of a meta plus 1.
-    table: Vec<u32>,
+    /// Open addressing: the generation in the upper half, the index of a meta in the lower. Entries of other generations
+    /// are free, so that nothing is cleared between transactions.
+    table: Vec<u64>,
+    /// Never 0.
+    generation: u32,
     /// For each value that needs one a row: the results of each transformation, then of each chain.
     memo: Vec<u32>,
     memo_width: usize,
@@ -57,6 +60,7 @@ impl Default for Values {
             arena: Vec::new(),
             metas: Vec::new(),
             table: vec![0; TABLE_KEEP],
+            generation: 0,
             memo: Vec::new(),
             memo_width: 0,
             hits: Vec::new(),
@@ -90,7 +94,11 @@ impl Values {
             self.table = vec![0; TABLE_KEEP];
         }
         self.table.truncate(TABLE_KEEP);
-        self.table.fill(0);
+        self.generation = self.generation.wrapping_add(1);
+        if self.generation == 0 {
+            self.table.fill(0);
+            self.generation = 1;
+        }
         self.intern(b"");
     }
 
@@ -115,16 +123,17 @@ impl Values {
     /// The id of some bytes. When the arena is full, the id of the empty value.
     pub fn intern(&mut self, bytes: &[u8]) -> ValueId {
         let hash = hash(bytes, self.seed);
-        if let Some(id) = self.find(hash, |arena, m| &arena[m.at as usize..(m.at + m.len) as usize] == bytes) {
-            return id;
-        }
+        let free = match self.find(hash, bytes) {
+            Ok(id) => return id,
+            Err(free) => free,
+        };
         if self.arena.len() + bytes.len() > ARENA_BYTES_MAX {
             self.exhausted = true;
             return 0;
         }
         let at = self.arena.len();
         self.arena.extend_from_slice(bytes);
-        self.push(at, bytes.len(), hash)
+        self.push(at, bytes.len(), hash, free)
     }
 
     /// The id of a number in decimal.
@@ -154,22 +163,25 @@ impl Values {
         part
     }
 
+    /// The value with these bytes, or the entry of the table where it belongs.
     #[inline]
-    fn find(&self, hash: u32, same: impl Fn(&[u8], &Meta) -> bool) -> Option<ValueId> {
+    fn find(&self, hash: u32, bytes: &[u8]) -> Result<ValueId, usize> {
         let mask = self.table.len() - 1;
         let mut at = hash as usize & mask;
-        while self.table[at] != 0 {
-            let id = self.table[at] - 1;
-            let m = &self.metas[id as usize];
-            if m.hash == hash && same(&self.arena, m) {
-                return Some(id);
+        loop {
+            let entry = self.table[at];
+            if (entry >> 32) as u32 != self.generation {
+                return Err(at);
+            }
+            let m = &self.metas[entry as u32 as usize];
+            if m.hash == hash && &self.arena[m.at as usize..(m.at + m.len) as usize] == bytes {
+                return Ok(entry as u32);
             }
             at = (at + 1) & mask;
         }
-        None
     }
 
-    fn push(&mut self, at: usize, len: usize, hash: u32) -> ValueId {
+    fn push(&mut self, at: usize, len: usize, hash: u32, free: usize) -> ValueId {
         let id = self.metas.len() as u32;
         self.metas.push(Meta {
             at: at as u32,
@@ -181,15 +193,16 @@ impl Values {
             known: false,
             present: ByteSet::EMPTY,
         });
+        let generation = u64::from(self.generation) << 32;
         if self.metas.len() * 2 > self.table.len() {
             let size = self.table.len() * 2;
             self.table.clear();
             self.table.resize(size, 0);
             for (i, m) in self.metas.iter().enumerate() {
-                place(&mut self.table, m.hash, i as u32);
+                place(&mut self.table, m.hash, generation | i as u64);
             }
         } else {
-            place(&mut self.table, hash, id);
+            self.table[free] = generation | u64::from(id);
         }
         id
     }
@@ -301,16 +314,17 @@ impl Values {
             + self.metas.capacity() * size_of::<Meta>()
             + self.memo.capacity() * 4
             + self.hits.capacity() * 8
+            + self.table.capacity() * 8
     }
 }
 
-fn place(table: &mut [u32], hash: u32, id: u32) {
+fn place(table: &mut [u64], hash: u32, entry: u64) {
     let mask = table.len() - 1;
     let mut at = hash as usize & mask;
     while table[at] != 0 {
         at = (at + 1) & mask;
     }
-    table[at] = id + 1;
+    table[at] = entry;
 }
 
 /// A keyed hash: clients choose the values, so they must not be able to choose collisions.

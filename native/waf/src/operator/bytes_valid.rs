@@ -1,6 +1,6 @@
 //! `validateByteRange`, `validateUrlEncoding`.
 
-use super::{Operator, Probe, Recipe};
+use super::{Operator, Probe, Recipe, Requirement};
 use crate::bytes::ByteSet;
 use crate::seclang::diagnostic::Problem;
 use crate::transform;
@@ -15,6 +15,15 @@ impl Operator for Range {
     fn matches(&self, probe: &mut Probe<'_>) -> bool {
         *probe.work += probe.value.len() as u64;
         probe.value.iter().any(|b| !self.allowed.has(*b))
+    }
+
+    fn requirement(&self) -> Requirement {
+        Requirement::OneOf(
+            (0..=u8::MAX)
+                .filter(|b| !self.allowed.has(*b))
+                .map(|b| vec![b.to_ascii_lowercase()])
+                .collect(),
+        )
     }
 }
 
@@ -41,6 +50,10 @@ impl Operator for UrlEncoding {
     fn matches(&self, probe: &mut Probe<'_>) -> bool {
         *probe.work += probe.value.len() as u64;
         transform::has_wrong_escape(probe.value)
+    }
+
+    fn requirement(&self) -> Requirement {
+        Requirement::OneOf(vec![b"%".to_vec()])
     }
 }
 

@@ -1,6 +1,6 @@
 //! `validateUtf8Encoding`.
 
-use super::{Operator, Probe, Recipe};
+use super::{Operator, Probe, Recipe, Requirement};
 use crate::seclang::diagnostic::Problem;
 
 struct Utf8;
@@ -9,6 +9,10 @@ impl Operator for Utf8 {
     fn matches(&self, probe: &mut Probe<'_>) -> bool {
         *probe.work += probe.value.len() as u64;
         std::str::from_utf8(probe.value).is_err()
+    }
+
+    fn requirement(&self) -> Requirement {
+        Requirement::OneOf((0x80..=u8::MAX).map(|b| vec![b]).collect())
     }
 }
 

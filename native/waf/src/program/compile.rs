@@ -242,13 +242,21 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The chains through which a test sees values: one, or with `multiMatch` every beginning of it.
+    /// The chains through which a test sees values: one, or with `multiMatch` every beginning of it. Changes of case at the
+    /// end are left out, since the prefilter ignores case.
     fn seen_chains(&mut self, test: &Test) -> Vec<u16> {
-        if !test.multi_match {
-            return vec![test.chain];
-        }
         let steps = self.chains[usize::from(test.chain)].steps.clone();
-        (0..=steps.len()).map(|n| self.chain(&steps[..n])).collect()
+        let shortest = if test.multi_match { 0 } else { steps.len() };
+        let mut out = Vec::new();
+        for n in shortest..=steps.len() {
+            let folds = |s: &&TransformId| TRANSFORMS[usize::from(**s)].folds_case;
+            let folded = steps[..n].iter().rev().take_while(folds).count();
+            let chain = self.chain(&steps[..n - folded]);
+            if !out.contains(&chain) {
+                out.push(chain);
+            }
+        }
+        out
     }
 
     pub fn chain(&mut self, steps: &[TransformId]) -> u16 {
