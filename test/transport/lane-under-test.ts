@@ -21,6 +21,9 @@ import type { EndpointPlan, ForwardLimits, ListenerPlan, RoutePlan, Snapshot } f
 
 export type TransportName = 'uws';
 
+/** Longest that one suite may take: only a broken build or machine needs it. */
+export const SUITE_TIMEOUT_MS = 180_000;
+
 /** The transport of that name, loaded as a lane loads it. */
 export async function makerOf(name: TransportName): Promise<TransportMaker> {
   switch (name) {

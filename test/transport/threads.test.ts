@@ -1,6 +1,7 @@
 /** What uWebSockets.js asks of the threads around it (docs/transport.md): its environment set before, ports shared by number, closed before its thread ends. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { freePorts } from '../harness/ports.ts';
@@ -57,6 +58,12 @@ describe('threads with uWebSockets.js', () => {
     await open.until((got) => got.includes('\r\n\r\n'), PATIENCE_MS);
     await ends(worker);
     assert.ok(await open.untilClosed(PATIENCE_MS));
+  });
+
+  it('have it set by main as the transport asks', () => {
+    const main = readFileSync(new URL('../../src/main.ts', import.meta.url), 'utf8');
+    for (const [name, value] of Object.entries(UWS_ENVIRONMENT))
+      assert.ok(main.includes(`['${name}'] ??= '${value}'`), name);
   });
 
   it('read heads of 16 KiB, because main set the environment', async () => {

@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { BodyState } from '../../../src/data/transport/transport.ts';
 import { RawConnection } from '../../harness/raw-client.ts';
 import { TestUpstream } from '../../harness/upstream.ts';
-import { endpointAt, eventually, LaneUnderTest, type TransportName } from '../lane-under-test.ts';
+import { endpointAt, eventually, LaneUnderTest, SUITE_TIMEOUT_MS, type TransportName } from '../lane-under-test.ts';
 
 const PATIENCE_MS = 20_000;
 /** What is streamed through; CNX_TEST_STREAM_BYTES makes it shorter on a slow machine. */
@@ -69,7 +69,7 @@ function download(port: number, path: string): Promise<number> {
 }
 
 export function bodies(transport: TransportName): void {
-  describe(`${transport}: bodies`, () => {
+  describe(`${transport}: bodies`, { timeout: SUITE_TIMEOUT_MS }, () => {
     let upstream: TestUpstream;
     let lane: LaneUnderTest;
     before(async () => {

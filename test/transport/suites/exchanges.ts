@@ -9,7 +9,7 @@ import { listening } from '../../harness/ports.ts';
 import { RawConnection } from '../../harness/raw-client.ts';
 import { TestUpstream } from '../../harness/upstream.ts';
 import { REFUSALS } from '../../../src/data/refusal.ts';
-import { endpointAt, LaneUnderTest, type TransportName } from '../lane-under-test.ts';
+import { endpointAt, LaneUnderTest, SUITE_TIMEOUT_MS, type TransportName } from '../lane-under-test.ts';
 
 /** Longest that a test waits for what only a broken build does not do. */
 const PATIENCE_MS = 10_000;
@@ -58,7 +58,7 @@ async function literal(bytes: string, close = false): Promise<{ port: number; st
 }
 
 export function exchanges(transport: TransportName): void {
-  describe(`${transport}: exchanges`, () => {
+  describe(`${transport}: exchanges`, { timeout: SUITE_TIMEOUT_MS }, () => {
     let upstream: TestUpstream;
     let lane: LaneUnderTest;
     before(async () => {

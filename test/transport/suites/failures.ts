@@ -7,7 +7,14 @@ import { Verdict } from '../../../src/data/verdict.ts';
 import { freePorts, listening } from '../../harness/ports.ts';
 import { RawConnection } from '../../harness/raw-client.ts';
 import { TestUpstream } from '../../harness/upstream.ts';
-import { endpointAt, eventually, LaneUnderTest, type Seen, type TransportName } from '../lane-under-test.ts';
+import {
+  endpointAt,
+  eventually,
+  LaneUnderTest,
+  type Seen,
+  SUITE_TIMEOUT_MS,
+  type TransportName,
+} from '../lane-under-test.ts';
 
 const PATIENCE_MS = 15_000;
 
@@ -24,7 +31,7 @@ async function statusOf(port: number, request: string): Promise<string> {
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
 
 export function failures(transport: TransportName): void {
-  describe(`${transport}: failures`, () => {
+  describe(`${transport}: failures`, { timeout: SUITE_TIMEOUT_MS }, () => {
     let upstream: TestUpstream;
     before(async () => {
       upstream = await TestUpstream.start({

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { RawConnection } from '../../harness/raw-client.ts';
 import { TestUpstream } from '../../harness/upstream.ts';
-import { endpointAt, LaneUnderTest, type TransportName } from '../lane-under-test.ts';
+import { endpointAt, LaneUnderTest, SUITE_TIMEOUT_MS, type TransportName } from '../lane-under-test.ts';
 
 const PATIENCE_MS = 10_000;
 
@@ -60,6 +60,7 @@ const REFUSED: readonly (readonly [name: string, bytes: string, status?: number]
     417,
   ],
   ['a head beyond the limit', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'y'.repeat(40_000)}\r\n\r\n`, 431],
+  ['a head beyond what is read at all', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'y'.repeat(80_000)}\r\n\r\n`, 431],
 ];
 
 /** Messages that hide a second request; it must never be read as one. `hidden` must not be seen by the upstream, nor by a stage. */
@@ -92,7 +93,7 @@ const SMUGGLED: readonly (readonly [name: string, bytes: string])[] = [
 ];
 
 export function guards(transport: TransportName): void {
-  describe(`${transport}: guards`, () => {
+  describe(`${transport}: guards`, { timeout: SUITE_TIMEOUT_MS }, () => {
     let upstream: TestUpstream;
     let lane: LaneUnderTest;
     before(async () => {

@@ -5,12 +5,12 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { type Leaf, testAuthority } from '../../harness/certs.ts';
 import { RawConnection } from '../../harness/raw-client.ts';
 import { TestUpstream } from '../../harness/upstream.ts';
-import { endpointAt, eventually, LaneUnderTest, type TransportName } from '../lane-under-test.ts';
+import { endpointAt, eventually, LaneUnderTest, SUITE_TIMEOUT_MS, type TransportName } from '../lane-under-test.ts';
 
 const PATIENCE_MS = 10_000;
 
 export function tls(transport: TransportName): void {
-  describe(`${transport}: TLS`, () => {
+  describe(`${transport}: TLS`, { timeout: SUITE_TIMEOUT_MS }, () => {
     let upstream: TestUpstream;
     let leaf: Leaf;
     let ca: string;

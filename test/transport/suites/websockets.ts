@@ -8,7 +8,9 @@ import type { RawData } from 'ws';
 import type { AddressInfo } from 'node:net';
 import { freePorts } from '../../harness/ports.ts';
 import { TestUpstream } from '../../harness/upstream.ts';
-import { endpointAt, eventually, LaneUnderTest, type TransportName } from '../lane-under-test.ts';
+import { endpointAt, eventually, LaneUnderTest, SUITE_TIMEOUT_MS, type TransportName } from '../lane-under-test.ts';
+
+const PATIENCE_MS = 10_000;
 
 const opened = async (socket: WebSocket): Promise<void> => void (await once(socket, 'open'));
 const message = async (socket: WebSocket): Promise<[string, boolean]> => {
@@ -21,7 +23,7 @@ const closed = async (socket: WebSocket): Promise<[number, string]> => {
 };
 
 export function websockets(transport: TransportName): void {
-  describe(`${transport}: WebSockets`, () => {
+  describe(`${transport}: WebSockets`, { timeout: SUITE_TIMEOUT_MS }, () => {
     let origin: WebSocketServer;
     let lane: LaneUnderTest;
     const handshakes: IncomingMessage[] = [];
@@ -63,6 +65,7 @@ export function websockets(transport: TransportName): void {
       const socket = new WebSocket(`ws://127.0.0.1:${lane.port}${path}`, protocols, {
         headers: { 'x-own': '1' },
         perMessageDeflate: false,
+        handshakeTimeout: PATIENCE_MS,
       });
       await opened(socket);
       return socket;

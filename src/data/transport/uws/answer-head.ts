@@ -99,12 +99,17 @@ function namedByConnection(value: string | string[] | undefined): string[] | nul
   return names;
 }
 
+/** True when stages replaced or removed this field, or one that CGI and its heirs cannot tell from it: `X_User` and `X-User` are one variable there. */
+export function hidden(name: string, edits: HeaderEdits): boolean {
+  return edits.hides(name) || (name.includes('_') && edits.hides(name.replaceAll('_', '-')));
+}
+
 /** The fields of the upstream request: flat name, value, … Everything in it was checked when it came or when it was set. */
 export function requestFields(head: Head, edits: HeaderEdits, authority: string, length: number): string[] {
   const fields = ['host', authority];
   for (let i = 0; i < head.count; i++) {
     const name = head.names[i] as string;
-    if (endsHere(name) || edits.hides(name) || head.nominates(name)) continue;
+    if (endsHere(name) || hidden(name, edits) || head.nominates(name)) continue;
     fields.push(name, head.values[i] as string);
   }
   for (let i = 0; i < edits.names.length; i++) fields.push(edits.names[i] as string, edits.values[i] as string);

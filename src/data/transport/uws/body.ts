@@ -190,6 +190,11 @@ export class RequestBody {
     return this.#stream !== null && this.#stream.taken;
   }
 
+  /** True when an attempt wants more and the client has not sent it. */
+  get starved(): boolean {
+    return !this.ended && this.#stream !== null && this.#stream.hungry && this.#queued === 0;
+  }
+
   /** The stream asks for more. */
   pull(stream: BodyStream): void {
     if (stream !== this.#stream) return;

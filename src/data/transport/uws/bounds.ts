@@ -4,7 +4,7 @@
  * What the process environment must hold before the first lane is made. uWebSockets.js reads it with getenv(3) when it is loaded, so neither a worker's
  * `env` option nor an assignment inside a worker reaches it: main assigns it. Without it a head may have 4 KiB.
  */
-export const UWS_ENVIRONMENT: Readonly<Record<string, string>> = Object.freeze({ UWS_HTTP_MAX_HEADERS_SIZE: '32768' });
+export const UWS_ENVIRONMENT: Readonly<Record<string, string>> = Object.freeze({ UWS_HTTP_MAX_HEADERS_SIZE: '65536' });
 
 /** Period of the lane's deadline check, ms. Deadlines are late by up to this much, never early. */
 export const TICK_MS = 250;

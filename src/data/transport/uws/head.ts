@@ -15,6 +15,9 @@ const NOT_IN_TARGET = /[^\x21\x22\x24-\x7e]/;
 /** What a value that was not UTF-8 holds after decoding; its bytes are lost, so it cannot be passed on. */
 const LOST = '\ufffd';
 
+/** Fields that stages verify, inspect and route by: a client that has them end here would make the upstream see another request than we did. */
+const RELIED_ON: ReadonlySet<string> = new Set(['authorization', 'cookie', 'content-type', 'content-encoding']);
+
 export class Head {
   method = '';
   path = '';
@@ -42,6 +45,7 @@ export class Head {
   readonly #nominate = (token: string): void => {
     if (token === 'close') this.close = true;
     else if (token === 'upgrade') this.#upgradeListed = true;
+    else if (RELIED_ON.has(token)) this.fault ??= REFUSALS.bad_header;
     else if (!endsHere(token)) this.nominated.push(token);
   };
 
@@ -73,6 +77,7 @@ export class Head {
       this.websocket = true;
       // A body before the handshake's answer would be read as frames by one side and as a body by the other.
       if (this.bodyKind !== BodyKind.None) this.fault ??= REFUSALS.bad_framing;
+      if (!areProtocols(this.value('sec-websocket-protocol'))) this.fault ??= REFUSALS.bad_header;
     }
   }
 
@@ -146,4 +151,11 @@ export class Head {
       if (this.#lengths > 0) this.fault = REFUSALS.bad_framing;
     } else if (this.bodyLength > 0) this.bodyKind = BodyKind.Length;
   }
+}
+
+/** RFC 6455 §4.1: subprotocols are tokens, each once. */
+function areProtocols(value: string | undefined): boolean {
+  if (value === undefined) return true;
+  const names = value.split(',').map((one) => one.trim());
+  return names.every((name) => TOKEN.test(name)) && new Set(names).size === names.length;
 }

@@ -1,8 +1,8 @@
 /** Opens the listeners of a lane: one uWebSockets.js app each, sharing its port with the other lanes by SO_REUSEPORT. */
+import { randomInt } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import type {
   HttpRequest,
   HttpResponse,
@@ -33,8 +33,10 @@ const TLS12_CIPHERS =
   'ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305';
 /** Only with a pre-shared key, and there is none: no TLS 1.2 handshake can succeed. uWebSockets.js has no switch for the version. */
 const NO_TLS12_CIPHER = 'ECDHE-PSK-CHACHA20-POLY1305';
-/** Ports tried before giving up when any is asked for. */
-const FREE_PORT_TRIES = 8;
+/** Ports tried before giving up when any is asked for, and where they lie. */
+const FREE_PORT_TRIES = 32;
+const ANY_PORT_FROM = 20_000;
+const ANY_PORT_TO = 32_000;
 
 export class Listener {
   readonly #uws: Uws;
@@ -60,6 +62,7 @@ export class Listener {
     for (let i = 0; i < tries && listener.#socket === null; i++) {
       // uWebSockets.js shares a port only when it is told its number.
       listener.port = plan.port === 0 ? await freePort(plan.address) : plan.port;
+      if (listener.port === 0) continue;
       app.listen(plan.address, listener.port, (socket) => {
         listener.#socket = socket === false ? null : socket;
       });
@@ -115,13 +118,18 @@ async function readable(plan: ListenerPlan, file: string): Promise<void> {
   }
 }
 
+/**
+ * A port that nobody listens on. Below the range that systems give out by themselves: a port of that range, free a moment ago, is soon given to
+ * another process, and would then be shared with it in silence.
+ */
 function freePort(address: string): Promise<number> {
   return new Promise((resolve, reject) => {
+    const port = randomInt(ANY_PORT_FROM, ANY_PORT_TO);
     const server = createServer();
-    server.once('error', reject);
-    server.listen(0, address, () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') resolve(0);
+      else reject(error);
     });
+    server.listen(port, address, () => server.close(() => resolve(port)));
   });
 }

@@ -15,7 +15,7 @@ import type { ClientOptions, RawData } from 'ws';
 import type { EndpointPlan } from '../../../snapshot/snapshot.ts';
 import type { ForwardPlan } from '../transport.ts';
 import { FailReason } from '../transport.ts';
-import { VIA } from './answer-head.ts';
+import { hidden, VIA } from './answer-head.ts';
 import {
   ANSWER_HEAD_BYTES_MAX,
   WEBSOCKET_DOWNSTREAM_BYTES_MAX,
@@ -290,7 +290,7 @@ function handshakeHeaders(head: Head, edits: HeaderEdits, authority: string): Re
   for (let i = 0; i < head.count; i++) {
     const name = head.names[i] as string;
     // The upstream's handshake is a new one, with its own key and without extensions.
-    if (endsHere(name) || name.startsWith('sec-websocket-') || edits.hides(name) || head.nominates(name)) continue;
+    if (endsHere(name) || name.startsWith('sec-websocket-') || hidden(name, edits) || head.nominates(name)) continue;
     put(name, head.values[i] as string);
   }
   for (let i = 0; i < edits.names.length; i++) put(edits.names[i] as string, edits.values[i] as string);

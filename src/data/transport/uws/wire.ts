@@ -199,8 +199,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
         else this.#tellRefused(REFUSALS.overloaded);
         break;
       case Phase.Forwarding:
-        if (this.#attempt === null) this.#tellRefused(REFUSALS.request_timeout);
-        else this.#attempt.fail(FailReason.Timeout);
+        this.#forwardingTimedOut();
         break;
       case Phase.Answering:
         // A client that takes nothing is closed by uWebSockets.js; only the upstream's silence counts here.
@@ -280,6 +279,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   refuse(row: RefusalRow, requestId: string): void {
     if (this.#phase === Phase.Over || this.response === null || this.#outbound.headSent) return;
     this.#letAttemptGo();
+    this.#letRelayGo();
     // Also in a header: the answer to a HEAD request has no body that could tell it.
     this.setAnswerHeader('x-request-id', requestId);
     this.#own(row.status, CONTENT_TYPE_PROBLEM, refusalBody(row, requestId), row.close);
@@ -375,12 +375,14 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
       response,
       context,
       opened: (): void => {
+        this.#relay = null;
         this.#phase = Phase.Relaying;
         this.response = null;
         if (this.#exchange !== null) this.#host.events.head(this.#exchange, 101);
       },
       refused: (status, headers, body): void => this.#handshakeRefused(status, headers, body),
       failed: (reason): void => {
+        this.#relay = null;
         this.#newsReplayable = reason === FailReason.Connect;
         this.#tellFailed(reason);
       },
@@ -401,12 +403,23 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   ): void {
     if (this.#exchange === null || this.response === null) return;
     this.#host.events.head(this.#exchange, status);
-    if (!this.#fields.read(headers, this.answerEdits, this.head.close, false)) {
+    const bodiless = status === 204 || status === 304;
+    if (
+      status < 200 ||
+      status > 599 ||
+      !this.#fields.read(headers, this.answerEdits, this.head.close, status === 304)
+    ) {
       this.#newsReplayable = false;
       this.#tellFailed(FailReason.Invalid);
       return;
     }
+    this.#relay = null;
     this.#phase = Phase.Answering;
+    if (bodiless) {
+      this.#outbound.head(status, FIRST_FIELD, this.#fields.text, AnswerBody.None, this.#fields.length, false);
+      this.#outbound.end();
+      return;
+    }
     this.#outbound.head(status, FIRST_FIELD, this.#fields.text, AnswerBody.Length, body.length, false);
     if (body.length > 0) this.#outbound.data(body);
     else this.#outbound.end();
@@ -475,6 +488,17 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     return this.head.bodyKind === BodyKind.Chunked || this.head.fault !== null || this.#host.draining;
   }
 
+  /** Whose fault it is decides what is told: a slow client must not spoil an endpoint's health. */
+  #forwardingTimedOut(): void {
+    const attempt = this.#attempt;
+    if (this.#relay !== null) {
+      this.#newsReplayable = false;
+      this.#tellFailed(FailReason.Timeout);
+    } else if (attempt === null || this.#inbound.starved) this.#tellRefused(REFUSALS.request_timeout);
+    // Not even begun: it waited for a connection of our own pool.
+    else attempt.fail(attempt.started ? FailReason.Timeout : FailReason.Busy);
+  }
+
   #answerDeadline(): void {
     const idle = this.#plan?.idleTimeoutMs ?? 0;
     this.#deadline = idle === 0 ? Number.MAX_SAFE_INTEGER : this.#host.tickNow + idle + TICK_MS;
@@ -486,8 +510,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     this.#outbound.clear();
     this.#inbound.drop();
     this.#letAttemptGo();
-    this.#relay?.cancel();
-    this.#relay = null;
+    this.#letRelayGo();
     this.#tell(News.Aborted);
   }
 
@@ -505,7 +528,15 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     attempt?.letGo();
   }
 
+  /** A handshake that ends later finds nobody: the response may be over, the wire in another use. */
+  #letRelayGo(): void {
+    const relay = this.#relay;
+    this.#relay = null;
+    relay?.cancel();
+  }
+
   #tellFailed(reason: FailReason): void {
+    this.#letRelayGo();
     this.#phase = Phase.Deciding;
     this.#deadline = this.#host.tickNow + DECIDE_MS + TICK_MS;
     this.#newsReason = reason;
@@ -514,6 +545,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
 
   #tellRefused(row: RefusalRow): void {
     this.#letAttemptGo();
+    this.#letRelayGo();
     this.#phase = Phase.Deciding;
     this.#deadline = this.#host.tickNow + DECIDE_MS + TICK_MS;
     this.#newsRow = row;
