@@ -14,7 +14,7 @@ describe('fuzz', () => {
   for (const [name, target] of Object.entries(TARGETS)) {
     it(`${name}: whatever comes, what is promised holds`, () => {
       const seed = seconds > 0 ? randomInt(2 ** 31) : SEED;
-      const inputs = new Inputs(seed, [...target.words, ...dictionaryWords(target.dictionaries)]);
+      const inputs = new Inputs(seed, [...target.words, ...dictionaryWords(target.dictionaries)], target.plain);
       const until = Date.now() + seconds * 1_000;
       const runs = name === 'config' ? RUNS_OF_CONFIG : RUNS;
       for (let i = 0; i < runs || Date.now() < until; i++) {

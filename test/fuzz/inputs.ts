@@ -9,6 +9,7 @@ const DICTIONARIES = fileURLToPath(new URL('../../../shared/data/fuzz-dicts', im
 const WORD_LENGTH_MAX = 128;
 /** Parts of one input. */
 const PARTS_MAX = 24;
+const PLAIN_PARTS_MAX = 8;
 
 /** Words of every dictionary whose name holds one of `names`: `name="value"` lines, values with \\, \" and \xNN escapes. */
 export function dictionaryWords(names: readonly string[]): string[] {
@@ -32,10 +33,13 @@ export function dictionaryWords(names: readonly string[]): string[] {
 export class Inputs {
   readonly #prng: Prng;
   readonly #words: readonly string[];
+  readonly #plain: readonly string[];
 
-  constructor(seed: number, words: readonly string[]) {
+  /** `plain`: words that mostly make something valid; half of the inputs consist of them alone, or all would end at the first check. */
+  constructor(seed: number, words: readonly string[], plain: readonly string[]) {
     this.#prng = new Prng(seed);
     this.#words = words;
+    this.#plain = plain;
   }
 
   /** A whole number from 0 to `below` - 1. */
@@ -43,20 +47,25 @@ export class Inputs {
     return this.#prng.uint32() % below;
   }
 
-  word(): string {
-    return this.#words[this.number(this.#words.length)] ?? '';
+  #word(words = this.#words): string {
+    return words[this.number(words.length)] ?? '';
   }
 
   /** One more input; latin1, for that is what the wire gives. */
   next(): string {
     let text = '';
-    const parts = 1 + this.number(PARTS_MAX);
+    const plain = this.number(2) === 0;
+    const parts = 1 + this.number(plain ? PLAIN_PARTS_MAX : PARTS_MAX);
     for (let i = 0; i < parts; i++) {
+      if (plain) {
+        text += this.#word(this.#plain);
+        continue;
+      }
       const kind = this.number(8);
-      if (kind < 5) text += this.word();
+      if (kind < 5) text += this.#word();
       else if (kind === 5) text += String.fromCharCode(this.number(256));
       else if (kind === 6) text += `%${this.number(256).toString(16).padStart(2, '0')}`;
-      else text += this.word().repeat(1 + this.number(40));
+      else text += this.#word().repeat(1 + this.number(40));
     }
     if (text.length > 0 && this.number(4) === 0) {
       // One character changed, left out or doubled: what parsers stumble over.

@@ -30,6 +30,8 @@ export interface Target {
   readonly dictionaries: readonly string[];
   /** Words that the parser itself knows. */
   readonly words: readonly string[];
+  /** Words that mostly make something valid. */
+  readonly plain: readonly string[];
   /** Throws when the text breaks a promise. */
   run(text: string): void;
 }
@@ -146,6 +148,22 @@ export const TARGETS: Readonly<Record<string, Target>> = {
       '%7e',
       '%25%32%65',
     ],
+    plain: [
+      '/',
+      '/a',
+      '/api/v1',
+      '/..',
+      '/.',
+      '/%2E%2e',
+      '//',
+      '/%C3%A9',
+      '/%7e',
+      '/x%20y',
+      '/a.b',
+      '/...',
+      '/%2b+',
+      '/(a)',
+    ],
     run: target,
   },
   host: {
@@ -172,6 +190,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
       'xn--',
       '\xe9',
     ],
+    plain: ['shop', '.example', '.com', 'a-b', ':443', 'X', '.', 'xn--a', '[::1]', '127.0.0.1', ':8080'],
     run: host,
   },
   address: {
@@ -198,6 +217,20 @@ export const TARGETS: Readonly<Record<string, Target>> = {
       '0x1',
       '127.0.0.1',
       '2001:db8::1',
+    ],
+    plain: [
+      '127.0.0.1',
+      '::1',
+      '2001:db8::1',
+      '::ffff:10.0.0.1',
+      ', 10.1.2.3',
+      ', ::2',
+      '/8',
+      '::',
+      '10.0.0.',
+      '255',
+      ':1',
+      ':2:3',
     ],
     run: address,
   },
@@ -255,6 +288,23 @@ export const TARGETS: Readonly<Record<string, Target>> = {
       '\\ud800',
       '\r\n',
       '\xef\xbb\xbf',
+    ],
+    plain: [
+      'routes:\n',
+      '- id: a\n',
+      '  match: {path: {prefix: /}}\n',
+      '  access: public\n',
+      '  reason: for a test\n',
+      'cells:\n',
+      '- {id: one, endpoints: [{address: "a:1"}]}\n',
+      'pins: {a: one}\n',
+      'mode: block\n',
+      'limits: [a]\n',
+      'listeners: [{id: a, port: 1}]\n',
+      'bundle: {source: "oci:a"}\n',
+      'trustFile: a\n',
+      'stateDir: a\n',
+      '# \n',
     ],
     run: config,
   },
