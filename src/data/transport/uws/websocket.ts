@@ -116,9 +116,9 @@ class Relay implements HandshakeInProgress {
     const options: ClientOptions & { servername?: string; maxHeaderSize: number } = {
       // Node takes lists of values too.
       headers: handshakeHeaders(head, request.edits, plan.authority) as Record<string, string>,
+      // No handshakeTimeout: the wire's own deadline cancels the relay.
       perMessageDeflate: false,
       followRedirects: false,
-      handshakeTimeout: plan.connectTimeoutMs + plan.headTimeoutMs,
       maxPayload: WEBSOCKET_MESSAGE_BYTES_MAX,
       maxHeaderSize: ANSWER_HEAD_BYTES_MAX,
     };

@@ -1,0 +1,103 @@
+/** What an adversarial review found: clients and upstreams that use the rules of HTTP against the gateway. */
+import assert from 'node:assert/strict';
+import { createServer, type Server, type Socket } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { plainBundle } from '../harness/bundle.ts';
+import { TestGateway } from '../harness/gateway.ts';
+import { listening } from '../harness/ports.ts';
+import { askRaw } from './client.ts';
+
+const HANDSHAKE =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+
+describe('a hostile peer', () => {
+  let upstream: Server;
+  let gateway: TestGateway;
+  const heads: string[] = [];
+  const open = new Set<Socket>();
+
+  before(async () => {
+    // Answers requests at once; a WebSocket handshake so slowly that its deadline passes, and then still completes it.
+    upstream = createServer((socket) => {
+      open.add(socket);
+      socket.on('close', () => open.delete(socket));
+      socket.on('error', () => socket.destroy());
+      socket.on('data', (data) => {
+        const head = data.toString('latin1');
+        heads.push(head);
+        if (/upgrade: websocket/i.test(head)) {
+          const parts = [
+            'HTTP/1.1 101 Switching Protocols\r\n',
+            'Upgrade: websocket\r\nConnection: Upgrade\r\n',
+            'Sec-WebSocket-Accept: ',
+          ];
+          parts.push('late\r\n\r\n');
+          for (const [i, part] of parts.entries())
+            setTimeout(() => socket.writable && socket.write(part), i * 500).unref();
+        } else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+      });
+    });
+    const port = await listening(upstream);
+    const bundle = plainBundle([`127.0.0.1:${port}`]);
+    const routes = [
+      {
+        id: 'all',
+        match: { path: { prefix: '/' } },
+        access: 'public',
+        reason: 'everything, for a test',
+        websocket: true,
+        retries: 0,
+        timeouts: { connectMs: 200, headMs: 300 },
+      },
+    ];
+    gateway = await TestGateway.start({ bundle: { ...bundle, routes: { routes } } });
+  });
+
+  after(async () => {
+    await gateway.stop();
+    for (const socket of open) socket.destroy();
+    upstream.close();
+  });
+
+  const ask = (fields: string): Promise<{ readonly status: number }> =>
+    askRaw({ port: gateway.ports.http }, `GET / HTTP/1.1\r\nHost: a.example\r\n${fields}\r\n`);
+
+  it('that completes a WebSocket handshake after its deadline gets nothing, and no lane dies of it', async () => {
+    const answers = await Promise.all(Array.from({ length: 4 }, () => ask(HANDSHAKE)));
+    assert.deepEqual(
+      answers.map((a) => a.status),
+      [504, 504, 504, 504],
+    );
+    // Longer than the late handshakes take to end.
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    assert.equal((await ask('')).status, 200);
+    const status = (await gateway.admin('/v1/status')) as { lanes: { restarts: number }[] };
+    assert.deepEqual(
+      status.lanes.map((l) => l.restarts),
+      [0],
+    );
+  });
+
+  it('cannot have the fields end here that decisions were made by', async () => {
+    for (const name of ['authorization', 'Cookie', 'content-type', 'Content-Encoding']) {
+      assert.equal((await ask(`Connection: close, ${name}\r\n`)).status, 400, name);
+    }
+  });
+
+  it('cannot bring in by an underscore what the gateway says itself', async () => {
+    heads.length = 0;
+    assert.equal(
+      (await ask('X_Forwarded_For: 10.0.0.1\r\nX_Own: 1\r\nX-Real-IP: 10.0.0.1\r\nX-Original-URL: /admin\r\n')).status,
+      200,
+    );
+    const head = heads.join('').toLowerCase();
+    assert.match(head, /x-forwarded-for: 127\.0\.0\.1/);
+    assert.match(head, /x_own: 1/);
+    assert.doesNotMatch(head, /x_forwarded_for|x-real-ip|x-original-url/);
+  });
+
+  it('that repeats a subprotocol is told that it is wrong', async () => {
+    assert.equal((await ask(`${HANDSHAKE}Sec-WebSocket-Protocol: a, a\r\n`)).status, 400);
+    assert.equal((await ask(`${HANDSHAKE}Sec-WebSocket-Protocol: a b\r\n`)).status, 400);
+  });
+});
