@@ -10,7 +10,8 @@ import type { Command } from './io.ts';
 const HELP = `usage: cnx check <bundle directory | bootstrap file>
 
 Checks all documents of a bundle directory (release, routes, cells, issuers, limits, policies, waf, defaults; YAML or JSON), the references between them
-and the files they name; or a bootstrap file. Exit code 0: nothing wrong; 1: problems; 2: wrong usage.
+and the files they name; or a bootstrap file. What is allowed and
+probably not meant is a warning. Exit code 0: nothing wrong; 1: problems; 2: wrong usage.
 `;
 
 export const run: Command = async (args, io) => {
@@ -29,6 +30,7 @@ export const run: Command = async (args, io) => {
   if (statSync(place).isDirectory()) {
     const result = await checkBundleDirectory(place, findOpa(io.env['PATH']));
     problems = result.problems.map(renderProblem);
+    for (const warning of result.warnings) io.stderr(`warning: ${warning}\n`);
     what = result.summary;
   } else {
     try {

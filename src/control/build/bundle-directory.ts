@@ -13,6 +13,7 @@ import { EndpointSlots } from '../health/slots.ts';
 import { compileBundle } from '../compile/compile.ts';
 import type { LayerInput } from '../oci/artifact.ts';
 import { LAYERS, POLICY_ANNOTATION } from '../oci/media-types.ts';
+import { warningsOf } from './warnings.ts';
 import { modulesOf, type PolicyModule } from './policies.ts';
 
 const EXTENSIONS = ['.yaml', '.yml', '.json'];
@@ -137,18 +138,20 @@ export function layersOf(b: BundleDirectory): LayerInput[] {
 export async function checkBundleDirectory(
   dir: string,
   opa: string | null,
-): Promise<{ readonly problems: readonly Problem[]; readonly summary: string }> {
+): Promise<{ readonly problems: readonly Problem[]; readonly warnings: readonly string[]; readonly summary: string }> {
   try {
     const b = await readBundleDirectory(dir, opa);
     const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' }, native(), noSlots());
+    const warnings = warningsOf(b, compiled.snapshot, native());
     compiled.release();
     const c = b.config;
     return {
       problems: [],
+      warnings,
       summary: `${c.routes.routes.length} route(s), ${c.cells.cells.length} cell(s), ${c.issuers.issuers.length} issuer(s), ${c.limits.limits.length} limit(s), ${c.policies.policies.length} policy(ies), ${b.files.seclang.length} rule file(s)`,
     };
   } catch (error) {
-    if (error instanceof ConfigError) return { problems: error.problems, summary: '' };
+    if (error instanceof ConfigError) return { problems: error.problems, warnings: [], summary: '' };
     throw error;
   }
 }

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { checkBundleDirectory } from './bundle-directory.ts';
+
+const KEY = {
+  kty: 'EC',
+  crv: 'P-256',
+  x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+  y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0',
+  alg: 'ES256',
+};
+
+async function warnings(routes: readonly object[]): Promise<readonly string[]> {
+  const dir = mkdtempSync(join(tmpdir(), 'cnx-warnings-'));
+  try {
+    const documents = {
+      release: { product: 'test', channels: ['stable'] },
+      routes: { routes },
+      cells: { cells: [{ id: 'one', endpoints: [{ address: '127.0.0.1:9' }] }] },
+      waf: { mode: 'off' },
+      issuers: {
+        issuers: [
+          { id: 'main', issuer: 'https://i.example', audiences: ['a'], algorithms: ['ES256'], jwks: { keys: [KEY] } },
+        ],
+      },
+    };
+    for (const [name, value] of Object.entries(documents))
+      writeFileSync(join(dir, `${name}.yaml`), JSON.stringify(value));
+    const result = await checkBundleDirectory(dir, null);
+    assert.deepEqual(
+      result.problems.filter((p) => !p.message.includes('policy')),
+      [],
+    );
+    return result.warnings;
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+const open = { id: 'open', match: { path: { prefix: '/' } }, access: 'public', reason: 'everything, for a test' };
+const redirect = { respond: { redirect: { to: 'https://elsewhere.example/' } } };
+
+test('a protected route whose other methods reach a public one is told', async () => {
+  const closed = { id: 'closed', match: { path: { prefix: '/admin' }, methods: ['GET'] }, ...redirect };
+  const [warning, ...more] = await warnings([closed, open]);
+  assert.match(
+    warning ?? '',
+    /route "closed" is protected, but POST, PUT, PATCH, DELETE, OPTIONS \/admin reaches a public route/,
+  );
+  assert.deepEqual(more, []);
+});
+
+test('a protected route that takes all methods is not', async () => {
+  const closed = { id: 'closed', match: { path: { prefix: '/admin' } }, ...redirect };
+  assert.deepEqual(await warnings([closed, open]), []);
+});
