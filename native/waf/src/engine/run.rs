@@ -1,10 +1,11 @@
 //! The loop over the rules of a phase.
 
 use super::Limit;
-use super::transaction::{Allowed, Candidate, Transaction, Verdict};
+use super::transaction::{Allowed, Candidate, Entry, Transaction, Verdict};
+use crate::bytes::to_int;
 use crate::operator::Probe;
 use crate::profile::Profile;
-use crate::program::{Program, Rule, Step, Test, group_of};
+use crate::program::{Gate, GateOf, Program, Rule, Step, Test, group_of};
 use crate::seclang::action::Disruptive;
 use crate::seclang::setting::EngineMode;
 
@@ -42,15 +43,14 @@ impl Transaction {
             at = index + 1;
             let rule = &rules[index];
             self.outcome.work += VISIT_WORK;
-            if let Some(gate) = rule.steps.first().and_then(|s| s.test.as_ref()).and_then(|t| t.gate) {
-                let number = match self.slot_int(gate.slot) {
-                    set if gate.count => i64::from(set.is_some()),
-                    Some(n) => n,
-                    None => continue,
-                };
-                if (gate.compare)(number, gate.constant) == gate.negated {
-                    continue;
-                }
+            if let Some(gate) = rule
+                .steps
+                .first()
+                .and_then(|s| s.test.as_ref())
+                .and_then(|t| t.gate.as_ref())
+                && !self.opens(gate)
+            {
+                continue;
             }
             let matched = self.rule(program, phase, index, rule);
             if self.outcome.work > profile.work_max {
@@ -75,6 +75,31 @@ impl Transaction {
         true
     }
 
+    /// False when the comparison of a rule cannot hold.
+    #[inline]
+    fn opens(&self, gate: &Gate) -> bool {
+        let number = match &gate.of {
+            GateOf::Slot { slot, count } => match self.slot_int(*slot) {
+                set if *count => i64::from(set.is_some()),
+                Some(n) => n,
+                None => return false,
+            },
+            // Removed targets are counted by the rule itself.
+            _ if !self.target_removals.is_empty() => return true,
+            GateOf::Count(var, None) => self.entries[*var as usize].len() as i64,
+            GateOf::Count(var, Some(key)) => {
+                let named = |e: &&Entry| self.values.get(e.key).eq_ignore_ascii_case(key);
+                self.entries[*var as usize].iter().filter(named).count() as i64
+            }
+            GateOf::Value(var) => match self.entries[*var as usize][..] {
+                [] => return false,
+                [e] => to_int(self.values.get(e.value)),
+                _ => return true,
+            },
+        };
+        (gate.compare)(number, gate.constant) != gate.negated
+    }
+
     /// The rules worth a visit: those that always are, and those whose literals occur in a value they look at.
     fn find_visits(&mut self, program: &Program, phase: usize) {
         let Self {
@@ -92,36 +117,43 @@ impl Transaction {
         let work = &mut outcome.work;
         for (var, classes) in &phase.classes {
             for entry in &entries[*var as usize] {
+                let present = *values.present(entry.value);
+                // Found once for all classes whose chains change nothing.
+                let mut quiet = None;
                 for class in classes {
                     if let Some(key) = &class.key
                         && !values.get(entry.key).eq_ignore_ascii_case(key)
                     {
                         continue;
                     }
-                    let present = *values.present(entry.value);
-                    if !class.trigger.meets(&present) && !class.quiet_rules.is_within(visits) {
-                        visits.add_shared(&values.hits(entry.value, prefilter, work)[first..], &class.quiet_rules);
-                    }
-                    for chain in &class.chains {
-                        if chain.rules.is_within(visits) {
+                    let row = match quiet {
+                        Some(row) => row,
+                        None => *quiet.insert(values.hits_row(entry.value, prefilter, work)),
+                    };
+                    let changes = class.trigger.meets(&present);
+                    if !changes {
+                        visits.add_shared(&values.hits_of(row, prefilter)[first..], &class.quiet_rules);
+                        if class.all_quiet {
                             continue;
                         }
+                    }
+                    for chain in &class.chains {
                         let changed = match &chain.trigger {
                             // All chains that change nothing were answered at once.
-                            Some(_) if !class.trigger.meets(&present) => continue,
+                            Some(_) if !changes => continue,
                             Some(trigger) => trigger.meets(&present),
                             None => true,
                         };
-                        let value = if changed {
-                            values.transform(
-                                entry.value,
-                                (chain.chain, &program.chains[usize::from(chain.chain)]),
-                                work,
-                            )
+                        let row = if !changed {
+                            row
+                        } else if chain.rules.is_within(visits) {
+                            continue;
                         } else {
-                            entry.value
+                            let steps = (chain.chain, &program.chains[usize::from(chain.chain)]);
+                            let value = values.transform(entry.value, steps, work);
+                            values.hits_row(value, prefilter, work)
                         };
-                        visits.add_shared(&values.hits(value, prefilter, work)[first..], &chain.rules);
+                        visits.add_shared(&values.hits_of(row, prefilter)[first..], &chain.rules);
                     }
                 }
             }

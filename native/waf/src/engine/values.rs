@@ -241,10 +241,15 @@ impl Values {
         if known != NONE {
             return known;
         }
+        let input = self.get(id);
+        *work += 16 + input.len() as u64;
+        if (def.keeps)(input) {
+            self.memo[row + usize::from(step)] = id;
+            return id;
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let input = self.get(id);
-        *work += 16 + input.len() as u64;
         (def.apply)(input, &mut scratch);
         let result = self.intern(&scratch);
         self.scratch = scratch;
@@ -275,13 +280,23 @@ impl Values {
     /// The rules of the running phase that could match a value. All phases of a group share one prefilter and one search.
     #[inline]
     pub fn hits(&mut self, id: ValueId, prefilter: &Prefilter, work: &mut u64) -> &[u64] {
-        let words = prefilter.words;
-        let mut row = self.metas[id as usize].hits;
-        if row == NONE {
-            row = self.search(id, prefilter, work);
+        let row = self.hits_row(id, prefilter, work);
+        self.hits_of(row, prefilter)
+    }
+
+    /// Where the hits of a value stand until they are forgotten; see [`Values::hits_of`].
+    #[inline]
+    pub fn hits_row(&mut self, id: ValueId, prefilter: &Prefilter, work: &mut u64) -> u32 {
+        match self.metas[id as usize].hits {
+            NONE => self.search(id, prefilter, work),
+            row => row,
         }
-        let row = row as usize;
-        &self.hits[row..row + words]
+    }
+
+    /// The hits at a row.
+    #[inline]
+    pub fn hits_of(&self, row: u32, prefilter: &Prefilter) -> &[u64] {
+        &self.hits[row as usize..row as usize + prefilter.words]
     }
 
     /// Searches a value, or the twin that stands for it.

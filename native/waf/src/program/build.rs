@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::change::plain;
 use super::compile::{Compiler, Known, SourceFile, is_rules, select};
 use super::slots::Slots;
-use super::{Control, Destination, Gate, PHASES, Piece, Rule, Selector, Set, Step, Target, TargetRemoval, Test, Text};
+use super::{
+    Control, Destination, Gate, GateOf, PHASES, Piece, Rule, Selector, Set, Step, Target, TargetRemoval, Test, Text,
+};
 use crate::operator::{self, Expression, Recipe};
 use crate::seclang::action::{Disruptive, SetOp, SetVar};
 use crate::seclang::ctl::Ctl;
@@ -218,20 +220,18 @@ fn gate(
     argument: &str,
     negated: bool,
 ) -> Option<Gate> {
-    let (
-        [
-            Target {
-                selector: Selector::Slot(slot),
-                count,
-                ..
-            },
-        ],
-        [],
-        [],
-        Ok(constant),
-    ) = (targets, exclusions, steps, argument.trim().parse::<i64>())
-    else {
+    let ([target], [], [], Ok(constant)) = (targets, exclusions, steps, argument.trim().parse::<i64>()) else {
         return None;
+    };
+    let of = match &target.selector {
+        Selector::Slot(slot) => GateOf::Slot {
+            slot: *slot,
+            count: target.count,
+        },
+        Selector::All if target.var.is_fixed() && target.count => GateOf::Count(target.var, None),
+        Selector::Key(key) if target.var.is_fixed() && target.count => GateOf::Count(target.var, Some(key.clone())),
+        Selector::All if target.var.is_fixed() && target.var.def().shape == Shape::One => GateOf::Value(target.var),
+        _ => return None,
     };
     let compare: fn(i64, i64) -> bool = match name {
         "eq" => |a, b| a == b,
@@ -242,8 +242,7 @@ fn gate(
         _ => return None,
     };
     Some(Gate {
-        slot: *slot,
-        count: *count,
+        of,
         compare,
         constant,
         negated,

@@ -4,6 +4,7 @@ pub mod bits;
 mod build;
 mod change;
 pub mod compile;
+mod dense;
 pub mod literals;
 pub mod prefilter;
 mod select;
@@ -92,13 +93,27 @@ pub struct Test {
     pub gate: Option<Gate>,
 }
 
-/// A comparison of a slot's number with a constant, tried before the whole rule.
-#[derive(Debug, Clone, Copy)]
+/// The number that a gate compares.
+#[derive(Debug, Clone)]
+pub enum GateOf {
+    /// That of a slot.
+    Slot {
+        /// The slot.
+        slot: u32,
+        /// Whether it is set (1 or 0) instead of its number.
+        count: bool,
+    },
+    /// How many values a variable has, all or those with a lower-case key.
+    Count(Var, Option<Vec<u8>>),
+    /// That of a variable with one value.
+    Value(Var),
+}
+
+/// A comparison of a number with a constant, tried before the whole rule.
+#[derive(Debug, Clone)]
 pub struct Gate {
-    /// The slot.
-    pub slot: u32,
-    /// Whether it is set (1 or 0) instead of its number.
-    pub count: bool,
+    /// The number.
+    pub of: GateOf,
     /// The comparison.
     pub compare: fn(i64, i64) -> bool,
     /// The constant.

@@ -7,12 +7,13 @@
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, MatchKind, automaton::OverlappingState};
 
 use super::bits::Bits;
+use super::dense::Dense;
 use crate::bytes::ByteSet;
 use crate::seclang::variable::Var;
 
 /// Literals are cut to this length: enough to be rare, short enough for a small automaton.
-const LITERAL_BYTES_MAX: usize = 8;
-/// Below this sum of literal bytes the automaton is a dense table.
+pub(super) const LITERAL_BYTES_MAX: usize = 8;
+/// Below this sum of literal bytes the automaton is a dense table; above it that would not fit into a cache.
 const DENSE_BYTES_MAX: usize = 6_000;
 
 /// The rules that look at one chain of a class.
@@ -35,6 +36,8 @@ pub struct Class {
     pub trigger: ByteSet,
     /// Rules of all chains with triggers.
     pub quiet_rules: Bits,
+    /// All chains have triggers.
+    pub all_quiet: bool,
 }
 
 /// The classes of one phase, by variable.
@@ -59,6 +62,7 @@ pub fn note(
             chains: Vec::new(),
             trigger: ByteSet::EMPTY,
             quiet_rules: Bits::new(size),
+            all_quiet: true,
         });
         list.len() - 1
     });
@@ -66,6 +70,8 @@ pub fn note(
     if let Some(t) = trigger {
         class.trigger = class.trigger.or(t);
         class.quiet_rules.add(rule);
+    } else {
+        class.all_quiet = false;
     }
     let at = class.chains.iter().position(|u| u.chain == chain).unwrap_or_else(|| {
         class.chains.push(ChainUse {
@@ -81,6 +87,7 @@ pub fn note(
 /// The prefilter of phases that see the same values.
 #[derive(Default)]
 pub struct Prefilter {
+    dense: Option<Dense>,
     automaton: Option<AhoCorasick>,
     /// Rules of each literal: ranges of `rules`.
     spans: Vec<(u32, u32)>,
@@ -150,17 +157,17 @@ impl Builder {
                 s.1 += 1;
             }
         }
-        if !patterns.is_empty() {
-            let dense = patterns.iter().map(Vec::len).sum::<usize>() <= DENSE_BYTES_MAX;
-            let kind = if dense {
-                AhoCorasickKind::DFA
-            } else {
-                AhoCorasickKind::ContiguousNFA
-            };
+        if patterns.iter().map(Vec::len).sum::<usize>() <= DENSE_BYTES_MAX {
+            let span = |(from, to): &(u32, u32)| &out.rules[*from as usize..*to as usize];
+            out.dense = Some(Dense::new(
+                patterns.iter().map(Vec::as_slice).zip(out.spans.iter().map(span)),
+                self.words,
+            ));
+        } else {
             let built = AhoCorasick::builder()
                 .ascii_case_insensitive(true)
                 .match_kind(MatchKind::Standard)
-                .kind(Some(kind))
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
                 .build(&patterns)
                 .map_err(|e| e.to_string())?;
             out.automaton = Some(built);
@@ -183,10 +190,13 @@ impl Prefilter {
                 }
             }
         }
-        let Some(automaton) = &self.automaton else { return };
         if value.len() < 2 {
             return;
         }
+        if let Some(dense) = &self.dense {
+            return dense.scan(value, hits);
+        }
+        let Some(automaton) = &self.automaton else { return };
         let mut state = OverlappingState::start();
         let input = aho_corasick::Input::new(value).anchored(Anchored::No);
         loop {
@@ -204,7 +214,10 @@ impl Prefilter {
 
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> usize {
-        self.automaton.as_ref().map_or(0, AhoCorasick::memory_usage) + self.rules.len() * 4 + self.spans.len() * 8
+        self.automaton.as_ref().map_or(0, AhoCorasick::memory_usage)
+            + self.dense.as_ref().map_or(0, Dense::memory_bytes)
+            + self.rules.len() * 4
+            + self.spans.len() * 8
     }
 }
 
