@@ -1,0 +1,147 @@
+/** `cnx check`, `cnx routes` and `cnx run` as far as they go without a gateway: what a person in front of a wrong directory reads. */
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { run as check } from '../../src/cli/check.ts';
+import type { Command } from '../../src/cli/io.ts';
+import { run as routes } from '../../src/cli/routes.ts';
+import { run as runGateway } from '../../src/cli/run.ts';
+import { type BundleParts, plainBundle, writeBundle } from '../harness/bundle.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'cnx-cli-'));
+after(() => rmSync(root, { recursive: true, force: true }));
+const demo = fileURLToPath(new URL('../../config/demo', import.meta.url));
+
+async function said(command: Command, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const io = { stdout: (t: string) => (out += t), stderr: (t: string) => (err += t), env: { PATH: '' } };
+  const code = await command(args, io);
+  return { code, out: out.replaceAll(`${root}/`, ''), err: err.replaceAll(`${root}/`, '') };
+}
+
+let made = 0;
+function bundle(parts: Partial<BundleParts>): string {
+  const directory = join(root, `bundle-${++made}`);
+  writeBundle(directory, plainBundle(['127.0.0.1:1'], parts));
+  return directory;
+}
+
+describe('cnx check', () => {
+  it('says that the demo is right, and what is in it', async () => {
+    const { code, out, err } = await said(check, demo);
+    assert.equal(err, '');
+    assert.equal(out, 'ok: 4 route(s), 2 cell(s), 1 issuer(s), 3 limit(s), 1 policy(ies), 7 rule file(s)\n');
+    assert.equal(code, 0);
+  });
+  it('says every problem at once, each on a line, and how many', async () => {
+    const directory = bundle({ release: { floor: -1 }, defaults: { retrys: 1 } });
+    writeFileSync(join(directory, 'limit.yaml'), '{}');
+    const { code, err } = await said(check, directory);
+    const lines = err.replaceAll(/bundle-\d+\//g, '').split('\n');
+    assert.deepEqual(lines, [
+      'limit.yaml: not a document of a bundle; did you mean "limits"?',
+      'release.yaml:1:49: /floor: -1 is out of bounds; 0 to 9007199254740991 is expected (Bundles below this sequence number are refused from now on.)',
+      'defaults.yaml:1:2: /retrys: unknown key "retrys"; did you mean "retries"?',
+      '3 problem(s)',
+      '',
+    ]);
+    assert.equal(code, 1);
+  });
+  it('finds what only compiling finds, in the documents and in the rules', async () => {
+    const route = { id: 'a', match: { path: { template: '/a/{id' } }, access: 'public', reason: 'for a test' };
+    const directory = bundle({
+      routes: { routes: [route] },
+      waf: { rules: ['rules.conf'] },
+      files: { 'rules.conf': 'SecRule ARGS "@rx (" "id:1"\nSecRul\n' },
+    });
+    const { code, err } = await said(check, directory);
+    assert.equal(code, 1);
+    assert.match(err, /routes\.yaml:1:\d+: \/routes\/0\/match: .*\{id/);
+    assert.match(err, /waf\.yaml:1:\d+: \/rules: rules\.conf:1: /);
+    assert.match(err, /waf\.yaml:1:\d+: \/rules: rules\.conf:2: /);
+    assert.match(err, /3 problem\(s\)/);
+  });
+  it('finds files that are not there or lie outside, and documents that are there twice', async () => {
+    const directory = bundle({ waf: { rules: ['none.conf', 'out.conf', '../up.conf'] } });
+    writeFileSync(join(root, 'up.conf'), '');
+    symlinkSync(join(root, 'up.conf'), join(directory, 'out.conf'));
+    writeFileSync(join(directory, 'waf.json'), '{}');
+    const twice = await said(check, directory);
+    assert.match(twice.err, /waf\.(json|yaml) already says the same part; keep one of them/);
+    rmSync(join(directory, 'waf.json'));
+    const { err } = await said(check, directory);
+    assert.match(err, /\/rules\/0: there is no file "none\.conf" in the bundle directory/);
+    assert.match(err, /\/rules\/1: "out\.conf" leads out of the bundle directory/);
+    assert.match(err, /\/rules\/2: "\.\.\/up\.conf" leads out of the bundle directory/);
+  });
+  it('reads a bootstrap when it is given a file', async () => {
+    const file = join(root, 'gateway.yaml');
+    writeFileSync(
+      file,
+      'listeners: [{id: web, port: 1}]\nbundle: {source: "registry.example/a:b"}\ntrustFile: t\nstateDir: s\n',
+    );
+    assert.deepEqual(await said(check, file), {
+      code: 0,
+      out: 'ok: a bootstrap with 1 listener(s), bundles from registry.example/a:b\n',
+      err: '',
+    });
+    writeFileSync(file, 'listeners: []\n');
+    const { code, err } = await said(check, file);
+    assert.equal(code, 1);
+    assert.match(err, /^gateway\.yaml:1:1: "bundle" is missing/m);
+  });
+  it('says how it is used', async () => {
+    assert.equal((await said(check)).code, 2);
+    assert.match((await said(check, '--help')).out, /^usage: cnx check/);
+    await assert.rejects(said(check, join(root, 'nowhere')), /ENOENT/);
+  });
+});
+
+describe('cnx routes', () => {
+  it('prints the compiled table, a route after those that come before it', async () => {
+    const { code, out } = await said(routes, demo);
+    assert.equal(code, 0);
+    assert.equal(
+      out,
+      `HOST  PATH              METHODS  ROUTE        ACCESS             WAF    LIMITS                  TO
+*     prefix /api       *        api          demo policy authz  block  per-address,per-tenant  tenant by claim tenant
+*     exact /echo       GET      echo-socket  public             block  per-address             cell us-1
+*     exact /slow-lane  GET      slow-lane    public             block  per-address,slow-lane   cell eu-1
+*     prefix /          *        home         public             block  per-address             redirect https:8443, cell eu-1
+`,
+    );
+    const rows = JSON.parse((await said(routes, demo, '--json')).out) as { id: string }[];
+    assert.deepEqual(
+      rows.map((r) => r.id),
+      ['api', 'echo-socket', 'slow-lane', 'home'],
+    );
+  });
+  it('of a wrong bundle says what is wrong', async () => {
+    const copy = join(root, 'demo');
+    cpSync(demo, copy, { recursive: true });
+    writeFileSync(join(copy, 'cells.yaml'), 'cells: []\n');
+    await assert.rejects(said(routes, copy), /cells\.yaml:1:8: \/cells: 0 items; 1 to 256 are expected/);
+  });
+});
+
+describe('cnx run', () => {
+  it('does not start on what it cannot use, and says why', async () => {
+    const file = join(root, 'run.yaml');
+    const right = 'listeners: [{id: web, port: 0}]\nbundle: {source: "oci:b"}\ntrustFile: trust.yaml\nstateDir: s\n';
+    assert.equal((await said(runGateway)).code, 2);
+    await assert.rejects(said(runGateway, '--config', join(root, 'none.yaml')), /there is no file .*none\.yaml/);
+    writeFileSync(file, `${right}lanes: many\n`);
+    await assert.rejects(
+      said(runGateway, '--config', file),
+      /run\.yaml:5:8: \/lanes: expected a whole number, got "many"/,
+    );
+    writeFileSync(file, right);
+    await assert.rejects(said(runGateway, '--config', file), /trust\.yaml/);
+    writeFileSync(join(root, 'trust.yaml'), 'product: a\nchannel: b\nkeys: []\n');
+    await assert.rejects(said(runGateway, '--config', file), /trust\.yaml:3:7: \/keys: 0 items; 1 to 8 are expected/);
+  });
+});
