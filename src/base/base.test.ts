@@ -49,7 +49,7 @@ describe('chance', () => {
   });
   it('covers its range evenly', () => {
     const prng = new Prng(0);
-    const counts = new Array<number>(16).fill(0);
+    const counts = Array.from({ length: 16 }, () => 0);
     for (let i = 0; i < 160_000; i++) {
       const value = prng.uint32();
       assert.ok(Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff);
