@@ -72,7 +72,7 @@ async function start(): Promise<void> {
     observer.tick({
       now: Date.now(),
       openExchanges: pipeline.open,
-      openConnections: transport.openExchanges,
+      openConnections: transport.openConnections,
       revision: revisions.at(-1)?.snapshot.revision ?? 0,
     });
   }, TICK_MS);

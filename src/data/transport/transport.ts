@@ -162,8 +162,10 @@ export interface Transport {
   drain(deadlineMs: number): Promise<void>;
   /** Closes everything at once. After this the thread can end. */
   close(): void;
-  /** Downstream connections and exchanges that are open now. */
+  /** Exchanges that are open now. */
   readonly openExchanges: number;
+  /** Downstream connections that are open now. */
+  readonly openConnections: number;
 }
 
 /** What a transport is made of. */

@@ -23,10 +23,9 @@ export class AnswerFields {
   read(
     fields: Readonly<Record<string, string | string[] | undefined>>,
     edits: HeaderEdits,
-    close: boolean,
     bodiless: boolean,
   ): boolean {
-    this.#begin(close);
+    this.#begin(false);
     this.length = -1;
     const nominated = namedByConnection(fields['connection']);
     for (const name in fields) {

@@ -46,6 +46,7 @@ export class Downstream {
   #length = -1;
   #whole: string | Buffer = '';
   #close = false;
+  #closesItself = false;
   #headReady = false;
   #headSent = false;
   #ended = false;
@@ -65,8 +66,10 @@ export class Downstream {
     this.#body = body;
   }
 
-  begin(response: HttpResponse): void {
+  /** `closesItself`: uWebSockets.js heard the client ask for it, and writes no field for it. */
+  begin(response: HttpResponse, closesItself: boolean): void {
     this.#response = response;
+    this.#closesItself = closesItself;
     this.inCallback = true;
     this.status = 0;
     this.#headReady = this.#headSent = this.#ended = this.#close = this.#listening = false;
@@ -95,8 +98,7 @@ export class Downstream {
 
   /**
    * Takes a head. Nothing is written yet: uWebSockets.js ends a head only when it has bytes of the body, so that a head alone would not be one.
-   * `length`: declared length, -1 when there is none. `close`: the connection is not used again;
-   * uWebSockets.js says so by itself for `Whole`; otherwise `fields` must say it.
+   * `length`: declared length, -1 when there is none. `close`: the connection is not used again, and the head says so.
    */
   head(
     status: number,
@@ -156,6 +158,16 @@ export class Downstream {
       this.#headSent = true;
       response.writeStatus(statusLine(this.status));
       response.writeHeader(this.#firstName, this.#fields);
+      const only = this.#onlyChunk();
+      const saysSo = (this.#kind === AnswerBody.Whole || only !== null) && !this.#closesItself;
+      if (this.#close && !saysSo) response.writeHeader('connection', 'close');
+      if (only !== null) {
+        this.bytesOut = only.length;
+        this.#body.answerEnds();
+        response.end(only, true);
+        this.#over();
+        return;
+      }
       switch (this.#kind) {
         case AnswerBody.Whole:
           this.bytesOut = this.#whole.length;
@@ -178,6 +190,13 @@ export class Downstream {
     }
     if (this.#kind === AnswerBody.Length) this.#flushLength(response);
     else this.#flushStream(response);
+  }
+
+  /** The whole body of an answer that closes its connection, when it is here already: then uWebSockets.js can close by itself, at once. */
+  #onlyChunk(): Buffer | null {
+    if (!this.#close || this.#kind !== AnswerBody.Length || this.#waiting.length !== 1) return null;
+    const first = this.#waiting[0] as Buffer;
+    return first.length === this.#length ? first : null;
   }
 
   #flushLength(response: HttpResponse): void {

@@ -28,6 +28,8 @@ export class Head {
   websocket = false;
   /** The client asked to close after this exchange. */
   close = false;
+  /** uWebSockets.js closes by itself, and does not say so: it does when the first Connection has five chars. */
+  closesItself = false;
   fault: RefusalRow | null = null;
   count = 0;
   readonly names: string[] = [];
@@ -38,6 +40,7 @@ export class Head {
   #hosts = 0;
   #lengths = 0;
   #codings = 0;
+  #connections = 0;
   #upgrade = false;
   #upgradeListed = false;
   #version13 = false;
@@ -57,6 +60,8 @@ export class Head {
     this.bodyLength = 0;
     this.websocket = false;
     this.close = false;
+    this.closesItself = false;
+    this.#connections = 0;
     this.fault = null;
     if (this.nominated.length > 0) this.nominated.length = 0;
     this.#hosts = this.#lengths = this.#codings = 0;
@@ -121,7 +126,10 @@ export class Head {
         if (name === 'upgrade') this.#upgrade ||= listHas(value, 'websocket');
         break;
       case 10:
-        if (name === 'connection' && value !== 'keep-alive') eachListed(value, this.#nominate);
+        if (name === 'connection') {
+          if (this.#connections++ === 0) this.closesItself = value.length === 5;
+          if (value !== 'keep-alive') eachListed(value, this.#nominate);
+        }
         break;
       case 14:
         if (name === 'content-length') this.#length(value);

@@ -30,6 +30,7 @@ class UwsTransport implements Transport, WireHost {
   readonly store = new InspectionStore();
   tickNow = performance.now();
   draining = false;
+  openConnections = 0;
   readonly #uws: Uws;
   #listeners: Listener[] = [];
   #closed = false;
@@ -51,7 +52,9 @@ class UwsTransport implements Transport, WireHost {
   }
 
   async listen(plan: ListenerPlan): Promise<number> {
-    const listener = await Listener.open(this.#uws, plan, this.relays, this.#arrived);
+    const listener = await Listener.open(this.#uws, plan, this.relays, this.#arrived, (change) => {
+      this.openConnections += change;
+    });
     if (this.#closed) {
       listener.close();
       throw new Error(`listener ${plan.id}: the transport was closed`);

@@ -25,6 +25,9 @@ export type OnRequest = (
   port: number,
 ) => void;
 
+/** A connection came (1) or went (-1). */
+export type OnConnection = (change: number) => void;
+
 /**
  * TLS 1.2 suites: ECDHE with AEAD only. uWebSockets.js's own list holds 3DES and RSA key exchange. TLS 1.3 suites are BoringSSL's and always on.
  */
@@ -49,7 +52,13 @@ export class Listener {
     this.#app = app;
   }
 
-  static async open(uws: Uws, plan: ListenerPlan, relays: WebSocketRelays, onRequest: OnRequest): Promise<Listener> {
+  static async open(
+    uws: Uws,
+    plan: ListenerPlan,
+    relays: WebSocketRelays,
+    onRequest: OnRequest,
+    onConnection: OnConnection,
+  ): Promise<Listener> {
     let app: TemplatedApp;
     if (plan.tls === null) app = uws.App();
     else {
@@ -74,6 +83,8 @@ export class Listener {
       );
     }
     const { port } = listener;
+    // 1 when a connection was made, -1 when it is gone.
+    app.filter((_, change) => onConnection(change));
     app.ws(
       '/*',
       relays.behavior((response, request, context) => onRequest(response, request, context, plan, port)),

@@ -120,7 +120,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     this.localPort = port;
     this.#use++;
     this.#deadline = this.#host.tickNow + DECIDE_MS + TICK_MS;
-    this.#outbound.begin(response);
+    this.#outbound.begin(response, head.closesItself);
     // Without an abort handler uWebSockets.js ends the process when the callback returns unanswered.
     response.onAborted(this.#onAborted);
     const chunked = head.bodyKind === BodyKind.Chunked;
@@ -308,7 +308,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     this.#host.events.head(exchange, status);
     const close = this.#mustClose();
     const bodiless = this.head.method === 'HEAD' || status === 204 || status === 304;
-    if (!fields.read(headers, this.answerEdits, this.head.close || close, bodiless && status !== 204)) return false;
+    if (!fields.read(headers, this.answerEdits, bodiless && status !== 204)) return false;
     // A framing that two readers could read differently does not pass (RFC 9112 §6.3).
     if (headers['transfer-encoding'] !== undefined && fields.length >= 0) return false;
     this.#phase = Phase.Answering;
@@ -404,11 +404,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     if (this.#exchange === null || this.response === null) return;
     this.#host.events.head(this.#exchange, status);
     const bodiless = status === 204 || status === 304;
-    if (
-      status < 200 ||
-      status > 599 ||
-      !this.#fields.read(headers, this.answerEdits, this.head.close, status === 304)
-    ) {
+    if (status < 200 || status > 599 || !this.#fields.read(headers, this.answerEdits, status === 304)) {
       this.#newsReplayable = false;
       this.#tellFailed(FailReason.Invalid);
       return;
@@ -466,12 +462,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     if (linger) this.#inbound.endConnection();
     const bytes = Buffer.byteLength(body);
     const bodiless = head.method === 'HEAD';
-    this.#fields.own(
-      contentType,
-      this.answerEdits,
-      head.close || linger || (closing && bodiless),
-      bodiless ? bytes : -1,
-    );
+    this.#fields.own(contentType, this.answerEdits, linger, bodiless ? bytes : -1);
     const out = this.#outbound;
     const kind = bodiless ? AnswerBody.None : AnswerBody.Whole;
     out.head(status, FIRST_FIELD, this.#fields.text, kind, bytes, closing && !linger);
@@ -485,7 +476,8 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   /** True when nothing may follow this exchange on its connection. */
   #mustClose(): boolean {
     // After a chunked body uWebSockets.js takes trailers for a request (docs/transport.md).
-    return this.head.bodyKind === BodyKind.Chunked || this.head.fault !== null || this.#host.draining;
+    const { head } = this;
+    return head.close || head.bodyKind === BodyKind.Chunked || head.fault !== null || this.#host.draining;
   }
 
   /** Whose fault it is decides what is told: a slow client must not spoil an endpoint's health. */
