@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type CanonicalPath, checkQuery, PATH_BYTES_MAX, PATH_SEGMENTS_MAX, readPath, TargetFault } from './target.ts';
+import {
+  canonicalQuery,
+  type CanonicalPath,
+  checkQuery,
+  PATH_BYTES_MAX,
+  PATH_SEGMENTS_MAX,
+  readPath,
+  TargetFault,
+} from './target.ts';
 
 /** Path and encoded form, or the fault. */
 function read(raw: string): [string, string] | TargetFault {
@@ -198,6 +206,11 @@ describe('a path', () => {
 });
 
 describe('a query', () => {
+  it('is escaped where it may not stand raw, and only there', () => {
+    assert.equal(canonicalQuery('a=b&c=%2F;x=[1]/?@:!'), 'a=b&c=%2F;x=[1]/?@:!');
+    assert.equal(canonicalQuery('q=<a "b">|{c}^`\\'.replaceAll(' ', '+')), 'q=%3Ca+%22b%22%3E%7C%7Bc%7D%5E%60%5C');
+  });
+
   it('stays as it is, unless it could not have been sent', () => {
     for (const good of ['', 'a=1&b=%41', 'q=<script>"|{}', '??', 'a=%2f%00'])
       assert.equal(checkQuery(good), TargetFault.None, good);

@@ -211,3 +211,12 @@ export function checkQuery(query: string): TargetFault {
   if (query.length > QUERY_BYTES_MAX) return TargetFault.TooLong;
   return BAD_QUERY.test(query) ? TargetFault.Escape : TargetFault.None;
 }
+
+/** Chars that RFC 3986 allows in no query, and that clients send all the same. */
+const ODD_IN_QUERY = /["<>\\^`{|}]/g;
+
+/** The query as it goes upstream: what may not stand there raw is escaped, which means the same to whoever decodes it. */
+export function canonicalQuery(query: string): string {
+  ODD_IN_QUERY.lastIndex = 0;
+  return ODD_IN_QUERY.test(query) ? query.replace(ODD_IN_QUERY, (char) => HEX[char.charCodeAt(0)] as string) : query;
+}

@@ -6,7 +6,14 @@ import type { ListenerPlan, AddressTrust } from '../../snapshot/snapshot.ts';
 import { type Exchange, METHOD_OTHER, METHODS } from '../exchange.ts';
 import { clientBehind, formatAddress, Networks, unmapped } from '../normalize/address.ts';
 import { readHost } from '../normalize/host.ts';
-import { type CanonicalPath, checkQuery, readPath, TARGET_FAULT_TEXT, TargetFault } from '../normalize/target.ts';
+import {
+  type CanonicalPath,
+  canonicalQuery,
+  checkQuery,
+  readPath,
+  TARGET_FAULT_TEXT,
+  TargetFault,
+} from '../normalize/target.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
 import { Verdict } from '../verdict.ts';
@@ -94,7 +101,7 @@ export class Normalize implements Stage {
     }
     x.path = path.path;
     x.encodedPath = path.encoded;
-    x.query = wire.query;
+    x.query = canonicalQuery(wire.query);
 
     const id = wire.header('x-request-id');
     if (id !== undefined && REQUEST_ID.test(id)) x.clientRequestId = id;

@@ -158,6 +158,18 @@ export function guards(transport: TransportName): void {
       );
     });
 
+    it('a connection is closed after a chunked request, at once when the answer is short', async () => {
+      for (const path of ['/stream/10', '/refused%2f']) {
+        const connection = await RawConnection.open({ port: lane.port });
+        connection.send(`POST ${path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n`);
+        assert.ok(await connection.untilClosed(5_000), path);
+        const text = connection.received().toString('latin1');
+        assert.match(text, /^HTTP\/1\.1 [24]00 /);
+        assert.equal(text.match(/connection: close/gi)?.length, 1);
+        connection.destroy();
+      }
+    });
+
     it('a PROXY header from anybody is not believed', async () => {
       const address: string[] = [];
       const own = await LaneUnderTest.start({
