@@ -38,6 +38,7 @@ export async function readBundleDirectory(dir: string, opa: string | null): Prom
   const problems: Problem[] = [];
   const documents = new Map<Part, Document>();
   let release: ReleaseConfig | undefined;
+  let hasRelease = false;
   const known = ['release', ...PART_NAMES];
   for (const entry of readdirSync(dir).sort()) {
     const extension = extname(entry);
@@ -61,11 +62,12 @@ export async function readBundleDirectory(dir: string, opa: string | null): Prom
       documents.set(part as Part, doc);
       continue;
     }
+    hasRelease = true;
     const result = validate(ReleaseConfig, doc);
     if (result.ok) release = result.value;
     else problems.push(...result.problems);
   }
-  if (release === undefined && !problems.some((p) => p.file.includes('release'))) {
+  if (release === undefined && !hasRelease) {
     problems.push({ file: join(dir, 'release.yaml'), line: 0, column: 0, path: '', message: 'the file is missing' });
   }
   const bundle = readBundle(documents);
