@@ -130,6 +130,9 @@ export function wafDiagnostics(error: unknown): WafDiagnostic[] | null {
   }
 }
 
+/** Longest text that is written byte by byte. */
+const INLINE_TEXT_BYTES = 24;
+
 /** The body that a request is packed with is only its begin: rules see `INBOUND_DATA_ERROR`. */
 export const WAF_BODY_TRUNCATED = 1;
 
@@ -175,7 +178,8 @@ export class WafPacker {
     const at = this.length;
     this.buffer[at] = 1;
     this.buffer[at + 1] = flags;
-    this.buffer.writeUInt16LE(clientPort & 0xffff, at + 2);
+    this.buffer[at + 2] = clientPort;
+    this.buffer[at + 3] = clientPort >>> 8;
     this.length = at + 4;
     this.#short(method);
     this.#long(target);
@@ -184,7 +188,6 @@ export class WafPacker {
     this.#short(id);
     if (!this.#room(2)) return;
     this.#countAt = this.length;
-    this.buffer.writeUInt16LE(0, this.length);
     this.length += 2;
   }
 
@@ -195,15 +198,16 @@ export class WafPacker {
     if (this.length < 0) return;
     this.#headers++;
     if (this.#headers > WAF_HEADERS_MAX) this.length = -1;
-    else this.buffer.writeUInt16LE(this.#headers, this.#countAt);
   }
 
   /** The body, or its begin; ends the request. Returns the bytes of this request, or -1. */
   body(bytes: Uint8Array | null): number {
     const size = bytes === null ? 0 : bytes.length;
     if (!this.#room(4 + size)) return -1;
-    this.buffer.writeUInt32LE(size, this.length);
-    if (bytes !== null) this.buffer.set(bytes, this.length + 4);
+    this.buffer[this.#countAt] = this.#headers;
+    this.buffer[this.#countAt + 1] = this.#headers >>> 8;
+    this.#size(size);
+    if (size > 0) this.buffer.set(bytes as Uint8Array, this.length + 4);
     this.length += 4 + size;
     return this.length - this.#start;
   }
@@ -217,18 +221,41 @@ export class WafPacker {
   }
 
   #short(text: string): void {
-    if (text.length > 0xffff) this.length = -1;
-    if (!this.#room(2 + text.length)) return;
-    this.buffer.writeUInt16LE(text.length, this.length);
-    if (text.length > 0) this.buffer.latin1Write(text, this.length + 2, text.length);
-    this.length += 2 + text.length;
+    const size = text.length;
+    if (size > 0xffff) this.length = -1;
+    if (!this.#room(2 + size)) return;
+    this.buffer[this.length] = size;
+    this.buffer[this.length + 1] = size >>> 8;
+    this.#text(text, this.length + 2);
+    this.length += 2 + size;
   }
 
   #long(text: string): void {
-    if (!this.#room(4 + text.length)) return;
-    this.buffer.writeUInt32LE(text.length, this.length);
-    if (text.length > 0) this.buffer.latin1Write(text, this.length + 4, text.length);
-    this.length += 4 + text.length;
+    const size = text.length;
+    if (!this.#room(4 + size)) return;
+    this.#size(size);
+    this.#text(text, this.length + 4);
+    this.length += 4 + size;
+  }
+
+  /** A length of four bytes; stores into a typed array keep the low byte. */
+  #size(bytes: number): void {
+    const { buffer, length } = this;
+    buffer[length] = bytes;
+    buffer[length + 1] = bytes >>> 8;
+    buffer[length + 2] = bytes >>> 16;
+    buffer[length + 3] = bytes >>> 24;
+  }
+
+  /** Short texts cost less here than the call that copies long ones. */
+  #text(text: string, at: number): void {
+    const size = text.length;
+    if (size > INLINE_TEXT_BYTES) {
+      this.buffer.latin1Write(text, at, size);
+      return;
+    }
+    const { buffer } = this;
+    for (let i = 0; i < size; i++) buffer[at + i] = text.charCodeAt(i);
   }
 }
 
