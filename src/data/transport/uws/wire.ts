@@ -61,6 +61,13 @@ type Phase = (typeof Phase)[keyof typeof Phase];
 const News = { None: 0, Finished: 1, Aborted: 2, Failed: 3, Refused: 4, Wake: 5 } as const;
 type News = (typeof News)[keyof typeof News];
 
+interface OwnAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+  readonly close: boolean;
+}
+
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
 
 export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwner, AttemptOwner {
@@ -77,6 +84,8 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   #attempt: Attempt | null = null;
   #relay: HandshakeInProgress | null = null;
   #plan: ForwardPlan | null = null;
+  /** An answer of our own that waits for the next turn. */
+  #held: OwnAnswer | null = null;
   #news: News = News.None;
   #newsReason: FailReason = FailReason.Connect;
   #newsReplayable = false;
@@ -139,9 +148,12 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     this.#ticketUnknown = false;
   }
 
-  /** Releases an answer that had to wait for the next turn. */
+  /** Sends an answer that had to wait for the next turn. */
   sendNow(use: number): void {
-    if (use === this.#use && this.response !== null) this.#outbound.send();
+    const held = this.#held;
+    if (use !== this.#use || held === null) return;
+    this.#held = null;
+    if (this.response !== null) this.#sendOwn(held.status, held.contentType, held.body, held.close);
   }
 
   get use(): number {
@@ -454,11 +466,22 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   #own(status: number, contentType: string, body: string, close: boolean): void {
     this.#phase = Phase.Answering;
     this.#deadline = Number.MAX_SAFE_INTEGER;
+    this.#inbound.drop();
+    if (!this.#outbound.inCallback) {
+      this.#sendOwn(status, contentType, body, close);
+      return;
+    }
+    // Answered within its callback, the next bytes of the connection would be parsed at once, even after a close, and even when
+    // they are a body that a front proxy saw and uWebSockets.js did not. A turn later they find the request unanswered, and the connection is cut.
+    this.#held = { status, contentType, body, close };
+    this.#host.nextTurn(this);
+  }
+
+  #sendOwn(status: number, contentType: string, body: string, close: boolean): void {
     const head = this.head;
     const closing = close || this.#mustClose();
     // A client that is still sending a long body gets time to read the answer before the connection is cut; one whose framing is in doubt does not.
     const linger = head.fault === null && this.#inbound.rest > DISCARD_BYTES_MAX;
-    this.#inbound.drop();
     if (linger) this.#inbound.endConnection();
     const bytes = Buffer.byteLength(body);
     const bodiless = head.method === 'HEAD';
@@ -467,10 +490,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     const kind = bodiless ? AnswerBody.None : AnswerBody.Whole;
     out.head(status, FIRST_FIELD, this.#fields.text, kind, bytes, closing && !linger);
     out.whole(bytes === body.length ? body : Buffer.from(body));
-    // Answered within its callback, the next bytes of the connection would be parsed at once, even after a close, and even when
-    // they are a body that a front proxy saw and uWebSockets.js did not. A turn later they find the request unanswered, and the connection is cut.
-    if (out.inCallback) this.#host.nextTurn(this);
-    else out.send();
+    out.send();
   }
 
   /** True when nothing may follow this exchange on its connection. */
@@ -566,6 +586,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     this.#context = null;
     this.#exchange = null;
     this.#plan = null;
+    this.#held = null;
     this.#relay = null;
     this.#upstreamFault = false;
     this.#ticket = -1;
