@@ -2,7 +2,7 @@
 //! Without a directory: the demo rules. Rules with operators of a later version are left out, and said.
 //!
 //! A third argument is a number of inspections at paranoia level 1 without a clock, for counting instructions whatever else
-//! the machine does: `valgrind --tool=callgrind --toggle-collect='*counted*' bench config/demo/waf "simple GET" 1000`.
+//! the machine does: `valgrind --tool=callgrind --toggle-collect='bench::counted*' bench config/demo/waf "simple GET" 1000`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use super::Limit;
 use super::transaction::{Allowed, Candidate, Entry, Transaction, Verdict};
+use super::values::ValueId;
 use crate::bytes::to_int;
 use crate::operator::Probe;
 use crate::profile::Profile;
@@ -166,7 +167,7 @@ impl Transaction {
         self.rule_running = (phase as u8, index as u32);
         let single = rule.steps.len() == 1;
         for (i, step) in rule.steps.iter().enumerate() {
-            let bit = (i == 0 && rule.prefiltered).then_some(index);
+            let bit = (i == 0 && rule.prefiltered).then_some((index, rule.search_chain));
             let Some(test) = &step.test else {
                 self.act(program, step);
                 continue;
@@ -194,9 +195,11 @@ impl Transaction {
         phase: usize,
         step: &Step,
         test: &Test,
-        bit: Option<usize>,
+        rule_bit: Option<(usize, u16)>,
         report: Option<&Rule>,
     ) -> bool {
+        let bit = rule_bit.map(|(bit, _)| bit);
+        let search_chain = rule_bit.map_or(0, |(_, chain)| chain);
         let mut list = std::mem::take(&mut self.candidates);
         list.clear();
         self.collect(program, phase, test, &mut list);
@@ -229,6 +232,14 @@ impl Transaction {
                     }
                 }
             } else {
+                // Most values of a rule that is visited for one of them are done here.
+                if bit.is_some() {
+                    let steps = (search_chain, &program.chains[usize::from(search_chain)]);
+                    let seen = self.values.transform(candidate.value, steps, &mut self.outcome.work);
+                    if !self.hit(program, phase, seen, bit) {
+                        continue;
+                    }
+                }
                 let value = self.values.transform(
                     candidate.value,
                     (test.chain, &program.chains[usize::from(test.chain)]),
@@ -249,6 +260,16 @@ impl Transaction {
         any
     }
 
+    /// False when the prefilter knows that a rule cannot match a value.
+    #[inline]
+    fn hit(&mut self, program: &Program, phase: usize, value: ValueId, bit: Option<usize>) -> bool {
+        let Some(bit) = bit else { return true };
+        let prefilter = &program.prefilters[group_of(phase)];
+        let hits = self.values.hits(value, prefilter, &mut self.outcome.work);
+        let bit = program.phases[phase].first_word * 64 + bit;
+        hits.get(bit / 64).is_some_and(|w| w >> (bit % 64) & 1 == 1)
+    }
+
     #[allow(clippy::too_many_arguments, reason = "one call site each, and all of it is needed")]
     fn value(
         &mut self,
@@ -260,14 +281,8 @@ impl Transaction {
         report: Option<&Rule>,
         c: Candidate,
     ) -> bool {
-        if let Some(bit) = bit {
-            let hits = self
-                .values
-                .hits(c.value, &program.prefilters[group_of(phase)], &mut self.outcome.work);
-            let bit = program.phases[phase].first_word * 64 + bit;
-            if hits.get(bit / 64).is_none_or(|w| w >> (bit % 64) & 1 == 0) {
-                return false;
-            }
+        if !self.hit(program, phase, c.value, bit) {
+            return false;
         }
         let mut argument = std::mem::take(&mut self.text);
         argument.clear();

@@ -47,6 +47,7 @@ impl Compiler<'_> {
             jump: None,
             steps,
             prefiltered: false,
+            search_chain: 0,
         }
     }
 

@@ -220,7 +220,9 @@ impl<'a> Compiler<'a> {
                     rule.prefiltered = true;
                     *prefiltered += 1;
                     builder.require(first_word * 64 + index, &literals);
-                    for chain in self.seen_chains(test) {
+                    let chains = self.seen_chains(test);
+                    rule.search_chain = chains.last().copied().unwrap_or(0);
+                    for chain in chains {
                         let trigger = self.chains[usize::from(chain)].trigger;
                         for t in &test.targets {
                             let key = match &t.selector {

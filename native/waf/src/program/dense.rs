@@ -65,8 +65,11 @@ impl Dense {
         let mut queue = VecDeque::from([0usize]);
         while let Some(state) = queue.pop_front() {
             order.push(state);
-            for class in 0..width {
-                let back = if state == 0 { 0 } else { next[fall[state]][class] };
+            let behind = match state {
+                0 => vec![0; width],
+                _ => next[fall[state]].clone(),
+            };
+            for (class, back) in behind.into_iter().enumerate() {
                 match next[state][class] {
                     0 => next[state][class] = back,
                     child => {

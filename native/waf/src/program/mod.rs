@@ -200,6 +200,8 @@ pub struct Rule {
     pub steps: Vec<Step>,
     /// The prefilter knows this rule: values without its bit cannot match.
     pub prefiltered: bool,
+    /// The chain through which the prefilter sees values of this rule, without `multiMatch`.
+    pub search_chain: u16,
 }
 
 /// The program of one phase.
