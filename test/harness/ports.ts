@@ -1,5 +1,11 @@
 /** Free loopback ports, for what cannot be told to listen on port 0 and say which it got. */
+import { randomInt } from 'node:crypto';
 import { type AddressInfo, createServer, type Server } from 'node:net';
+
+/** Below the range that systems give out by themselves: a port of that range, free a moment ago, is soon somebody else's, and a listener that shares its port (SO_REUSEPORT) would share it in silence. */
+const FROM = 20_000;
+const TO = 32_000;
+const TRIES = 200;
 
 /**
  * `count` ports that were free together a moment ago. Another process may take one before it is used: whoever starts something on them
@@ -9,10 +15,13 @@ export async function freePorts(count: number): Promise<number[]> {
   const servers: Server[] = [];
   const ports: number[] = [];
   try {
-    for (let n = 0; n < count; n++) {
+    for (let tries = 0; ports.length < count; tries++) {
+      if (tries >= TRIES) throw new Error(`no ${count} free ports between ${FROM} and ${TO}`);
       const server = createServer();
+      const port = await listening(server, randomInt(FROM, TO)).catch(() => 0);
+      if (port === 0) continue;
       servers.push(server);
-      ports.push(await listening(server));
+      ports.push(port);
     }
   } finally {
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
