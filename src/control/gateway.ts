@@ -80,7 +80,10 @@ export class Gateway implements ControlView {
   #store: BundleStore | null = null;
   #poller: BundlePoller | null = null;
   #active: (ActiveBundle & { readonly stale: boolean }) | null = null;
-  #state: 'starting' | 'serving' | 'draining' = 'starting';
+  #state: 'starting' | 'serving' = 'starting';
+  /** From the begin of `stop` on. */
+  #stopping = false;
+  #booting: Promise<void> = Promise.resolve();
   #listening = false;
   #ports: readonly number[] = [];
 
@@ -170,6 +173,14 @@ export class Gateway implements ControlView {
 
   /** Boots from the store if it can, then follows the source. Resolves when the admin side listens; traffic is accepted once a snapshot serves. */
   async start(): Promise<void> {
+    this.#booting = this.#open();
+    await this.#booting;
+    // Asked to end meanwhile: a poller that begins now would never be stopped.
+    if (!this.#stopping) await this.#follow();
+  }
+
+  /** Everything up to the last good bundle. */
+  async #open(): Promise<void> {
     const { bootstrap } = this.#parts;
     this.#store = await BundleStore.open(bootstrap.stateDir);
     const { admin, probes } = bootstrap;
@@ -190,6 +201,11 @@ export class Gateway implements ControlView {
     });
     this.#health.start();
     await this.#boot(this.#store);
+  }
+
+  /** From now on what the source says. */
+  async #follow(): Promise<void> {
+    const { bootstrap } = this.#parts;
     const poller = new BundlePoller({
       source: this.#place,
       reference: this.#reference.digest ?? this.#reference.tag,
@@ -300,8 +316,10 @@ export class Gateway implements ControlView {
 
   /** Orderly end: not ready, still accepting for `drainDelayMs`, then draining within the deadline. Resolves when everything is closed. */
   async stop(): Promise<void> {
-    if (this.#state === 'draining') return;
-    this.#state = 'draining';
+    if (this.#stopping) return;
+    this.#stopping = true;
+    // What is being started is finished first, or it would open listeners and write state after all is closed. Its error is told by `start`.
+    await this.#booting.catch(() => undefined);
     const { drainDelayMs, drainDeadlineMs } = this.#parts.bootstrap;
     this.admin.log.event('info', 'draining', { drainDelayMs, drainDeadlineMs });
     await new Promise((resolve) => setTimeout(resolve, drainDelayMs));
@@ -320,7 +338,7 @@ export class Gateway implements ControlView {
 
   // What the admin side reads.
   state(): 'starting' | 'serving' | 'draining' {
-    return this.#state;
+    return this.#stopping ? 'draining' : this.#state;
   }
   active(): ActiveBundle | null {
     return this.#active;
