@@ -150,4 +150,22 @@ describe('lanes', () => {
     assert.equal((await dripping).body, '.'.repeat(40));
     await stopping;
   });
+
+  it('SIGTERM at any moment of a start ends the process, with code 0', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({ bundle: plainBundle([upstream.address]) });
+    // The last good bundle is on disk now, so that every start has one to boot from.
+    const moments = [/"gateway started"/g, /"bundle activated"/g];
+    for (const pattern of [...moments, ...moments]) {
+      const before = gateway.stdout.match(pattern)?.length ?? 0;
+      await gateway.restart();
+      await gateway.until(`${pattern} is printed`, () => (gateway.stdout.match(pattern)?.length ?? 0) > before);
+      gateway.signal('SIGTERM');
+      await assert.rejects(
+        gateway.until('it ends', () => false),
+        /ended \(code 0\)/,
+      );
+    }
+    await gateway.stop();
+  });
 });

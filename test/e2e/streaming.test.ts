@@ -114,7 +114,7 @@ describe('streaming', () => {
       );
       asked.on('timeout', () => asked.destroy(new Error('the upload stopped')));
       asked.on('error', reject);
-      // One piece a turn. uWebSockets.js reads on, paused or not, as long as every read fills its 512 KiB (docs/transport.md): a sender that fills the socket
+      // One piece a turn. uWebSockets.js reads on, paused or not, as long as every read fills its 512 KiB: a sender that fills the socket
       // faster than it is read, as only loopback can, is never held back.
       const piece = Buffer.alloc(64 * 1024, 'x');
       let left = bytes;
