@@ -184,7 +184,8 @@ test('no torn record passes for a whole one while another thread writes as fast 
   const copy = new RecordCopy();
   const seen = { [Read.Ok]: 0, [Read.Ahead]: 0, [Read.Gone]: 0, [Read.Torn]: 0 };
   await once(worker, 'message');
-  while (seen[Read.Ok] < 20_000) {
+  // On a busy machine the writer may not run for a while: it goes on until the threads have met, which the runner's own time limit bounds.
+  while (seen[Read.Ok] < 20_000 || seen[Read.Gone] + seen[Read.Torn] === 0) {
     // The oldest that may be read: where the writer is about to be.
     const outcome = reader.read(reader.oldest, copy);
     seen[outcome]++;
@@ -196,5 +197,4 @@ test('no torn record passes for a whole one while another thread writes as fast 
   }
   Atomics.store(stop, 0, 1);
   await once(worker, 'exit');
-  assert.ok(seen[Read.Gone] + seen[Read.Torn] > 0, 'the threads met');
 });
