@@ -12,8 +12,9 @@ import { testAuthority } from './certs.ts';
 import { freePorts } from './ports.ts';
 
 const PROJECT = resolve(import.meta.dirname, '../..');
-const READY_TIMEOUT_MS = 30_000;
-const STOP_TIMEOUT_MS = 20_000;
+/** Generous: a registry that is slow to answer is asked again after growing pauses. */
+const READY_TIMEOUT_MS = 120_000;
+const STOP_TIMEOUT_MS = 40_000;
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 const POLL_MS = 25;
 const START_TRIES = 3;
