@@ -16,6 +16,8 @@ const MIB = 1024 * 1024;
 const GIGABYTE = 1_000_000_000;
 /** How much more memory the process may use while a gigabyte passes: buffers, and what the collector has not seen yet. Whoever holds the body needs four times as much. */
 const GROWTH_MIB_MAX = 240;
+/** How far an upload may be ahead of the upstream. */
+const WINDOW_BYTES = 8 * 1024 * 1024;
 const SAMPLE_MS = 100;
 
 describe('streaming', () => {
@@ -114,17 +116,22 @@ describe('streaming', () => {
       );
       asked.on('timeout', () => asked.destroy(new Error('the upload stopped')));
       asked.on('error', reject);
-      // One piece a turn. uWebSockets.js reads on, paused or not, as long as every read fills its 512 KiB: a sender that fills the socket
-      // faster than it is read, as only loopback can, is never held back.
+      // uWebSockets.js reads on, paused or not, as long as every read fills its 512 KiB: a sender that fills the socket faster than it is read, as
+      // only loopback can, is never held back. So this one is no more than a window ahead of the upstream.
       const piece = Buffer.alloc(64 * 1024, 'x');
-      let left = bytes;
+      const from = upstream.sunkBytes;
+      let sent = 0;
       const write = (): void => {
-        if (left === 0) {
+        if (sent === bytes) {
           asked.end();
           return;
         }
-        const chunk = left < piece.length ? piece.subarray(0, left) : piece;
-        left -= chunk.length;
+        if (sent - (upstream.sunkBytes - from) >= WINDOW_BYTES) {
+          setTimeout(write, 1);
+          return;
+        }
+        const chunk = bytes - sent < piece.length ? piece.subarray(0, bytes - sent) : piece;
+        sent += chunk.length;
         if (asked.write(chunk)) setImmediate(write);
         else asked.once('drain', write);
       };

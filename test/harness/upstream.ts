@@ -132,6 +132,8 @@ export class TestUpstream {
   readonly requests: SeenRequest[] = [];
   /** Bytes of content written by `/stream` and `/chunked` so far, over all answers: what back-pressure holds back is not written. */
   streamedBytes = 0;
+  /** Bytes of request bodies that have arrived so far. */
+  sunkBytes = 0;
   /** Connections accepted so far. */
   connections = 0;
   #port = 0;
@@ -215,6 +217,7 @@ export class TestUpstream {
     request.on('data', (chunk: Buffer) => {
       if (seen.bodyBytes < BODY_KEPT_BYTES) kept.push(chunk);
       seen.bodyBytes += chunk.length;
+      this.sunkBytes += chunk.length;
     });
     request.on('end', () => {
       seen.complete = true;
