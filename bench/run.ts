@@ -32,7 +32,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   micro: async () => (await import('./micro.ts')).micro,
 };
 const DEFAULT = ['plain', 'tls', 'chain', 'swaps', 'micro'];
-const FULL: BenchOptions = { rounds: 5, seconds: 5, soakSeconds: 300, swaps: 100 };
+const FULL: BenchOptions = { rounds: 3, seconds: 5, soakSeconds: 300, swaps: 100 };
 /** To see that everything works; not for figures. */
 const QUICK: BenchOptions = { rounds: 1, seconds: 1, soakSeconds: 5, swaps: 5 };
 
