@@ -206,8 +206,10 @@ class Relay implements HandshakeInProgress {
     response.cork(() => {
       response.writeStatus('101 Switching Protocols');
       response.writeHeader('via', VIA);
-      response.upgrade(held, head.value('sec-websocket-key') ?? '', this.#upstream.protocol, '', context);
     });
+    // Not within cork(): where the socket's memory grows in place, cork() takes the new WebSocket for the old response afterwards, and may
+    // close it: about one in ten of a lane's first ones were. uWebSockets.js warns of that once, on standard error.
+    response.upgrade(held, head.value('sec-websocket-key') ?? '', this.#upstream.protocol, '', context);
   }
 
   #refusedBy(answer: IncomingMessage): void {
