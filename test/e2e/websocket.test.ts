@@ -68,7 +68,7 @@ describe('websockets', () => {
   it('text and binary messages pass both ways, plain and by TLS, and the close passes too', async () => {
     for (const tls of [false, true]) {
       const socket = await open('/socket', tls);
-      assert.equal(await inflight(gateway), 1);
+      assert.equal(await inflight(gateway), 1, `one is open, tls: ${tls}`);
       for (const message of ['', 'hello', 'ä€😀', 'x'.repeat(500_000)]) {
         socket.send(message);
         const { data, binary } = await next(socket);
