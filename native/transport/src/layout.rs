@@ -1,0 +1,236 @@
+//! The memory that the engine shares with the decisions: one block of bytes for each request that is open. Integers are
+//! 32 bits, native-endian; offsets count from the start of the block unless their name says otherwise. The other side
+//! is `src/data/transport/native/layout.ts`; a test compares the two.
+
+/// Bytes of one slot. Pages that a request never touches cost nothing.
+pub const SLOT_BYTES: usize = 56 * 1024;
+/// Slots of one chunk: memory is mapped and shown to JavaScript chunk by chunk.
+pub const CHUNK_SLOTS: usize = 64;
+
+/// Where the table of header fields begins: two words for each.
+pub const FIELDS_AT: usize = 1024;
+/// Header fields of a request; more are `head_too_large`.
+pub const FIELDS_MAX: usize = 128;
+/// Where decisions write: target, authority, edits, request id.
+pub const EDITS_AT: usize = 2048;
+/// Bytes for them.
+pub const EDITS_BYTES: usize = 16 * 1024;
+/// Where the bytes of the head begin.
+pub const HEAD_AT: usize = EDITS_AT + EDITS_BYTES;
+/// Bytes of the longest head that is read; longer ones are `head_too_large`.
+pub const HEAD_BYTES_MAX: usize = SLOT_BYTES - HEAD_AT;
+
+/// Indices of words in a slot's record.
+pub mod word {
+    /// Grows with every use of the slot.
+    pub const GENERATION: usize = 0;
+    /// Index into the methods of `exchange.ts`; 9 = another one, see METHOD_AT.
+    pub const METHOD: usize = 1;
+    /// See `flag`.
+    pub const FLAGS: usize = 2;
+    /// See `Fault`; 0 = none.
+    pub const FAULT: usize = 3;
+    /// 0 none, 1 length, 2 chunked (or a stream of HTTP/2 without a length).
+    pub const BODY_KIND: usize = 4;
+    /// Declared length, low and high 32 bits.
+    pub const BODY_LENGTH: usize = 5;
+    /// Offset from HEAD_AT and length, as of all pairs named `…_AT`.
+    pub const METHOD_AT: usize = 8;
+    /// Path as received.
+    pub const PATH_AT: usize = 10;
+    /// Query without `?`.
+    pub const QUERY_AT: usize = 12;
+    /// Authority: Host, or that of an absolute-form target, or `:authority`.
+    pub const HOST_AT: usize = 14;
+    /// Count of header fields.
+    pub const FIELD_COUNT: usize = 16;
+    /// Bytes of all names and values.
+    pub const FIELD_BYTES: usize = 17;
+    /// Number that `listen` was given.
+    pub const LISTENER: usize = 18;
+    /// Port of the peer.
+    pub const PEER_PORT: usize = 19;
+    /// Port that accepted.
+    pub const LOCAL_PORT: usize = 20;
+    /// Bytes of the peer's address: 4 or 16.
+    pub const PEER_BYTES: usize = 21;
+    /// Four words: the peer's address in network order.
+    pub const PEER_ADDRESS: usize = 22;
+    /// Number of the connection's facts (server name, client certificate, JA4), -1 = none; asked for by a call.
+    pub const CONNECTION: usize = 26;
+    /// Bit n: the known field n occurs more than once.
+    pub const REPEATED: usize = 27;
+    /// 32 words: index of the first field with known id n, or -1.
+    pub const KNOWN: usize = 32;
+
+    /// What was decided; see `Verdict`.
+    pub const VERDICT: usize = 64;
+    /// Number of the endpoint, or of the refusal's row, or the status of an answer.
+    pub const CHOICE: usize = 65;
+    /// Offset from EDITS_AT and length: target of the upstream request; content type of an answer; request id of a refusal.
+    pub const TARGET_AT: usize = 66;
+    /// Host of the upstream request.
+    pub const AUTHORITY_AT: usize = 68;
+    /// Edits of the upstream request: for each a byte of `edit`, name length (1 byte), value length (2 bytes, little-endian), name, value.
+    pub const REQUEST_EDITS_AT: usize = 70;
+    /// Edits of the answer, likewise.
+    pub const ANSWER_EDITS_AT: usize = 72;
+    /// Until the connection stands, ms.
+    pub const CONNECT_MS: usize = 74;
+    /// Until the response head is here, ms.
+    pub const HEAD_MS: usize = 75;
+    /// Longest silence in the response body, ms; 0 = none.
+    pub const IDLE_MS: usize = 76;
+    /// Largest request body, low and high 32 bits.
+    pub const BODY_MAX: usize = 77;
+    /// Words of a record.
+    pub const COUNT: usize = 96;
+}
+
+/// Bits of `word::FLAGS`.
+pub mod flag {
+    /// Came through TLS.
+    pub const SECURE: i32 = 1;
+    /// HTTP/1.0.
+    pub const HTTP10: i32 = 2;
+    /// HTTP/2.
+    pub const HTTP2: i32 = 4;
+    /// A WebSocket handshake (RFC 6455, or RFC 8441 over HTTP/2).
+    pub const WEBSOCKET: i32 = 8;
+    /// gRPC by its content type.
+    pub const GRPC: i32 = 16;
+    /// The whole body is here already.
+    pub const BODY_HERE: i32 = 32;
+}
+
+/// Kinds of edits.
+pub mod edit {
+    /// Replaces all fields of the name.
+    pub const SET: u8 = 1;
+    /// Adds a field.
+    pub const ADD: u8 = 2;
+    /// Removes all fields of the name.
+    pub const REMOVE: u8 = 3;
+}
+
+/// What decisions say in `word::VERDICT`.
+pub mod verdict {
+    /// Nothing yet.
+    pub const NONE: i32 = 0;
+    /// To the endpoint CHOICE.
+    pub const FORWARD: i32 = 1;
+    /// The refusal CHOICE.
+    pub const REFUSE: i32 = 2;
+    /// An answer with status CHOICE whose body was handed over by a call.
+    pub const ANSWER: i32 = 3;
+}
+
+/// What is wrong with a message, as `word::FAULT` and `event::REFUSED` tell it. The order is that of `FAULTS` in layout.ts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Fault {
+    /// Not HTTP, or not well-formed.
+    BadRequest = 1,
+    /// The length of the body is ambiguous, or its coding broken.
+    BadFraming = 2,
+    /// Host is missing, repeated or malformed.
+    BadHost = 3,
+    /// The target is malformed.
+    BadTarget = 4,
+    /// A field is malformed.
+    BadHeader = 5,
+    /// The request took too long to arrive.
+    RequestTimeout = 6,
+    /// Beyond `word::BODY_MAX`.
+    BodyTooLarge = 7,
+    /// Target too long.
+    TargetTooLong = 8,
+    /// An expectation other than 100-continue.
+    ExpectationFailed = 9,
+    /// Head too large or too many fields.
+    HeadTooLarge = 10,
+    /// A major version that is not 1.
+    VersionNotSupported = 11,
+    /// No memory for it at present.
+    Overloaded = 12,
+    /// The transport leaves.
+    Draining = 13,
+    /// A transfer coding or method that is not implemented (RFC 9112 §6.1).
+    NotImplemented = 14,
+}
+
+/// Words of one event.
+pub const EVENT_WORDS: usize = 8;
+/// Events that are told in one call.
+pub const EVENTS_MAX: usize = 1024;
+
+/// Kinds of events: word 0; word 1 is the slot, word 2 its generation.
+pub mod event {
+    /// A head has arrived.
+    pub const BEGIN: i32 = 1;
+    /// The body that was asked for is here, or cut at the limit.
+    pub const BODY: i32 = 2;
+    /// An attempt failed: word 3 the reason (`FailReason`), word 4 whether it can be sent again.
+    pub const FAILED: i32 = 3;
+    /// The response head: word 3 the status.
+    pub const HEAD: i32 = 4;
+    /// The request cannot go on: word 3 is a `Fault`.
+    pub const REFUSED: i32 = 5;
+    /// Over: word 3 status, words 4–5 bytes in, 6–7 bytes out.
+    pub const FINISHED: i32 = 6;
+    /// Broken off: as FINISHED; bit 16 of word 3: the upstream's fault.
+    pub const ABORTED: i32 = 7;
+    /// A chunk of slots was mapped: word 1 is its number. JavaScript asks for its memory.
+    pub const CHUNK: i32 = 8;
+}
+
+/// Why an attempt failed; the order is that of `FailReason` in transport.ts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum FailReason {
+    /// Not connected.
+    Connect = 0,
+    /// Closed before the response head.
+    Reset = 1,
+    /// Malformed response.
+    Invalid = 2,
+    /// No response head in time.
+    Timeout = 3,
+    /// Pool and queue are full.
+    Busy = 4,
+}
+
+/// Lower-case names of the known fields; a field's known id is its place here plus one, 0 = unknown.
+pub const KNOWN_NAMES: [&str; 31] = [
+    "host",
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "content-type",
+    "content-encoding",
+    "authorization",
+    "cookie",
+    "user-agent",
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "expect",
+    "upgrade",
+    "te",
+    "trailer",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "forwarded",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+    "origin",
+    "referer",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-protocol",
+    "if-none-match",
+    "cache-control",
+];

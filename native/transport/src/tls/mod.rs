@@ -1,0 +1,1 @@
+//! TLS sessions (rustls), without sockets.
