@@ -60,6 +60,7 @@ class BenchWire implements Wire {
   readonly websocket = false;
   readonly fault = null;
   readonly body = NO_BODY;
+  readonly fieldBytes: number;
   readonly #headers: readonly string[];
   handed = 0;
   refused = '';
@@ -68,6 +69,7 @@ class BenchWire implements Wire {
   constructor(path: string, headers: readonly string[]) {
     this.path = path;
     this.#headers = headers;
+    this.fieldBytes = headers.join('').length;
   }
   get headerCount(): number {
     return this.#headers.length >> 1;
@@ -81,6 +83,9 @@ class BenchWire implements Wire {
   header(name: string): string | undefined {
     for (let i = 0; i < this.#headers.length; i += 2) if (this.#headers[i] === name) return this.#headers[i + 1];
     return undefined;
+  }
+  repeats(): boolean {
+    return false;
   }
   inspectBody(): BodyState {
     return BodyState.Complete;

@@ -188,10 +188,7 @@ function claimText(value: unknown): string {
 function onlyHeader(x: Exchange, name: string): string {
   const { wire } = x;
   const first = wire.header(name);
-  if (first === undefined) return '';
-  let seen = 0;
-  for (let i = 0; i < wire.headerCount; i++) if (wire.headerName(i) === name) seen++;
-  return seen === 1 ? first : '';
+  return first === undefined || wire.repeats(name) ? '' : first;
 }
 
 function wholeSeconds(ms: number, least: number): string {

@@ -58,7 +58,7 @@ export class ExchangeInput implements InputSource {
   header(name: string): string | undefined {
     const { wire } = this.x;
     const first = wire.header(name);
-    if (first === undefined) return undefined;
+    if (first === undefined || !wire.repeats(name)) return first;
     let all = '';
     for (let i = 0, seen = 0; i < wire.headerCount; i++) {
       if (wire.headerName(i) !== name) continue;

@@ -62,15 +62,8 @@ function textOf(value: unknown): string {
 
 /** The field's value when there is exactly one: of two, the upstream might believe the other. */
 function onlyHeader(x: Exchange, name: string): string {
-  const { wire } = x;
-  let found = '';
-  let seen = 0;
-  for (let i = 0; i < wire.headerCount; i++) {
-    if (wire.headerName(i) !== name) continue;
-    found = wire.headerValue(i);
-    seen++;
-  }
-  return seen === 1 ? found : '';
+  const first = x.wire.header(name);
+  return first === undefined || x.wire.repeats(name) ? '' : first;
 }
 
 /** The part with this index between separators; `''` when there are fewer. */

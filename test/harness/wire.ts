@@ -67,6 +67,9 @@ export class TestWire implements Wire {
   get headerCount(): number {
     return this.#headers.length / 2;
   }
+  get fieldBytes(): number {
+    return this.#headers.reduce((bytes, text) => bytes + text.length, 0);
+  }
   headerName(index: number): string {
     return this.#headers[index * 2] ?? '';
   }
@@ -76,6 +79,9 @@ export class TestWire implements Wire {
   header(name: string): string | undefined {
     for (let i = 0; i < this.#headers.length; i += 2) if (this.#headers[i] === name) return this.#headers[i + 1];
     return undefined;
+  }
+  repeats(name: string): boolean {
+    return this.#headers.filter((text, i) => i % 2 === 0 && text === name).length > 1;
   }
   inspectBody(limit: number): BodyState {
     return this.body.length > limit ? BodyState.Cut : BodyState.Complete;

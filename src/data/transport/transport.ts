@@ -80,10 +80,14 @@ export interface Wire {
 
   /** Number of header fields; `headerName(i)` is lower-case, order is the wire's, repeated names are visible. */
   readonly headerCount: number;
+  /** Bytes of all field names and values together. */
+  readonly fieldBytes: number;
   headerName(index: number): string;
   headerValue(index: number): string;
   /** First value of a field by its lower-case name; undefined when absent. */
   header(name: string): string | undefined;
+  /** True when more than one field has this lower-case name. */
+  repeats(name: string): boolean;
 
   /**
    * Asks for up to `limit` bytes of the body. `Pending` means: say Wait; the transport wakes the exchange when the body is complete, cut at

@@ -32,6 +32,8 @@ export class Head {
   closesItself = false;
   fault: RefusalRow | null = null;
   count = 0;
+  /** Bytes of all names and values. */
+  fieldBytes = 0;
   readonly names: string[] = [];
   readonly values: string[] = [];
   /** Names that the Connection field nominates: they end here too (RFC 9110 §7.6.1). */
@@ -55,6 +57,7 @@ export class Head {
   /** Reads the head. `handshake`: it came through the route for WebSockets, so Sec-WebSocket-Key is well-formed. */
   read(request: HttpRequest, handshake: boolean): void {
     this.count = 0;
+    this.fieldBytes = 0;
     this.host = '';
     this.bodyKind = BodyKind.None;
     this.bodyLength = 0;
@@ -99,6 +102,13 @@ export class Head {
     return undefined;
   }
 
+  /** True when more than one field has this lower-case name. */
+  repeats(name: string): boolean {
+    let seen = 0;
+    for (let i = 0; i < this.count; i++) if (this.names[i] === name && ++seen > 1) return true;
+    return false;
+  }
+
   /** True when Connection nominates this lower-case name. */
   nominates(name: string): boolean {
     return this.nominated.length > 0 && this.nominated.includes(name);
@@ -112,6 +122,7 @@ export class Head {
       if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value) || raw.includes(LOST)) this.fault ??= REFUSALS.bad_header;
     }
     if (!TOKEN.test(name)) this.fault ??= REFUSALS.bad_header;
+    this.fieldBytes += name.length + value.length;
     this.names[this.count] = name;
     this.values[this.count++] = value;
     switch (name.length) {

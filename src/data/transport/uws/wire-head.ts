@@ -59,6 +59,9 @@ export class WireHead {
   get headerCount(): number {
     return this.head.count;
   }
+  get fieldBytes(): number {
+    return this.head.fieldBytes;
+  }
   headerName(index: number): string {
     return this.head.names[index] ?? '';
   }
@@ -67,6 +70,9 @@ export class WireHead {
   }
   header(name: string): string | undefined {
     return this.head.value(name);
+  }
+  repeats(name: string): boolean {
+    return this.head.repeats(name);
   }
 
   setUpstreamHeader(name: string, value: string): boolean {
