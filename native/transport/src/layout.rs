@@ -7,8 +7,11 @@ pub const SLOT_BYTES: usize = 56 * 1024;
 /// Slots of one chunk: memory is mapped and shown to JavaScript chunk by chunk.
 pub const CHUNK_SLOTS: usize = 64;
 
-/// Where the table of header fields begins: two words for each.
+/// Where the table of header fields begins: two words for each. First: offset of the value from HEAD_AT (16 bits), its length (16
+/// bits above). Second: offset of the name from HEAD_AT (16 bits), its length (8 bits above), known id (5 bits above), then one bit: ends at this hop.
 pub const FIELDS_AT: usize = 1024;
+/// Bit of a field's second word: the field ends at this hop.
+pub const FIELD_HOP: i32 = 1 << 29;
 /// Header fields of a request; more are `head_too_large`.
 pub const FIELDS_MAX: usize = 128;
 /// Where decisions write: target, authority, edits, request id.
