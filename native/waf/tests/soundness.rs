@@ -71,8 +71,10 @@ proptest! {
         transformations in proptest::sample::select(vec!["", ",t:lowercase", ",t:urlDecodeUni", ",t:urlDecodeUni,t:uppercase", ",t:removeWhitespace,t:lowercase", ",t:hexEncode", ",t:compressWhitespace"]),
         multi in any::<bool>(),
         phrase in any::<bool>(),
+        negated in any::<bool>(),
     ) {
         let operator = if phrase { "@pm ab BC 'x e9".to_owned() } else { format!("@rx {pattern}") };
+        let operator = if negated { format!("!{operator}") } else { operator };
         let rules = both(&operator.replace('"', "\\\""), transformations, multi);
         let mut g = Gateway::rules(&rules);
         let query: Vec<String> = values.iter().map(|v| format!("q={}", v.replace(' ', "+"))).collect();
@@ -143,5 +145,63 @@ fn no_packed_bytes_and_no_request_make_the_engine_panic() {
             let _ = cnx_waf::wire::Request::unpack(&bytes);
             Ok(())
         })
+        .unwrap();
+}
+
+#[test]
+fn what_is_known_of_values_changes_no_verdict() {
+    // One engine that has seen everything before, one that begins anew each time, and one whose memory others use up in between.
+    let files = common::demo();
+    let engines = std::cell::RefCell::new([Gateway::new(&files), Gateway::new(&files), Gateway::new(&files)]);
+    let piece = proptest::sample::select(vec![
+        "a",
+        "=",
+        "&",
+        "%27",
+        "+",
+        "?",
+        "/",
+        "../",
+        "<script>",
+        "'",
+        "\"",
+        ";",
+        "cat",
+        "select ",
+        " or 1=1--",
+        "$(id)",
+        "nikto",
+        "\x01",
+        "x.php",
+    ]);
+    let text = proptest::collection::vec(piece, 0..8).prop_map(|v| v.concat());
+    let method = proptest::sample::select(vec!["GET", "POST", "PROPFIND"]);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(1000));
+    runner
+        .run(
+            &(method, text.clone(), text.clone(), text),
+            |(method, query, header, body)| {
+                let [warm, new, crowded] = &mut *engines.borrow_mut();
+                new.transaction.forget();
+                for i in 0..4 {
+                    let filler = format!("{header}{i}").repeat(200);
+                    crowded.send("GET", "/", &[("host", "a"), ("x", &filler)], b"");
+                }
+                let headers = [
+                    ("host", "a"),
+                    ("content-type", "application/x-www-form-urlencoded"),
+                    ("user-agent", header.as_str()),
+                    ("cookie", header.as_str()),
+                ];
+                let target = format!("/?{query}");
+                let seen = [warm, new, crowded].map(|g| {
+                    let o = g.send(method, &target, &headers, body.as_bytes());
+                    (o.verdict, o.score, o.matches, g.ids(), g.variables(), g.messages())
+                });
+                prop_assert_eq!(&seen[0], &seen[1]);
+                prop_assert_eq!(&seen[0], &seen[2]);
+                Ok(())
+            },
+        )
         .unwrap();
 }

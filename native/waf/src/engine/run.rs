@@ -2,16 +2,20 @@
 
 use super::Limit;
 use super::transaction::{Allowed, Candidate, Entry, Transaction, Verdict};
-use super::values::ValueId;
+use super::values::{ValueId, Values};
 use crate::bytes::to_int;
-use crate::operator::Probe;
+use crate::operator::{Groups, Probe, RegexCaches};
 use crate::profile::Profile;
-use crate::program::{Gate, GateOf, Program, Rule, Step, Test, group_of};
+use crate::program::bits;
+use crate::program::prefilter::{Class, Prefilter};
+use crate::program::{Gate, GateOf, Phase, Program, Rule, Step, Test, group_of};
 use crate::seclang::action::Disruptive;
 use crate::seclang::setting::EngineMode;
 
 /// Work of a visit of a rule beside what its operator looks at.
 const VISIT_WORK: u64 = 4;
+/// Ids of values that stand in keys of facts have so many bits.
+const KNOWN_ID_BITS: u32 = 24;
 /// Most values that MATCHED_VARS keeps.
 const MATCHED_MAX: usize = 4096;
 
@@ -30,9 +34,7 @@ impl Transaction {
         if skipped {
             return true;
         }
-        if phase == 0 || group_of(phase) != group_of(phase - 1) {
-            self.values.forget_hits();
-        }
+        self.values.use_group(group_of(phase));
         self.find_visits(program, phase);
         if self.outcome.work > profile.work_max {
             self.exceed(Limit::Work);
@@ -101,62 +103,46 @@ impl Transaction {
         (gate.compare)(number, gate.constant) != gate.negated
     }
 
-    /// The rules worth a visit: those that always are, and those whose literals occur in a value they look at.
+    /// The rules worth a visit: those that always are, and those that one of their values calls for.
     fn find_visits(&mut self, program: &Program, phase: usize) {
         let Self {
             values,
             entries,
             visits,
             outcome,
+            caches,
+            groups,
             ..
         } = self;
-        let prefilter = &program.prefilters[group_of(phase)];
-        let phase = &program.phases[phase];
-        let first = phase.first_word;
+        let place = PhaseOf {
+            program,
+            phase: &program.phases[phase],
+            prefilter: &program.prefilters[group_of(phase)],
+        };
         visits.0.clear();
-        visits.0.extend_from_slice(&phase.always.0);
-        let work = &mut outcome.work;
-        for (var, classes) in &phase.classes {
+        visits.0.extend_from_slice(&place.phase.always.0);
+        let words = visits.0.len();
+        for (var, classes) in &place.phase.classes {
             for entry in &entries[*var as usize] {
-                let present = *values.present(entry.value);
-                // Found once for all classes whose chains change nothing.
-                let mut quiet = None;
-                for class in classes {
-                    if let Some(key) = &class.key
-                        && !values.get(entry.key).eq_ignore_ascii_case(key)
-                    {
-                        continue;
-                    }
-                    let row = match quiet {
-                        Some(row) => row,
-                        None => *quiet.insert(values.hits_row(entry.value, prefilter, work)),
-                    };
-                    let changes = class.trigger.meets(&present);
-                    if !changes {
-                        visits.add_shared(&values.hits_of(row, prefilter)[first..], &class.quiet_rules);
-                        if class.all_quiet {
-                            continue;
-                        }
-                    }
-                    for chain in &class.chains {
-                        let changed = match &chain.trigger {
-                            // All chains that change nothing were answered at once.
-                            Some(_) if !changes => continue,
-                            Some(trigger) => trigger.meets(&present),
-                            None => true,
-                        };
-                        let row = if !changed {
-                            row
-                        } else if chain.rules.is_within(visits) {
-                            continue;
-                        } else {
-                            let steps = (chain.chain, &program.chains[usize::from(chain.chain)]);
-                            let value = values.transform(entry.value, steps, work);
-                            values.hits_row(value, prefilter, work)
-                        };
-                        visits.add_shared(&values.hits_of(row, prefilter)[first..], &chain.rules);
-                    }
+                let mut scratch = Scratch {
+                    caches,
+                    groups,
+                    work: &mut outcome.work,
+                };
+                if (entry.key | entry.value) >> KNOWN_ID_BITS != 0 {
+                    let mut own = vec![0; words];
+                    find_rules(&place, classes, *entry, values, &mut scratch, &mut own);
+                    visits.add_words(&own);
+                    continue;
                 }
+                let key = (phase as u64) << 57
+                    | (*var as u64) << 48
+                    | u64::from(entry.key) << KNOWN_ID_BITS
+                    | u64::from(entry.value);
+                let known = values.words_of(key, words, |values, own| {
+                    find_rules(&place, classes, *entry, values, &mut scratch, own);
+                });
+                visits.add_words(values.words(known, words));
             }
         }
     }
@@ -345,6 +331,110 @@ impl Transaction {
         self.outcome.would_block = true;
         Flow::GoOn
     }
+}
+
+/// A phase of a program and what searches for it.
+struct PhaseOf<'a> {
+    program: &'a Program,
+    phase: &'a Phase,
+    prefilter: &'a Prefilter,
+}
+
+/// What operators need beside a value.
+struct Scratch<'a> {
+    caches: &'a mut RegexCaches,
+    groups: &'a mut Groups,
+    work: &'a mut u64,
+}
+
+/// The rules that one value of a variable calls for: their literals occur in it, and where that can be known beforehand, their first
+/// condition matches it. All of it follows from the rules and the bytes of key and value.
+fn find_rules(
+    of: &PhaseOf<'_>,
+    classes: &[Class],
+    entry: Entry,
+    values: &mut Values,
+    scratch: &mut Scratch<'_>,
+    visits: &mut [u64],
+) {
+    let PhaseOf {
+        program,
+        phase,
+        prefilter,
+    } = of;
+    let first = phase.first_word;
+    let present = *values.present(entry.value);
+    // Found once for all classes whose chains change nothing.
+    let mut quiet = None;
+    for class in classes {
+        if let Some(key) = &class.key
+            && !values.get(entry.key).eq_ignore_ascii_case(key)
+        {
+            continue;
+        }
+        bits::add(visits, &class.unfiltered.0);
+        if class.chains.is_empty() {
+            continue;
+        }
+        let row = match quiet {
+            Some(row) => row,
+            None => *quiet.insert(values.hits_row(entry.value, prefilter, scratch.work)),
+        };
+        let changes = class.trigger.meets(&present);
+        if !changes {
+            bits::add_shared(visits, &values.hits_of(row, prefilter)[first..], &class.quiet_rules.0);
+            if class.all_quiet {
+                continue;
+            }
+        }
+        for chain in &class.chains {
+            let changed = match &chain.trigger {
+                // All chains that change nothing were answered at once.
+                Some(_) if !changes => continue,
+                Some(trigger) => trigger.meets(&present),
+                None => true,
+            };
+            let row = if !changed {
+                row
+            } else if bits::is_within(&chain.rules.0, visits) {
+                continue;
+            } else {
+                let steps = (chain.chain, &program.chains[usize::from(chain.chain)]);
+                let value = values.transform(entry.value, steps, scratch.work);
+                values.hits_row(value, prefilter, scratch.work)
+            };
+            bits::add_shared(visits, &values.hits_of(row, prefilter)[first..], &chain.rules.0);
+        }
+    }
+    for (at, (word, constant)) in visits.iter_mut().zip(&phase.constant.0).enumerate() {
+        let mut left = *word & constant;
+        while left != 0 {
+            let bit = left & left.wrapping_neg();
+            left ^= bit;
+            let rule = &phase.rules[at * 64 + bit.trailing_zeros() as usize];
+            if !matches_first(program, rule, entry.value, values, scratch) {
+                *word ^= bit;
+            }
+        }
+    }
+}
+
+/// Whether the first condition of a rule matches a value, as [`Transaction::step`] would find.
+fn matches_first(program: &Program, rule: &Rule, value: ValueId, values: &mut Values, s: &mut Scratch<'_>) -> bool {
+    let Some(test) = rule.steps.first().and_then(|step| step.test.as_ref()) else {
+        return true;
+    };
+    let chain = (test.chain, &program.chains[usize::from(test.chain)]);
+    let value = values.transform(value, chain, s.work);
+    let mut probe = Probe {
+        value: values.get(value),
+        argument: b"",
+        capture: false,
+        groups: s.groups,
+        caches: s.caches,
+        work: s.work,
+    };
+    test.operator.matches(&mut probe) != test.negated
 }
 
 /// What comes after a match.

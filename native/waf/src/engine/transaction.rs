@@ -187,6 +187,11 @@ impl Transaction {
         self.reports.iter()
     }
 
+    /// Forgets what is known of values that were seen before. Nothing needs it but measurements: verdicts do not depend on it.
+    pub fn forget(&mut self) {
+        self.values.forget();
+    }
+
     /// Bytes of scratch memory in use.
     pub fn memory_bytes(&self) -> usize {
         self.values.memory_bytes() + self.caches.memory_bytes()
@@ -197,8 +202,9 @@ impl Transaction {
         if self.cache_serial != program.serial {
             self.caches.clear();
             self.cache_serial = program.serial;
+            self.values.reset(program.chains.len());
         }
-        self.values.reset(program.chains.len());
+        self.values.begin(program.chains.len());
         self.used = program.used;
         for list in &mut self.entries {
             list.clear();

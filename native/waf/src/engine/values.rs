@@ -1,5 +1,6 @@
-//! Interned values of one transaction: equal bytes have one id, so each distinct byte string is transformed by each
-//! function once and searched once for each phase.
+//! Interned values: equal bytes have one id, so each distinct byte string is transformed by each function once and searched
+//! once for each group of phases. What was found out about a value depends on its bytes and the program alone, so it is kept from
+//! one transaction to the next until there is too much of it: most fields of most requests were seen before.
 
 use crate::bytes::ByteSet;
 use crate::program::Chain;
@@ -11,10 +12,15 @@ pub type ValueId = u32;
 
 /// Bytes that all values of one transaction may take together.
 pub const ARENA_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of values, and of what is known of them, beyond which all is forgotten before the next transaction. Small enough to
+/// stay in a processor's cache beside everything else.
+const KNOWN_BYTES_MAX: usize = 128 * 1024;
+/// Values, likewise; at least as many as the head of one ordinary request has.
+const KNOWN_VALUES_MAX: usize = TABLE_KEEP / 2;
 /// Bytes of memory that are kept for the next transaction.
 const KEEP_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of the table that are kept for the next transaction; a larger one grows again when it is needed.
-const TABLE_KEEP: usize = 1024;
+const TABLE_KEEP: usize = 2048;
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
@@ -46,6 +52,9 @@ pub struct Values {
     memo: Vec<u32>,
     memo_width: usize,
     hits: Vec<u64>,
+    /// Group of phases whose hits are known.
+    hits_group: usize,
+    facts: Facts,
     scratch: Vec<u8>,
     seed: u64,
     /// The arena is full: values are cut from now on.
@@ -64,6 +73,8 @@ impl Default for Values {
             memo: Vec::new(),
             memo_width: 0,
             hits: Vec::new(),
+            hits_group: 0,
+            facts: Facts::default(),
             scratch: Vec::new(),
             seed,
             exhausted: false,
@@ -74,6 +85,25 @@ impl Default for Values {
 }
 
 impl Values {
+    /// Before each transaction: forgets all values when they have become too many.
+    pub fn begin(&mut self, chains: usize) {
+        // Where no room was left, results were cut: they must not be believed again.
+        if self.exhausted
+            || self.metas.len() > KNOWN_VALUES_MAX
+            || self.arena.len() > KNOWN_BYTES_MAX
+            || self.memo.len() * 4 > KNOWN_BYTES_MAX
+            || self.hits.len() * 8 > KNOWN_BYTES_MAX
+            || self.facts.full
+        {
+            self.reset(chains);
+        }
+    }
+
+    /// The next transaction begins without knowledge.
+    pub fn forget(&mut self) {
+        self.facts.full = true;
+    }
+
     /// Forgets all values; memory is kept within a bound. `chains` is how many chains the program has.
     pub fn reset(&mut self, chains: usize) {
         self.memo_width = TRANSFORMS.len() + chains;
@@ -81,6 +111,7 @@ impl Values {
         self.metas.clear();
         self.memo.clear();
         self.hits.clear();
+        self.facts.clear();
         self.exhausted = false;
         if self.arena.capacity() > KEEP_BYTES
             || self.metas.capacity() * 64 > KEEP_BYTES
@@ -269,8 +300,13 @@ impl Values {
         m.memo as usize
     }
 
-    /// Forgets the hits, since phases with another prefilter follow.
-    pub fn forget_hits(&mut self) {
+    /// Forgets the hits if phases with another prefilter follow.
+    pub fn use_group(&mut self, group: usize) {
+        if self.hits_group == group {
+            return;
+        }
+        self.hits_group = group;
+        self.facts.clear();
         self.hits.clear();
         for m in &mut self.metas {
             m.hits = NONE;
@@ -323,6 +359,29 @@ impl Values {
         row
     }
 
+    /// The words that are known for a key, once made by `make`: it gets them cleared and with the values themselves. Keys
+    /// are made of ids of values and of numbers of the program, below 2^63.
+    pub fn words_of(&mut self, key: u64, words: usize, make: impl FnOnce(&mut Self, &mut [u64])) -> Words {
+        if let Ok(at) = self.facts.find(key) {
+            return Words(at);
+        }
+        let mut scratch = std::mem::take(&mut self.facts.scratch);
+        scratch.clear();
+        scratch.resize(words, 0);
+        make(self, &mut scratch);
+        let at = self.facts.words.len() as u32;
+        self.facts.words.extend_from_slice(&scratch);
+        self.facts.scratch = scratch;
+        self.facts.note(key, at);
+        Words(at)
+    }
+
+    /// The words behind a place that `words_of` gave.
+    #[inline]
+    pub fn words(&self, at: Words, words: usize) -> &[u64] {
+        &self.facts.words[at.0 as usize..at.0 as usize + words]
+    }
+
     /// Bytes of memory in use.
     pub fn memory_bytes(&self) -> usize {
         self.arena.capacity()
@@ -330,6 +389,93 @@ impl Values {
             + self.memo.capacity() * 4
             + self.hits.capacity() * 8
             + self.table.capacity() * 8
+            + self.facts.table.capacity() * 16
+            + self.facts.words.capacity() * 8
+    }
+}
+
+/// Where words stand; until the next transaction.
+#[derive(Clone, Copy)]
+pub struct Words(u32);
+
+/// Entries of the table of facts; half of them are used at most.
+const FACTS: usize = 4096;
+
+#[derive(Clone, Copy, Default)]
+struct Fact {
+    key: u64,
+    /// Facts of other generations are free places.
+    generation: u32,
+    words: u32,
+}
+
+/// What is known by keys of 64 bits.
+struct Facts {
+    /// Open addressing: keys and where their words stand.
+    table: Vec<Fact>,
+    /// Never 0.
+    generation: u32,
+    count: usize,
+    words: Vec<u64>,
+    scratch: Vec<u64>,
+    /// Nothing more is noted until all is forgotten.
+    full: bool,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            table: vec![Fact::default(); FACTS],
+            generation: 1,
+            count: 0,
+            words: Vec::new(),
+            scratch: Vec::new(),
+            full: false,
+        }
+    }
+}
+
+impl Facts {
+    fn clear(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        if self.generation == 0 {
+            self.table.fill(Fact::default());
+            self.generation = 1;
+        }
+        self.count = 0;
+        self.words.clear();
+        self.full = false;
+    }
+
+    /// The words of a key, or the place where it belongs. Ends, since half of the places are free.
+    #[inline]
+    fn find(&self, key: u64) -> Result<u32, usize> {
+        let mut at = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & (FACTS - 1);
+        loop {
+            let fact = &self.table[at];
+            if fact.generation != self.generation {
+                return Err(at);
+            }
+            if fact.key == key {
+                return Ok(fact.words);
+            }
+            at = (at + 1) & (FACTS - 1);
+        }
+    }
+
+    fn note(&mut self, key: u64, words: u32) {
+        if self.count >= FACTS / 2 || self.words.len() * 8 > KNOWN_BYTES_MAX {
+            self.full = true;
+            return;
+        }
+        if let Err(at) = self.find(key) {
+            self.table[at] = Fact {
+                key,
+                generation: self.generation,
+                words,
+            };
+            self.count += 1;
+        }
     }
 }
 

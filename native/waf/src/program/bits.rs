@@ -31,18 +31,10 @@ impl Bits {
         }
     }
 
-    /// Adds the numbers that two other sets share.
+    /// Adds all numbers of a set of the same size, given as words.
     #[inline]
-    pub fn add_shared(&mut self, a: &[u64], b: &Bits) {
-        for ((t, a), b) in self.0.iter_mut().zip(a).zip(&b.0) {
-            *t |= a & b;
-        }
-    }
-
-    /// True when every number is in the other set too.
-    #[inline]
-    pub fn is_within(&self, other: &Bits) -> bool {
-        self.0.iter().zip(&other.0).all(|(a, b)| a & !b == 0)
+    pub fn add_words(&mut self, words: &[u64]) {
+        add(&mut self.0, words);
     }
 
     /// True when no number is in the set.
@@ -73,6 +65,28 @@ impl Bits {
             .enumerate()
             .flat_map(|(i, w)| (0..64).filter(move |b| w >> b & 1 == 1).map(move |b| i * 64 + b))
     }
+}
+
+/// Adds to a set all numbers of another one; both as words.
+#[inline]
+pub fn add(to: &mut [u64], words: &[u64]) {
+    for (t, w) in to.iter_mut().zip(words) {
+        *t |= w;
+    }
+}
+
+/// Adds to a set the numbers that two other sets share; all as words.
+#[inline]
+pub fn add_shared(to: &mut [u64], a: &[u64], b: &[u64]) {
+    for ((t, a), b) in to.iter_mut().zip(a).zip(b) {
+        *t |= a & b;
+    }
+}
+
+/// True when every number of a set is in the other one too; both as words.
+#[inline]
+pub fn is_within(set: &[u64], other: &[u64]) -> bool {
+    set.iter().zip(other).all(|(a, b)| a & !b == 0)
 }
 
 #[cfg(test)]

@@ -208,6 +208,7 @@ impl<'a> Compiler<'a> {
         let first_word = builder.phase(rules.len());
         let size = rules.len();
         let mut always = Bits::new(size);
+        let mut constant = Bits::new(size);
         let mut classes = Classes::new();
         for (index, rule) in rules.iter_mut().enumerate() {
             let Some(Step { test: Some(test), .. }) = rule.steps.first() else {
@@ -215,6 +216,17 @@ impl<'a> Compiler<'a> {
                 continue;
             };
             let fixed = test.targets.iter().all(|t| t.var.is_fixed() && !t.count);
+            let unchanging = fixed && test.argument.is_none() && !test.multi_match;
+            if unchanging {
+                constant.add(index);
+            }
+            let selectors = test.targets.iter().map(|t| {
+                let key = match &t.selector {
+                    Selector::Key(k) => Some(k.as_slice()),
+                    _ => None,
+                };
+                (t.var, key)
+            });
             match test.operator.requirement() {
                 Requirement::OneOf(literals) if fixed && !test.negated => {
                     rule.prefiltered = true;
@@ -222,15 +234,16 @@ impl<'a> Compiler<'a> {
                     builder.require(first_word * 64 + index, &literals);
                     let chains = self.seen_chains(test);
                     rule.search_chain = chains.last().copied().unwrap_or(0);
-                    for chain in chains {
-                        let trigger = self.chains[usize::from(chain)].trigger;
-                        for t in &test.targets {
-                            let key = match &t.selector {
-                                Selector::Key(k) => Some(k.as_slice()),
-                                _ => None,
-                            };
-                            prefilter::note(&mut classes, size, index, (t.var, key), (chain, trigger));
+                    for of in selectors {
+                        for chain in &chains {
+                            let trigger = self.chains[usize::from(*chain)].trigger;
+                            prefilter::note(&mut classes, size, index, of, (*chain, trigger));
                         }
+                    }
+                }
+                _ if unchanging => {
+                    for of in selectors {
+                        prefilter::note_unfiltered(&mut classes, size, index, of);
                     }
                 }
                 _ => always.add(index),
@@ -239,6 +252,7 @@ impl<'a> Compiler<'a> {
         Phase {
             rules,
             always,
+            constant,
             classes,
             first_word,
         }

@@ -211,6 +211,8 @@ pub struct Phase {
     pub rules: Vec<Rule>,
     /// Rules that are visited whatever the values are.
     pub always: Bits,
+    /// Rules whose first condition says the same of a value whenever it is asked: no macros, and variables that no rule changes.
+    pub constant: Bits,
     /// Which values the others see.
     pub classes: Classes,
     /// Where the words of this phase begin in the sets of its prefilter.

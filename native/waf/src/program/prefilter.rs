@@ -38,19 +38,15 @@ pub struct Class {
     pub quiet_rules: Bits,
     /// All chains have triggers.
     pub all_quiet: bool,
+    /// Rules that require no literal, so that every value is one of theirs.
+    pub unfiltered: Bits,
 }
 
 /// The classes of one phase, by variable.
 pub type Classes = Vec<(Var, Vec<Class>)>;
 
-/// Notes that a rule sees values of a variable through a chain. `size` is the number of rules of the phase.
-pub fn note(
-    classes: &mut Classes,
-    size: usize,
-    rule: usize,
-    (var, key): (Var, Option<&[u8]>),
-    (chain, trigger): (u16, Option<ByteSet>),
-) {
+/// The class of a selector. `size` is the number of rules of the phase.
+fn class_of<'a>(classes: &'a mut Classes, size: usize, (var, key): (Var, Option<&[u8]>)) -> &'a mut Class {
     let at = classes.iter().position(|(v, _)| *v == var).unwrap_or_else(|| {
         classes.push((var, Vec::new()));
         classes.len() - 1
@@ -63,10 +59,27 @@ pub fn note(
             trigger: ByteSet::EMPTY,
             quiet_rules: Bits::new(size),
             all_quiet: true,
+            unfiltered: Bits::new(size),
         });
         list.len() - 1
     });
-    let class = &mut list[at];
+    &mut list[at]
+}
+
+/// Notes that a rule looks at values whatever they hold.
+pub fn note_unfiltered(classes: &mut Classes, size: usize, rule: usize, of: (Var, Option<&[u8]>)) {
+    class_of(classes, size, of).unfiltered.add(rule);
+}
+
+/// Notes that a rule sees values of a variable through a chain.
+pub fn note(
+    classes: &mut Classes,
+    size: usize,
+    rule: usize,
+    of: (Var, Option<&[u8]>),
+    (chain, trigger): (u16, Option<ByteSet>),
+) {
+    let class = class_of(classes, size, of);
     if let Some(t) = trigger {
         class.trigger = class.trigger.or(t);
         class.quiet_rules.add(rule);
