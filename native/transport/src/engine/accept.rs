@@ -1,0 +1,226 @@
+//! Listeners, and connections up to the point where their protocol is known.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use rustix::event::epoll;
+
+use super::io::{Got, Io};
+use super::net::{self, Accepted};
+use super::options::ListenPlan;
+use super::slab::Key;
+use super::state::{Down, H1, Proto};
+use super::{DOWN, EVERYTHING, Engine};
+use crate::proxy::{Proxy, read_proxy};
+use crate::tls::Session;
+
+/// Connections taken from one listener before others get their turn; level-triggered, so the rest is told again.
+const ACCEPTS_PER_TURN: usize = 64;
+/// Bytes of the longest PROXY header (version 2 with its TLVs).
+const PROXY_BYTES_MAX: usize = 4096;
+
+pub struct Listener {
+    pub plan: ListenPlan,
+    pub fd: Option<OwnedFd>,
+    pub port: u16,
+}
+
+impl Engine {
+    pub(super) fn accept(&mut self, place: usize) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(Listener { fd: Some(fd), .. }) = self.listeners.get(place) else {
+                return;
+            };
+            match net::accept(fd) {
+                Accepted::Connection(fd, peer) => self.take_connection(place, fd, peer),
+                Accepted::Gone => {}
+                // Out of descriptors: the listener is told again as long as somebody waits, so the lane stays awake but serves the open ones.
+                Accepted::None | Accepted::Exhausted => return,
+            }
+        }
+    }
+
+    fn take_connection(&mut self, place: usize, fd: OwnedFd, peer: SocketAddr) {
+        let counted = address_class(peer.ip());
+        let of_address = self.per_address.entry(counted).or_insert(0);
+        if self.downs.len() >= self.options.connections_max
+            || *of_address as usize >= self.options.connections_per_address_max
+        {
+            // Dropped: the descriptor closes. No answer, since TLS would have to be spoken for one.
+            if *of_address == 0 {
+                self.per_address.remove(&counted);
+            }
+            return;
+        }
+        *of_address += 1;
+        let listener = &self.listeners[place];
+        let proxy = listener.plan.proxy_from.iter().any(|net| net.contains(peer.ip()));
+        let secure = listener.plan.tls.is_some();
+        let proto = if proxy || secure || listener.plan.http2 {
+            Proto::Opening {
+                proxy,
+                ahead: Vec::new(),
+            }
+        } else {
+            Proto::H1(H1::new())
+        };
+        let down = Down {
+            io: Io::new(fd, None),
+            listener: place,
+            counted,
+            peer,
+            local_port: listener.port,
+            deadline: self.now + self.options.handshake_ms,
+            stalled_since: 0,
+            proto,
+        };
+        let key = self.downs.insert(down);
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let data = epoll::EventData::new_u64(key.pack(DOWN));
+        if epoll::add(&self.epoll, down.io.fd(), data, EVERYTHING).is_err() {
+            self.drop_down(key);
+        }
+    }
+
+    /// Closes a client's connection at once. Whoever calls has ended its exchanges.
+    pub(super) fn drop_down(&mut self, key: Key) {
+        let Some(down) = self.downs.remove(key) else { return };
+        if let Some(count) = self.per_address.get_mut(&down.counted) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_address.remove(&down.counted);
+            }
+        }
+    }
+
+    /// Reads what comes before HTTP. True once the protocol is known.
+    pub(super) fn open(&mut self, key: Key, scratch: &mut [u8]) -> bool {
+        loop {
+            let Some(down) = self.downs.get_mut(key) else {
+                return false;
+            };
+            let Proto::Opening { proxy, ahead } = &mut down.proto else {
+                return true;
+            };
+            if *proxy {
+                match read_proxy(ahead) {
+                    Proxy::Header { consumed, source, .. } => {
+                        ahead.drain(..consumed);
+                        *proxy = false;
+                        if let Some(source) = source {
+                            down.peer = source;
+                        }
+                        continue;
+                    }
+                    Proxy::More if ahead.len() < PROXY_BYTES_MAX => {}
+                    // Whoever is trusted to speak the protocol and does not is not served: a client's own bytes would be believed to be its header.
+                    Proxy::More | Proxy::Broken | Proxy::Absent => {
+                        self.drop_down(key);
+                        return false;
+                    }
+                }
+            } else {
+                let plan = &self.listeners[down.listener].plan;
+                match (&plan.tls, down.io.tls.as_ref()) {
+                    (Some(tls), None) => {
+                        let mut session = Session::server(tls);
+                        let early = std::mem::take(ahead);
+                        let mut rest = &early[..];
+                        while !rest.is_empty() {
+                            if !matches!(session.receive(&mut rest), Ok(n) if n > 0) {
+                                self.drop_down(key);
+                                return false;
+                            }
+                        }
+                        down.io.tls = Some(Box::new(session));
+                        continue;
+                    }
+                    (Some(_), Some(session)) => {
+                        if !session.handshaking() {
+                            let h2 = plan.http2 && session.alpn() == Some(b"h2");
+                            return self.speak(key, h2, Vec::new());
+                        }
+                    }
+                    (None, _) => {
+                        let known = preface(ahead);
+                        if !plan.http2 || known == Some(false) {
+                            let ahead = std::mem::take(ahead);
+                            return self.speak(key, false, ahead);
+                        }
+                        if known == Some(true) {
+                            let ahead = std::mem::take(ahead);
+                            return self.speak(key, true, ahead);
+                        }
+                    }
+                }
+            }
+            let Some(down) = self.downs.get_mut(key) else {
+                return false;
+            };
+            let handshaking = down.io.tls.as_ref().is_some_and(|s| s.handshaking());
+            match down.io.read(scratch) {
+                Got::Bytes(n) => {
+                    if let Proto::Opening { ahead, .. } = &mut down.proto {
+                        ahead.extend_from_slice(&scratch[..n]);
+                    }
+                }
+                // The handshake may have ended without application data.
+                Got::Wait if handshaking && down.io.tls.as_ref().is_some_and(|s| !s.handshaking()) => {}
+                Got::Wait => return false,
+                Got::End | Got::Broken => {
+                    self.drop_down(key);
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn speak(&mut self, key: Key, _h2: bool, ahead: Vec<u8>) -> bool {
+        let now = self.now;
+        let head_ms = self.options.head_ms;
+        let Some(down) = self.downs.get_mut(key) else {
+            return false;
+        };
+        let ahead = match &mut down.proto {
+            Proto::Opening { ahead: more, .. } if ahead.is_empty() => std::mem::take(more),
+            _ => ahead,
+        };
+        down.deadline = now + head_ms;
+        let mut h1 = H1::new();
+        h1.ahead = ahead;
+        down.proto = Proto::H1(h1);
+        true
+    }
+}
+
+/// Whether bytes begin an HTTP/2 connection (RFC 9113 §3.4); none = too few to tell.
+fn preface(bytes: &[u8]) -> Option<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let n = bytes.len().min(PREFACE.len());
+    if bytes[..n] != PREFACE[..n] {
+        return Some(false);
+    }
+    (n == PREFACE.len()).then_some(true)
+}
+
+/// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits.
+fn address_class(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(a) => u128::from(u32::from(a)) | 0xffff_0000_0000,
+        IpAddr::V6(a) => u128::from(a) & !u128::from(u64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preface_is_told_as_soon_as_it_is_certain() {
+        assert_eq!(preface(b""), None);
+        assert_eq!(preface(b"PRI * HT"), None);
+        assert_eq!(preface(b"PRI /"), Some(false));
+        assert_eq!(preface(b"GET"), Some(false));
+        assert_eq!(preface(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nxyz"), Some(true));
+    }
+}

@@ -1,0 +1,375 @@
+//! What goes back to the client: the upstream's answer or one of our own; and how exchanges end.
+
+use super::Engine;
+use super::fields::{Edits, VIA, write_field, write_length, write_status};
+use super::slab::Key;
+use super::state::{AnswerBody, Due, InBody, Phase, Stage};
+use crate::http1::{Framing, ResponseHead, chunk_prefix};
+use crate::layout::{event, word};
+
+const CONTENT_LENGTH: u8 = 3;
+const TRANSFER_ENCODING: u8 = 4;
+const UPGRADE: u8 = 14;
+const CLOSE: &[u8] = b"connection: close\r\n";
+const KEEP_ALIVE: &[u8] = b"connection: keep-alive\r\n";
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+impl Engine {
+    /// The final head of the upstream's answer.
+    pub(super) fn answer_head(&mut self, slot: u32, bytes: &[u8], head: &ResponseHead) {
+        let x = &self.exchanges[slot as usize];
+        let (key, http10, tunnel) = (x.down, x.http10, head.status == 101);
+        let bodiless = x.is_head() || head.status == 204 || head.status == 304;
+        let body = match head.framing {
+            _ if bodiless || tunnel => AnswerBody::None,
+            Framing::None => AnswerBody::Length(0),
+            Framing::Length(n) => AnswerBody::Length(n),
+            Framing::Chunked | Framing::UntilClose if http10 => AnswerBody::Close,
+            Framing::Chunked | Framing::UntilClose => AnswerBody::Chunked,
+        };
+        let keep_alive = self.keeps_alive(slot, body == AnswerBody::Close);
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        let edits = Edits(self.slots.written_at(slot, word::ANSWER_EDITS_AT).unwrap_or_default());
+        write_status_of(&mut out, head.status, head.reason.of(bytes));
+        let mut dated = false;
+        for field in &head.fields {
+            let name = field.name.of(bytes);
+            if field.hop && !(tunnel && field.known == UPGRADE)
+                || matches!(field.known, TRANSFER_ENCODING)
+                || field.known == CONTENT_LENGTH && (!bodiless || head.status == 204 || tunnel)
+                || !edits.0.is_empty() && edits.hides(name)
+            {
+                continue;
+            }
+            dated |= name == b"date";
+            write_field(&mut out, name, field.value.of(bytes));
+        }
+        edits.write(&mut out);
+        out.extend_from_slice(VIA);
+        if !dated && !edits.hides(b"date") {
+            out.extend_from_slice(&self.date);
+        }
+        match body {
+            AnswerBody::Length(n) => write_length(&mut out, n),
+            AnswerBody::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            AnswerBody::None | AnswerBody::Close => {}
+        }
+        if tunnel {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+        } else if !keep_alive {
+            out.extend_from_slice(CLOSE);
+        } else if http10 {
+            out.extend_from_slice(KEEP_ALIVE);
+        }
+        out.extend_from_slice(b"\r\n");
+        let x = &mut self.exchanges[slot as usize];
+        x.status = head.status;
+        x.head_sent = true;
+        x.answer = body;
+        x.phase = if tunnel { Phase::Tunnel } else { Phase::Answering };
+        x.due = if x.idle_ms == 0 { Due::Nothing } else { Due::Answer };
+        x.deadline = if x.idle_ms == 0 { u64::MAX } else { self.now + x.idle_ms };
+        if let Some(down) = self.downs.get_mut(key) {
+            // Goes out with what follows, or when this turn of the upstream is over.
+            down.io.queue(&out);
+            self.flush_down.push(key);
+        }
+        if tunnel && let Some(h1) = self.h1(key) {
+            h1.stage = Stage::Tunnel;
+            self.resume_down.push(key);
+        }
+        self.out = out;
+    }
+
+    /// Whether another request may follow on the client's connection; decided when the answer's head is written.
+    fn keeps_alive(&mut self, slot: u32, close: bool) -> bool {
+        let draining = self.draining;
+        let discard_max = self.options.discard_bytes_max;
+        let x = &self.exchanges[slot as usize];
+        let (key, expects) = (x.down, x.expects);
+        let Some(h1) = self.h1(key) else { return false };
+        let rest = match &h1.body {
+            InBody::Done => 0,
+            InBody::Length(left) => *left,
+            InBody::Chunked(_) => discard_max,
+        };
+        // A client that waits for 100 Continue may or may not send its body now: what follows could be either.
+        if close || draining || rest > discard_max || (expects && rest > 0) {
+            h1.keep_alive = false;
+        }
+        h1.keep_alive
+    }
+
+    /// An interim answer (RFC 9110 §15.2). HTTP/1.0 has none.
+    pub(super) fn interim(&mut self, slot: u32, bytes: &[u8], head: &ResponseHead) {
+        let x = &mut self.exchanges[slot as usize];
+        let key = x.down;
+        if x.http10 {
+            return;
+        }
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        if head.status == 100 {
+            if std::mem::take(&mut x.expects) {
+                out.extend_from_slice(CONTINUE);
+            }
+        } else {
+            write_status_of(&mut out, head.status, head.reason.of(bytes));
+            for field in &head.fields {
+                if !field.hop && !matches!(field.known, CONTENT_LENGTH | TRANSFER_ENCODING) {
+                    write_field(&mut out, field.name.of(bytes), field.value.of(bytes));
+                }
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+        if let Some(down) = self.downs.get_mut(key) {
+            down.io.write(&out);
+        }
+        self.out = out;
+    }
+
+    /// A part of the answer's body.
+    pub(super) fn answer_bytes(&mut self, slot: u32, bytes: &[u8], _last: bool) {
+        let now = self.now;
+        let x = &mut self.exchanges[slot as usize];
+        if x.phase != Phase::Answering || bytes.is_empty() {
+            return;
+        }
+        x.bytes_out += bytes.len() as u64;
+        if x.idle_ms > 0 {
+            x.deadline = now + x.idle_ms;
+        }
+        let Some(down) = self.downs.get_mut(x.down) else { return };
+        match x.answer {
+            AnswerBody::None => {}
+            AnswerBody::Length(_) | AnswerBody::Close => {
+                down.io.write(bytes);
+            }
+            AnswerBody::Chunked => {
+                let mut prefix = [0; 10];
+                let n = chunk_prefix(bytes.len(), &mut prefix);
+                down.io.queue(&prefix[..n]);
+                down.io.write_both(bytes, b"\r\n");
+            }
+        }
+    }
+
+    /// The answer is complete.
+    pub(super) fn answer_end(&mut self, slot: u32, trailers: &[u8]) {
+        let x = &mut self.exchanges[slot as usize];
+        if x.phase != Phase::Answering {
+            return;
+        }
+        x.answer_ended = true;
+        x.due = Due::Nothing;
+        let key = x.down;
+        let Some(down) = self.downs.get_mut(key) else { return };
+        if x.answer == AnswerBody::Chunked {
+            down.io.queue(b"0\r\n");
+            down.io.queue(trailers);
+            down.io.queue(b"\r\n");
+        }
+        if !down.io.flush() {
+            self.client_left(key);
+        } else if down.io.pending() == 0 {
+            self.finish(slot);
+        }
+    }
+
+    /// Whether bytes for this client may be read from the upstream.
+    pub(super) fn client_has_room(&self, slot: u32) -> bool {
+        let key = self.exchanges[slot as usize].down;
+        self.downs
+            .get(key)
+            .is_some_and(|down| down.io.pending() < self.options.queue_bytes_max)
+    }
+
+    /// The client's socket has taken something.
+    pub(super) fn client_takes(&mut self, slot: u32) {
+        let x = &self.exchanges[slot as usize];
+        let pending = self.downs.get(x.down).map_or(0, |down| down.io.pending());
+        if x.answer_ended && pending == 0 && x.phase == Phase::Answering {
+            self.finish(slot);
+        } else if let Some(up) = x.up
+            && pending < self.options.queue_bytes_max
+        {
+            self.resume_up.push(up);
+        }
+    }
+
+    pub(super) fn tunnel_down(&mut self, slot: u32, bytes: &[u8]) {
+        let now = self.now;
+        let x = &mut self.exchanges[slot as usize];
+        if x.phase != Phase::Tunnel {
+            return;
+        }
+        x.bytes_out += bytes.len() as u64;
+        if x.idle_ms > 0 {
+            x.deadline = now + x.idle_ms;
+        }
+        let key = x.down;
+        if !self.downs.get_mut(key).is_some_and(|down| down.io.write(bytes)) {
+            self.client_left(key);
+        }
+    }
+
+    /// The client's side of a tunnel has ended: the upstream is told, and gets a moment for its own last words.
+    pub(super) fn tunnel_ended_down(&mut self, slot: u32) {
+        let due = self.now + self.options.linger_ms;
+        let x = &mut self.exchanges[slot as usize];
+        x.due = Due::Answer;
+        x.deadline = due;
+        x.idle_ms = 0;
+        let Some(up) = x.up.and_then(|key| self.ups.get_mut(key)) else {
+            return;
+        };
+        up.io.flush();
+        up.io.shut_down();
+    }
+
+    /// The upstream's side of a tunnel has ended, and with it the exchange.
+    pub(super) fn tunnel_ended_up(&mut self, slot: u32) {
+        self.let_go_of_upstream(slot);
+        self.finish(slot);
+    }
+
+    /// One of our own refusals.
+    pub(super) fn refuse(&mut self, slot: u32) {
+        let row = usize::try_from(self.slots.word(slot, word::CHOICE)).unwrap_or(usize::MAX);
+        let Some(template) = self.refusals.get(row) else {
+            let key = self.exchanges[slot as usize].down;
+            self.abort(slot, false);
+            return self.cut(key);
+        };
+        let (status, close) = (template.status, template.close);
+        let id = self.slots.written_at(slot, word::TARGET_AT).unwrap_or_default();
+        let mut body = Vec::with_capacity(template.before_id.len() + id.len() + template.after_id.len());
+        body.extend_from_slice(template.before_id.as_bytes());
+        body.extend_from_slice(id);
+        body.extend_from_slice(template.after_id.as_bytes());
+        self.own(slot, status, b"application/problem+json", &body, close);
+    }
+
+    /// Body of an answer of our own; to be said before its verdict.
+    pub fn set_answer(&mut self, slot: u32, body: &[u8]) {
+        if let Some(x) = self.exchanges.get_mut(slot as usize) {
+            x.own_body = body.to_vec();
+        }
+    }
+
+    pub(super) fn answer_own(&mut self, slot: u32) {
+        let status = u16::try_from(self.slots.word(slot, word::CHOICE)).unwrap_or(500);
+        let content_type = self
+            .slots
+            .written_at(slot, word::TARGET_AT)
+            .unwrap_or_default()
+            .to_vec();
+        let body = std::mem::take(&mut self.exchanges[slot as usize].own_body);
+        self.own(slot, status, &content_type, &body, false);
+    }
+
+    fn own(&mut self, slot: u32, status: u16, content_type: &[u8], body: &[u8], close: bool) {
+        let keep_alive = self.keeps_alive(slot, close);
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        let edits = Edits(self.slots.written_at(slot, word::ANSWER_EDITS_AT).unwrap_or_default());
+        write_status(&mut out, status);
+        if !content_type.is_empty() && !edits.hides(b"content-type") {
+            write_field(&mut out, b"content-type", content_type);
+        }
+        edits.write(&mut out);
+        out.extend_from_slice(VIA);
+        out.extend_from_slice(&self.date);
+        write_length(&mut out, body.len() as u64);
+        let x = &mut self.exchanges[slot as usize];
+        if !keep_alive {
+            out.extend_from_slice(CLOSE);
+        } else if x.http10 {
+            out.extend_from_slice(KEEP_ALIVE);
+        }
+        out.extend_from_slice(b"\r\n");
+        if !x.is_head() {
+            out.extend_from_slice(body);
+            x.bytes_out += body.len() as u64;
+        }
+        x.status = status;
+        x.head_sent = true;
+        x.phase = Phase::Answering;
+        x.answer = AnswerBody::Length(0);
+        let key = x.down;
+        if let Some(down) = self.downs.get_mut(key) {
+            down.io.write(&out);
+        }
+        self.out = out;
+        self.answer_end(slot, &[]);
+    }
+
+    /// The exchange is over, and the client has all of it.
+    fn finish(&mut self, slot: u32) {
+        let key = self.exchanges[slot as usize].down;
+        let tunnel = self.exchanges[slot as usize].phase == Phase::Tunnel;
+        self.over(slot, event::FINISHED, 0);
+        let collect_ms = self.options.collect_ms;
+        let discard_max = self.options.discard_bytes_max;
+        let due = self.now + collect_ms;
+        let Some(h1) = self.h1(key) else { return };
+        if !h1.keep_alive || tunnel {
+            self.linger(key);
+        } else if matches!(h1.body, InBody::Done) {
+            self.next_request(key);
+        } else {
+            h1.stage = Stage::Discard;
+            h1.drop_left = discard_max;
+            if let Some(down) = self.downs.get_mut(key) {
+                down.deadline = due;
+            }
+            self.resume_down.push(key);
+        }
+    }
+
+    /// The exchange is broken off. The caller deals with the client's connection.
+    pub(super) fn abort(&mut self, slot: u32, upstream_fault: bool) {
+        if matches!(self.exchanges[slot as usize].phase, Phase::Free | Phase::Over) {
+            return;
+        }
+        self.let_go_of_upstream(slot);
+        self.over(slot, event::ABORTED, if upstream_fault { 1 << 16 } else { 0 });
+    }
+
+    fn over(&mut self, slot: u32, kind: i32, bits: i32) {
+        let x = &mut self.exchanges[slot as usize];
+        x.phase = Phase::Over;
+        x.due = Due::Nothing;
+        x.up = None;
+        let status = if x.head_sent { i32::from(x.status) } else { 0 };
+        let row = [
+            status | bits,
+            x.received as i32,
+            (x.received >> 32) as i32,
+            x.bytes_out as i32,
+            (x.bytes_out >> 32) as i32,
+        ];
+        self.collected -= x.collected;
+        x.collected = 0;
+        self.open -= 1;
+        self.ending.push(slot);
+        self.tell(kind, slot, row);
+    }
+
+    /// Closes a client's connection in the middle of an answer, so that what it got does not look whole.
+    pub(super) fn cut(&mut self, key: Key) {
+        if let Some(down) = self.downs.get_mut(key) {
+            down.io.reset_on_close();
+        }
+        self.drop_down(key);
+    }
+}
+
+fn write_status_of(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    super::fields::write_number(out, u64::from(status));
+    out.push(b' ');
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
+}

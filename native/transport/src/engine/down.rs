@@ -1,0 +1,373 @@
+//! Reading HTTP/1 clients: heads become exchanges, bodies go to whoever takes them, and what nobody takes stays in the socket.
+
+use super::io::Got;
+use super::slab::{Key, Slab};
+use super::state::{Down, H1, InBody, Phase, Proto, Stage};
+use super::{Engine, READS_PER_TURN};
+use crate::http1::{Framing, Parsed, parse_request};
+use crate::layout::Fault;
+
+pub(super) fn h1_of(downs: &mut Slab<Down>, key: Key) -> Option<&mut H1> {
+    match downs.get_mut(key) {
+        Some(Down {
+            proto: Proto::H1(h1), ..
+        }) => Some(h1),
+        _ => None,
+    }
+}
+
+impl Engine {
+    /// Reads as long as somebody takes it.
+    pub(super) fn down_read(&mut self, key: Key) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if scratch.is_empty() {
+            // Within another connection's read: later.
+            self.resume_down.push(key);
+            return;
+        }
+        self.down_read_with(key, &mut scratch);
+        self.scratch = scratch;
+    }
+
+    fn down_read_with(&mut self, key: Key, scratch: &mut [u8]) {
+        if !self.open(key, scratch) {
+            return;
+        }
+        for _ in 0..READS_PER_TURN {
+            // What was read before comes first.
+            let Some(h1) = self.h1(key) else { return };
+            if !h1.ahead.is_empty() {
+                let mut ahead = std::mem::take(&mut h1.ahead);
+                let taken = self.h1_take(key, &mut ahead);
+                let Some(h1) = self.h1(key) else { return };
+                ahead.drain(..taken);
+                h1.ahead = ahead;
+            }
+            if !self.wants_bytes(key) {
+                return;
+            }
+            let Some(down) = self.downs.get_mut(key) else { return };
+            match down.io.read(scratch) {
+                Got::Bytes(n) => {
+                    let Some(h1) = self.h1(key) else { return };
+                    if h1.ahead.is_empty() {
+                        let taken = self.h1_take(key, &mut scratch[..n]);
+                        if taken < n
+                            && let Some(h1) = self.h1(key)
+                        {
+                            h1.ahead.extend_from_slice(&scratch[taken..n]);
+                        }
+                    } else {
+                        h1.ahead.extend_from_slice(&scratch[..n]);
+                    }
+                }
+                Got::Wait => return,
+                Got::End => return self.client_ended(key),
+                Got::Broken => return self.client_left(key),
+            }
+        }
+        self.resume_down.push(key);
+    }
+
+    pub(super) fn h1(&mut self, key: Key) -> Option<&mut H1> {
+        h1_of(&mut self.downs, key)
+    }
+
+    /// Whether more of this connection should be read now.
+    fn wants_bytes(&mut self, key: Key) -> bool {
+        let Some(h1) = self.h1(key) else { return false };
+        match h1.stage {
+            Stage::Head | Stage::Discard | Stage::Linger => true,
+            Stage::Exchange => {
+                let slot = h1.slot;
+                // What is not taken of the bytes that are here stays; so no more are needed.
+                h1.ahead.is_empty() && self.wants_body(slot)
+            }
+            Stage::Tunnel => {
+                let slot = h1.slot;
+                self.upstream_takes(slot)
+            }
+        }
+    }
+
+    /// Takes what the connection's state lets it take; returns how much.
+    fn h1_take(&mut self, key: Key, bytes: &mut [u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let Some(h1) = self.h1(key) else { return bytes.len() };
+            match h1.stage {
+                Stage::Head => {
+                    let Some(n) = self.take_head(key, &mut bytes[at..]) else {
+                        return at;
+                    };
+                    at += n;
+                }
+                Stage::Exchange => {
+                    let slot = h1.slot;
+                    if !self.wants_body(slot) {
+                        return at;
+                    }
+                    let Some(n) = self.take_body(key, slot, &bytes[at..]) else {
+                        return bytes.len();
+                    };
+                    if n == 0 {
+                        return at;
+                    }
+                    at += n;
+                }
+                Stage::Tunnel => {
+                    let slot = h1.slot;
+                    if !self.upstream_takes(slot) {
+                        return at;
+                    }
+                    self.tunnel_up(slot, &bytes[at..]);
+                    return bytes.len();
+                }
+                Stage::Discard => {
+                    let n = self.discard(key, &bytes[at..]);
+                    at += n;
+                }
+                Stage::Linger => {
+                    let left = h1.drop_left.saturating_sub((bytes.len() - at) as u64);
+                    h1.drop_left = left;
+                    if left == 0 {
+                        self.drop_down(key);
+                    }
+                    return bytes.len();
+                }
+            }
+        }
+        at
+    }
+
+    /// A head, or a part of one: none = more is needed.
+    fn take_head(&mut self, key: Key, bytes: &mut [u8]) -> Option<usize> {
+        let mut head = std::mem::take(&mut self.request_head);
+        let h1 = self.h1(key)?;
+        let first = !std::mem::replace(&mut h1.within_head, true);
+        let mut progress = std::mem::take(&mut h1.progress);
+        let parsed = parse_request(bytes, &mut progress, &mut head);
+        let taken = match parsed {
+            Parsed::More => {
+                if let Some(h1) = self.h1(key) {
+                    h1.progress = progress;
+                }
+                if first {
+                    let due = self.now + self.options.head_ms;
+                    if let Some(down) = self.downs.get_mut(key) {
+                        down.deadline = due;
+                    }
+                }
+                None
+            }
+            Parsed::Done(n) => {
+                h1_of(&mut self.downs, key)?.within_head = false;
+                self.head_arrived(key, &bytes[..n], &head, None);
+                Some(n)
+            }
+            Parsed::Broken(fault) => {
+                self.head_arrived(key, bytes, &head, Some(fault));
+                // Where the next message would begin nobody knows.
+                Some(bytes.len())
+            }
+        };
+        self.request_head = head;
+        taken
+    }
+
+    /// A part of the body: none = the connection is gone or does not take any more of it.
+    fn take_body(&mut self, key: Key, slot: u32, bytes: &[u8]) -> Option<usize> {
+        let h1 = self.h1(key)?;
+        match &mut h1.body {
+            InBody::Done => Some(0),
+            InBody::Length(left) => {
+                let n = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= n as u64;
+                let ended = *left == 0;
+                if ended {
+                    h1.body = InBody::Done;
+                }
+                self.body_bytes(slot, &bytes[..n], ended);
+                Some(n)
+            }
+            InBody::Chunked(decoder) => {
+                let mut decoder = std::mem::take(decoder);
+                let decoded = decoder.decode(bytes, &mut |part| self.body_bytes(slot, part, false));
+                match decoded {
+                    Ok(decoded) => {
+                        if decoded.done {
+                            self.exchanges[slot as usize].trailers = decoder.trailers().to_vec();
+                            self.h1(key)?.body = InBody::Done;
+                            self.body_bytes(slot, &[], true);
+                        } else if let Some(h1) = self.h1(key) {
+                            h1.body = InBody::Chunked(decoder);
+                        }
+                        Some(decoded.consumed)
+                    }
+                    Err(fault) => {
+                        self.body_broken(key, slot, fault);
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// The body's coding is broken: nothing that follows has a known beginning.
+    fn body_broken(&mut self, key: Key, slot: u32, fault: Fault) {
+        if let Some(h1) = self.h1(key) {
+            h1.body = InBody::Done;
+            h1.keep_alive = false;
+            h1.ahead = Vec::new();
+        }
+        self.refuse_for(slot, fault);
+    }
+
+    /// Drops the rest of a body whose answer is out.
+    fn discard(&mut self, key: Key, bytes: &[u8]) -> usize {
+        let Some(h1) = self.h1(key) else { return bytes.len() };
+        let (consumed, done) = match &mut h1.body {
+            InBody::Done => (0, true),
+            InBody::Length(left) => {
+                let n = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= n as u64;
+                (n, *left == 0)
+            }
+            InBody::Chunked(decoder) => match decoder.decode(bytes, &mut |_| {}) {
+                Ok(decoded) => (decoded.consumed, decoded.done),
+                Err(_) => {
+                    self.linger(key);
+                    return bytes.len();
+                }
+            },
+        };
+        h1.drop_left = h1.drop_left.saturating_sub(consumed as u64);
+        if done {
+            h1.body = InBody::Done;
+            self.next_request(key);
+        } else if h1.drop_left == 0 {
+            self.linger(key);
+        }
+        consumed
+    }
+
+    /// The connection waits for its next request.
+    pub(super) fn next_request(&mut self, key: Key) {
+        let due = self.now + self.options.idle_ms;
+        let draining = self.draining;
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let Proto::H1(h1) = &mut down.proto else { return };
+        down.deadline = due;
+        h1.stage = Stage::Head;
+        if draining && h1.ahead.is_empty() {
+            self.linger(key);
+            return;
+        }
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let Proto::H1(h1) = &mut down.proto else { return };
+        if !h1.ahead.is_empty() || down.io.readable {
+            self.resume_down.push(key);
+        }
+    }
+
+    /// Nothing more is said to this client, and nothing of it is heard: but it gets time to read what was said, which a plain close could destroy (RFC 9112 §9.6).
+    pub(super) fn linger(&mut self, key: Key) {
+        let due = self.now + self.options.linger_ms;
+        let left = self.options.linger_bytes_max;
+        let Some(down) = self.downs.get_mut(key) else { return };
+        down.deadline = due;
+        down.io.shut_down();
+        let Proto::H1(h1) = &mut down.proto else { return };
+        h1.stage = Stage::Linger;
+        h1.drop_left = left;
+        h1.ahead = Vec::new();
+        if down.io.readable {
+            self.resume_down.push(key);
+        }
+    }
+
+    /// The client has sent its last byte.
+    fn client_ended(&mut self, key: Key) {
+        let Some(h1) = self.h1(key) else {
+            return self.drop_down(key);
+        };
+        match h1.stage {
+            Stage::Tunnel => {
+                let slot = h1.slot;
+                self.tunnel_ended_down(slot);
+            }
+            // Half a request, or none: there is nothing to answer.
+            Stage::Head | Stage::Discard | Stage::Linger => self.drop_down(key),
+            Stage::Exchange => self.client_left(key),
+        }
+    }
+
+    /// The client is gone: its exchange ends, whatever it was at.
+    pub(super) fn client_left(&mut self, key: Key) {
+        let Some(h1) = self.h1(key) else {
+            return self.drop_down(key);
+        };
+        if matches!(h1.stage, Stage::Exchange | Stage::Tunnel) {
+            let slot = h1.slot;
+            self.abort(slot, false);
+        }
+        self.drop_down(key);
+    }
+
+    /// An event said that the client will send no more. Whoever still has bytes of it to read will find the end there.
+    pub(super) fn down_hung_up(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let Proto::H1(h1) = &down.proto else { return };
+        // Unread bytes mean that it may only have ended its side early; then the end is found when they are read.
+        if h1.stage == Stage::Exchange && h1.ahead.is_empty() && down.io.peer_is_gone() {
+            self.client_left(key);
+        }
+    }
+
+    pub(super) fn down_writable(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        down.stalled_since = 0;
+        if !down.io.flush() {
+            return self.client_left(key);
+        }
+        let Proto::H1(h1) = &down.proto else { return };
+        if !matches!(h1.stage, Stage::Exchange | Stage::Tunnel) {
+            return;
+        }
+        let slot = h1.slot;
+        self.client_takes(slot);
+    }
+
+    /// Connections without a request are asked to leave.
+    pub(super) fn leave_idle(&mut self) {
+        for place in 0..self.downs.places() {
+            let Some(key) = self.downs.key_at(place) else { continue };
+            let Some(h1) = self.h1(key) else { continue };
+            if h1.stage == Stage::Head && h1.ahead.is_empty() {
+                self.linger(key);
+            }
+        }
+    }
+
+    /// How the body of a head that was just read comes in.
+    pub(super) fn in_body(framing: &Framing) -> InBody {
+        match framing {
+            Framing::None | Framing::Length(0) | Framing::UntilClose => InBody::Done,
+            Framing::Length(n) => InBody::Length(*n),
+            Framing::Chunked => InBody::Chunked(Box::default()),
+        }
+    }
+
+    /// Whether the exchange takes bytes of its body now.
+    pub(super) fn wants_body(&self, slot: u32) -> bool {
+        let x = &self.exchanges[slot as usize];
+        if x.body_ended {
+            return false;
+        }
+        match x.phase {
+            Phase::Deciding => x.inspecting,
+            Phase::Forwarding | Phase::Answering => x.kept_sent == x.kept.len() && self.upstream_takes(slot),
+            Phase::Free | Phase::Waiting | Phase::Tunnel | Phase::Over => false,
+        }
+    }
+}

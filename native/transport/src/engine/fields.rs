@@ -1,0 +1,188 @@
+//! Header fields on their way through: what ends here, and the edits of stages ([`crate::layout::edit`]).
+
+use crate::layout::edit;
+
+/// Who we are in Via (RFC 9110 §7.6.3): protocol and pseudonym, no host name.
+pub const VIA: &[u8] = b"via: 1.1 cloudnexus\r\n";
+
+/// Edits as decisions wrote them. What is malformed ends the list: it is our own side that writes it.
+#[derive(Clone, Copy)]
+pub struct Edits<'a>(pub &'a [u8]);
+
+/// One of them.
+pub struct Edit<'a> {
+    pub kind: u8,
+    pub name: &'a [u8],
+    pub value: &'a [u8],
+}
+
+impl<'a> Iterator for Edits<'a> {
+    type Item = Edit<'a>;
+
+    fn next(&mut self) -> Option<Edit<'a>> {
+        let (head, rest) = self.0.split_at_checked(4)?;
+        let (name, rest) = rest.split_at_checked(usize::from(head[1]))?;
+        let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([head[2], head[3]])))?;
+        self.0 = rest;
+        Some(Edit {
+            kind: head[0],
+            name,
+            value,
+        })
+    }
+}
+
+impl Edits<'_> {
+    /// True when a field of that name, as received, does not pass: it is set or removed. `X_User` and `X-User` are one variable to CGI and its heirs, so
+    /// an edit of the one hides the other.
+    pub fn hides(self, name: &[u8]) -> bool {
+        self.into_iter()
+            .any(|e| e.kind != edit::ADD && e.name.len() == name.len() && same_variable(e.name, name))
+    }
+
+    /// Writes the fields that are set or added.
+    pub fn write(self, out: &mut Vec<u8>) {
+        for e in self {
+            if e.kind != edit::REMOVE {
+                write_field(out, e.name, e.value);
+            }
+        }
+    }
+}
+
+fn same_variable(a: &[u8], b: &[u8]) -> bool {
+    a.iter()
+        .zip(b)
+        .all(|(a, b)| a == b || (*a == b'-' && *b == b'_') || a.eq_ignore_ascii_case(b))
+}
+
+/// `name: value` and a line end.
+pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A number in decimal.
+pub fn write_number(out: &mut Vec<u8>, mut n: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// `content-length: n` and a line end.
+pub fn write_length(out: &mut Vec<u8>, n: u64) {
+    out.extend_from_slice(b"content-length: ");
+    write_number(out, n);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Reason phrases of RFC 9110 §15 and the registry; nobody may depend on them.
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        103 => "Early Hints",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+/// The status line.
+pub fn write_status(out: &mut Vec<u8>, status: u16) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_number(out, u64::from(status));
+    out.push(b' ');
+    out.extend_from_slice(reason(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(kind: u8, name: &str, value: &str) -> Vec<u8> {
+        let mut out = vec![kind, name.len() as u8];
+        out.extend_from_slice(&(value.len() as u16).to_le_bytes());
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(value.as_bytes());
+        out
+    }
+
+    #[test]
+    fn edits_are_read_as_they_were_written() {
+        let mut list = packed(edit::SET, "x-user", "alice");
+        list.extend(packed(edit::REMOVE, "cookie", ""));
+        list.extend(packed(edit::ADD, "x-a", ""));
+        let edits = Edits(&list);
+        assert!(edits.hides(b"x-user"));
+        assert!(edits.hides(b"x_user"));
+        assert!(edits.hides(b"cookie"));
+        assert!(!edits.hides(b"x-a"));
+        let mut out = Vec::new();
+        edits.write(&mut out);
+        assert_eq!(out, b"x-user: alice\r\nx-a: \r\n");
+    }
+
+    #[test]
+    fn a_list_that_breaks_off_ends_there() {
+        let mut list = packed(edit::SET, "a", "b");
+        list.extend_from_slice(&[edit::SET, 200, 255, 255, 1]);
+        assert_eq!(Edits(&list).count(), 1);
+    }
+
+    #[test]
+    fn numbers_are_decimal() {
+        for n in [0, 7, 10, 65_535, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(&mut out, n);
+            assert_eq!(String::from_utf8(out).unwrap(), n.to_string());
+        }
+    }
+}

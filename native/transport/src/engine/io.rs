@@ -1,0 +1,353 @@
+//! One socket, plain or through TLS: edge-triggered, one read or send per direction and turn as far as possible, and a queue for what it did not take.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+
+use crate::tls::Session;
+
+/// Pieces that are together at most so long are copied into one rather than sent as several.
+const COPIED_BYTES_MAX: usize = 4096;
+
+/// What a read gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Got {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing now; an event follows.
+    Wait,
+    /// The peer has ended its side.
+    End,
+    /// Reset, or TLS broke.
+    Broken,
+}
+
+/// Raw calls, for rustls.
+struct Raw<'a> {
+    fd: &'a OwnedFd,
+    /// A read gave less than was asked for: the socket is empty.
+    short: bool,
+}
+
+impl<'a> Raw<'a> {
+    fn new(fd: &'a OwnedFd) -> Self {
+        Self { fd, short: false }
+    }
+}
+
+impl Read for Raw<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let asked = buffer.len();
+        let (n, _) = rustix::net::recv(self.fd, buffer, RecvFlags::empty())?;
+        self.short = n < asked;
+        Ok(n)
+    }
+}
+
+impl Write for Raw<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(self.fd, bytes, SendFlags::NOSIGNAL)?)
+    }
+
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let mut control = rustix::net::SendAncillaryBuffer::default();
+        Ok(rustix::net::sendmsg(
+            self.fd,
+            slices,
+            &mut control,
+            SendFlags::NOSIGNAL,
+        )?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub struct Io {
+    fd: OwnedFd,
+    pub tls: Option<Box<Session>>,
+    /// The socket may have bytes: set by its event, cleared by a read that was short.
+    pub readable: bool,
+    /// The socket may take bytes.
+    pub writable: bool,
+    /// The peer will send no more, as far as epoll said.
+    pub hung_up: bool,
+    pub broken: bool,
+    /// Plain bytes that wait for the socket or for the session.
+    queue: Vec<u8>,
+    queued_from: usize,
+}
+
+impl Io {
+    pub fn new(fd: OwnedFd, tls: Option<Box<Session>>) -> Self {
+        Self {
+            fd,
+            tls,
+            readable: false,
+            writable: false,
+            hung_up: false,
+            broken: false,
+            queue: Vec::new(),
+            queued_from: 0,
+        }
+    }
+
+    pub fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// Bytes that the peer has not been given yet.
+    pub fn pending(&self) -> usize {
+        self.queue.len() - self.queued_from + self.tls.as_ref().map_or(0, |s| s.pending())
+    }
+
+    /// One read.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Got {
+        if self.broken {
+            return Got::Broken;
+        }
+        match self.tls {
+            None => self.read_plain(buffer),
+            Some(_) => self.read_tls(buffer),
+        }
+    }
+
+    fn read_plain(&mut self, buffer: &mut [u8]) -> Got {
+        if !self.readable {
+            return Got::Wait;
+        }
+        match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
+            Ok((0, _)) => {
+                self.readable = false;
+                Got::End
+            }
+            Ok((n, _)) => {
+                // A short read means empty; an end that follows has an event of its own, unless it was seen already.
+                self.readable = n == buffer.len() || self.hung_up;
+                Got::Bytes(n)
+            }
+            Err(rustix::io::Errno::INTR) => self.read_plain(buffer),
+            Err(rustix::io::Errno::AGAIN) => {
+                self.readable = false;
+                Got::Wait
+            }
+            Err(_) => self.fail(),
+        }
+    }
+
+    fn read_tls(&mut self, buffer: &mut [u8]) -> Got {
+        loop {
+            let Some(session) = self.tls.as_mut() else {
+                return Got::Broken;
+            };
+            match session.read(buffer) {
+                Ok(0) => return Got::End,
+                Ok(n) => return Got::Bytes(n),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return self.fail(),
+            }
+            if !self.readable {
+                return Got::Wait;
+            }
+            let mut raw = Raw::new(&self.fd);
+            let received = session.receive(&mut raw);
+            if raw.short && !self.hung_up {
+                self.readable = false;
+            }
+            match received {
+                // An end without close_notify: what was read stands, what is missing is missing (RFC 8446 §6.1).
+                Ok(0) => {
+                    self.readable = false;
+                    return Got::End;
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.readable = false,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    // The alert that says why.
+                    let _ = session.send(&mut Raw::new(&self.fd));
+                    return self.fail();
+                }
+            }
+            // What handshakes and key updates have to say.
+            if session.wants_send() && !self.flush() {
+                return Got::Broken;
+            }
+        }
+    }
+
+    /// Sends, and keeps what is not taken. False when the connection is broken.
+    pub fn write(&mut self, bytes: &[u8]) -> bool {
+        self.write_both(bytes, &[])
+    }
+
+    /// The same with two pieces, and what waited, in one call of the system.
+    pub fn write_both(&mut self, first: &[u8], second: &[u8]) -> bool {
+        if self.broken {
+            return false;
+        }
+        if self.tls.is_some() {
+            return self.write_tls(first) && (second.is_empty() || self.write_tls(second));
+        }
+        let waiting = self.queue.len() - self.queued_from;
+        if !self.writable || waiting + first.len() + second.len() <= COPIED_BYTES_MAX {
+            self.queue.extend_from_slice(first);
+            self.queue.extend_from_slice(second);
+            return self.flush();
+        }
+        let queue = std::mem::take(&mut self.queue);
+        let slices = [
+            io::IoSlice::new(&queue[self.queued_from..]),
+            io::IoSlice::new(first),
+            io::IoSlice::new(second),
+        ];
+        let sent = if waiting == 0 && second.is_empty() {
+            self.send_plain(first)
+        } else {
+            let mut control = rustix::net::SendAncillaryBuffer::default();
+            let all = waiting + first.len() + second.len();
+            let sent = rustix::net::sendmsg(&self.fd, &slices, &mut control, SendFlags::NOSIGNAL);
+            self.sent(sent, all)
+        };
+        self.queue = queue;
+        let Some(mut n) = sent else { return false };
+        let of_waiting = n.min(waiting);
+        self.taken(of_waiting);
+        n -= of_waiting;
+        let of_first = n.min(first.len());
+        self.queue.extend_from_slice(&first[of_first..]);
+        self.queue.extend_from_slice(&second[n - of_first..]);
+        true
+    }
+
+    /// Keeps bytes for the next send: heads that go out with what follows.
+    pub fn queue(&mut self, bytes: &[u8]) {
+        self.queue.extend_from_slice(bytes);
+    }
+
+    /// Sends what waits. False when the connection is broken.
+    pub fn flush(&mut self) -> bool {
+        if self.broken {
+            return false;
+        }
+        if self.tls.is_some() {
+            return self.write_tls(&[]);
+        }
+        if self.queue.len() > self.queued_from && self.writable {
+            let queue = std::mem::take(&mut self.queue);
+            let sent = self.send_plain(&queue[self.queued_from..]);
+            self.queue = queue;
+            match sent {
+                Some(n) => self.taken(n),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn write_tls(&mut self, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        loop {
+            let Some(session) = self.tls.as_mut() else { return false };
+            // In order: what waits, then what is new.
+            if self.queue.len() > self.queued_from {
+                let n = session.write(&self.queue[self.queued_from..]);
+                self.taken(n);
+            }
+            let Some(session) = self.tls.as_mut() else { return false };
+            if self.queue.len() == self.queued_from && !rest.is_empty() {
+                let n = session.write(rest);
+                rest = &rest[n..];
+            }
+            let mut moved = false;
+            while session.wants_send() && self.writable {
+                match session.send(&mut Raw::new(&self.fd)) {
+                    Ok(0) => break,
+                    Ok(_) => moved = true,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => self.writable = false,
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(_) => {
+                        self.broken = true;
+                        return false;
+                    }
+                }
+            }
+            let left = !rest.is_empty() || self.queue.len() > self.queued_from;
+            if !left || !moved || !self.writable {
+                break;
+            }
+        }
+        if !rest.is_empty() {
+            self.queue.extend_from_slice(rest);
+        }
+        true
+    }
+
+    fn send_plain(&mut self, bytes: &[u8]) -> Option<usize> {
+        let sent = rustix::net::send(&self.fd, bytes, SendFlags::NOSIGNAL);
+        self.sent(sent, bytes.len())
+    }
+
+    fn sent(&mut self, sent: rustix::io::Result<usize>, of: usize) -> Option<usize> {
+        match sent {
+            Ok(n) => {
+                self.writable = n == of;
+                Some(n)
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
+                self.writable = false;
+                Some(0)
+            }
+            Err(_) => {
+                self.broken = true;
+                None
+            }
+        }
+    }
+
+    fn taken(&mut self, n: usize) {
+        self.queued_from += n;
+        if self.queued_from == self.queue.len() {
+            self.queued_from = 0;
+            if self.queue.capacity() > 4096 {
+                self.queue = Vec::new();
+            } else {
+                self.queue.clear();
+            }
+        }
+    }
+
+    fn fail(&mut self) -> Got {
+        self.broken = true;
+        Got::Broken
+    }
+
+    /// True when the peer has closed its side and everything that it sent was read: looks without taking.
+    pub fn peer_is_gone(&mut self) -> bool {
+        if self.broken {
+            return true;
+        }
+        let mut one = [0_u8; 1];
+        match rustix::net::recv(&self.fd, &mut one[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok((n, _)) => n == 0,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => false,
+            Err(_) => true,
+        }
+    }
+
+    /// The peer sees a reset rather than an end.
+    pub fn reset_on_close(&mut self) {
+        let _ = rustix::net::sockopt::set_socket_linger(&self.fd, Some(std::time::Duration::ZERO));
+    }
+
+    /// Says that nothing follows from our side.
+    pub fn shut_down(&mut self) {
+        if let Some(session) = self.tls.as_mut() {
+            session.close();
+            let _ = session.send(&mut Raw::new(&self.fd));
+        }
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
+    }
+}

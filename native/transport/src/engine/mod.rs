@@ -1,0 +1,419 @@
+//! The engine: sockets, connections, exchanges and upstream pools of one lane. It never blocks: `poll` does what can be done now, `epoll_fd` becomes readable
+//! when there is more. Decisions are made by whoever drives it: it tells events, and takes verdicts from the slots' records ([`crate::layout`]).
+//!
+//! | file | is about |
+//! |---|---|
+//! | `accept.rs` | listeners, connections up to their first request |
+//! | `down.rs` | reading HTTP/1 clients |
+//! | `request.rs` | a head becomes a slot's record; bodies that stages ask for |
+//! | `forward.rs` | verdicts; the request on its way upstream |
+//! | `pool.rs` | endpoints, their connections, and who waits for one |
+//! | `up.rs` | reading HTTP/1 upstreams |
+//! | `answer.rs` | response heads and bodies on their way to the client; refusals; the end of exchanges |
+//! | `time.rs` | deadlines |
+
+mod accept;
+mod answer;
+mod down;
+mod fields;
+mod forward;
+mod io;
+mod net;
+pub mod options;
+mod pool;
+mod request;
+mod slab;
+mod slots;
+mod state;
+mod time;
+mod up;
+
+use std::collections::{HashMap, VecDeque};
+use std::io as stdio;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::event::epoll;
+
+use self::accept::Listener;
+use self::options::{ListenPlan, Options, RefusalTemplate};
+use self::pool::Endpoint;
+use self::slab::{Key, Slab};
+pub use self::slots::Pages;
+use self::slots::Slots;
+use self::state::{Down, Exchange, Phase, Up};
+use crate::http1::{RequestHead, ResponseHead};
+use crate::layout::{CHUNK_SLOTS, EVENT_WORDS, EVENTS_MAX, event};
+use crate::tls::{Facts, ServerTls};
+
+/// Kinds of descriptors, in what epoll keeps.
+const LISTENER: u8 = 1;
+const DOWN: u8 = 2;
+const UP: u8 = 3;
+
+/// Events taken from epoll at once.
+const BATCH: usize = 256;
+/// Bytes read at once.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// Chunks read of one connection before others get their turn.
+const READS_PER_TURN: usize = 4;
+/// Connections that are looked at again in one round of work, before the loop is given back.
+const RESUMES_PER_TURN: usize = 4096;
+
+const EVERYTHING: epoll::EventFlags = epoll::EventFlags::IN
+    .union(epoll::EventFlags::OUT)
+    .union(epoll::EventFlags::RDHUP)
+    .union(epoll::EventFlags::ET);
+
+/// One lane's transport.
+pub struct Engine {
+    options: Options,
+    refusals: Vec<RefusalTemplate>,
+    epoll: OwnedFd,
+    ready: Vec<epoll::Event>,
+    started: Instant,
+    /// Engine time, ms; looked up once a turn.
+    now: u64,
+    /// `Date` of our own answers, made once a second.
+    date: Vec<u8>,
+    date_at: u64,
+    slots: Slots,
+    exchanges: Vec<Exchange>,
+    free: Vec<u32>,
+    /// Slots that are free once their last event was heard.
+    ending: Vec<u32>,
+    open: usize,
+    told: usize,
+    /// Events that found the list full.
+    untold: VecDeque<[i32; EVENT_WORDS]>,
+    listeners: Vec<Listener>,
+    downs: Slab<Down>,
+    per_address: HashMap<u128, u32>,
+    ups: Slab<Up>,
+    endpoints: Vec<Endpoint>,
+    /// Connections that may go on.
+    resume_down: Vec<Key>,
+    resume_up: Vec<Key>,
+    /// Clients with bytes that were queued to go out together.
+    flush_down: Vec<Key>,
+    scratch: Vec<u8>,
+    out: Vec<u8>,
+    request_head: RequestHead,
+    response_head: ResponseHead,
+    collected: usize,
+    draining: bool,
+    closed: bool,
+}
+
+impl Engine {
+    /// An engine without listeners.
+    ///
+    /// # Errors
+    /// When no epoll descriptor is to be had.
+    pub fn new(options: Options, refusals: Vec<RefusalTemplate>) -> stdio::Result<Self> {
+        Ok(Self {
+            options,
+            refusals,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            ready: Vec::with_capacity(BATCH),
+            started: Instant::now(),
+            now: 1,
+            date: Vec::new(),
+            date_at: 0,
+            slots: Slots::new(),
+            exchanges: Vec::new(),
+            free: Vec::new(),
+            ending: Vec::new(),
+            open: 0,
+            told: 0,
+            untold: VecDeque::new(),
+            listeners: Vec::new(),
+            downs: Slab::default(),
+            per_address: HashMap::new(),
+            ups: Slab::default(),
+            endpoints: Vec::new(),
+            resume_down: Vec::new(),
+            resume_up: Vec::new(),
+            flush_down: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES],
+            out: Vec::with_capacity(SCRATCH_BYTES),
+            request_head: RequestHead::default(),
+            response_head: ResponseHead::default(),
+            collected: 0,
+            draining: false,
+            closed: false,
+        })
+    }
+
+    /// The descriptor that is readable when `poll` has something to do.
+    #[must_use]
+    pub fn epoll_fd(&self) -> RawFd {
+        self.epoll.as_raw_fd()
+    }
+
+    /// Opens a listener; returns its port.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn listen(&mut self, plan: ListenPlan) -> stdio::Result<u16> {
+        let (fd, port) = net::listen(plan.address)?;
+        let place = self.listeners.len();
+        let key = Key::unpack(place as u64).1;
+        epoll::add(
+            &self.epoll,
+            &fd,
+            epoll::EventData::new_u64(key.pack(LISTENER)),
+            epoll::EventFlags::IN,
+        )?;
+        self.listeners.push(Listener {
+            plan,
+            fd: Some(fd),
+            port,
+        });
+        Ok(port)
+    }
+
+    /// Other certificates for the new connections of a listener.
+    pub fn set_tls(&mut self, number: u32, tls: ServerTls) {
+        for listener in &mut self.listeners {
+            if listener.plan.number == number {
+                listener.plan.tls = Some(tls.clone());
+            }
+        }
+    }
+
+    /// Accepts no more.
+    pub fn stop_listening(&mut self) {
+        for listener in &mut self.listeners {
+            listener.fd = None;
+        }
+    }
+
+    /// What is ready is done. True: there is more, call again after the events were told.
+    pub fn poll(&mut self) -> bool {
+        if self.closed {
+            return false;
+        }
+        self.look_at_clock();
+        self.refill();
+        let mut more = false;
+        if self.room() {
+            let mut ready = std::mem::take(&mut self.ready);
+            ready.clear();
+            let waited = epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut ready),
+                Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }),
+            );
+            if waited.is_ok() {
+                more = ready.len() == BATCH;
+                for one in &ready {
+                    self.happened(one.data.u64(), one.flags);
+                }
+            }
+            self.ready = ready;
+        }
+        self.go_on();
+        more || !self.untold.is_empty() || !self.resume_down.is_empty() || !self.resume_up.is_empty()
+    }
+
+    /// Deadlines; call it every 100 ms or so.
+    pub fn tick(&mut self) {
+        self.look_at_clock();
+        self.check_deadlines();
+        self.go_on();
+    }
+
+    /// Events that were not told yet are `count` rows of EVENT_WORDS words in this memory.
+    #[must_use]
+    pub fn events(&self) -> (Arc<Pages>, usize) {
+        (Arc::clone(self.slots.events()), self.told)
+    }
+
+    /// How many events wait to be told.
+    #[must_use]
+    pub fn event_count(&self) -> usize {
+        self.told
+    }
+
+    /// The events were heard: slots that ended may be used again. To be called before the verdicts that hearing them brought are applied, for
+    /// applying tells events anew.
+    pub fn told(&mut self) {
+        self.told = 0;
+        // An end that is still untold keeps its slot; then all wait, which is rare.
+        if self.untold.is_empty() {
+            for slot in self.ending.drain(..) {
+                self.exchanges[slot as usize].clear();
+                self.free.push(slot);
+            }
+        }
+        self.refill();
+    }
+
+    /// Memory of a chunk of slots.
+    #[must_use]
+    pub fn chunk(&self, number: usize) -> Option<Arc<Pages>> {
+        self.slots.chunk(number)
+    }
+
+    /// What is known of a connection, by `word::CONNECTION` of one of its requests.
+    #[must_use]
+    pub fn facts(&self, slot: u32) -> Option<Facts> {
+        let exchange = self.exchanges.get(slot as usize)?;
+        let down = self.downs.get(exchange.down)?;
+        down.io.tls.as_ref().map(|session| session.facts())
+    }
+
+    /// Exchanges that are open now.
+    #[must_use]
+    pub fn open_exchanges(&self) -> usize {
+        self.open
+    }
+
+    /// Downstream connections that are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.downs.len()
+    }
+
+    /// Stops accepting and asks clients to leave: those without a request at once.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        self.stop_listening();
+        self.leave_idle();
+        self.go_on();
+    }
+
+    /// Closes everything. Open exchanges end as aborted; their events can still be told.
+    pub fn close(&mut self) {
+        self.stop_listening();
+        for slot in 0..self.exchanges.len() as u32 {
+            if !matches!(self.exchanges[slot as usize].phase, Phase::Free | Phase::Over) {
+                self.abort(slot, false);
+            }
+        }
+        self.downs = Slab::default();
+        self.ups = Slab::default();
+        self.resume_down.clear();
+        self.resume_up.clear();
+        self.closed = true;
+    }
+
+    /// Room for what one batch may tell.
+    fn room(&self) -> bool {
+        self.untold.is_empty() && self.told + 2 * BATCH <= EVENTS_MAX
+    }
+
+    fn happened(&mut self, data: u64, flags: epoll::EventFlags) {
+        let (kind, key) = Key::unpack(data);
+        let hup = flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+        let readable = hup || flags.intersects(epoll::EventFlags::IN);
+        let writable = flags.intersects(epoll::EventFlags::OUT | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+        match kind {
+            LISTENER => self.accept(key.index as usize),
+            DOWN => {
+                let Some(down) = self.downs.get_mut(key) else { return };
+                down.io.readable |= readable;
+                down.io.hung_up |= hup;
+                if writable && !down.io.writable {
+                    down.io.writable = true;
+                    self.down_writable(key);
+                }
+                if readable {
+                    self.down_read(key);
+                }
+                if hup {
+                    self.down_hung_up(key);
+                }
+            }
+            UP => {
+                let Some(up) = self.ups.get_mut(key) else { return };
+                up.io.readable |= readable;
+                up.io.hung_up |= hup;
+                if writable && !up.io.writable {
+                    up.io.writable = true;
+                    self.up_writable(key);
+                }
+                if readable {
+                    self.up_read(key);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Connections whose way became free within what was just done.
+    fn go_on(&mut self) {
+        self.flush();
+        for _ in 0..RESUMES_PER_TURN {
+            if let Some(key) = self.resume_up.pop() {
+                self.up_read(key);
+            } else if let Some(key) = self.resume_down.pop() {
+                self.down_read(key);
+            } else {
+                return;
+            }
+            self.flush();
+        }
+    }
+
+    /// Sends what was queued to go out with more, when no more came.
+    fn flush(&mut self) {
+        while let Some(key) = self.flush_down.pop() {
+            if self.downs.get_mut(key).is_some_and(|down| !down.io.flush()) {
+                self.client_left(key);
+            }
+        }
+    }
+
+    fn tell(&mut self, kind: i32, slot: u32, rest: [i32; 5]) {
+        let generation = self.exchanges.get(slot as usize).map_or(0, |x| x.generation);
+        self.tell_row([
+            kind,
+            slot as i32,
+            generation,
+            rest[0],
+            rest[1],
+            rest[2],
+            rest[3],
+            rest[4],
+        ]);
+    }
+
+    fn tell_row(&mut self, row: [i32; EVENT_WORDS]) {
+        if self.told < EVENTS_MAX && self.untold.is_empty() {
+            self.slots.write_event(self.told, &row);
+            self.told += 1;
+        } else {
+            // Bounded by what exchanges can still tell: a handful each.
+            self.untold.push_back(row);
+        }
+    }
+
+    fn refill(&mut self) {
+        while self.told < EVENTS_MAX {
+            let Some(row) = self.untold.pop_front() else { return };
+            self.slots.write_event(self.told, &row);
+            self.told += 1;
+        }
+    }
+
+    /// A free slot; none when so many exchanges are open as there may be.
+    fn take_slot(&mut self) -> Option<u32> {
+        if self.free.is_empty() {
+            if self.exchanges.len() + CHUNK_SLOTS > self.options.exchanges_max.next_multiple_of(CHUNK_SLOTS) {
+                return None;
+            }
+            let chunk = self.slots.grow();
+            let nobody = Key::unpack(u64::from(u32::MAX)).1;
+            let from = self.exchanges.len() as u32;
+            for slot in (from..from + CHUNK_SLOTS as u32).rev() {
+                self.free.push(slot);
+            }
+            self.exchanges.extend((0..CHUNK_SLOTS).map(|_| Exchange::new(nobody)));
+            self.tell_row([event::CHUNK, chunk as i32, 0, 0, 0, 0, 0, 0]);
+        }
+        self.free.pop()
+    }
+}

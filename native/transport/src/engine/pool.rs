@@ -1,0 +1,288 @@
+//! Endpoints: their connections, and the exchanges that wait for one.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use rustix::event::epoll;
+
+use super::io::Io;
+use super::net;
+use super::options::EndpointPlan;
+use super::slab::Key;
+use super::state::{Due, OutBody, Phase, Up, UpStage};
+use super::{EVERYTHING, Engine, UP};
+use crate::http1::Progress;
+use crate::layout::FailReason;
+use crate::tls::Session;
+
+pub struct Endpoint {
+    /// None once it was dropped.
+    pub plan: Option<EndpointPlan>,
+    /// None until its name was resolved.
+    pub addresses: Option<Vec<SocketAddr>>,
+    next_address: usize,
+    /// The one used last is taken first, so that the others can end.
+    pub idle: Vec<Key>,
+    /// Connections, those that are being made included.
+    pub open: u32,
+    pub connecting: u32,
+    pub waiting: VecDeque<u32>,
+}
+
+impl Engine {
+    /// Makes an endpoint known; returns its number. It has no address yet.
+    pub fn endpoint(&mut self, plan: EndpointPlan) -> u32 {
+        let made = Endpoint {
+            plan: Some(plan),
+            addresses: None,
+            next_address: 0,
+            idle: Vec::new(),
+            open: 0,
+            connecting: 0,
+            waiting: VecDeque::new(),
+        };
+        // Numbers of those that were dropped and have no connection left are used again.
+        let free = self
+            .endpoints
+            .iter()
+            .position(|e| e.plan.is_none() && e.open == 0 && e.waiting.is_empty());
+        match free {
+            Some(place) => {
+                self.endpoints[place] = made;
+                place as u32
+            }
+            None => {
+                self.endpoints.push(made);
+                self.endpoints.len() as u32 - 1
+            }
+        }
+    }
+
+    /// Where an endpoint is. None of them: its name has no address, and what waits for it fails.
+    pub fn set_addresses(&mut self, endpoint: u32, addresses: &[SocketAddr]) {
+        let Some(e) = self.endpoints.get_mut(endpoint as usize) else {
+            return;
+        };
+        e.addresses = Some(addresses.to_vec());
+        if addresses.is_empty() {
+            while let Some(slot) = self.endpoints[endpoint as usize].waiting.pop_front() {
+                self.fail(slot, FailReason::Connect);
+            }
+        } else {
+            self.open_connections_to(endpoint);
+        }
+    }
+
+    /// An endpoint is in no snapshot any more: its connections end once idle.
+    pub fn drop_endpoint(&mut self, endpoint: u32) {
+        let Some(e) = self.endpoints.get_mut(endpoint as usize) else {
+            return;
+        };
+        e.plan = None;
+        for key in std::mem::take(&mut e.idle) {
+            self.drop_up(key);
+        }
+        while let Some(slot) = self.endpoints[endpoint as usize].waiting.pop_front() {
+            self.fail(slot, FailReason::Connect);
+        }
+    }
+
+    /// Gives the exchange a connection, now or later.
+    pub(super) fn wait_for_connection(&mut self, slot: u32) {
+        let x = &mut self.exchanges[slot as usize];
+        x.phase = Phase::Waiting;
+        x.due = Due::Connection;
+        x.deadline = self.now + x.connect_ms + x.head_ms;
+        let (endpoint, idempotent) = (x.endpoint, x.idempotent());
+        while let Some(key) = self.endpoints[endpoint as usize].idle.pop() {
+            let Some(up) = self.ups.get_mut(key) else { continue };
+            // What cannot be sent twice goes to no connection that is closing, as far as can be known.
+            let usable = !up.io.hung_up && !up.io.broken && (idempotent || !up.io.peer_is_gone());
+            if usable {
+                self.use_connection(key, slot);
+                return;
+            }
+            self.drop_up(key);
+        }
+        let e = &mut self.endpoints[endpoint as usize];
+        let max = e.plan.as_ref().map_or(0, |p| p.connections_max) as usize;
+        let room = (max * self.options.waiting_per_connection).max(self.options.waiting_min);
+        let failed = e.addresses.as_ref().is_some_and(Vec::is_empty);
+        if failed {
+            self.fail(slot, FailReason::Connect);
+        } else if e.open as usize >= max && e.waiting.len() >= room {
+            self.fail(slot, FailReason::Busy);
+        } else {
+            e.waiting.push_back(slot);
+            self.open_connections_to(endpoint);
+        }
+    }
+
+    fn use_connection(&mut self, key: Key, slot: u32) {
+        let Some(up) = self.ups.get_mut(key) else { return };
+        let reused = up.served > 0;
+        up.served += 1;
+        up.stage = UpStage::Head;
+        up.slot = slot;
+        up.deadline = u64::MAX;
+        up.progress = Progress::default();
+        up.body = OutBody::Done;
+        self.send_request(slot, key, reused);
+    }
+
+    /// As many connections as are waited for and allowed.
+    fn open_connections_to(&mut self, endpoint: u32) {
+        loop {
+            let now = self.now;
+            let e = &mut self.endpoints[endpoint as usize];
+            let (Some(plan), Some(addresses)) = (&e.plan, &e.addresses) else {
+                return;
+            };
+            if addresses.is_empty() || e.open >= plan.connections_max || e.connecting as usize >= e.waiting.len() {
+                return;
+            }
+            let address = addresses[e.next_address % addresses.len()];
+            e.next_address = e.next_address.wrapping_add(1);
+            let Some(first) = e.waiting.front() else { return };
+            let deadline = now + self.exchanges[*first as usize].connect_ms;
+            let Ok(fd) = net::connect(&address) else {
+                self.connection_failed(endpoint);
+                continue;
+            };
+            e.open += 1;
+            e.connecting += 1;
+            let key = self.ups.insert(Up {
+                io: Io::new(fd, None),
+                endpoint,
+                stage: UpStage::Connecting,
+                slot: 0,
+                ahead: Vec::new(),
+                progress: Progress::default(),
+                body: OutBody::Done,
+                keep_alive: true,
+                interim: 0,
+                served: 0,
+                deadline,
+                idle_ms: 0,
+            });
+            let Some(up) = self.ups.get_mut(key) else { return };
+            let data = epoll::EventData::new_u64(key.pack(UP));
+            if epoll::add(&self.epoll, up.io.fd(), data, EVERYTHING).is_err() {
+                self.drop_up(key);
+                self.connection_failed(endpoint);
+            }
+        }
+    }
+
+    /// Whoever has waited longest is told; the others may have more luck.
+    fn connection_failed(&mut self, endpoint: u32) {
+        if let Some(slot) = self.endpoints[endpoint as usize].waiting.pop_front() {
+            self.fail(slot, FailReason::Connect);
+        }
+    }
+
+    /// The socket is writable for the first time, or has failed.
+    pub(super) fn connecting(&mut self, key: Key) {
+        let Some(up) = self.ups.get_mut(key) else { return };
+        let endpoint = up.endpoint;
+        if !net::connected(up.io.fd()) {
+            self.give_up_connecting(key);
+            return;
+        }
+        let tls = self.endpoints[endpoint as usize]
+            .plan
+            .as_ref()
+            .and_then(|p| p.tls.clone());
+        let Some((client, name)) = tls else {
+            self.connection_stands(key);
+            return;
+        };
+        match Session::client(&client, &name) {
+            Ok(session) => {
+                up.io.tls = Some(Box::new(session));
+                up.stage = UpStage::Handshake;
+                if !up.io.flush() {
+                    self.give_up_connecting(key);
+                }
+            }
+            Err(_) => self.give_up_connecting(key),
+        }
+    }
+
+    /// A connection came to nothing before it carried a request.
+    pub(super) fn give_up_connecting(&mut self, key: Key) {
+        let Some(up) = self.ups.get(key) else { return };
+        let endpoint = up.endpoint;
+        self.drop_up(key);
+        self.connection_failed(endpoint);
+        self.open_connections_to(endpoint);
+    }
+
+    pub(super) fn connection_stands(&mut self, key: Key) {
+        let Some(up) = self.ups.get_mut(key) else { return };
+        up.stage = UpStage::Idle;
+        let e = &mut self.endpoints[up.endpoint as usize];
+        e.connecting -= 1;
+        self.connection_is_free(key);
+    }
+
+    /// The next that waits gets it; or it waits itself.
+    fn connection_is_free(&mut self, key: Key) {
+        let Some(up) = self.ups.get_mut(key) else { return };
+        let e = &mut self.endpoints[up.endpoint as usize];
+        if let Some(slot) = e.waiting.pop_front() {
+            self.use_connection(key, slot);
+            return;
+        }
+        if e.plan.is_none() || self.draining && self.open == 0 {
+            self.drop_up(key);
+            return;
+        }
+        up.stage = UpStage::Idle;
+        let idle_ms = if up.idle_ms == 0 {
+            self.options.upstream_idle_ms
+        } else {
+            up.idle_ms
+        };
+        up.deadline = self.now + idle_ms;
+        e.idle.push(key);
+    }
+
+    /// An exchange is through with its connection, and the connection with it.
+    pub(super) fn give_back(&mut self, key: Key) {
+        let Some(up) = self.ups.get_mut(key) else { return };
+        if !up.keep_alive || up.io.hung_up || up.io.broken || !up.ahead.is_empty() || up.io.pending() > 0 {
+            self.drop_up(key);
+            return;
+        }
+        self.connection_is_free(key);
+    }
+
+    /// Closes an upstream connection at once. Whoever calls has dealt with its exchange.
+    pub(super) fn drop_up(&mut self, key: Key) {
+        let Some(up) = self.ups.remove(key) else { return };
+        let e = &mut self.endpoints[up.endpoint as usize];
+        e.open -= 1;
+        match up.stage {
+            UpStage::Connecting | UpStage::Handshake => e.connecting -= 1,
+            UpStage::Idle => e.idle.retain(|k| *k != key),
+            UpStage::Head | UpStage::Body | UpStage::Tunnel => {}
+        }
+        if !e.waiting.is_empty() {
+            self.open_connections_to(up.endpoint);
+        }
+    }
+
+    /// Takes an exchange away from its connection, or from those that wait for one.
+    pub(super) fn let_go_of_upstream(&mut self, slot: u32) {
+        let x = &mut self.exchanges[slot as usize];
+        if x.phase == Phase::Waiting {
+            let endpoint = x.endpoint as usize;
+            self.endpoints[endpoint].waiting.retain(|s| *s != slot);
+        }
+        let x = &mut self.exchanges[slot as usize];
+        if let Some(key) = x.up.take() {
+            self.drop_up(key);
+        }
+    }
+}

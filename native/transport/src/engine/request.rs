@@ -1,0 +1,243 @@
+//! A head becomes a slot's record, which decisions read; its body is collected for the stage that asks, or passes on.
+
+use std::net::IpAddr;
+
+use super::Engine;
+use super::slab::Key;
+use super::state::{Due, InBody, Phase, Proto, Stage};
+use crate::http1::{Framing, RequestHead};
+use crate::layout::{FIELD_HOP, FIELDS_AT, FIELDS_MAX, Fault, HEAD_BYTES_MAX, event, flag, verdict, word};
+
+/// Answers of `inspect`, as `BodyState` in transport.ts.
+pub const BODY_COMPLETE: i32 = 0;
+/// The limit was reached.
+pub const BODY_CUT: i32 = 1;
+/// Still arriving.
+pub const BODY_PENDING: i32 = 2;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+impl Engine {
+    /// Makes an exchange of a head. With a fault, what could be read of it is still shown, for the record.
+    pub(super) fn head_arrived(&mut self, key: Key, bytes: &[u8], head: &RequestHead, fault: Option<Fault>) {
+        let Some(slot) = self.take_slot() else {
+            // No room even to refuse it in words.
+            self.drop_down(key);
+            return;
+        };
+        let sound = fault.is_none();
+        let Some(down) = self.downs.get_mut(key) else { return };
+        down.deadline = u64::MAX;
+        let (listener, peer, local_port) = (down.listener, down.peer, down.local_port);
+        let secure = down.io.tls.is_some();
+        let Proto::H1(h1) = &mut down.proto else { return };
+        h1.requests += 1;
+        h1.stage = Stage::Exchange;
+        h1.slot = slot;
+        let last = self.options.requests_per_connection_max;
+        h1.keep_alive = sound && head.keep_alive && !self.draining && (last == 0 || h1.requests < last);
+        h1.body = if sound {
+            Self::in_body(&head.framing)
+        } else {
+            InBody::Done
+        };
+        let ended = matches!(h1.body, InBody::Done);
+        let whole_here = matches!(h1.body, InBody::Done);
+
+        let x = &mut self.exchanges[slot as usize];
+        x.begin(key, 0);
+        x.method = head.method;
+        x.http10 = head.http10;
+        x.websocket = sound && head.websocket;
+        x.has_body = sound && !matches!(head.framing, Framing::None);
+        x.declared = match head.framing {
+            Framing::Length(n) => Some(n),
+            _ => None,
+        };
+        x.body_ended = ended;
+        x.expects = sound && head.expect_continue && !ended;
+        x.due = Due::Decision;
+        x.deadline = self.now + self.options.decide_ms;
+        let generation = x.generation;
+        self.open += 1;
+
+        let mut flags = 0;
+        for (bit, on) in [
+            (flag::SECURE, secure),
+            (flag::HTTP10, head.http10),
+            (flag::WEBSOCKET, x.websocket),
+            (flag::BODY_HERE, whole_here),
+        ] {
+            if on {
+                flags |= bit;
+            }
+        }
+        let kept = bytes.len().min(HEAD_BYTES_MAX);
+        self.slots.head(slot)[..kept].copy_from_slice(&bytes[..kept]);
+        let record = self.slots.record(slot);
+        record[word::GENERATION] = generation;
+        record[word::METHOD] = i32::from(head.method);
+        record[word::FLAGS] = flags;
+        record[word::FAULT] = fault.map_or(0, |f| f as i32);
+        let (kind, length) = match head.framing {
+            Framing::Length(n) => (1, n),
+            Framing::Chunked => (2, 0),
+            Framing::None | Framing::UntilClose => (0, 0),
+        };
+        record[word::BODY_KIND] = if sound { kind } else { 0 };
+        record[word::BODY_LENGTH] = length as i32;
+        record[word::BODY_LENGTH + 1] = (length >> 32) as i32;
+        for (at, span) in [
+            (word::METHOD_AT, head.method_at),
+            (word::PATH_AT, head.path),
+            (word::QUERY_AT, head.query),
+            (word::HOST_AT, head.host),
+        ] {
+            let inside = (span.at + span.len) as usize <= kept;
+            record[at] = if inside { span.at as i32 } else { 0 };
+            record[at + 1] = if inside { span.len as i32 } else { 0 };
+        }
+        record[word::LISTENER] = self.listeners[listener].plan.number as i32;
+        record[word::PEER_PORT] = i32::from(peer.port());
+        record[word::LOCAL_PORT] = i32::from(local_port);
+        write_address(record, peer.ip());
+        record[word::CONNECTION] = if secure { slot as i32 } else { -1 };
+        record[word::VERDICT] = verdict::NONE;
+        // A broken head's fields may be half read: none is shown.
+        let fields = if sound {
+            &head.fields[..head.fields.len().min(FIELDS_MAX)]
+        } else {
+            &[]
+        };
+        record[word::FIELD_COUNT] = fields.len() as i32;
+        record[word::FIELD_BYTES] = head.field_bytes as i32;
+        record[word::REPEATED] = if sound { head.repeated as i32 } else { 0 };
+        for (id, place) in head.known.iter().enumerate() {
+            record[word::KNOWN + id] = if sound { i32::from(*place) } else { -1 };
+        }
+        let mut at = FIELDS_AT / 4;
+        for field in fields {
+            record[at] = (field.value.at | (field.value.len << 16)) as i32;
+            let hop = if field.hop { FIELD_HOP } else { 0 };
+            record[at + 1] = (field.name.at | (field.name.len << 16) | (u32::from(field.known) << 24)) as i32 | hop;
+            at += 2;
+        }
+        self.tell(event::BEGIN, slot, [0; 5]);
+    }
+
+    /// A part of the body has arrived, or its end.
+    pub(super) fn body_bytes(&mut self, slot: u32, bytes: &[u8], ended: bool) {
+        let x = &mut self.exchanges[slot as usize];
+        x.received += bytes.len() as u64;
+        x.body_ended |= ended;
+        if x.received > x.body_max {
+            x.body_ended = true;
+            self.body_is_done_with(slot);
+            self.refuse_for(slot, Fault::BodyTooLarge);
+            return;
+        }
+        if x.phase == Phase::Deciding && x.inspecting {
+            x.kept.extend_from_slice(bytes);
+            x.collected += bytes.len();
+            self.collected += bytes.len();
+            // One byte more than was asked for tells a cut body from one that ends there.
+            let full = x.kept.len() > x.inspect_max;
+            if ended || full {
+                x.inspecting = false;
+                x.due = Due::Decision;
+                x.deadline = self.now + self.options.decide_ms;
+                self.tell(event::BODY, slot, [0; 5]);
+            } else if self.collected > self.options.collected_bytes_max {
+                self.refuse_for(slot, Fault::Overloaded);
+            }
+            return;
+        }
+        if matches!(x.phase, Phase::Forwarding | Phase::Answering) {
+            self.send_body(slot, bytes);
+        }
+    }
+
+    /// No further body byte of this exchange is of interest: the connection drops the rest by itself.
+    fn body_is_done_with(&mut self, slot: u32) {
+        let key = self.exchanges[slot as usize].down;
+        if let Some(h1) = self.h1(key) {
+            h1.keep_alive = false;
+        }
+    }
+
+    /// Asks for up to `limit` bytes of the body.
+    pub fn inspect(&mut self, slot: u32, generation: i32, limit: u32) -> i32 {
+        let Some(x) = self.exchanges.get_mut(slot as usize) else {
+            return BODY_COMPLETE;
+        };
+        if x.generation != generation || x.phase != Phase::Deciding || !x.kept_all {
+            return BODY_COMPLETE;
+        }
+        let limit = limit as usize;
+        x.inspect_max = limit;
+        if x.kept.len() > limit {
+            return BODY_CUT;
+        }
+        if x.body_ended {
+            return BODY_COMPLETE;
+        }
+        x.inspecting = true;
+        x.due = Due::Body;
+        x.deadline = self.now + self.options.collect_ms;
+        let (key, expects) = (x.down, std::mem::take(&mut x.expects));
+        if expects && let Some(down) = self.downs.get_mut(key) {
+            down.io.write(CONTINUE);
+        }
+        self.resume_down.push(key);
+        BODY_PENDING
+    }
+
+    /// What was collected, up to the limit that was asked for.
+    #[must_use]
+    pub fn body(&self, slot: u32) -> &[u8] {
+        self.exchanges.get(slot as usize).map_or(&[], |x| {
+            let shown = x.kept.len().min(x.inspect_max);
+            &x.kept[..shown]
+        })
+    }
+
+    /// The transport itself has a reason to refuse: decisions are told, and word it. After the answer's head it can only be cut off.
+    pub(super) fn refuse_for(&mut self, slot: u32, fault: Fault) {
+        let x = &mut self.exchanges[slot as usize];
+        match x.phase {
+            Phase::Free | Phase::Over => return,
+            Phase::Answering | Phase::Tunnel => {
+                let key = x.down;
+                self.abort(slot, false);
+                self.drop_down(key);
+                return;
+            }
+            Phase::Deciding | Phase::Waiting | Phase::Forwarding => {}
+        }
+        self.let_go_of_upstream(slot);
+        let x = &mut self.exchanges[slot as usize];
+        x.phase = Phase::Deciding;
+        x.inspecting = false;
+        x.due = Due::Decision;
+        x.deadline = self.now + self.options.decide_ms;
+        self.tell(event::REFUSED, slot, [fault as i32, 0, 0, 0, 0]);
+    }
+}
+
+fn write_address(record: &mut [i32], address: IpAddr) {
+    let mut bytes = [0_u8; 16];
+    let count = match address {
+        IpAddr::V4(a) => {
+            bytes[..4].copy_from_slice(&a.octets());
+            4
+        }
+        IpAddr::V6(a) => {
+            bytes = a.octets();
+            16
+        }
+    };
+    record[word::PEER_BYTES] = count;
+    for (i, part) in bytes.chunks_exact(4).enumerate() {
+        record[word::PEER_ADDRESS + i] = i32::from_ne_bytes([part[0], part[1], part[2], part[3]]);
+    }
+}
