@@ -2,6 +2,7 @@
  * Whose request it is. Read once, by whoever asks first (limits keyed by tenant and policies ask before `route` does); only from where the route says, so
  * that no client chooses a tenant by a header unless the operator wants that.
  */
+import { Recent } from '../base/recent.ts';
 import type { TenantSource } from '../snapshot/snapshot.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -9,6 +10,9 @@ import type { Exchange } from './exchange.ts';
 export const TENANT_LENGTH_MAX = 128;
 /** What a tenant id is made of: safe in a log line, a metric, a key and a header. */
 const TENANT = /^[A-Za-z0-9][A-Za-z0-9._~:@+-]*$/;
+/** Tenants that were found sane and are not looked at again, per thread. */
+const SANE_MAX = 4_096;
+const sane = new Recent<string, true>(SANE_MAX);
 
 /** The tenant's id, or `''` when the route names no source or nothing sane is there. Sets `x.tenant`. */
 export function readTenant(x: Exchange): string {
@@ -16,8 +20,16 @@ export function readTenant(x: Exchange): string {
   const source = x.route?.tenant ?? null;
   if (source === null) return '';
   const found = tenantFrom(x, source);
-  if (found.length > 0 && found.length <= TENANT_LENGTH_MAX && TENANT.test(found)) x.tenant = found;
+  if (isSane(found)) x.tenant = found;
   return x.tenant;
+}
+
+function isSane(tenant: string): boolean {
+  if (tenant.length === 0 || tenant.length > TENANT_LENGTH_MAX) return false;
+  if (sane.get(tenant) === true) return true;
+  if (!TENANT.test(tenant)) return false;
+  sane.set(tenant, true);
+  return true;
 }
 
 function tenantFrom(x: Exchange, source: TenantSource): string {

@@ -1,6 +1,5 @@
 /** All issuers of a lane and the cache of verified tokens: bounded by entries, each until its token expires, its issuer's keys change, or ten minutes have passed. */
-import { hash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { Recent } from '../../base/recent.ts';
 import type { IssuerPlan, Snapshot } from '../../snapshot/snapshot.ts';
 import type { Exchange, Identity } from '../exchange.ts';
 import type { Wake } from '../stage.ts';
@@ -8,12 +7,24 @@ import { Issuer, type TokenResult } from './issuer.ts';
 
 /** Verified tokens kept per lane. */
 export const TOKENS_MAX = 20_000;
+/** Their memory, roughly. Unit: bytes. */
+export const TOKENS_BYTES_MAX = 32 * 1024 * 1024;
 /** A token is verified again after this time, whatever it says. */
 export const TOKEN_AGE_MS_MAX = 600_000;
 /** Verifications at once per lane. */
 export const VERIFYING_MAX = 1_024;
 
+/**
+ * Characters at the end of a header by which its token is looked up: the end of a signature, which is unlike any other's. What is found counts only if all of the
+ * header is the same, so nothing hangs on that; it merely spares hashing all of it.
+ */
+const TAIL_LENGTH = 24;
+/** Memory of a token beside its text, roughly: its claims, and the headers made from them. */
+const IDENTITY_BYTES = 1_024;
+
 interface CachedToken {
+  /** The whole Authorization field. */
+  readonly header: string;
   readonly identity: Identity;
   readonly issuer: Issuer;
   readonly generation: number;
@@ -28,7 +39,11 @@ export class Authenticator {
   /** By the plan's text: an issuer that a new snapshot repeats keeps its keys and tokens. */
   #issuers = new Map<string, Issuer>();
   readonly #remoteKeys = new Map<string, string>();
-  readonly #tokens = new LRUCache<string, CachedToken>({ max: TOKENS_MAX });
+  readonly #tokens = new Recent<string, CachedToken>(
+    TOKENS_MAX,
+    TOKENS_BYTES_MAX,
+    (token) => token.header.length + IDENTITY_BYTES,
+  );
   #verifying = 0;
 
   constructor(wake: Wake, askForKeys: (jwksUrl: string) => void, nowMs: () => number) {
@@ -63,11 +78,11 @@ export class Authenticator {
     for (const issuer of this.#issuers.values()) if (issuer.plan.jwksUrl === jwksUrl) void issuer.setKeys(jwks);
   }
 
-  /** The identity of a token that was verified before by one of these issuers, or null. */
-  cached(token: string, issuers: readonly Issuer[], allowed: readonly number[], now: number): Identity | null {
-    const key = digestOf(token);
+  /** The identity of an Authorization field whose token was verified before by one of these issuers, or null. */
+  cached(header: string, issuers: readonly Issuer[], allowed: readonly number[], now: number): Identity | null {
+    const key = header.slice(-TAIL_LENGTH);
     const hit = this.#tokens.get(key);
-    if (hit === undefined) return null;
+    if (hit === undefined || hit.header !== header) return null;
     const { identity, issuer } = hit;
     if (hit.until <= now || hit.generation !== issuer.generation || issuers[identity.issuer] !== issuer) {
       this.#tokens.delete(key);
@@ -77,7 +92,7 @@ export class Authenticator {
   }
 
   /** Starts a verification and wakes the exchange with its result in `x.delivered`. False when too many run. */
-  verify(x: Exchange, token: string, issuer: Issuer, issuerIndex: number): boolean {
+  verify(x: Exchange, header: string, token: string, issuer: Issuer, issuerIndex: number): boolean {
     if (this.#verifying >= VERIFYING_MAX) return false;
     this.#verifying++;
     const { ticket } = x;
@@ -85,7 +100,7 @@ export class Authenticator {
     const { generation } = issuer;
     const deliver = (result: TokenResult): void => {
       this.#verifying--;
-      if (result.kind === 'identity') this.#keep(token, result.identity, issuer, generation);
+      if (result.kind === 'identity') this.#keep(header, result.identity, issuer, generation);
       if (x.ticket !== ticket) return;
       x.delivered = result;
       this.#wake(x, ticket);
@@ -98,13 +113,8 @@ export class Authenticator {
     return true;
   }
 
-  #keep(token: string, identity: Identity, issuer: Issuer, generation: number): void {
+  #keep(header: string, identity: Identity, issuer: Issuer, generation: number): void {
     const until = Math.min(identity.expiresAt * 1000, this.#nowMs() + TOKEN_AGE_MS_MAX);
-    this.#tokens.set(digestOf(token), { identity, issuer, generation, until });
+    this.#tokens.set(header.slice(-TAIL_LENGTH), { header, identity, issuer, generation, until });
   }
-}
-
-/** Tokens themselves are not kept: who reads this memory finds digests. */
-function digestOf(token: string): string {
-  return hash('sha256', token, 'base64');
 }

@@ -152,7 +152,7 @@ describe('a token of an accepted issuer', () => {
     const bench = new Bench([plan({ clockSkewSeconds: 0 })]);
     const t = await token({ ...good, exp: NOW + 1 });
     await bench.run(`Bearer ${t}`);
-    assert.equal(bench.authenticator.cached(t, bench.authn.issuers, [0], (NOW + 2) * 1000), null);
+    assert.equal(bench.authenticator.cached(`Bearer ${t}`, bench.authn.issuers, [0], (NOW + 2) * 1000), null);
   });
 
   it('is not accepted on a route of another issuer', async () => {
@@ -169,7 +169,7 @@ describe('a token of an accepted issuer', () => {
     const t = await token(good);
     assert.equal((await bench.run(`Bearer ${t}`)).verdict, Verdict.Next);
     await bench.authn.issuers[0]?.setKeys(JSON.stringify({ keys: [other.jwk] }));
-    assert.equal(bench.authenticator.cached(t, bench.authn.issuers, [0], NOW * 1000), null);
+    assert.equal(bench.authenticator.cached(`Bearer ${t}`, bench.authn.issuers, [0], NOW * 1000), null);
   });
 });
 
@@ -182,7 +182,7 @@ describe('keys of a remote issuer', () => {
     const t = await token(good);
     await bench.run(`Bearer ${t}`);
     await bench.authn.issuers[0]?.setKeys(keys);
-    assert.notEqual(bench.authenticator.cached(t, bench.authn.issuers, [0], NOW * 1000), null);
+    assert.notEqual(bench.authenticator.cached(`Bearer ${t}`, bench.authn.issuers, [0], NOW * 1000), null);
   });
 
   it('that are replaced while a token is verified with them leave it out of the cache', async () => {
@@ -194,7 +194,7 @@ describe('keys of a remote issuer', () => {
       const running = bench.run(`Bearer ${t}`);
       for (let turn = 0; turn < i; turn++) await Promise.resolve();
       await Promise.all([running, issuer?.setKeys(JSON.stringify({ keys: [other.jwk] }))]);
-      assert.equal(bench.authenticator.cached(t, bench.authn.issuers, [0], NOW * 1000), null);
+      assert.equal(bench.authenticator.cached(`Bearer ${t}`, bench.authn.issuers, [0], NOW * 1000), null);
     }
   });
 

@@ -1,4 +1,5 @@
 /** authenticate: who asks. A bearer token (RFC 6750 §2.1) of one of the route's issuers; verified ones come from the cache without a wait. */
+import { present } from '../../base/assert.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { readClaims, readHeader } from '../authn/jws.ts';
 import type { Authenticator } from '../authn/authenticator.ts';
@@ -44,18 +45,21 @@ export class AuthenticateStage implements Stage {
     if (route === null || route.issuers.length === 0) return Verdict.Next;
     const header = x.wire.header('authorization');
     if (header === undefined) return refuse(x, REFUSALS.token_missing, 'no Authorization header', '');
+    const identity = this.#authenticator.cached(header, issuers, route.issuers, x.now);
+    if (identity !== null) return accept(x, identity);
     const token = bearer(header);
     if (token === null)
       return refuse(x, REFUSALS.token_malformed, 'Authorization is no bearer token', 'invalid_request');
-    const identity = this.#authenticator.cached(token, issuers, route.issuers, x.now);
-    if (identity !== null) {
-      x.credential = Credential.CachedToken;
-      return accept(x, identity);
-    }
-    return this.#start(x, token, issuers, route.issuers);
+    // The scheme is the same in any case (RFC 9110 §11.1); tokens are kept under one spelling.
+    const spelled = `Bearer ${token}`;
+    if (spelled === header) return this.#start(x, spelled, token);
+    const known = this.#authenticator.cached(spelled, issuers, route.issuers, x.now);
+    return known === null ? this.#start(x, spelled, token) : accept(x, known);
   }
 
-  #start(x: Exchange, token: string, issuers: readonly Issuer[], allowed: readonly number[]): Verdict {
+  #start(x: Exchange, header: string, token: string): Verdict {
+    const { issuers } = x.revision.authn;
+    const allowed = present(x.route, 'route').issuers;
     const longest = allowed.reduce((most, i) => Math.max(most, issuers[i]?.plan.tokenBytesMax ?? 0), 0);
     if (token.length > longest)
       return refuse(x, REFUSALS.token_malformed, `the token has ${token.length} bytes`, 'invalid_token');
@@ -68,7 +72,7 @@ export class AuthenticateStage implements Stage {
     if (issuer === undefined || index === undefined) {
       return refuse(x, REFUSALS.token_invalid, 'the issuer is not accepted on this route', 'invalid_token');
     }
-    if (!this.#authenticator.verify(x, token, issuer, index)) {
+    if (!this.#authenticator.verify(x, header, token, issuer, index)) {
       return x.refuse(REFUSALS.overloaded, 'too many signature checks at once');
     }
     x.phase = VERIFYING;
@@ -80,8 +84,7 @@ export class AuthenticateStage implements Stage {
     x.delivered = null;
     switch (result.kind) {
       case 'identity':
-        x.credential = Credential.VerifiedToken;
-        return accept(x, result.identity);
+        return accept(x, result.identity, Credential.VerifiedToken);
       case 'expired':
         return refuse(x, REFUSALS.token_expired, result.why, 'invalid_token');
       case 'keysUnavailable':
@@ -112,7 +115,8 @@ function bearer(header: string): string | null {
   return /^[A-Za-z0-9._~+/=-]+$/.test(token) ? token : null;
 }
 
-function accept(x: Exchange, identity: Identity): Verdict {
+function accept(x: Exchange, identity: Identity, credential: Credential = Credential.CachedToken): Verdict {
+  x.credential = credential;
   x.identity = identity;
   const headers = identity.headers;
   for (let i = 0; i + 1 < headers.length; i += 2) x.wire.setUpstreamHeader(headers[i] ?? '', headers[i + 1] ?? '');

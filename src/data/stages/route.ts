@@ -1,6 +1,6 @@
 /** route: the cell that serves this request. The route's own cell, else the tenant's pin, else the tenant's place on the ring. */
-import { LRUCache } from 'lru-cache';
 import { present } from '../../base/assert.ts';
+import { Recent } from '../../base/recent.ts';
 import { Ring } from '../../snapshot/ring.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Revision } from '../lane/revision.ts';
@@ -17,7 +17,7 @@ export const TENANT_CELLS_MAX = 10_000;
 class TenantCells {
   readonly #pins: ReadonlyMap<string, number>;
   readonly #ring: Ring;
-  readonly #known = new LRUCache<string, number>({ max: TENANT_CELLS_MAX });
+  readonly #known = new Recent<string, number>(TENANT_CELLS_MAX);
 
   constructor(revision: Revision) {
     this.#pins = revision.snapshot.pins;
