@@ -359,7 +359,8 @@ fn judge_framing(bytes: &[u8], head: &RequestHead) -> Result<Framing, Fault> {
         (None, None) => Ok(Framing::None),
         (Some(_), Some(_)) => Err(Fault::BadFraming),
         (Some(text), None) => {
-            if head.is_repeated(CONTENT_LENGTH) {
+            // A zero before other digits: octal to some readers.
+            if head.is_repeated(CONTENT_LENGTH) || (text.len() > 1 && text[0] == b'0') {
                 return Err(Fault::BadFraming);
             }
             number(text).map(Framing::Length).ok_or(Fault::BadFraming)

@@ -104,7 +104,7 @@ fn what_is_malformed_is_refused_by_the_byte_that_shows_it() {
         ("0\r\nX: a\rb", BadHeader),
         ("0\r\nX: \0", BadHeader),
         ("0\r\nX: \u{7f}", BadHeader),
-        ("0\r\nX: a\r\n b", BadHeader),
+        ("0\r\nX: a\r\n ", BadHeader),
         ("0\r\nX: a\r\n\t", BadHeader),
     ] {
         assert_eq!(decode(input.as_bytes()).0, Err(fault), "{input:?}");

@@ -209,6 +209,8 @@ fn what_is_malformed_is_refused_with_its_reason() {
         "Content-Length: 5,5",
         "Content-Length: 0x5",
         "Content-Length: 5.0",
+        "Content-Length: 05",
+        "Content-Length: 00",
         "Content-Length: 1_0",
         "Content-Length: 1234567890123456",
         "Content-Length: 5\r\nContent-Length: 5",
@@ -282,7 +284,7 @@ fn what_is_well_formed_is_read_though_unusual() {
         "GET http://a HTTP/1.0\r\n\r\n".into(),
         format!("OPTIONS * HTTP/1.1\r\n{HOST}\r\n"),
         format!("GET / HTTP/1.1\r\n{HOST}Connection: ,, close ,\t,\r\n\r\n"),
-        format!("POST / HTTP/1.1\r\n{HOST}Content-Length: 007\r\n\r\n"),
+        format!("POST / HTTP/1.1\r\n{HOST}Content-Length: 0\r\n\r\n"),
         format!("POST / HTTP/1.1\r\n{HOST}Transfer-Encoding:\tCHUNKED \r\n\r\n"),
         format!("GET / HTTP/1.1\r\n{HOST}!#$%&'*+-.^_`|~0Az: v\r\n\r\n"),
     ] {
