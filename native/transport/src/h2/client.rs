@@ -7,11 +7,12 @@ use std::task::{Context, Poll, Waker};
 
 use ::h2::client::{Builder, Connection, SendRequest};
 use bytes::Bytes;
-use http::{HeaderMap, Request, request};
+use http::{HeaderMap, Method, Request, request};
 
 use super::core::{Core, ROUNDS_MAX, closed};
 use super::duplex::Io;
 use super::limits::Limits;
+use super::streams::Requested;
 use super::wake::Flag;
 use super::{Closed, Event};
 
@@ -147,9 +148,19 @@ impl Client {
             return None;
         }
         let begins = self.core.duplex.fetched();
+        let to_head = parts.method == Method::HEAD;
         let (response, body) = opener.send_request(Request::from_parts(parts, ()), end).ok()?;
         let stream = body.stream_id().as_u32();
-        self.core.streams.requested(stream, response, body, end, begins);
+        self.core.streams.requested(
+            stream,
+            Requested {
+                response,
+                body,
+                ended: end,
+                to_head,
+            },
+            begins,
+        );
         Some(stream)
     }
 

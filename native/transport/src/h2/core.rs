@@ -82,10 +82,17 @@ impl Core {
 
     /// Looks at streams after h2 was driven.
     pub fn turn(&mut self, events: &mut Vec<Event>) {
+        self.tell_closing(events);
+        while let Some(stream) = self.guard.pseudo_trailers() {
+            self.streams.malformed(stream, events, &mut self.guard);
+        }
+        self.streams.turn(events, &mut self.guard, self.duplex.left());
+    }
+
+    fn tell_closing(&mut self, events: &mut Vec<Event>) {
         if self.guard.goaway() && !std::mem::replace(&mut self.told, true) {
             events.push(Event::Closing);
         }
-        self.streams.turn(events, &mut self.guard, self.duplex.left());
     }
 
     /// Fetches output; tells streams that wait for it to leave.
@@ -108,14 +115,16 @@ impl Core {
         } else {
             self.duplex.collect();
         }
-        closed.clean &= self.streams.open() == 0;
-        let (code, remote) = if closed.clean || ours.is_none() && closed.code == 0 {
+        self.tell_closing(events);
+        let (code, remote) = if closed.code == 0 {
             (LOST, true)
         } else {
-            (closed.code, false)
+            (closed.code, closed.code == LOST)
         };
-        self.streams
-            .close(events, &mut self.guard, code, remote, self.duplex.left());
+        closed.clean &= self
+            .streams
+            .close(events, &mut self.guard, code, remote, self.duplex.left())
+            == 0;
         self.closed = Some(closed.clone());
         closed
     }

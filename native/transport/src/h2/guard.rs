@@ -17,6 +17,35 @@ const SETTINGS_COST: i64 = 10;
 /// Bytes of a part of a header block below which the part counts as empty, unless it is the last.
 const SMALL_PART_BYTES: usize = 128;
 
+/// Bytes of a header block that tell whether it begins with a pseudo-header field, with padding length and priority before them.
+const PEEK_BYTES: usize = 12;
+
+/// Streams of which that is noted between two turns.
+const PSEUDO_TRAILERS_MAX: usize = 256;
+
+/// Whether a header block (RFC 7541 §6) begins with a pseudo-header field: one of the static table's first 14, or a name spelt out that begins with a colon.
+fn begins_with_pseudo(mut block: &[u8]) -> bool {
+    // Changes of the table's size.
+    while let [first, rest @ ..] = block
+        && first & 0xe0 == 0x20
+    {
+        block = rest;
+    }
+    match block {
+        [first, ..] if first & 0x80 != 0 => (1..=14).contains(&(first & 0x7f)),
+        [0x00 | 0x10 | 0x40, length, name, ..] => {
+            // Plain, or Huffman-coded: 1011100.
+            if length & 0x80 == 0 {
+                *name == b':'
+            } else {
+                name >> 1 == 0x5c
+            }
+        }
+        [first, ..] => (1..=14).contains(&(first & if first & 0x40 != 0 { 0x3f } else { 0x0f })),
+        [] => false,
+    }
+}
+
 /// Tokens that are used up and given back.
 struct Budget {
     tokens: i64,
@@ -66,6 +95,13 @@ pub(super) struct Guard {
     resets: Budget,
     goaway: bool,
     flood: Option<&'static str>,
+    server: bool,
+    /// Server: the last stream that was opened.
+    last_stream: u32,
+    /// Where the beginning of trailers is put together, and how much of it is there; none outside.
+    peek: ([u8; PEEK_BYTES], Option<usize>),
+    /// Streams whose trailers begin with a pseudo-header field.
+    pseudo_trailers: Vec<u32>,
 }
 
 impl Guard {
@@ -82,6 +118,10 @@ impl Guard {
             resets: Budget::new(limits.resets_max, limits.resets_per_second, now),
             goaway: false,
             flood: None,
+            server,
+            last_stream: 0,
+            peek: ([0; PEEK_BYTES], None),
+            pseudo_trailers: Vec::new(),
         }
     }
 
@@ -91,6 +131,9 @@ impl Guard {
             if self.skip > 0 {
                 let n = self.skip.min(bytes.len());
                 self.skip -= n;
+                if let Some(have) = self.peek.1 {
+                    self.peek(have, &bytes[..n]);
+                }
                 bytes = &bytes[n..];
                 continue;
             }
@@ -149,11 +192,47 @@ impl Guard {
             self.flood = Some("header block too long");
             return;
         }
+        if kind == 0x1 && self.server {
+            let stream = self.stream();
+            if stream > self.last_stream {
+                self.last_stream = stream;
+            } else if len > 0 {
+                self.peek.1 = Some(0);
+            }
+        }
         let last = flags & 0x4 != 0;
         self.block = if last { None } else { Some(total) };
         if !last && len < SMALL_PART_BYTES && !self.control.take(PING_COST, Instant::now) {
             self.flood = Some("too many parts of header blocks");
         }
+    }
+
+    fn stream(&self) -> u32 {
+        let [.., a, b, c, d] = self.header;
+        u32::from_be_bytes([a & 0x7f, b, c, d])
+    }
+
+    /// Looks at the beginning of trailers: h2 drops pseudo-header fields in them, RFC 9113 §8.1 wants the stream reset. Only one that is named by its place
+    /// in the dynamic table passes here, to be dropped there.
+    fn peek(&mut self, have: usize, bytes: &[u8]) {
+        let n = (PEEK_BYTES - have).min(bytes.len());
+        self.peek.0[have..have + n].copy_from_slice(&bytes[..n]);
+        if have + n < PEEK_BYTES && self.skip > 0 {
+            self.peek.1 = Some(have + n);
+            return;
+        }
+        self.peek.1 = None;
+        let flags = self.header[4];
+        let before = usize::from(flags & 0x8 != 0) + if flags & 0x20 != 0 { 5 } else { 0 };
+        let block = self.peek.0[..have + n].get(before..).unwrap_or_default();
+        if begins_with_pseudo(block) && self.pseudo_trailers.len() < PSEUDO_TRAILERS_MAX {
+            self.pseudo_trailers.push(self.stream());
+        }
+    }
+
+    /// A stream whose trailers begin with a pseudo-header field.
+    pub fn pseudo_trailers(&mut self) -> Option<u32> {
+        self.pseudo_trailers.pop()
     }
 
     /// A stream was reset, or had to be.

@@ -56,6 +56,15 @@ struct Stream {
     lingering: bool,
 }
 
+/// A request that was begun.
+pub(super) struct Requested {
+    pub response: ResponseFuture,
+    pub body: SendStream<Bytes>,
+    pub ended: bool,
+    /// The response has no content.
+    pub to_head: bool,
+}
+
 /// Table of streams.
 pub(super) struct Streams {
     places: Vec<Option<Stream>>,
@@ -129,7 +138,13 @@ impl Streams {
     }
 
     /// Client: a request was begun.
-    pub fn requested(&mut self, id: u32, response: ResponseFuture, body: SendStream<Bytes>, ended: bool, begins: u64) {
+    pub fn requested(&mut self, id: u32, request: Requested, begins: u64) {
+        let Requested {
+            response,
+            body,
+            ended,
+            to_head,
+        } = request;
         self.insert(Stream {
             id,
             sending: Sending::Body(body),
@@ -142,7 +157,7 @@ impl Streams {
             wants_output: false,
             begins,
             interim: 0,
-            empty: false,
+            empty: to_head,
             lingering: false,
         });
     }
@@ -349,8 +364,9 @@ impl Streams {
         !self.waiting_output.is_empty()
     }
 
-    /// The connection is over: tells what had arrived, then a reset of each stream that is left.
-    pub fn close(&mut self, events: &mut Vec<Event>, guard: &mut Guard, code: u32, remote: bool, left: u64) {
+    /// The connection is over: tells what had arrived, then a reset of each stream that is left; how many were reset.
+    pub fn close(&mut self, events: &mut Vec<Event>, guard: &mut Guard, code: u32, remote: bool, left: u64) -> usize {
+        let first = events.len();
         for place in 0..self.places.len() {
             self.look(place, events, guard, left);
             if let Some(stream) = &self.places[place] {
@@ -366,6 +382,25 @@ impl Streams {
                 self.remove(place);
             }
         }
+        events[first..]
+            .iter()
+            .filter(|event| matches!(event, Event::Reset { .. }))
+            .count()
+    }
+
+    /// Resets a stream whose peer sent what is malformed.
+    pub fn malformed(&mut self, id: u32, events: &mut Vec<Event>, guard: &mut Guard) {
+        if self.place(id).is_some() {
+            let code = Reason::PROTOCOL_ERROR.into();
+            events.push(Event::Reset {
+                stream: id,
+                code,
+                remote: false,
+                unprocessed: false,
+            });
+            guard.reset("too many malformed messages");
+            self.reset(id, code);
+        }
     }
 
     fn look(&mut self, place: usize, events: &mut Vec<Event>, guard: &mut Guard, left: u64) {
@@ -378,16 +413,7 @@ impl Streams {
         if let Err(broken) = outcome {
             let id = stream.id;
             match broken {
-                Broken::Malformed => {
-                    events.push(Event::Reset {
-                        stream: id,
-                        code: Reason::PROTOCOL_ERROR.into(),
-                        remote: false,
-                        unprocessed: false,
-                    });
-                    guard.reset("too many malformed messages");
-                    self.reset(id, Reason::PROTOCOL_ERROR.into());
-                }
+                Broken::Malformed => self.malformed(id, events, guard),
                 Broken::Reset {
                     code,
                     remote,
@@ -470,7 +496,7 @@ impl Stream {
         if check::response(&parts).is_err() {
             return Err(Broken::Malformed);
         }
-        self.empty = matches!(parts.status.as_u16(), 204 | 205 | 304);
+        self.empty |= matches!(parts.status.as_u16(), 204 | 205 | 304);
         let ended = body.is_end_stream();
         events.push(Event::Response {
             stream: id,

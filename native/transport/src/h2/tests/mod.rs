@@ -1,1 +1,9 @@
 mod exchange;
+mod floods;
+mod flow;
+mod frames;
+mod hostile;
+mod leaving;
+mod malformed;
+mod pair;
+mod raw;
