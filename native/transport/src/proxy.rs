@@ -252,3 +252,174 @@ fn crc32c(header: &[u8], sum_at: usize) -> u32 {
     }
     !crc
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(source: &str, destination: &str, consumed: usize) -> Proxy {
+        let address = |text: &str| Some(text.parse().expect("an address"));
+        Proxy::Header {
+            consumed,
+            source: address(source),
+            destination: address(destination),
+            authority: None,
+        }
+    }
+
+    fn nobody(consumed: usize) -> Proxy {
+        Proxy::Header {
+            consumed,
+            source: None,
+            destination: None,
+            authority: None,
+        }
+    }
+
+    #[test]
+    fn lines_of_version_1_are_read() {
+        for (line, wanted) in [
+            (
+                "PROXY TCP4 192.0.2.1 198.51.100.2 65535 0\r\n",
+                ("192.0.2.1:65535", "198.51.100.2:0"),
+            ),
+            ("PROXY TCP6 2001:db8::1 ::1 1 443\r\n", ("[2001:db8::1]:1", "[::1]:443")),
+        ] {
+            let whole = format!("{line}GET / HTTP/1.1\r\n");
+            assert_eq!(read_proxy(whole.as_bytes()), header(wanted.0, wanted.1, line.len()));
+        }
+        for line in ["PROXY UNKNOWN\r\n", "PROXY UNKNOWN ffff::1 what ever 1 2\r\n"] {
+            assert_eq!(read_proxy(line.as_bytes()), nobody(line.len()));
+        }
+    }
+
+    #[test]
+    fn lines_that_are_none_are_broken_and_other_bytes_are_no_header() {
+        for line in [
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1 2\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1 2 3\r\n",
+            "PROXY TCP4 192.0.2.1  198.51.100.2 1 2\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 1 65536\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 +1 2\r\n",
+            "PROXY TCP4 192.0.2.1 198.51.100.2 01 2\r\n",
+            "PROXY TCP4 192.0.2.01 198.51.100.2 1 2\r\n",
+            "PROXY TCP4 ::1 ::1 1 2\r\n",
+            "PROXY TCP6 192.0.2.1 192.0.2.1 1 2\r\n",
+            "PROXY TCP6 fe80::1%eth0 ::1 1 2\r\n",
+            "PROXY UDP4 192.0.2.1 198.51.100.2 1 2\r\n",
+            "PROXY \r\n",
+            "PROXY TCP4\0",
+            "PROXY TCP4 \r1",
+        ] {
+            assert_eq!(read_proxy(line.as_bytes()), Proxy::Broken, "{line:?}");
+        }
+        assert_eq!(
+            read_proxy(format!("PROXY UNKNOWN {}", "x".repeat(LINE_BYTES_MAX)).as_bytes()),
+            Proxy::Broken
+        );
+        for other in [
+            "GET / HTTP/1.1\r\n",
+            "PROXIED",
+            "proxy TCP4",
+            "\r\nGET /",
+            "\x16\x03\x01",
+            "\r\n\r\n\0\r\nQUIX",
+        ] {
+            assert_eq!(read_proxy(other.as_bytes()), Proxy::Absent, "{other:?}");
+        }
+    }
+
+    fn version2(command: u8, family: u8, payload: &[u8]) -> Vec<u8> {
+        let length = (payload.len() as u16).to_be_bytes();
+        [&SIGNATURE, [command, family].as_slice(), &length, payload].concat()
+    }
+
+    const IPV4: [u8; 12] = [192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x34, 0x01, 0xbb];
+
+    #[test]
+    fn headers_of_version_2_are_read() {
+        assert_eq!(
+            read_proxy(&version2(PROXY, 0x11, &IPV4)),
+            header("192.0.2.1:4660", "198.51.100.2:443", 28)
+        );
+        let ipv6 = [
+            &Ipv6Addr::LOCALHOST.octets()[..],
+            &Ipv6Addr::LOCALHOST.octets(),
+            &[0, 1, 0, 2],
+        ]
+        .concat();
+        assert_eq!(
+            read_proxy(&version2(PROXY, 0x21, &ipv6)),
+            header("[::1]:1", "[::1]:2", 52)
+        );
+        assert_eq!(read_proxy(&version2(LOCAL, 0, &[])), nobody(16));
+        assert_eq!(read_proxy(&version2(LOCAL, 0x11, &IPV4)), nobody(28));
+        assert_eq!(read_proxy(&version2(PROXY, 0x31, &[0; 216])), nobody(232));
+        assert_eq!(read_proxy(&version2(PROXY, 0, b"anything")), nobody(24));
+        let named = [IPV4.as_slice(), b"\x04\0\x01x", b"\x02\0\x06a.test"].concat();
+        let bytes = version2(PROXY, 0x11, &named);
+        let Proxy::Header {
+            authority: Some(span), ..
+        } = read_proxy(&bytes)
+        else {
+            panic!("an authority")
+        };
+        assert_eq!(span.of(&bytes), b"a.test");
+    }
+
+    #[test]
+    fn the_checksum_holds_or_the_header_is_broken() {
+        assert_eq!(crc32c(b"123456789\0\0\0\0", 20), crc32c(b"123456789\0\0\0\0", 9));
+        assert_eq!(crc32c(b"123456789", 20), 0xe306_9283);
+        let mut bytes = version2(PROXY, 0x11, &[IPV4.as_slice(), b"\x03\0\x04\0\0\0\0"].concat());
+        assert_eq!(read_proxy(&bytes), Proxy::Broken);
+        let sum_at = bytes.len() - 4;
+        let sum = crc32c(&bytes, sum_at);
+        bytes[sum_at..].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(read_proxy(&bytes), header("192.0.2.1:4660", "198.51.100.2:443", 35));
+        bytes[17] ^= 1;
+        assert_eq!(read_proxy(&bytes), Proxy::Broken);
+    }
+
+    #[test]
+    fn headers_of_version_2_that_are_none_are_broken() {
+        let with = |extras: &[u8]| version2(PROXY, 0x11, &[IPV4.as_slice(), extras].concat());
+        for bytes in [
+            version2(0x11, 0x11, &IPV4),
+            version2(0x22, 0x11, &IPV4),
+            version2(PROXY, 0x41, &IPV4),
+            version2(PROXY, 0x13, &IPV4),
+            version2(PROXY, 0x11, &IPV4[..11]),
+            version2(PROXY, 0x21, &IPV4),
+            with(b"\x04"),
+            with(b"\x04\0\x02x"),
+            with(b"\x02\0\x03a b"),
+            with(b"\x02\0\x01a\x02\0\x01b"),
+            with(b"\x03\0\x01a"),
+            version2(PROXY, 0x11, &[0; HEADER_BYTES_MAX]),
+        ] {
+            assert_eq!(read_proxy(&bytes), Proxy::Broken, "{bytes:?}");
+        }
+        assert_eq!(read_proxy(&version2(0x11, 0, &[])[..13]), Proxy::Broken);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_000) })]
+
+        #[test]
+        fn more_bytes_never_contradict_what_was_said(
+            begin in proptest::sample::select(vec![b"PROXY TCP4 ".to_vec(), b"PROXY UNKNOWN".to_vec(), SIGNATURE.to_vec(), version2(PROXY, 0x11, &IPV4), Vec::new()]),
+            rest in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\r'), Just(b'\n'), Just(b' '), Just(0x21), Just(0x11), Just(0)], 0..60),
+        ) {
+            let bytes = [begin, rest].concat();
+            let whole = read_proxy(&bytes);
+            for end in 0..bytes.len() {
+                let before = read_proxy(&bytes[..end]);
+                prop_assert!(before == Proxy::More || before == whole, "{:?} then {:?}", before, whole);
+            }
+        }
+    }
+}

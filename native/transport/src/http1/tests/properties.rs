@@ -132,7 +132,7 @@ fn check_spans(bytes: &[u8], spans: impl Iterator<Item = Span>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_request_reads_the_same_however_it_was_split(bytes in stream(), splits in splits()) {
