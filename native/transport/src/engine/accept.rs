@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::epoll;
 
+use super::h2_down::H2;
 use super::io::{Got, Io};
 use super::net::{self, Accepted};
 use super::options::ListenPlan;
@@ -175,7 +176,7 @@ impl Engine {
         }
     }
 
-    fn speak(&mut self, key: Key, _h2: bool, ahead: Vec<u8>) -> bool {
+    fn speak(&mut self, key: Key, h2: bool, ahead: Vec<u8>) -> bool {
         let now = self.now;
         let head_ms = self.options.head_ms;
         let Some(down) = self.downs.get_mut(key) else {
@@ -186,6 +187,13 @@ impl Engine {
             _ => ahead,
         };
         down.deadline = now + head_ms;
+        if h2 {
+            let mut made = Box::new(H2::new());
+            made.server.feed(&ahead);
+            down.proto = Proto::H2(made);
+            self.h2_turn(key);
+            return self.downs.get(key).is_some();
+        }
         let mut h1 = H1::new();
         h1.ahead = ahead;
         down.proto = Proto::H1(h1);

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::fields::{Edits, VIA, write_field, write_length, write_status};
-use super::slab::Key;
+
 use super::state::{AnswerBody, Due, InBody, Phase, Stage};
 use crate::http1::{Framing, ResponseHead, chunk_prefix};
 use crate::layout::{event, word};
@@ -50,6 +50,7 @@ impl Engine {
         if !dated && !edits.hides(b"date") {
             out.extend_from_slice(&self.date);
         }
+        let lines = out.len();
         match body {
             AnswerBody::Length(n) => write_length(&mut out, n),
             AnswerBody::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -64,12 +65,29 @@ impl Engine {
         }
         out.extend_from_slice(b"\r\n");
         let x = &mut self.exchanges[slot as usize];
+        let stream = x.stream;
         x.status = head.status;
         x.head_sent = true;
         x.answer = body;
         x.phase = if tunnel { Phase::Tunnel } else { Phase::Answering };
         x.due = if x.idle_ms == 0 { Due::Nothing } else { Due::Answer };
         x.deadline = if x.idle_ms == 0 { u64::MAX } else { self.now + x.idle_ms };
+        if stream != 0 {
+            if let AnswerBody::Length(n) = body {
+                out.truncate(lines);
+                write_length(&mut out, n);
+            } else {
+                out.truncate(lines);
+            }
+            // The status line is not one of the fields.
+            let from = line_end(&out);
+            self.h2_respond(slot, head.status, &out[from..], body == AnswerBody::None && !tunnel);
+            if tunnel {
+                self.resume_body.push(slot);
+            }
+            self.out = out;
+            return;
+        }
         if let Some(down) = self.downs.get_mut(key) {
             // Goes out with what follows, or when this turn of the upstream is over.
             down.io.queue(&out);
@@ -108,6 +126,7 @@ impl Engine {
         if x.http10 {
             return;
         }
+        let stream = x.stream;
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         if head.status == 100 {
@@ -123,7 +142,12 @@ impl Engine {
             }
             out.extend_from_slice(b"\r\n");
         }
-        if let Some(down) = self.downs.get_mut(key) {
+        if stream != 0 {
+            if !out.is_empty() {
+                let from = line_end(&out);
+                self.h2_respond(slot, head.status, &out[from..], false);
+            }
+        } else if let Some(down) = self.downs.get_mut(key) {
             down.io.write(&out);
         }
         self.out = out;
@@ -139,6 +163,12 @@ impl Engine {
         x.bytes_out += bytes.len() as u64;
         if x.idle_ms > 0 {
             x.deadline = now + x.idle_ms;
+        }
+        if x.stream != 0 {
+            if x.answer != AnswerBody::None {
+                self.h2_data(slot, bytes);
+            }
+            return;
         }
         let Some(down) = self.downs.get_mut(x.down) else { return };
         match x.answer {
@@ -163,6 +193,15 @@ impl Engine {
         }
         x.answer_ended = true;
         x.due = Due::Nothing;
+        if x.stream != 0 {
+            if x.answer == AnswerBody::None {
+                self.finish(slot);
+            } else {
+                x.answer_trailers = trailers.to_vec();
+                self.pump_answer(slot);
+            }
+            return;
+        }
         let key = x.down;
         let Some(down) = self.downs.get_mut(key) else { return };
         if x.answer == AnswerBody::Chunked {
@@ -179,17 +218,28 @@ impl Engine {
 
     /// Whether bytes for this client may be read from the upstream.
     pub(super) fn client_has_room(&self, slot: u32) -> bool {
-        let key = self.exchanges[slot as usize].down;
+        let x = &self.exchanges[slot as usize];
+        if x.stream != 0 {
+            return x.outbox.len() < self.options.queue_bytes_max;
+        }
         self.downs
-            .get(key)
+            .get(x.down)
             .is_some_and(|down| down.io.pending() < self.options.queue_bytes_max)
     }
 
     /// The client's socket has taken something.
     pub(super) fn client_takes(&mut self, slot: u32) {
         let x = &self.exchanges[slot as usize];
-        let pending = self.downs.get(x.down).map_or(0, |down| down.io.pending());
-        if x.answer_ended && pending == 0 && x.phase == Phase::Answering {
+        let pending = if x.stream == 0 {
+            self.downs.get(x.down).map_or(0, |down| down.io.pending())
+        } else {
+            x.outbox.len()
+        };
+        if pending < self.options.queue_bytes_max && x.unreleased > 0 {
+            self.h2_up_release(slot);
+        }
+        let x = &self.exchanges[slot as usize];
+        if x.answer_ended && pending == 0 && x.phase == Phase::Answering && x.stream == 0 {
             self.finish(slot);
         } else if let Some(up) = x.up
             && pending < self.options.queue_bytes_max
@@ -207,6 +257,9 @@ impl Engine {
         x.bytes_out += bytes.len() as u64;
         if x.idle_ms > 0 {
             x.deadline = now + x.idle_ms;
+        }
+        if x.stream != 0 {
+            return self.h2_data(slot, bytes);
         }
         let key = x.down;
         if !self.downs.get_mut(key).is_some_and(|down| down.io.write(bytes)) {
@@ -231,16 +284,21 @@ impl Engine {
     /// The upstream's side of a tunnel has ended, and with it the exchange.
     pub(super) fn tunnel_ended_up(&mut self, slot: u32) {
         self.let_go_of_upstream(slot);
-        self.finish(slot);
+        let x = &mut self.exchanges[slot as usize];
+        if x.stream == 0 {
+            self.finish(slot);
+        } else {
+            x.answer_ended = true;
+            self.pump_answer(slot);
+        }
     }
 
     /// One of our own refusals.
     pub(super) fn refuse(&mut self, slot: u32) {
         let row = usize::try_from(self.slots.word(slot, word::CHOICE)).unwrap_or(usize::MAX);
         let Some(template) = self.refusals.get(row) else {
-            let key = self.exchanges[slot as usize].down;
             self.abort(slot, false);
-            return self.cut(key);
+            return self.cut(slot);
         };
         let (status, close) = (template.status, template.close);
         let id = self.slots.written_at(slot, word::TARGET_AT).unwrap_or_default();
@@ -283,6 +341,27 @@ impl Engine {
         out.extend_from_slice(&self.date);
         write_length(&mut out, body.len() as u64);
         let x = &mut self.exchanges[slot as usize];
+        if x.stream != 0 {
+            x.status = status;
+            x.head_sent = true;
+            x.phase = Phase::Answering;
+            let bodiless = x.is_head() || body.is_empty();
+            x.answer = if bodiless {
+                AnswerBody::None
+            } else {
+                AnswerBody::Length(0)
+            };
+            if !bodiless {
+                x.bytes_out += body.len() as u64;
+            }
+            let from = line_end(&out);
+            self.h2_respond(slot, status, &out[from..], bodiless);
+            self.out = out;
+            if !bodiless {
+                self.h2_data(slot, body);
+            }
+            return self.answer_end(slot, &[]);
+        }
         if !keep_alive {
             out.extend_from_slice(CLOSE);
         } else if x.http10 {
@@ -306,7 +385,8 @@ impl Engine {
     }
 
     /// The exchange is over, and the client has all of it.
-    fn finish(&mut self, slot: u32) {
+    pub(super) fn finish(&mut self, slot: u32) {
+        self.h2_forget(slot, true);
         let key = self.exchanges[slot as usize].down;
         let tunnel = self.exchanges[slot as usize].phase == Phase::Tunnel;
         self.over(slot, event::FINISHED, 0);
@@ -357,13 +437,23 @@ impl Engine {
         self.tell(kind, slot, row);
     }
 
-    /// Closes a client's connection in the middle of an answer, so that what it got does not look whole.
-    pub(super) fn cut(&mut self, key: Key) {
+    /// Breaks off the answer to an exchange that was aborted, so that what the client got does not look whole.
+    pub(super) fn cut(&mut self, slot: u32) {
+        let x = &self.exchanges[slot as usize];
+        let key = x.down;
+        if x.stream != 0 {
+            return self.h2_forget(slot, false);
+        }
         if let Some(down) = self.downs.get_mut(key) {
             down.io.reset_on_close();
         }
         self.drop_down(key);
     }
+}
+
+/// Where the status line ends.
+fn line_end(text: &[u8]) -> usize {
+    memchr::memchr(b'\n', text).map_or(text.len(), |at| at + 1)
 }
 
 fn write_status_of(out: &mut Vec<u8>, status: u16, reason: &[u8]) {

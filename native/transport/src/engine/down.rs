@@ -33,6 +33,9 @@ impl Engine {
         if !self.open(key, scratch) {
             return;
         }
+        if self.h2(key).is_some() {
+            return self.h2_read(key, scratch);
+        }
         for _ in 0..READS_PER_TURN {
             // What was read before comes first.
             let Some(h1) = self.h1(key) else { return };
@@ -304,6 +307,9 @@ impl Engine {
 
     /// The client is gone: its exchange ends, whatever it was at.
     pub(super) fn client_left(&mut self, key: Key) {
+        if self.h2(key).is_some() {
+            return self.h2_lost(key);
+        }
         let Some(h1) = self.h1(key) else {
             return self.drop_down(key);
         };
@@ -325,8 +331,13 @@ impl Engine {
     }
 
     pub(super) fn down_writable(&mut self, key: Key) {
-        let Some(down) = self.downs.get_mut(key) else { return };
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
         down.stalled_since = 0;
+        if matches!(down.proto, Proto::H2(_)) {
+            return self.h2_writable(key);
+        }
         if !down.io.flush() {
             return self.client_left(key);
         }
@@ -342,6 +353,7 @@ impl Engine {
     pub(super) fn leave_idle(&mut self) {
         for place in 0..self.downs.places() {
             let Some(key) = self.downs.key_at(place) else { continue };
+            self.h2_leave(key);
             let Some(h1) = self.h1(key) else { continue };
             if h1.stage == Stage::Head && h1.ahead.is_empty() {
                 self.linger(key);
@@ -355,6 +367,16 @@ impl Engine {
             Framing::None | Framing::Length(0) | Framing::UntilClose => InBody::Done,
             Framing::Length(n) => InBody::Length(*n),
             Framing::Chunked => InBody::Chunked(Box::default()),
+        }
+    }
+
+    /// The body of an exchange may go on.
+    pub(super) fn resume_body_of(&mut self, slot: u32) {
+        let x = &self.exchanges[slot as usize];
+        if x.stream == 0 {
+            self.resume_down.push(x.down);
+        } else {
+            self.resume_body.push(slot);
         }
     }
 

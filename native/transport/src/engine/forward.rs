@@ -93,7 +93,6 @@ impl Engine {
             x.kept_sent = 0;
             x.kept_all = false;
         }
-        let down = x.down;
         let sent = self.ups.get_mut(key).is_some_and(|up| up.io.write(&out));
         self.out = out;
         if !sent {
@@ -101,7 +100,7 @@ impl Engine {
             return;
         }
         if !ended {
-            self.resume_down.push(down);
+            self.resume_body_of(slot);
         }
     }
 
@@ -124,6 +123,11 @@ impl Engine {
         if x.phase == Phase::Forwarding && x.due == Due::Head {
             x.deadline = self.now + x.head_ms;
         }
+        if x.up_stream != 0 {
+            x.uplink.extend_from_slice(bytes);
+            self.out = out;
+            return self.h2_up_pump(slot);
+        }
         encode_part(x, bytes, &mut out);
         if x.body_ended {
             encode_end(x, &mut out);
@@ -142,7 +146,11 @@ impl Engine {
 
     /// Whether the upstream takes more of this exchange now.
     pub(super) fn upstream_takes(&self, slot: u32) -> bool {
-        let Some(key) = self.exchanges[slot as usize].up else {
+        let x = &self.exchanges[slot as usize];
+        if x.up_stream != 0 {
+            return x.up.is_some() && x.uplink.len() < self.options.queue_bytes_max;
+        }
+        let Some(key) = x.up else {
             return false;
         };
         self.ups
@@ -165,11 +173,16 @@ impl Engine {
 
     /// Tells that an attempt failed. Whether there is another is for decisions to say.
     pub(super) fn fail(&mut self, slot: u32, reason: FailReason) {
+        self.fail_read(slot, reason, true);
+    }
+
+    /// As `fail`; `read`: the upstream may have read the request.
+    pub(super) fn fail_read(&mut self, slot: u32, reason: FailReason, read: bool) {
         self.let_go_of_upstream(slot);
         let now = self.now;
         let decide_ms = self.options.decide_ms;
         let x = &mut self.exchanges[slot as usize];
-        let unread = !x.written || (x.idempotent() && reason == FailReason::Reset);
+        let unread = !read || !x.written || (x.idempotent() && reason == FailReason::Reset);
         let again = x.complete_copy() && (unread || reason == FailReason::Busy);
         x.phase = Phase::Deciding;
         x.written = false;

@@ -5,10 +5,12 @@
 //! |---|---|
 //! | `accept.rs` | listeners, connections up to their first request |
 //! | `down.rs` | reading HTTP/1 clients |
+//! | `h2_down.rs` | HTTP/2 clients |
 //! | `request.rs` | a head becomes a slot's record; bodies that stages ask for |
 //! | `forward.rs` | verdicts; the request on its way upstream |
 //! | `pool.rs` | endpoints, their connections, and who waits for one |
 //! | `up.rs` | reading HTTP/1 upstreams |
+//! | `h2_up.rs` | HTTP/2 upstreams |
 //! | `answer.rs` | response heads and bodies on their way to the client; refusals; the end of exchanges |
 //! | `time.rs` | deadlines |
 
@@ -17,7 +19,10 @@ mod answer;
 mod down;
 mod fields;
 mod forward;
+mod h2_down;
+mod h2_up;
 mod io;
+mod lines;
 mod net;
 pub mod options;
 mod pool;
@@ -44,7 +49,7 @@ pub use self::slots::Pages;
 use self::slots::Slots;
 use self::state::{Down, Exchange, Phase, Up};
 use crate::http1::{RequestHead, ResponseHead};
-use crate::layout::{CHUNK_SLOTS, EVENT_WORDS, EVENTS_MAX, event};
+use crate::layout::{CHUNK_SLOTS, EVENT_WORDS, EVENTS_MAX, event, verdict, word};
 use crate::tls::{Facts, ServerTls};
 
 /// Kinds of descriptors, in what epoll keeps.
@@ -97,6 +102,12 @@ pub struct Engine {
     resume_up: Vec<Key>,
     /// Clients with bytes that were queued to go out together.
     flush_down: Vec<Key>,
+    /// HTTP/2 connections that have something to frame: clients', and upstreams'.
+    touched: Vec<Key>,
+    touched_up: Vec<Key>,
+    /// Exchanges of HTTP/2 clients whose body may go on.
+    resume_body: Vec<u32>,
+    nonce: u64,
     scratch: Vec<u8>,
     out: Vec<u8>,
     request_head: RequestHead,
@@ -136,6 +147,10 @@ impl Engine {
             resume_down: Vec::new(),
             resume_up: Vec::new(),
             flush_down: Vec::new(),
+            touched: Vec::new(),
+            touched_up: Vec::new(),
+            resume_body: Vec::new(),
+            nonce: 0,
             scratch: vec![0; SCRATCH_BYTES],
             out: Vec::with_capacity(SCRATCH_BYTES),
             request_head: RequestHead::default(),
@@ -215,7 +230,11 @@ impl Engine {
             self.ready = ready;
         }
         self.go_on();
-        more || !self.untold.is_empty() || !self.resume_down.is_empty() || !self.resume_up.is_empty()
+        more || !self.untold.is_empty()
+            || !self.resume_down.is_empty()
+            || !self.resume_up.is_empty()
+            || !self.touched.is_empty()
+            || !self.touched_up.is_empty()
     }
 
     /// Deadlines; call it every 100 ms or so.
@@ -235,6 +254,41 @@ impl Engine {
     #[must_use]
     pub fn event_count(&self) -> usize {
         self.told
+    }
+
+    /// Whether `poll` has something to do that the descriptor does not tell of, or events wait to be told.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.told > 0 || !self.untold.is_empty() || !self.resume_down.is_empty() || !self.resume_up.is_empty()
+    }
+
+    /// Whoever hears events has failed: of the first `count` of them, requests without a verdict are to be refused with `row`. Returns their slots, for
+    /// `apply` after `told`.
+    pub fn refuse_undecided(&mut self, count: usize, row: i32) -> Vec<u32> {
+        let mut found = Vec::new();
+        for place in 0..count.min(self.told) {
+            let [kind, slot, generation, ..] = self.slots.read_event(place);
+            let Ok(slot) = u32::try_from(slot) else { continue };
+            let Some(x) = self.exchanges.get(slot as usize) else {
+                continue;
+            };
+            let asked = matches!(kind, event::BEGIN | event::BODY | event::FAILED | event::REFUSED);
+            if asked
+                && x.generation == generation
+                && x.phase == Phase::Deciding
+                && !x.inspecting
+                && self.slots.word(slot, word::VERDICT) == verdict::NONE
+            {
+                self.slots.set_word(slot, word::VERDICT, verdict::REFUSE);
+                self.slots.set_word(slot, word::CHOICE, row);
+                for at in [word::TARGET_AT, word::ANSWER_EDITS_AT] {
+                    self.slots.set_word(slot, at, 0);
+                    self.slots.set_word(slot, at + 1, 0);
+                }
+                found.push(slot);
+            }
+        }
+        found
     }
 
     /// The events were heard: slots that ended may be used again. To be called before the verdicts that hearing them brought are applied, for
@@ -347,10 +401,16 @@ impl Engine {
     fn go_on(&mut self) {
         self.flush();
         for _ in 0..RESUMES_PER_TURN {
-            if let Some(key) = self.resume_up.pop() {
+            if let Some(slot) = self.resume_body.pop() {
+                self.pump_body(slot);
+            } else if let Some(key) = self.resume_up.pop() {
                 self.up_read(key);
             } else if let Some(key) = self.resume_down.pop() {
                 self.down_read(key);
+            } else if let Some(key) = self.touched.pop() {
+                self.h2_turn(key);
+            } else if let Some(key) = self.touched_up.pop() {
+                self.h2_up_turn(key);
             } else {
                 return;
             }

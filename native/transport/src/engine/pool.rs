@@ -23,6 +23,8 @@ pub struct Endpoint {
     next_address: usize,
     /// The one used last is taken first, so that the others can end.
     pub idle: Vec<Key>,
+    /// HTTP/2 connections.
+    pub shared: Vec<Key>,
     /// Connections, those that are being made included.
     pub open: u32,
     pub connecting: u32,
@@ -37,6 +39,7 @@ impl Engine {
             addresses: None,
             next_address: 0,
             idle: Vec::new(),
+            shared: Vec::new(),
             open: 0,
             connecting: 0,
             waiting: VecDeque::new(),
@@ -82,6 +85,9 @@ impl Engine {
         for key in std::mem::take(&mut e.idle) {
             self.drop_up(key);
         }
+        for key in self.endpoints[endpoint as usize].shared.clone() {
+            self.h2_up_leave(key);
+        }
         while let Some(slot) = self.endpoints[endpoint as usize].waiting.pop_front() {
             self.fail(slot, FailReason::Connect);
         }
@@ -94,6 +100,11 @@ impl Engine {
         x.due = Due::Connection;
         x.deadline = self.now + x.connect_ms + x.head_ms;
         let (endpoint, idempotent) = (x.endpoint, x.idempotent());
+        if self.endpoints[endpoint as usize].plan.as_ref().is_some_and(|p| p.http2)
+            && self.share_connection(slot, endpoint)
+        {
+            return;
+        }
         while let Some(key) = self.endpoints[endpoint as usize].idle.pop() {
             let Some(up) = self.ups.get_mut(key) else { continue };
             // What cannot be sent twice goes to no connection that is closing, as far as can be known.
@@ -131,7 +142,7 @@ impl Engine {
     }
 
     /// As many connections as are waited for and allowed.
-    fn open_connections_to(&mut self, endpoint: u32) {
+    pub(super) fn open_connections_to(&mut self, endpoint: u32) {
         loop {
             let now = self.now;
             let e = &mut self.endpoints[endpoint as usize];
@@ -164,6 +175,7 @@ impl Engine {
                 served: 0,
                 deadline,
                 idle_ms: 0,
+                h2: None,
             });
             let Some(up) = self.ups.get_mut(key) else { return };
             let data = epoll::EventData::new_u64(key.pack(UP));
@@ -223,6 +235,9 @@ impl Engine {
         up.stage = UpStage::Idle;
         let e = &mut self.endpoints[up.endpoint as usize];
         e.connecting -= 1;
+        if e.plan.as_ref().is_some_and(|p| p.http2) {
+            return self.h2_up_stands(key);
+        }
         self.connection_is_free(key);
     }
 
@@ -266,6 +281,7 @@ impl Engine {
         match up.stage {
             UpStage::Connecting | UpStage::Handshake => e.connecting -= 1,
             UpStage::Idle => e.idle.retain(|k| *k != key),
+            UpStage::Shared => e.shared.retain(|k| *k != key),
             UpStage::Head | UpStage::Body | UpStage::Tunnel => {}
         }
         if !e.waiting.is_empty() {
@@ -281,8 +297,11 @@ impl Engine {
             self.endpoints[endpoint].waiting.retain(|s| *s != slot);
         }
         let x = &mut self.exchanges[slot as usize];
-        if let Some(key) = x.up.take() {
+        let Some(key) = x.up.take() else { return };
+        if x.up_stream == 0 {
             self.drop_up(key);
+        } else {
+            self.h2_up_forget(slot, key, false);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Engine;
 use super::slab::Key;
-use super::state::{Due, InBody, Phase, Proto, Stage};
+use super::state::{Due, InBody, Phase, Stage};
 use crate::http1::{Framing, RequestHead};
 use crate::layout::{FIELD_HOP, FIELDS_AT, FIELDS_MAX, Fault, HEAD_BYTES_MAX, event, flag, verdict, word};
 
@@ -15,10 +15,13 @@ pub const BODY_CUT: i32 = 1;
 /// Still arriving.
 pub const BODY_PENDING: i32 = 2;
 
+/// Known id of Content-Type.
+const CONTENT_TYPE: usize = 5;
+
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Engine {
-    /// Makes an exchange of a head. With a fault, what could be read of it is still shown, for the record.
+    /// Makes an exchange of an HTTP/1 head. With a fault, what could be read of it is still shown, for the record.
     pub(super) fn head_arrived(&mut self, key: Key, bytes: &[u8], head: &RequestHead, fault: Option<Fault>) {
         let Some(slot) = self.take_slot() else {
             // No room even to refuse it in words.
@@ -26,36 +29,58 @@ impl Engine {
             return;
         };
         let sound = fault.is_none();
-        let Some(down) = self.downs.get_mut(key) else { return };
-        down.deadline = u64::MAX;
-        let (listener, peer, local_port) = (down.listener, down.peer, down.local_port);
-        let secure = down.io.tls.is_some();
-        let Proto::H1(h1) = &mut down.proto else { return };
+        let draining = self.draining;
+        let last = self.options.requests_per_connection_max;
+        let Some(h1) = self.h1(key) else { return };
         h1.requests += 1;
         h1.stage = Stage::Exchange;
         h1.slot = slot;
-        let last = self.options.requests_per_connection_max;
-        h1.keep_alive = sound && head.keep_alive && !self.draining && (last == 0 || h1.requests < last);
+        h1.keep_alive = sound && head.keep_alive && !draining && (last == 0 || h1.requests < last);
         h1.body = if sound {
             Self::in_body(&head.framing)
         } else {
             InBody::Done
         };
         let ended = matches!(h1.body, InBody::Done);
-        let whole_here = matches!(h1.body, InBody::Done);
+        self.begin(slot, key, 0, bytes, head, fault);
+        let x = &mut self.exchanges[slot as usize];
+        x.body_ended = ended;
+        x.expects = sound && head.expect_continue && !ended;
+    }
+
+    /// Fills a slot and tells of it.
+    pub(super) fn begin(
+        &mut self,
+        slot: u32,
+        key: Key,
+        stream: u32,
+        bytes: &[u8],
+        head: &RequestHead,
+        fault: Option<Fault>,
+    ) {
+        let sound = fault.is_none();
+        let Some(down) = self.downs.get_mut(key) else { return };
+        down.deadline = u64::MAX;
+        let (listener, peer, local_port) = (down.listener, down.peer, down.local_port);
+        let secure = down.io.tls.is_some();
+        let grpc = head.known[CONTENT_TYPE];
+        let grpc = sound
+            && usize::try_from(grpc)
+                .ok()
+                .and_then(|place| head.fields.get(place))
+                .is_some_and(|field| is_grpc(field.value.of(bytes)));
 
         let x = &mut self.exchanges[slot as usize];
-        x.begin(key, 0);
+        x.begin(key, stream);
         x.method = head.method;
         x.http10 = head.http10;
         x.websocket = sound && head.websocket;
+        x.grpc = grpc;
         x.has_body = sound && !matches!(head.framing, Framing::None);
         x.declared = match head.framing {
             Framing::Length(n) => Some(n),
             _ => None,
         };
-        x.body_ended = ended;
-        x.expects = sound && head.expect_continue && !ended;
         x.due = Due::Decision;
         x.deadline = self.now + self.options.decide_ms;
         let generation = x.generation;
@@ -66,7 +91,8 @@ impl Engine {
             (flag::SECURE, secure),
             (flag::HTTP10, head.http10),
             (flag::WEBSOCKET, x.websocket),
-            (flag::BODY_HERE, whole_here),
+            (flag::HTTP2, stream != 0),
+            (flag::GRPC, grpc),
         ] {
             if on {
                 flags |= bit;
@@ -159,7 +185,8 @@ impl Engine {
 
     /// No further body byte of this exchange is of interest: the connection drops the rest by itself.
     fn body_is_done_with(&mut self, slot: u32) {
-        let key = self.exchanges[slot as usize].down;
+        let x = &self.exchanges[slot as usize];
+        let key = x.down;
         if let Some(h1) = self.h1(key) {
             h1.keep_alive = false;
         }
@@ -184,7 +211,12 @@ impl Engine {
         x.inspecting = true;
         x.due = Due::Body;
         x.deadline = self.now + self.options.collect_ms;
-        let (key, expects) = (x.down, std::mem::take(&mut x.expects));
+        let (key, stream, expects) = (x.down, x.stream, std::mem::take(&mut x.expects));
+        if stream != 0 {
+            // 100 Continue is a matter of course in HTTP/2: the window says what may be sent.
+            self.resume_body.push(slot);
+            return BODY_PENDING;
+        }
         if expects && let Some(down) = self.downs.get_mut(key) {
             down.io.write(CONTINUE);
         }
@@ -207,9 +239,8 @@ impl Engine {
         match x.phase {
             Phase::Free | Phase::Over => return,
             Phase::Answering | Phase::Tunnel => {
-                let key = x.down;
                 self.abort(slot, false);
-                self.drop_down(key);
+                self.cut(slot);
                 return;
             }
             Phase::Deciding | Phase::Waiting | Phase::Forwarding => {}
@@ -222,6 +253,13 @@ impl Engine {
         x.deadline = self.now + self.options.decide_ms;
         self.tell(event::REFUSED, slot, [fault as i32, 0, 0, 0, 0]);
     }
+}
+
+/// `application/grpc`, alone or with a suffix (the gRPC protocol over HTTP/2).
+fn is_grpc(content_type: &[u8]) -> bool {
+    content_type
+        .strip_prefix(b"application/grpc")
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 fn write_address(record: &mut [i32], address: IpAddr) {

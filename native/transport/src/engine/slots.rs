@@ -92,6 +92,12 @@ impl Slots {
         }
     }
 
+    pub fn read_event(&self, place: usize) -> [i32; EVENT_WORDS] {
+        assert!(place < EVENTS_MAX);
+        // SAFETY: as in `write_event`.
+        unsafe { self.events.at.as_ptr().cast::<[i32; EVENT_WORDS]>().add(place).read() }
+    }
+
     fn base(&self, slot: u32) -> *mut u8 {
         let slot = slot as usize;
         let chunk = &self.chunks[slot / CHUNK_SLOTS];
@@ -100,13 +106,13 @@ impl Slots {
     }
 
     pub fn word(&self, slot: u32, word: usize) -> i32 {
-        assert!(word < crate::layout::FIELDS_AT / 4);
+        assert!(word < EDITS_AT / 4);
         // SAFETY: within the slot's record; JavaScript does not run now.
         unsafe { self.base(slot).cast::<i32>().add(word).read() }
     }
 
     pub fn set_word(&mut self, slot: u32, word: usize, value: i32) {
-        assert!(word < crate::layout::FIELDS_AT / 4);
+        assert!(word < EDITS_AT / 4);
         // SAFETY: as in `word`.
         unsafe { self.base(slot).cast::<i32>().add(word).write(value) }
     }

@@ -85,6 +85,9 @@ pub struct Exchange {
     pub inspecting: bool,
     /// Trailer lines of the request.
     pub trailers: Vec<u8>,
+    /// Body bytes of an HTTP/2 client that nobody has taken: bounded by the stream's window.
+    pub inbox: Vec<u8>,
+    pub inbox_ended: bool,
     /// 100 Continue is still due to the client.
     pub expects: bool,
 
@@ -112,7 +115,12 @@ pub struct Exchange {
     pub answer_ended: bool,
     /// Bytes for an HTTP/2 client that its windows do not take yet.
     pub outbox: Vec<u8>,
-    pub outbox_from: usize,
+    /// Trailer lines of the answer.
+    pub answer_trailers: Vec<u8>,
+    /// Bytes for an HTTP/2 upstream that its windows do not take yet.
+    pub uplink: Vec<u8>,
+    /// Bytes of the answer whose window an HTTP/2 upstream has not got back.
+    pub unreleased: usize,
     /// Body of an answer of our own.
     pub own_body: Vec<u8>,
 
@@ -152,6 +160,8 @@ impl Exchange {
             collected: 0,
             inspecting: false,
             trailers: Vec::new(),
+            inbox: Vec::new(),
+            inbox_ended: false,
             expects: false,
             head_out: Vec::new(),
             upstream_chunked: false,
@@ -168,7 +178,9 @@ impl Exchange {
             answer: AnswerBody::None,
             answer_ended: false,
             outbox: Vec::new(),
-            outbox_from: 0,
+            answer_trailers: Vec::new(),
+            uplink: Vec::new(),
+            unreleased: 0,
             own_body: Vec::new(),
             due: Due::Nothing,
             overdue: false,
@@ -204,6 +216,9 @@ impl Exchange {
         self.own_body = Vec::new();
         self.outbox = Vec::new();
         self.trailers = Vec::new();
+        self.answer_trailers = Vec::new();
+        self.inbox = Vec::new();
+        self.uplink = Vec::new();
         self.phase = Phase::Free;
         self.due = Due::Nothing;
     }
@@ -283,6 +298,7 @@ pub enum Proto {
         ahead: Vec<u8>,
     },
     H1(H1),
+    H2(Box<super::h2_down::H2>),
 }
 
 /// A downstream connection.
@@ -311,6 +327,8 @@ pub enum UpStage {
     Head,
     Body,
     Tunnel,
+    /// HTTP/2: many exchanges.
+    Shared,
 }
 
 /// Rest of a response's body.
@@ -338,4 +356,5 @@ pub struct Up {
     pub deadline: u64,
     /// How long it may be idle, ms.
     pub idle_ms: u64,
+    pub h2: Option<Box<super::h2_up::H2Up>>,
 }

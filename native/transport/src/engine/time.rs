@@ -48,7 +48,7 @@ impl Engine {
                     } else {
                         let tunnel = self.exchanges[slot as usize].phase == Phase::Tunnel;
                         self.abort(slot, !tunnel);
-                        self.cut(key);
+                        self.cut(slot);
                     }
                 }
             }
@@ -59,9 +59,8 @@ impl Engine {
     fn refuse_or_cut(&mut self, slot: u32, fault: Fault) {
         let x = &mut self.exchanges[slot as usize];
         if x.overdue {
-            let key = x.down;
             self.abort(slot, false);
-            self.cut(key);
+            self.cut(slot);
             return;
         }
         x.overdue = true;
@@ -115,6 +114,14 @@ impl Engine {
                 Stage::Linger => self.drop_down(key),
                 Stage::Exchange | Stage::Tunnel => {}
             },
+            Proto::H2(h2) if !h2.streams.is_empty() => {}
+            // A moment for what is on its way, then the end.
+            Proto::H2(h2) if !h2.leaving => {
+                let due = now + self.options.linger_ms;
+                down.deadline = due;
+                self.h2_leave(key);
+            }
+            Proto::H2(_) => self.h2_lost(key),
             Proto::Opening { .. } => self.drop_down(key),
         }
     }
@@ -140,6 +147,7 @@ impl Engine {
             match up.stage {
                 UpStage::Connecting | UpStage::Handshake => self.give_up_connecting(key),
                 UpStage::Idle => self.drop_up(key),
+                UpStage::Shared => self.h2_up_leave(key),
                 UpStage::Head | UpStage::Body | UpStage::Tunnel => {}
             }
         }

@@ -53,6 +53,7 @@ impl Engine {
                     }
                 }
                 UpStage::Head => {}
+                UpStage::Shared => return self.h2_up_read(key, scratch),
             }
             let Some(up) = self.ups.get_mut(key) else { return };
             if !up.ahead.is_empty() && up.stage != UpStage::Head {
@@ -101,7 +102,7 @@ impl Engine {
                 }
                 // More than was due: the connection's framing is in doubt, and what came is nobody's.
                 UpStage::Idle => return self.drop_up(key),
-                UpStage::Connecting | UpStage::Handshake => return,
+                UpStage::Connecting | UpStage::Handshake | UpStage::Shared => return,
             }
         }
     }
@@ -265,6 +266,7 @@ impl Engine {
         match up.stage {
             UpStage::Connecting | UpStage::Handshake => return self.give_up_connecting(key),
             UpStage::Idle => return self.drop_up(key),
+            UpStage::Shared => return self.h2_up_lost(key),
             UpStage::Head | UpStage::Body | UpStage::Tunnel => {}
         }
         let x = &mut self.exchanges[slot as usize];
@@ -290,9 +292,8 @@ impl Engine {
                 self.fail(slot, reason);
             }
             Phase::Answering | Phase::Tunnel => {
-                let down = x.down;
                 self.abort(slot, true);
-                self.cut(down);
+                self.cut(slot);
             }
             Phase::Free | Phase::Deciding | Phase::Waiting | Phase::Over => self.drop_up(key),
         }
@@ -303,6 +304,7 @@ impl Engine {
         match up.stage {
             UpStage::Connecting => return self.connecting(key),
             UpStage::Idle => return,
+            UpStage::Shared => return self.h2_up_writable(key),
             UpStage::Handshake | UpStage::Head | UpStage::Body | UpStage::Tunnel => {}
         }
         let slot = up.slot;
@@ -317,9 +319,8 @@ impl Engine {
         if x.phase == Phase::Forwarding {
             x.deadline = now + x.head_ms;
         }
-        let down = x.down;
         if self.upstream_takes(slot) {
-            self.resume_down.push(down);
+            self.resume_body_of(slot);
         }
     }
 }

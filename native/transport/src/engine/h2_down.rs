@@ -1,0 +1,368 @@
+//! HTTP/2 clients: streams become exchanges; their bodies wait in the stream's window until somebody takes them.
+
+use std::collections::HashMap;
+
+use super::Engine;
+use super::io::Got;
+use super::lines::{header_map, request_text, trailer_lines};
+use super::slab::Key;
+use super::state::{Down, Phase, Proto};
+use crate::h2::{Event, Limits, Protocol, Server};
+use crate::http1::{Framing, Parsed, Progress, parse_request};
+use crate::layout::Fault;
+
+/// Bytes that may wait for the socket before no more are framed.
+const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// Rounds of one connection in one turn.
+const ROUNDS_MAX: usize = 16;
+/// Codes of RFC 9113 §7.
+const NO_ERROR: u32 = 0;
+const INTERNAL_ERROR: u32 = 2;
+const REFUSED_STREAM: u32 = 7;
+
+/// The HTTP/2 state of a downstream connection.
+pub struct H2 {
+    pub server: Server,
+    pub streams: HashMap<u32, u32>,
+    pub touched: bool,
+    pub leaving: bool,
+}
+
+impl H2 {
+    pub fn new() -> Self {
+        Self {
+            server: Server::new(&Limits::default()),
+            streams: HashMap::new(),
+            touched: false,
+            leaving: false,
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn h2(&mut self, key: Key) -> Option<&mut H2> {
+        match self.downs.get_mut(key) {
+            Some(Down {
+                proto: Proto::H2(h2), ..
+            }) => Some(h2),
+            _ => None,
+        }
+    }
+
+    /// It has something to frame: looked at once at the end of the turn.
+    pub(super) fn touch(&mut self, key: Key) {
+        let Some(h2) = self.h2(key) else { return };
+        if !std::mem::replace(&mut h2.touched, true) {
+            self.touched.push(key);
+        }
+    }
+
+    pub(super) fn h2_read(&mut self, key: Key, scratch: &mut [u8]) {
+        for _ in 0..super::READS_PER_TURN {
+            let Some(h2) = self.h2(key) else { return };
+            if !h2.server.wants_input() {
+                return;
+            }
+            let Some(down) = self.downs.get_mut(key) else { return };
+            match down.io.read(scratch) {
+                Got::Bytes(n) => {
+                    let Some(h2) = self.h2(key) else { return };
+                    h2.server.feed(&scratch[..n]);
+                    self.h2_turn(key);
+                }
+                Got::Wait => return,
+                Got::End => {
+                    let Some(h2) = self.h2(key) else { return };
+                    h2.server.feed_end();
+                    return self.h2_turn(key);
+                }
+                Got::Broken => return self.h2_lost(key),
+            }
+        }
+        self.resume_down.push(key);
+    }
+
+    /// All that can go on, and what it has to say.
+    pub(super) fn h2_turn(&mut self, key: Key) {
+        for _ in 0..ROUNDS_MAX {
+            let Some(h2) = self.h2(key) else { return };
+            h2.touched = false;
+            let mut events = Vec::new();
+            let state = h2.server.poll(&mut events);
+            let quiet = events.is_empty();
+            for event in events {
+                self.h2_event(key, event);
+            }
+            self.h2_send(key);
+            if state.is_err() {
+                return self.h2_lost(key);
+            }
+            if quiet && !self.h2(key).is_some_and(|h2| h2.touched) {
+                return;
+            }
+        }
+        self.touch(key);
+    }
+
+    fn h2_send(&mut self, key: Key) {
+        let Some(Down {
+            io,
+            proto: Proto::H2(h2),
+            ..
+        }) = self.downs.get_mut(key)
+        else {
+            return;
+        };
+        if io.pending() >= OUTPUT_BYTES_MAX {
+            return;
+        }
+        let n = h2.server.output().len();
+        if n > 0 {
+            io.write(h2.server.output());
+            h2.server.sent(n);
+        }
+    }
+
+    fn h2_event(&mut self, key: Key, event: Event) {
+        match event {
+            Event::Request { stream, parts, ended } => self.h2_request(key, stream, &parts, ended),
+            Event::Data { stream, bytes, ended } => {
+                let Some(slot) = self.h2_slot(key, stream) else {
+                    if let Some(h2) = self.h2(key) {
+                        h2.server.release(stream, bytes.len());
+                    }
+                    return;
+                };
+                let x = &mut self.exchanges[slot as usize];
+                x.inbox.extend_from_slice(&bytes);
+                x.inbox_ended |= ended;
+                self.pump_body(slot);
+            }
+            Event::Trailers { stream, fields } => {
+                let Some(slot) = self.h2_slot(key, stream) else { return };
+                let x = &mut self.exchanges[slot as usize];
+                x.trailers = trailer_lines(&fields);
+                x.inbox_ended = true;
+                self.pump_body(slot);
+            }
+            Event::Writable { stream } => {
+                let Some(slot) = self.h2_slot(key, stream) else { return };
+                self.pump_answer(slot);
+                self.client_takes(slot);
+            }
+            Event::Reset { stream, .. } => {
+                let Some(h2) = self.h2(key) else { return };
+                if let Some(slot) = h2.streams.remove(&stream) {
+                    self.abort(slot, false);
+                }
+            }
+            Event::Closing | Event::Response { .. } | Event::Informational { .. } => {}
+        }
+    }
+
+    fn h2_slot(&mut self, key: Key, stream: u32) -> Option<u32> {
+        self.h2(key)?.streams.get(&stream).copied()
+    }
+
+    fn h2_request(&mut self, key: Key, stream: u32, parts: &http::request::Parts, ended: bool) {
+        let protocol = parts.extensions.get::<Protocol>();
+        let websocket = protocol.is_some_and(|p| p.as_str() == "websocket");
+        let mut text = std::mem::take(&mut self.out);
+        text.clear();
+        let nonce = self.websocket_key();
+        request_text(parts, websocket, &nonce, &mut text);
+        let mut head = std::mem::take(&mut self.request_head);
+        let parsed = parse_request(&mut text, &mut Progress::default(), &mut head);
+        let fault = match parsed {
+            // An extended CONNECT for anything but WebSockets.
+            Parsed::Done(_) if protocol.is_some() && !websocket => Some(Fault::NotImplemented),
+            Parsed::Done(_) => None,
+            Parsed::More => Some(Fault::BadRequest),
+            Parsed::Broken(fault) => Some(fault),
+        };
+        if !ended && !websocket && head.framing == Framing::None {
+            head.framing = Framing::Chunked;
+        }
+        match self.take_slot() {
+            Some(slot) => {
+                if let Some(h2) = self.h2(key) {
+                    h2.streams.insert(stream, slot);
+                }
+                self.begin(slot, key, stream, &text, &head, fault);
+                let x = &mut self.exchanges[slot as usize];
+                x.body_ended = ended || websocket || fault.is_some();
+            }
+            None => {
+                if let Some(h2) = self.h2(key) {
+                    h2.server.reset(stream, REFUSED_STREAM);
+                }
+            }
+        }
+        self.request_head = head;
+        self.out = text;
+    }
+
+    /// Body bytes of a stream go to whoever takes them; their window goes back with them.
+    pub(super) fn pump_body(&mut self, slot: u32) {
+        let x = &mut self.exchanges[slot as usize];
+        let (key, stream) = (x.down, x.stream);
+        if x.phase == Phase::Tunnel {
+            if self.upstream_takes(slot) {
+                let x = &mut self.exchanges[slot as usize];
+                let inbox = std::mem::take(&mut x.inbox);
+                let ended = x.inbox_ended;
+                if !inbox.is_empty() {
+                    self.tunnel_up(slot, &inbox);
+                    self.h2_release(key, stream, inbox.len());
+                }
+                if ended {
+                    self.tunnel_ended_down(slot);
+                }
+            }
+            return;
+        }
+        if !self.wants_body(slot) {
+            return;
+        }
+        let x = &mut self.exchanges[slot as usize];
+        let inbox = std::mem::take(&mut x.inbox);
+        let ended = x.inbox_ended;
+        if !inbox.is_empty() || ended {
+            self.body_bytes(slot, &inbox, ended);
+            self.h2_release(key, stream, inbox.len());
+        }
+    }
+
+    fn h2_release(&mut self, key: Key, stream: u32, n: usize) {
+        if let Some(h2) = self.h2(key) {
+            h2.server.release(stream, n);
+            self.touch(key);
+        }
+    }
+
+    /// The head of an answer, as lines of fields.
+    pub(super) fn h2_respond(&mut self, slot: u32, status: u16, lines: &[u8], end: bool) {
+        let x = &self.exchanges[slot as usize];
+        let (key, stream) = (x.down, x.stream);
+        // A tunnel stands with 200 (RFC 8441 §5).
+        let status = if status == 101 { 200 } else { status };
+        let Some(h2) = self.h2(key) else { return };
+        let map = header_map(lines);
+        if (100..200).contains(&status) {
+            h2.server.interim(stream, status, map);
+        } else {
+            h2.server.respond(stream, status, map, end);
+        }
+        self.touch(key);
+    }
+
+    pub(super) fn h2_data(&mut self, slot: u32, bytes: &[u8]) {
+        let x = &mut self.exchanges[slot as usize];
+        let (key, stream, waits) = (x.down, x.stream, !x.outbox.is_empty());
+        let taken = match self.h2(key) {
+            Some(h2) if !waits => h2.server.data(stream, bytes, false),
+            _ => 0,
+        };
+        self.exchanges[slot as usize].outbox.extend_from_slice(&bytes[taken..]);
+        self.touch(key);
+    }
+
+    /// What waits for the stream's windows, then the end.
+    pub(super) fn pump_answer(&mut self, slot: u32) {
+        let x = &mut self.exchanges[slot as usize];
+        let (key, stream, ended) = (x.down, x.stream, x.answer_ended);
+        let mut outbox = std::mem::take(&mut x.outbox);
+        let trailers = std::mem::take(&mut x.answer_trailers);
+        if let Some(h2) = self.h2(key) {
+            if !outbox.is_empty() {
+                let taken = h2.server.data(stream, &outbox, false);
+                outbox.drain(..taken);
+            }
+            let done = ended && outbox.is_empty();
+            if done && trailers.is_empty() {
+                h2.server.data(stream, &[], true);
+            } else if done {
+                h2.server.trailers(stream, header_map(&trailers));
+            }
+            self.touch(key);
+            let x = &mut self.exchanges[slot as usize];
+            x.outbox = outbox;
+            x.answer_trailers = trailers;
+            if done {
+                self.finish(slot);
+            }
+        }
+    }
+
+    /// The stream of an exchange that is over.
+    pub(super) fn h2_forget(&mut self, slot: u32, whole: bool) {
+        let x = &self.exchanges[slot as usize];
+        let (key, stream, body_ended) = (x.down, x.stream, x.body_ended && x.inbox.is_empty());
+        let Some(h2) = self.h2(key) else { return };
+        if h2.streams.remove(&stream).is_none() {
+            return;
+        }
+        if !whole {
+            h2.server.reset(stream, INTERNAL_ERROR);
+        } else if !body_ended {
+            // The rest of the body is of no interest (RFC 9113 §8.1).
+            h2.server.reset(stream, NO_ERROR);
+        }
+        let idle = h2.streams.is_empty();
+        self.touch(key);
+        if idle {
+            let due = self.now + self.options.idle_ms;
+            if let Some(down) = self.downs.get_mut(key) {
+                down.deadline = due;
+            }
+        }
+    }
+
+    /// The connection is over, or was lost.
+    pub(super) fn h2_lost(&mut self, key: Key) {
+        let slots: Vec<u32> = match self.h2(key) {
+            Some(h2) => h2.streams.drain().map(|(_, slot)| slot).collect(),
+            None => return,
+        };
+        for slot in slots {
+            self.abort(slot, false);
+        }
+        if let Some(down) = self.downs.get_mut(key) {
+            down.io.flush();
+            down.io.shut_down();
+        }
+        self.drop_down(key);
+    }
+
+    pub(super) fn h2_writable(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        if !down.io.flush() {
+            return self.h2_lost(key);
+        }
+        self.h2_turn(key);
+        self.resume_down.push(key);
+    }
+
+    /// Asks the client to leave: GOAWAY, then the streams that are open.
+    pub(super) fn h2_leave(&mut self, key: Key) {
+        let Some(h2) = self.h2(key) else { return };
+        if !std::mem::replace(&mut h2.leaving, true) {
+            h2.server.go_away();
+            self.h2_turn(key);
+        }
+    }
+
+    /// 16 bytes in base64 for a handshake that we begin for an HTTP/2 client (RFC 6455 §4.1). It proves nothing but that the upstream speaks the protocol.
+    fn websocket_key(&mut self) -> [u8; 24] {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut key = *b"AAAAAAAAAAAAAAAAAAAAAA==";
+        for digit in &mut key[..21] {
+            self.nonce = self
+                .nonce
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            *digit = DIGITS[(self.nonce >> 58) as usize];
+        }
+        key
+    }
+}

@@ -1,0 +1,408 @@
+//! HTTP/2 upstreams: connections that many exchanges share.
+
+use std::collections::HashMap;
+
+use super::Engine;
+use super::io::Got;
+use super::lines::{header_map, request_parts, response_text, trailer_lines};
+use super::slab::Key;
+use super::state::{Due, Phase, Up, UpStage};
+use crate::h2::{Client, Event, Limits};
+use crate::http1::{Framing, Parsed, Progress, parse_response};
+use crate::layout::{FailReason, event};
+
+const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+const ROUNDS_MAX: usize = 16;
+/// Code of RFC 9113 §7: the stream is no longer needed.
+const CANCEL: u32 = 8;
+
+/// The HTTP/2 state of an upstream connection.
+pub struct H2Up {
+    pub client: Client,
+    pub streams: HashMap<u32, u32>,
+    pub touched: bool,
+}
+
+impl Engine {
+    fn h2_up(&mut self, key: Key) -> Option<&mut H2Up> {
+        self.ups.get_mut(key)?.h2.as_deref_mut()
+    }
+
+    pub(super) fn touch_up(&mut self, key: Key) {
+        let Some(h2) = self.h2_up(key) else { return };
+        if !std::mem::replace(&mut h2.touched, true) {
+            self.touched_up.push(key);
+        }
+    }
+
+    /// The connection stands: it is HTTP/2 from its first byte.
+    pub(super) fn h2_up_stands(&mut self, key: Key) {
+        let idle_ms = self.options.idle_ms;
+        let due = self.now + idle_ms;
+        let Some(up) = self.ups.get_mut(key) else { return };
+        up.stage = UpStage::Shared;
+        up.deadline = due;
+        up.h2 = Some(Box::new(H2Up {
+            client: Client::new(&Limits::default()),
+            streams: HashMap::new(),
+            touched: false,
+        }));
+        let endpoint = up.endpoint;
+        self.endpoints[endpoint as usize].shared.push(key);
+        self.touch_up(key);
+        self.h2_up_serve(endpoint);
+    }
+
+    /// Exchanges that wait get streams, as far as there are any.
+    fn h2_up_serve(&mut self, endpoint: u32) {
+        while let Some(slot) = self.endpoints[endpoint as usize].waiting.front().copied() {
+            if !self.share_connection(slot, endpoint) {
+                return self.open_connections_to(endpoint);
+            }
+            let waiting = &mut self.endpoints[endpoint as usize].waiting;
+            if waiting.front() == Some(&slot) {
+                waiting.pop_front();
+            }
+        }
+    }
+
+    /// Sends the request on a connection that is there. False when none has room.
+    pub(super) fn share_connection(&mut self, slot: u32, endpoint: u32) -> bool {
+        for place in 0..self.endpoints[endpoint as usize].shared.len() {
+            let key = self.endpoints[endpoint as usize].shared[place];
+            if self.h2_up(key).is_some_and(|h2| h2.client.ready()) {
+                return self.h2_up_request(slot, key);
+            }
+        }
+        false
+    }
+
+    fn h2_up_request(&mut self, slot: u32, key: Key) -> bool {
+        let now = self.now;
+        let rate_at = now + self.options.body_rate_ms;
+        let replay_max = self.options.replay_bytes_max;
+        let Some(up) = self.ups.get_mut(key) else { return false };
+        let secure = up.io.tls.is_some();
+        let x = &mut self.exchanges[slot as usize];
+        let bodiless = x.body_ended && x.kept.is_empty() && x.trailers.is_empty();
+        let parts = request_parts(&x.head_out, secure, x.grpc);
+        let Some(h2) = up.h2.as_deref_mut() else { return false };
+        let Some(stream) = parts.and_then(|parts| h2.client.request(parts, bodiless)) else {
+            return false;
+        };
+        h2.streams.insert(stream, slot);
+        up.deadline = u64::MAX;
+        x.phase = Phase::Forwarding;
+        x.up = Some(key);
+        x.up_stream = stream;
+        x.written = true;
+        x.on_reused = false;
+        x.request_ended = bodiless;
+        x.due = Due::Head;
+        x.deadline = now + x.head_ms;
+        x.rate_at = rate_at;
+        x.rate_bytes = x.received;
+        x.uplink.clear();
+        x.uplink.extend_from_slice(&x.kept);
+        x.kept_sent = x.kept.len();
+        if x.kept.len() > replay_max {
+            x.kept = Vec::new();
+            x.kept_sent = 0;
+            x.kept_all = false;
+        }
+        self.touch_up(key);
+        if !bodiless {
+            self.h2_up_pump(slot);
+            self.resume_body_of(slot);
+        }
+        true
+    }
+
+    /// Body bytes that wait, then the end, as far as the windows allow.
+    pub(super) fn h2_up_pump(&mut self, slot: u32) {
+        let x = &mut self.exchanges[slot as usize];
+        let (Some(key), stream) = (x.up, x.up_stream) else {
+            return;
+        };
+        if x.request_ended {
+            return;
+        }
+        let mut uplink = std::mem::take(&mut x.uplink);
+        let ended = x.body_ended;
+        let trailers = std::mem::take(&mut x.trailers);
+        let mut done = false;
+        if let Some(h2) = self.h2_up(key) {
+            if !uplink.is_empty() {
+                let taken = h2.client.data(stream, &uplink, false);
+                uplink.drain(..taken);
+            }
+            done = ended && uplink.is_empty();
+            if done && trailers.is_empty() {
+                h2.client.data(stream, &[], true);
+            } else if done {
+                h2.client.trailers(stream, header_map(&trailers));
+            }
+        }
+        let x = &mut self.exchanges[slot as usize];
+        x.uplink = uplink;
+        x.trailers = trailers;
+        x.request_ended = done;
+        self.touch_up(key);
+    }
+
+    pub(super) fn h2_up_read(&mut self, key: Key, scratch: &mut [u8]) {
+        for _ in 0..super::READS_PER_TURN {
+            let Some(up) = self.ups.get_mut(key) else { return };
+            let Some(h2) = up.h2.as_deref_mut() else { return };
+            if !h2.client.wants_input() {
+                return;
+            }
+            match up.io.read(scratch) {
+                Got::Bytes(n) => {
+                    h2.client.feed(&scratch[..n]);
+                    self.h2_up_turn(key);
+                }
+                Got::Wait => return,
+                Got::End => {
+                    h2.client.feed_end();
+                    return self.h2_up_turn(key);
+                }
+                Got::Broken => return self.h2_up_lost(key),
+            }
+        }
+        self.resume_up.push(key);
+    }
+
+    pub(super) fn h2_up_turn(&mut self, key: Key) {
+        for _ in 0..ROUNDS_MAX {
+            let Some(h2) = self.h2_up(key) else { return };
+            h2.touched = false;
+            let mut events = Vec::new();
+            let state = h2.client.poll(&mut events);
+            let quiet = events.is_empty();
+            for event in events {
+                self.h2_up_event(key, event);
+            }
+            self.h2_up_send(key);
+            if state.is_err() {
+                return self.h2_up_lost(key);
+            }
+            if quiet && !self.h2_up(key).is_some_and(|h2| h2.touched) {
+                return;
+            }
+        }
+        self.touch_up(key);
+    }
+
+    fn h2_up_send(&mut self, key: Key) {
+        let Some(Up { io, h2: Some(h2), .. }) = self.ups.get_mut(key) else {
+            return;
+        };
+        let n = h2.client.output().len();
+        if n > 0 && io.pending() < OUTPUT_BYTES_MAX {
+            io.write(h2.client.output());
+            h2.client.sent(n);
+        }
+    }
+
+    fn h2_up_event(&mut self, key: Key, event: Event) {
+        match event {
+            Event::Response { stream, parts, ended } => self.h2_up_response(key, stream, &parts, ended),
+            Event::Informational { stream, parts } => {
+                let Some(slot) = self.h2_up_slot(key, stream) else {
+                    return;
+                };
+                self.with_response_text(slot, &parts, true, |engine, text, head| {
+                    engine.interim(slot, text, head)
+                });
+            }
+            Event::Data { stream, bytes, ended } => {
+                let Some(slot) = self.h2_up_slot(key, stream) else {
+                    if let Some(h2) = self.h2_up(key) {
+                        h2.client.release(stream, bytes.len());
+                    }
+                    return;
+                };
+                self.answer_bytes(slot, &bytes, ended);
+                self.exchanges[slot as usize].unreleased += bytes.len();
+                if self.client_has_room(slot) {
+                    self.h2_up_release(slot);
+                }
+                if ended {
+                    self.h2_up_ended(key, slot, &[]);
+                }
+            }
+            Event::Trailers { stream, fields } => {
+                let Some(slot) = self.h2_up_slot(key, stream) else {
+                    return;
+                };
+                let lines = trailer_lines(&fields);
+                self.h2_up_ended(key, slot, &lines);
+            }
+            Event::Writable { stream } => {
+                let Some(slot) = self.h2_up_slot(key, stream) else {
+                    return;
+                };
+                self.h2_up_pump(slot);
+                self.resume_body_of(slot);
+            }
+            Event::Reset {
+                stream, unprocessed, ..
+            } => {
+                let Some(h2) = self.h2_up(key) else { return };
+                let Some(slot) = h2.streams.remove(&stream) else { return };
+                self.h2_up_broke(slot, !unprocessed);
+            }
+            Event::Closing => {
+                // It takes no more: those that wait go elsewhere.
+                if let Some(up) = self.ups.get(key) {
+                    let endpoint = up.endpoint;
+                    self.endpoints[endpoint as usize].shared.retain(|k| *k != key);
+                }
+            }
+            Event::Request { .. } => {}
+        }
+    }
+
+    fn h2_up_slot(&mut self, key: Key, stream: u32) -> Option<u32> {
+        self.h2_up(key)?.streams.get(&stream).copied()
+    }
+
+    fn with_response_text(
+        &mut self,
+        slot: u32,
+        parts: &http::response::Parts,
+        ended: bool,
+        then: impl FnOnce(&mut Self, &[u8], &crate::http1::ResponseHead),
+    ) -> bool {
+        let mut text = Vec::with_capacity(512);
+        response_text(parts, &mut text);
+        let mut head = std::mem::take(&mut self.response_head);
+        let to_head = self.exchanges[slot as usize].is_head();
+        let parsed = parse_response(&mut text, &mut Progress::default(), &mut head, to_head);
+        let sound = matches!(parsed, Parsed::Done(_));
+        if sound {
+            // HTTP/2 frames bodies by itself: what has no length goes on until the stream ends.
+            if ended && !to_head {
+                head.framing = Framing::None;
+            } else if !ended && head.framing == Framing::UntilClose {
+                head.framing = Framing::Chunked;
+            }
+            then(self, &text, &head);
+        }
+        self.response_head = head;
+        sound
+    }
+
+    fn h2_up_response(&mut self, key: Key, stream: u32, parts: &http::response::Parts, ended: bool) {
+        let Some(slot) = self.h2_up_slot(key, stream) else {
+            return;
+        };
+        let status = parts.status.as_u16();
+        let sound = (200..600).contains(&status)
+            && self.with_response_text(slot, parts, ended, |engine, text, head| {
+                engine.tell(event::HEAD, slot, [i32::from(status), 0, 0, 0, 0]);
+                engine.answer_head(slot, text, head);
+            });
+        if !sound {
+            return self.fail(slot, FailReason::Invalid);
+        }
+        if ended {
+            self.h2_up_ended(key, slot, &[]);
+        }
+    }
+
+    /// The response is complete.
+    fn h2_up_ended(&mut self, key: Key, slot: u32, trailers: &[u8]) {
+        self.h2_up_forget(slot, key, true);
+        self.exchanges[slot as usize].up = None;
+        self.exchanges[slot as usize].unreleased = 0;
+        self.answer_end(slot, trailers);
+    }
+
+    /// The stream of an exchange that needs it no more.
+    pub(super) fn h2_up_forget(&mut self, slot: u32, key: Key, whole: bool) {
+        let x = &mut self.exchanges[slot as usize];
+        let stream = std::mem::take(&mut x.up_stream);
+        let request_ended = x.request_ended;
+        let due = self.now + self.options.idle_ms;
+        let Some(up) = self.ups.get_mut(key) else { return };
+        let endpoint = up.endpoint;
+        let Some(h2) = up.h2.as_deref_mut() else { return };
+        if h2.streams.remove(&stream).is_some() && !(whole && request_ended) {
+            h2.client.reset(stream, CANCEL);
+        }
+        if h2.streams.is_empty() {
+            up.deadline = due;
+        }
+        self.touch_up(key);
+        if !self.endpoints[endpoint as usize].waiting.is_empty() {
+            self.h2_up_serve(endpoint);
+        }
+    }
+
+    /// The stream was broken off. `read`: the upstream may have read the request.
+    fn h2_up_broke(&mut self, slot: u32, read: bool) {
+        let x = &mut self.exchanges[slot as usize];
+        x.up = None;
+        x.up_stream = 0;
+        match x.phase {
+            Phase::Forwarding => self.fail_read(slot, FailReason::Reset, read),
+            Phase::Answering | Phase::Tunnel => {
+                if x.answer_ended {
+                    return;
+                }
+                self.abort(slot, true);
+                self.cut(slot);
+            }
+            Phase::Free | Phase::Deciding | Phase::Waiting | Phase::Over => {}
+        }
+    }
+
+    pub(super) fn h2_up_release(&mut self, slot: u32) {
+        let x = &mut self.exchanges[slot as usize];
+        let n = std::mem::take(&mut x.unreleased);
+        let stream = x.up_stream;
+        let Some(key) = x.up else { return };
+        if let Some(h2) = self.h2_up(key) {
+            h2.client.release(stream, n);
+            self.touch_up(key);
+        }
+    }
+
+    pub(super) fn h2_up_lost(&mut self, key: Key) {
+        let slots: Vec<u32> = match self.h2_up(key) {
+            Some(h2) => h2.streams.drain().map(|(_, slot)| slot).collect(),
+            None => Vec::new(),
+        };
+        self.drop_up(key);
+        for slot in slots {
+            self.h2_up_broke(slot, true);
+        }
+    }
+
+    pub(super) fn h2_up_writable(&mut self, key: Key) {
+        let Some(up) = self.ups.get_mut(key) else { return };
+        if !up.io.flush() {
+            return self.h2_up_lost(key);
+        }
+        self.h2_up_turn(key);
+        self.resume_up.push(key);
+    }
+
+    /// Opens no more streams on it.
+    pub(super) fn h2_up_leave(&mut self, key: Key) {
+        let due = self.now + self.options.linger_ms;
+        let Some(up) = self.ups.get_mut(key) else { return };
+        let endpoint = up.endpoint;
+        up.deadline = due;
+        let Some(h2) = up.h2.as_deref_mut() else { return };
+        let idle = h2.streams.is_empty();
+        h2.client.go_away();
+        self.endpoints[endpoint as usize].shared.retain(|k| *k != key);
+        self.h2_up_turn(key);
+        if idle {
+            self.drop_up(key);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Heads between HTTP/2 and the one form that the engine works on: HTTP/1.1's text. So both versions are judged by one parser and edited by one code.
+
+use http::{HeaderMap, HeaderName, HeaderValue, request, response};
+
+use super::fields::write_field;
+
+/// The request as HTTP/1.1 would say it. `websocket`: an extended CONNECT (RFC 8441), which becomes the handshake of RFC 6455.
+pub fn request_text(parts: &request::Parts, websocket: bool, key: &[u8], out: &mut Vec<u8>) {
+    let method = if websocket { "GET" } else { parts.method.as_str() };
+    let target = parts.uri.path_and_query().map_or("", |p| p.as_str());
+    let authority = parts.uri.authority().map(|a| a.as_str());
+    out.extend_from_slice(method.as_bytes());
+    out.push(b' ');
+    match (target, authority) {
+        ("", Some(authority)) if method == "CONNECT" => out.extend_from_slice(authority.as_bytes()),
+        ("", _) => out.push(b'/'),
+        _ => out.extend_from_slice(target.as_bytes()),
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    if let Some(authority) = authority {
+        write_field(out, b"host", authority.as_bytes());
+    }
+    let mut cookies = false;
+    for (name, value) in &parts.headers {
+        // Its crumbs are one field for HTTP/1.1 (RFC 9113 §8.2.3).
+        if name == http::header::COOKIE {
+            cookies = true;
+        } else {
+            write_field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    if cookies {
+        let crumbs: Vec<&[u8]> = parts
+            .headers
+            .get_all(http::header::COOKIE)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        write_field(out, b"cookie", &crumbs.join(&b"; "[..]));
+    }
+    if websocket {
+        out.extend_from_slice(b"upgrade: websocket\r\nconnection: upgrade\r\n");
+        write_field(out, b"sec-websocket-key", key);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The response as HTTP/1.1 would say it.
+pub fn response_text(parts: &response::Parts, out: &mut Vec<u8>) {
+    super::fields::write_status(out, parts.status.as_u16());
+    for (name, value) in &parts.headers {
+        write_field(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Lines of fields. What cannot be said in HTTP/2 is left out: our own parsers and stages let none pass.
+pub fn header_map(lines: &[u8]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for line in lines.split(|b| *b == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let Some(colon) = line.iter().position(|b| *b == b':') else {
+            continue;
+        };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            map.append(name, value);
+        }
+    }
+    map
+}
+
+/// Trailers as lines.
+pub fn trailer_lines(fields: &HeaderMap) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in fields {
+        write_field(&mut out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    out
+}
+
+/// Head of an HTTP/2 request from the text of an HTTP/1.1 one.
+pub fn request_parts(text: &[u8], secure: bool, grpc: bool) -> Option<request::Parts> {
+    let line_end = text.windows(2).position(|w| w == b"\r\n")?;
+    let (line, lines) = text.split_at(line_end + 2);
+    let mut words = line.trim_ascii().split(|b| *b == b' ');
+    let method = words.next()?;
+    let target = words.next()?;
+    let mut map = header_map(lines);
+    let authority = map.remove(http::header::HOST)?;
+    map.remove(http::header::CONNECTION);
+    map.remove(http::header::TRANSFER_ENCODING);
+    if grpc {
+        // gRPC asks for it, and the client's own ended here (RFC 9110 §10.1.4).
+        map.insert(http::header::TE, HeaderValue::from_static("trailers"));
+    }
+    let uri = http::Uri::builder()
+        .scheme(if secure { "https" } else { "http" })
+        .authority(authority.as_bytes())
+        .path_and_query(target)
+        .build()
+        .ok()?;
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = http::Method::from_bytes(method).ok()?;
+    parts.uri = uri;
+    parts.headers = map;
+    Some(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_passes_through_text_unchanged() {
+        let text = b"GET /a?b HTTP/1.1\r\nhost: example.org\r\nx-a: 1\r\nconnection: close\r\n\r\n";
+        let parts = request_parts(text, true, false).unwrap();
+        assert_eq!(parts.uri, "https://example.org/a?b");
+        let mut out = Vec::new();
+        request_text(&parts, false, b"", &mut out);
+        assert_eq!(out, b"GET /a?b HTTP/1.1\r\nhost: example.org\r\nx-a: 1\r\n\r\n");
+    }
+
+    #[test]
+    fn crumbs_of_a_cookie_become_one() {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.headers.append("cookie", HeaderValue::from_static("a=1"));
+        parts.headers.append("cookie", HeaderValue::from_static("b=2"));
+        let mut out = Vec::new();
+        request_text(&parts, false, b"", &mut out);
+        assert!(out.ends_with(b"cookie: a=1; b=2\r\n\r\n"));
+    }
+}
