@@ -52,6 +52,9 @@ impl Core {
 
     pub fn sent(&mut self, n: usize) {
         self.duplex.sent(n);
+        if self.streams.open() == 0 && self.duplex.output().is_empty() {
+            self.duplex.trim();
+        }
     }
 
     pub fn data(&mut self, stream: u32, bytes: &[u8], end: bool) -> usize {

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Capacity that an empty buffer keeps; a larger one is given back.
-const KEPT_BYTES: usize = 16 * 1024;
+/// Capacity that an empty buffer keeps on a connection without streams; a larger one is given back.
+const KEPT_BYTES: usize = 2 * 1024;
 
 #[derive(Default)]
 struct Pipe {
@@ -40,10 +40,9 @@ fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
     pipe.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Empties it, and gives memory back that a burst has left.
-fn empty(buffer: &mut Vec<u8>) {
-    buffer.clear();
-    if buffer.capacity() > KEPT_BYTES {
+/// Gives memory back that a burst has left.
+fn trim(buffer: &mut Vec<u8>) {
+    if buffer.is_empty() && buffer.capacity() > KEPT_BYTES {
         *buffer = Vec::new();
     }
 }
@@ -83,12 +82,12 @@ impl Duplex {
     pub fn collect(&mut self) -> bool {
         let mut pipe = lock(&self.pipe);
         if self.out_at == self.out.len() {
-            empty(&mut self.out);
+            self.out.clear();
             self.out_at = 0;
             std::mem::swap(&mut self.out, &mut pipe.output);
         } else if !pipe.output.is_empty() {
             self.out.extend_from_slice(&pipe.output);
-            empty(&mut pipe.output);
+            pipe.output.clear();
         }
         pipe.backlog = self.out.len() - self.out_at;
         !std::mem::replace(&mut pipe.blocked, false)
@@ -103,6 +102,18 @@ impl Duplex {
         self.out_at += n;
         self.left += n as u64;
         lock(&self.pipe).backlog = self.out.len() - self.out_at;
+    }
+
+    /// No stream is open: buffers that are empty keep little.
+    pub fn trim(&mut self) {
+        if self.out_at == self.out.len() {
+            self.out.clear();
+            self.out_at = 0;
+        }
+        trim(&mut self.out);
+        let mut pipe = lock(&self.pipe);
+        trim(&mut pipe.input);
+        trim(&mut pipe.output);
     }
 
     /// Bytes that ever left.
@@ -134,7 +145,7 @@ impl AsyncRead for Io {
         into.put_slice(&pipe.input[from..from + n]);
         pipe.input_at += n;
         if n == pending {
-            empty(&mut pipe.input);
+            pipe.input.clear();
             pipe.input_at = 0;
         }
         Poll::Ready(Ok(()))

@@ -1,7 +1,27 @@
 //! HTTP/2 (RFC 9113) by the h2 crate, without sockets: [`Server`] and [`Client`] take bytes and tell [`Event`]s.
 //!
-//! One turn: `feed` what has arrived, `poll` for events, act on them (`respond`, `data`, `release` …), `poll` again, which frames what was acted, send
-//! `output` and say how much was `sent`.
+//! One turn: `feed` what has arrived (while `wants_input`), `poll` for events, act on them (`respond`, `data`, `release` …), `poll` again, which frames what
+//! was acted and may tell more, send `output` and say how much was `sent`. A turn costs by the streams that were woken, not by those that are open.
+//!
+//! # What h2 sees to
+//! Framing and its errors; HPACK; the states of streams; both windows, and that peers keep to them; pseudo-header fields: known, once, before the others, complete;
+//! names in lower case and of token characters, values without controls; connection-specific fields and TE (RFC 9113 §8.2.2); content-length against DATA, also
+//! where trailers end a body; the count of streams (REFUSED_STREAM), the size of heads (431, or a reset; four times as much ends the connection), CONTINUATION frames,
+//! DATA frames that are empty or tiny, resets before a request was told, errors of streams over the connection's life (MadeYouReset). A malformed head that
+//! can be decoded resets its stream with PROTOCOL_ERROR; one that cannot ends the connection, as HPACK's state is lost.
+//!
+//! # What is added here
+//! - Requests: an authority, in `:authority` or Host, of a host's characters and without userinfo; both agree (RFC 9113 §8.3.1) and one is kept; `:scheme` http or
+//!   https; `:path` of visible ASCII that begins with `/`, or is `*` for OPTIONS; CONNECT names a port; content-length at most once and of 1 to 15 digits; no white
+//!   space around values; no pseudo-header fields in trailers. Else PROTOCOL_ERROR for the stream, and no event.
+//! - Responses: no 101, no content where there is none (HEAD, 204, 205, 304), a bound on interim ones, lengths and values as above.
+//! - Floods (the `guard`): rapid reset, PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown and empty frames, header blocks in many parts or without end. Budgets are
+//!   given back by bodies, completed exchanges and time; beyond them ENHANCE_YOUR_CALM.
+//! - Bounds on output (nothing is framed or read beyond) and on what is taken of bodies.
+//!
+//! # What is not seen
+//! A fragment in `:path` is dropped by the type that holds it: what is told, and what anybody behind sees, is the target before `#`. Of visible ASCII that type
+//! refuses `<`, `>` and `` ` `` in paths, `"`, `<` and `>` in queries, which clients encode. A peer whose window stays shut is a matter of deadlines: the caller's.
 
 mod check;
 mod client;

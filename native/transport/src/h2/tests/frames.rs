@@ -95,7 +95,10 @@ fn valid_frames_are_none_where_they_may_stand() {
             }
             let mut peer = ToServer::new(&Limits::default());
             // Streams up to the one that the frame names are open.
-            let opened: Vec<u8> = (0..=stream.max(1)).filter(|stream| stream % 2 == 1).flat_map(post).collect();
+            let opened: Vec<u8> = (0..=stream.max(1))
+                .filter(|stream| stream % 2 == 1)
+                .flat_map(post)
+                .collect();
             assert_eq!(peer.say(&opened).1, None);
             let (said, closed) = peer.say(&bytes);
             let codes: Vec<u32> = said

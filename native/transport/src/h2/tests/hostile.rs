@@ -89,7 +89,7 @@ fn follow(streams: &mut HashMap<u32, u8>, events: &[Event]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn a_server_takes_anything(turns in vec((vec(any_frame(), 0..6), vec(any_act(), 0..3), 0usize..200_000), 0..40)) {

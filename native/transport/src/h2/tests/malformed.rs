@@ -463,3 +463,53 @@ fn push_promises_are_not_taken() {
     promise.extend(block(GET));
     assert_eq!(response(&[frame(5, END_HEADERS, 1, &promise)]), Some(PROTOCOL_ERROR));
 }
+
+#[test]
+fn pseudo_header_fields_in_trailers_are_seen_byte_by_byte_and_behind_padding() {
+    let starts: [&[u8]; 5] = [
+        &[0x84],
+        &[0x44, 1, b'/'],
+        &[0x20, 0x04, 1, b'/'],
+        // `:path`, Huffman-coded.
+        &[0x00, 0x84, 0xb9, 0x58, 0xd3, 0x3f, 1, b'/'],
+        &[0x10, 7, b':', b's', b't', b'a', b't', b'u', b's', 3, b'2', b'0', b'0'],
+    ];
+    for start in starts {
+        for padded in [false, true] {
+            let payload = if padded {
+                [&[3], start, &[0; 3]].concat()
+            } else {
+                start.to_vec()
+            };
+            let flags = END_STREAM | END_HEADERS | if padded { PADDED } else { 0 };
+            let mut peer = ToServer::new(&Limits::default());
+            peer.say(&post(1));
+            let mut reset = false;
+            for byte in frame(HEADERS, flags, 1, &payload) {
+                let (said, _) = peer.say(&[byte]);
+                reset |= said
+                    .iter()
+                    .any(|frame| frame.kind == RST_STREAM && frame.code() == PROTOCOL_ERROR);
+            }
+            assert!(reset, "{start:x?} {padded}");
+            assert!(!peer.told().iter().any(|event| matches!(event, Event::Trailers { .. })));
+        }
+    }
+}
+
+#[test]
+fn a_fragment_is_seen_by_nobody() {
+    let mut peer = ToServer::new(&Limits::default());
+    let fields = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "a.test"),
+        (":path", "/a?b#/../c"),
+    ];
+    peer.say(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(&fields)));
+    let told = peer.told();
+    let [Event::Request { parts, .. }] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(parts.uri.to_string(), "http://a.test/a?b");
+}
