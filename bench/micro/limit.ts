@@ -11,6 +11,8 @@ import {
   LIMIT_EMISSION_NS,
   LIMIT_ENFORCE,
   LIMIT_IDENTITY,
+  LIMIT_KEY_HIGH,
+  LIMIT_KEY_LOW,
 } from '../../src/native/limits.ts';
 
 export interface MicroRow {
@@ -36,6 +38,7 @@ export function run(calls = 300_000): MicroRow[] {
     block[at + LIMIT_EMISSION_NS] = emissionMs * 1e6;
     block[at + LIMIT_BURST] = burst;
     block[at + LIMIT_ENFORCE] = 1;
+    block[at + LIMIT_KEY_LOW] = block[at + LIMIT_KEY_HIGH] = 0;
   };
   /** Best of some rounds; each begins long after the one before, with every bucket as good as new. */
   const measure = (metric: string, expected: number, body: (i: number) => void): void => {
@@ -67,6 +70,17 @@ export function run(calls = 300_000): MicroRow[] {
     addon.limitsText(1, 'tenant-1');
     addon.limitsText(1, 'orders');
     if (addon.limitsTake(2, now)) admitted++;
+  });
+  // As the stages do when they have met the parts of a key before.
+  lay(0, 3, 1, calls);
+  addon.limitsAddress(0, '192.0.2.1');
+  addon.limitsTake(1, now);
+  const [low, high] = [block[LIMIT_KEY_LOW] ?? 0, block[LIMIT_KEY_HIGH] ?? 0];
+  measure('one limit by a key that was met before, admitted', calls, () => {
+    lay(0, 3, 1, calls);
+    block[LIMIT_KEY_LOW] = low;
+    block[LIMIT_KEY_HIGH] = high;
+    if (addon.limitsTake(1, now)) admitted++;
   });
   return rows;
 }

@@ -104,8 +104,8 @@ export function run(calls = 20_000): MicroRow[] {
   const files = [...config.data, ...config.rules].map((name) => ({ name, bytes: readFileSync(directory + name) }));
   const program = addon.wafCompile(files);
   const profile = addon.wafProfile(program, { mode: 'block', paranoiaLevel: 1, inboundAnomalyThreshold: 5 });
-  const packer = new WafPacker(Buffer.allocUnsafeSlow(65_536));
-  const out = Buffer.allocUnsafeSlow(WAF_VERDICT_BYTES_MAX);
+  const packer = new WafPacker(Buffer.from(addon.wafRequestMemory(65_536).buffer));
+  addon.wafVerdictMemory(WAF_VERDICT_BYTES_MAX);
   for (const { name, method, target, headers, body } of SAMPLES) {
     const pack = (path: string, bytes: Buffer | null): number => {
       packer.begin();
@@ -119,7 +119,7 @@ export function run(calls = 20_000): MicroRow[] {
       body === null ? null : Buffer.from(body(word)),
     ];
     const inspect = (path: string, bytes: Buffer | null): number =>
-      addon.wafInspect(program, profile, packer.buffer, pack(path, bytes), out);
+      addon.wafInspectMemory(program, profile, pack(path, bytes));
     assert.equal(inspect(...given(ATTACK)), WAF_BLOCK, `${name} with an attack`);
     const [path, bytes] = given('shoes');
     if (body === json) assert.equal(bytes?.length, JSON_BYTES);

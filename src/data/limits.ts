@@ -11,6 +11,7 @@
  * no windows, so `t` says when the bucket is as good as new. Limits in detect mode are counted, noted in the record, and not shown.
  */
 import { assert } from '../base/assert.ts';
+import { Recent } from '../base/recent.ts';
 import {
   LIMIT_ALLOWED,
   LIMIT_BURST,
@@ -18,6 +19,8 @@ import {
   LIMIT_EMISSION_NS,
   LIMIT_ENFORCE,
   LIMIT_IDENTITY,
+  LIMIT_KEY_HIGH,
+  LIMIT_KEY_LOW,
   LIMIT_REMAINING,
   LIMIT_RESET_MS,
   LIMIT_RETRY_MS,
@@ -36,6 +39,16 @@ const MS_PER_S = 1000;
 const MISSING = '\u0000';
 /** Longest value of a key part that is looked at, characters: what is longer counts as missing. */
 export const KEY_PART_LENGTH_MAX = 1024;
+/** Keys whose hash a lane remembers, per limit: spares handing their parts to the addon. */
+export const KEYS_KNOWN_MAX = 8_192;
+/** Longest key that is remembered, characters. */
+const KNOWN_LENGTH_MAX = 128;
+
+/** A key as the addon told it. */
+interface KnownKey {
+  readonly low: number;
+  readonly high: number;
+}
 
 /** A limit with what is computed from it once. */
 interface ReadyLimit {
@@ -46,12 +59,20 @@ interface ReadyLimit {
   /** For the decision record. */
   readonly refused: string;
   readonly exceeded: string;
+  /** Begin of the RateLimit field's value. */
+  readonly shown: string;
+  /** By the text of the key's parts. */
+  readonly known: Recent<string, KnownKey>;
 }
 
 export class Limits {
   readonly #addon: LimitsAddon;
   /** This thread's block; see native/limits.ts. */
   readonly #block: Float64Array;
+  /** By row: the key that is new and is to be remembered, or `''`. */
+  readonly #news: string[] = [];
+  #snapshot: Snapshot | null = null;
+  #limits: readonly ReadyLimit[] = [];
   /** Kept as long as the snapshot itself. */
   readonly #ready = new WeakMap<Snapshot, readonly ReadyLimit[]>();
 
@@ -68,10 +89,20 @@ export class Limits {
     const ready = this.#of(x.revision.snapshot);
     for (let row = 0; row < count; row++) this.#lay(x, row, ready[indices[row] as number] as ReadyLimit);
     const allowed = this.#addon.limitsTake(count, x.now);
+    for (let row = 0; row < count; row++) {
+      if (this.#news[row] !== '') this.#remember(row, ready[indices[row] as number] as ReadyLimit);
+    }
     return allowed ? this.#admit(x, indices, ready) : this.#refuse(x, indices, ready);
   }
 
   #of(snapshot: Snapshot): readonly ReadyLimit[] {
+    if (this.#snapshot === snapshot) return this.#limits;
+    this.#snapshot = snapshot;
+    this.#limits = this.#readied(snapshot);
+    return this.#limits;
+  }
+
+  #readied(snapshot: Snapshot): readonly ReadyLimit[] {
     let ready = this.#ready.get(snapshot);
     if (ready === undefined) {
       ready = snapshot.limits.map(readyLimit);
@@ -87,7 +118,20 @@ export class Limits {
     this.#block[at + LIMIT_EMISSION_NS] = limit.emissionNs;
     this.#block[at + LIMIT_BURST] = plan.burst;
     this.#block[at + LIMIT_ENFORCE] = plan.mode === 'enforce' ? 1 : 0;
+    const text = keyOf(x, plan.key);
+    const known = text === '' ? undefined : limit.known.get(text);
+    this.#block[at + LIMIT_KEY_LOW] = known === undefined ? 0 : known.low;
+    this.#block[at + LIMIT_KEY_HIGH] = known === undefined ? 0 : known.high;
+    this.#news[row] = known === undefined ? text : '';
+    if (known !== undefined) return;
     for (let i = 0; i < plan.key.length; i++) this.#part(x, row, plan.key[i] as LimitKeyPart);
+  }
+
+  #remember(row: number, limit: ReadyLimit): void {
+    limit.known.set(this.#news[row] as string, {
+      low: this.#number(row, LIMIT_KEY_LOW),
+      high: this.#number(row, LIMIT_KEY_HIGH),
+    });
   }
 
   #part(x: Exchange, row: number, part: LimitKeyPart): void {
@@ -139,7 +183,7 @@ export class Limits {
     x.limitRemaining = this.#number(row, LIMIT_REMAINING);
     const reset = wholeSeconds(this.#number(row, LIMIT_RESET_MS), 0);
     x.wire.setAnswerHeader('ratelimit-policy', limit.policy);
-    x.wire.setAnswerHeader('ratelimit', `"${limit.plan.id}";r=${x.limitRemaining};t=${reset}`);
+    x.wire.setAnswerHeader('ratelimit', `${limit.shown}${x.limitRemaining};t=${reset}`);
   }
 
   #number(row: number, column: number): number {
@@ -158,7 +202,24 @@ function readyLimit(plan: LimitPlan): ReadyLimit {
     policy: `"${plan.id}";q=${quota};w=${wholeSeconds(windowMs, 1)}`,
     refused: `limit ${plan.id} by ${key}`,
     exceeded: `limit ${plan.id} by ${key} is exceeded (detect only)`,
+    shown: `"${plan.id}";r=`,
+    known: new Recent(KEYS_KNOWN_MAX),
   };
+}
+
+/** The parts of a key as one text that no other parts have, or `''` when one is missing or they are too long to be remembered. */
+function keyOf(x: Exchange, parts: readonly LimitKeyPart[]): string {
+  if (parts.length === 1) {
+    const only = keyText(x, parts[0] as LimitKeyPart);
+    return only.length <= KNOWN_LENGTH_MAX ? only : '';
+  }
+  let all = '';
+  for (let i = 0; i < parts.length; i++) {
+    const text = keyText(x, parts[i] as LimitKeyPart);
+    if (text === '') return '';
+    all += `${text.length}:${text}`;
+  }
+  return all.length <= KNOWN_LENGTH_MAX ? all : '';
 }
 
 /** The value that is counted apart; `''` when the request has none. */

@@ -9,6 +9,8 @@ import {
   LIMIT_EMISSION_NS,
   LIMIT_ENFORCE,
   LIMIT_IDENTITY,
+  LIMIT_KEY_HIGH,
+  LIMIT_KEY_LOW,
   LIMIT_REMAINING,
   LIMIT_RESET_MS,
   LIMIT_RETRY_MS,
@@ -24,6 +26,7 @@ function lay(row: number, identity: number, emissionMs: number, burst: number, e
   block[at + LIMIT_EMISSION_NS] = emissionMs * 1e6;
   block[at + LIMIT_BURST] = burst;
   block[at + LIMIT_ENFORCE] = enforce ? 1 : 0;
+  block[at + LIMIT_KEY_LOW] = block[at + LIMIT_KEY_HIGH] = 0;
 }
 
 function one(identity: number, address: string, now = NOW): boolean {
@@ -38,11 +41,26 @@ describe('the limits of the addon', () => {
     assert.equal(block[LIMIT_REMAINING], 1);
     assert.equal(one(1, '192.0.2.1'), true);
     assert.equal(one(1, '192.0.2.1', NOW + 400), false);
-    assert.deepEqual([...block.subarray(LIMIT_ALLOWED, LIMIT_COLUMNS)], [0, 0, 600, 1600]);
+    assert.deepEqual([...block.subarray(LIMIT_ALLOWED, LIMIT_RESET_MS + 1)], [0, 0, 600, 1600]);
     assert.equal(block[LIMIT_RETRY_MS], 600);
     assert.equal(block[LIMIT_RESET_MS], 1600);
     assert.equal(one(1, '192.0.2.1', NOW + 1000), true);
     assert.equal(one(2, '192.0.2.1'), true);
+  });
+
+  it('tell the key of parts, and take it instead of them', () => {
+    assert.equal(one(11, '192.0.2.1'), true);
+    const low = block[LIMIT_KEY_LOW] ?? 0;
+    const high = block[LIMIT_KEY_HIGH] ?? 0;
+    assert.ok(low + high > 0);
+    const again = (): boolean => {
+      lay(0, 11, 1000, 2);
+      block[LIMIT_KEY_LOW] = low;
+      block[LIMIT_KEY_HIGH] = high;
+      return native().limitsTake(1, NOW);
+    };
+    assert.deepEqual([again(), again(), one(11, '192.0.2.1')], [true, false, false]);
+    assert.equal(one(11, '192.0.2.2'), true, 'another address');
   });
 
   it('count IPv6 by /64, IPv4 whole, and mapped IPv4 as IPv4', () => {

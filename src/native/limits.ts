@@ -3,7 +3,7 @@
  * thread a block of numbers in which a request's limits are laid out, so that taking them allocates nothing:
  *
  *     block[row * LIMIT_COLUMNS + LIMIT_IDENTITY] = ...      // and EMISSION_NS, BURST, ENFORCE
- *     limitsAddress(row, '192.0.2.1')                        // one call for each part of the key
+ *     limitsAddress(row, '192.0.2.1')                        // one call for each part of the key, or KEY_LOW and KEY_HIGH as they were told before
  *     limitsTake(rows, nowMs)                                // all or nothing
  *     block[row * LIMIT_COLUMNS + LIMIT_REMAINING]           // and ALLOWED, RETRY_MS, RESET_MS
  */
@@ -11,7 +11,7 @@
 /** Most limits that are taken at once: rows of the block. */
 export const LIMIT_ROWS = 16;
 /** Numbers of one row. */
-export const LIMIT_COLUMNS = 8;
+export const LIMIT_COLUMNS = 10;
 
 /** Written before the key's parts: the limit's stable identity, an unsigned 32-bit integer. */
 export const LIMIT_IDENTITY = 0;
@@ -29,6 +29,12 @@ export const LIMIT_REMAINING = 5;
 export const LIMIT_RETRY_MS = 6;
 /** Read after `limitsTake`: time until the bucket is as good as new. Unit: milliseconds with a fraction. */
 export const LIMIT_RESET_MS = 7;
+/**
+ * The key as two unsigned 32-bit integers: read after a `limitsTake` whose key was made of parts, written instead of the parts when the same limit meets the
+ * same parts again. Both 0: no parts. Not meant for anything outside of the process.
+ */
+export const LIMIT_KEY_LOW = 8;
+export const LIMIT_KEY_HIGH = 9;
 
 export interface LimitsStats {
   /** Size of the table. */

@@ -194,3 +194,18 @@ test('stats name what was compiled', () => {
   assert.equal(stats.prefilteredRules, 3);
   assert.ok(stats.memoryBytes > 0 && stats.profiles >= 2 && stats.sourceBytes > 100);
 });
+
+test('a thread inspects in its own memory what it inspects in any', () => {
+  assert.equal(waf.wafInspectMemory(handle, block, 0), WAF_ERROR, 'before there is memory');
+  const mine = Buffer.from(waf.wafRequestMemory(4096).buffer);
+  const said = Buffer.from(waf.wafVerdictMemory(WAF_VERDICT_BYTES_MAX).buffer);
+  for (const target of ['/?q=shoes', '/?q=attack']) {
+    const length = packRequest(mine, { method: 'GET', target });
+    const expected = waf.wafInspect(handle, block, mine, length, out);
+    assert.equal(waf.wafInspectMemory(handle, block, length), expected);
+    // What was seen before costs less work.
+    assert.deepEqual({ ...readVerdict(said), work: 0 }, { ...readVerdict(out), work: 0 });
+  }
+  assert.equal(waf.wafInspectMemory(handle, block, 4097), WAF_ERROR);
+  assert.throws(() => waf.wafRequestMemory(2 ** 30), /more than/);
+});

@@ -112,6 +112,15 @@ export interface WafAddon {
    */
   wafInspect(handle: number, profile: number, request: Uint8Array, length: number, out: Uint8Array): number;
   /**
+   * Memory of this thread, of at most 16 MiB, in which `wafInspectMemory` finds the packed request; to be asked for once, since a new one replaces the old
+   * one. Naming buffers in each call costs more than inspecting a short request.
+   */
+  wafRequestMemory(bytes: number): Uint8Array<ArrayBuffer>;
+  /** Likewise for the verdict; see `out` of `wafInspect`. */
+  wafVerdictMemory(bytes: number): Uint8Array<ArrayBuffer>;
+  /** `wafInspect` with this thread's two memories. */
+  wafInspectMemory(handle: number, profile: number, length: number): number;
+  /**
    * Inspects many: `u32` count, then for each `u32` length and the packed request. Writes `u32` count, then for each `u32`
    * length and the verdict (matches cut to 4 KiB). Returns the bytes written, or -1 when a buffer is malformed or too small.
    */
@@ -317,7 +326,7 @@ export interface WafVerdict {
   readonly blockingRuleId: number;
   readonly action: WafActionName;
   readonly limit: WafLimitName;
-  /** Work done, roughly bytes looked at. */
+  /** Work done, roughly bytes looked at; values that were seen in earlier requests cost none. */
   readonly work: number;
   /** Rules that matched and report. */
   readonly matchCount: number;

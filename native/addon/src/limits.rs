@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// Numbers that one limit takes in the block: what JavaScript writes, then what `take` writes.
-const COLUMNS: usize = 8;
+const COLUMNS: usize = 10;
 const LIMIT: usize = 0;
 const EMISSION_NS: usize = 1;
 const BURST: usize = 2;
@@ -20,6 +20,8 @@ const ALLOWED: usize = 4;
 const REMAINING: usize = 5;
 const RETRY_MS: usize = 6;
 const RESET_MS: usize = 7;
+const KEY_LOW: usize = 8;
+const KEY_HIGH: usize = 9;
 const NS_PER_MS: f64 = 1e6;
 
 static TABLE: OnceLock<Table> = OnceLock::new();
@@ -86,8 +88,24 @@ impl Batch {
         self.block[row * COLUMNS + column].store(number.to_bits(), Relaxed);
     }
 
-    fn key(&self, row: usize) -> Key {
+    /// The key that was begun for a row, or a new one.
+    fn begun(&self, row: usize) -> Key {
         self.keys[row].unwrap_or_else(|| Key::of(self.number(row, LIMIT) as u32))
+    }
+
+    /// The key of a row: the one that was made of its parts, which is told, else the one that JavaScript remembers.
+    fn key(&self, row: usize) -> Key {
+        if let Some(made) = self.keys[row] {
+            self.write(row, KEY_LOW, f64::from(made.hash() as u32));
+            self.write(row, KEY_HIGH, f64::from((made.hash() >> 32) as u32));
+            return made;
+        }
+        let limit = self.number(row, LIMIT) as u32;
+        let (low, high) = (self.number(row, KEY_LOW) as u32, self.number(row, KEY_HIGH) as u32);
+        match u64::from(high) << 32 | u64::from(low) {
+            0 => Key::of(limit),
+            hash => Key::known(limit, hash),
+        }
     }
 
     fn take(&mut self, count: usize, now_ms: f64) -> bool {
@@ -142,7 +160,7 @@ pub fn limits_block() -> Float64Array {
 pub fn limits_text(row: u32, part: JsString) -> Result<()> {
     let row = row_of(row)?;
     with_utf8(&part, |bytes| {
-        BATCH.with_borrow_mut(|batch| batch.keys[row] = Some(batch.key(row).with(bytes)));
+        BATCH.with_borrow_mut(|batch| batch.keys[row] = Some(batch.begun(row).with(bytes)));
     })
 }
 
@@ -150,7 +168,7 @@ pub fn limits_text(row: u32, part: JsString) -> Result<()> {
 pub fn limits_address(row: u32, address: JsString) -> Result<()> {
     let row = row_of(row)?;
     with_utf8(&address, |bytes| {
-        BATCH.with_borrow_mut(|batch| batch.keys[row] = Some(with_address(batch.key(row), bytes)));
+        BATCH.with_borrow_mut(|batch| batch.keys[row] = Some(with_address(batch.begun(row), bytes)));
     })
 }
 

@@ -1,9 +1,8 @@
 //! Binding of cnx-waf: a process-wide registry of compiled rule sets and profiles, and per-thread memory to run them.
 //! See `src/native/waf.ts` for what JavaScript sees.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, UnsafeCell};
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -22,6 +21,8 @@ use napi_derive::napi;
 const HANDLES_MAX: usize = 65_536;
 /// Most requests of one batch.
 const BATCH_MAX: usize = 4096;
+/// Most bytes of a memory that a thread shares with its JavaScript.
+const MEMORY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that a verdict of a batch may take.
 const BATCH_VERDICT_BYTES: usize = 4096;
 
@@ -62,11 +63,35 @@ fn registry() -> &'static RwLock<Registry> {
     REGISTRY.get_or_init(RwLock::default)
 }
 
+/// Bytes that a thread shares with its JavaScript: packed requests go in, verdicts come out, and a call names neither.
+struct Shared(Box<[UnsafeCell<u8>]>);
+
+// SAFETY: made, read and written by one thread alone; only the finaliser of a view may drop the last reference elsewhere.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn new(bytes: usize) -> Arc<Self> {
+        Arc::new(Self((0..bytes).map(|_| UnsafeCell::new(0)).collect()))
+    }
+
+    fn view(self: &Arc<Self>) -> Uint8Array {
+        let held = Arc::clone(self);
+        let (data, length) = (held.0.as_ptr().cast_mut().cast::<u8>(), held.0.len());
+        // SAFETY: so many bytes live as long as `held`, which the finaliser drops.
+        unsafe { Uint8Array::with_external_data(data, length, move |_, _| drop(held)) }
+    }
+}
+
 /// What one thread holds.
 #[derive(Default)]
 struct Lane {
     epoch: u64,
-    profiles: HashMap<u32, (u32, Arc<Profile>)>,
+    /// Few, the newest last.
+    profiles: Vec<(u32, u32, Arc<Profile>)>,
+    request: Option<Arc<Shared>>,
+    verdict: Option<Arc<Shared>>,
     /// Scratch memory for each rule set, by its serial number: expressions keep their caches warm.
     transactions: Vec<(u64, Box<Transaction>)>,
 }
@@ -81,18 +106,16 @@ impl Lane {
         if self.epoch != epoch {
             self.epoch = epoch;
             let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
-            self.profiles.retain(|h, _| registry.profiles.contains_key(h));
+            self.profiles.retain(|(h, ..)| registry.profiles.contains_key(h));
             let live: Vec<u64> = registry.programs.values().map(|c| c.program.serial).collect();
             self.transactions.retain(|(serial, _)| live.contains(serial));
         }
-        let (owner, profile) = match self.profiles.entry(handle) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
-                let (owner, profile) = registry.profiles.get(&handle)?;
-                place.insert((*owner, Arc::clone(profile)))
-            }
-        };
+        if let Some((_, owner, profile)) = self.profiles.iter().rev().find(|(h, ..)| *h == handle) {
+            return (*owner == program).then(|| Arc::clone(profile));
+        }
+        let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
+        let (owner, profile) = registry.profiles.get(&handle)?;
+        self.profiles.push((handle, *owner, Arc::clone(profile)));
         (*owner == program).then(|| Arc::clone(profile))
     }
 
@@ -272,6 +295,49 @@ pub fn waf_inspect(handle: u32, profile: u32, request: &[u8], length: u32, mut o
     LANE.with(|lane| match lane.try_borrow_mut() {
         Ok(mut lane) => lane.inspect(handle, profile, request, out) as u32,
         Err(_) => failed(out) as u32,
+    })
+}
+
+#[napi]
+pub fn waf_request_memory(bytes: u32) -> Result<Uint8Array> {
+    memory(bytes, |lane| &mut lane.request)
+}
+
+#[napi]
+pub fn waf_verdict_memory(bytes: u32) -> Result<Uint8Array> {
+    memory(bytes, |lane| &mut lane.verdict)
+}
+
+fn memory(bytes: u32, place: impl FnOnce(&mut Lane) -> &mut Option<Arc<Shared>>) -> Result<Uint8Array> {
+    if bytes as usize > MEMORY_BYTES_MAX {
+        return Err(Error::from_reason(format!("more than {MEMORY_BYTES_MAX} bytes")));
+    }
+    let shared = Shared::new(bytes as usize);
+    let view = shared.view();
+    LANE.with_borrow_mut(|lane| *place(lane) = Some(shared));
+    Ok(view)
+}
+
+#[napi]
+pub fn waf_inspect_memory(handle: u32, profile: u32, length: u32) -> u32 {
+    LANE.with(|lane| {
+        let Ok(mut lane) = lane.try_borrow_mut() else {
+            return Verdict::Error as u32;
+        };
+        let (Some(request), Some(verdict)) = (lane.request.clone(), lane.verdict.clone()) else {
+            return Verdict::Error as u32;
+        };
+        if length as usize > request.0.len() || verdict.0.len() < VERDICT_HEAD_BYTES {
+            return Verdict::Error as u32;
+        }
+        // SAFETY: two allocations of this thread, alive in these clones; its JavaScript runs nothing while this call lasts.
+        let (request, out) = unsafe {
+            (
+                std::slice::from_raw_parts(request.0.as_ptr().cast::<u8>(), length as usize),
+                std::slice::from_raw_parts_mut(verdict.0.as_ptr().cast_mut().cast::<u8>(), verdict.0.len()),
+            )
+        };
+        lane.inspect(handle, profile, request, out) as u32
     })
 }
 

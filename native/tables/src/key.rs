@@ -18,6 +18,21 @@ impl Key {
         Self { limit, hash: 0 }.with(&limit.to_le_bytes())
     }
 
+    /// The key of a limit whose hash was told by [`Key::hash`] before.
+    #[must_use]
+    pub fn known(limit: u32, hash: u64) -> Self {
+        Self {
+            limit,
+            hash: hash.max(1),
+        }
+    }
+
+    /// Its hash, never 0: what a caller remembers of a key. It means nothing outside of this process.
+    #[must_use]
+    pub fn hash(self) -> u64 {
+        self.hash
+    }
+
     /// The key with a further part. Parts cannot run into each other: `("a", "bc")` and `("ab", "c")` are different keys.
     #[must_use]
     pub fn with(self, part: &[u8]) -> Self {

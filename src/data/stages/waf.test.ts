@@ -9,12 +9,14 @@ import { WafStage } from './waf.ts';
 
 /** Code of the refusal or `passes`, when every request that reaches the rules passes them. */
 function said(coding: string | null, over: Partial<WafRoutePlan>, body: string | undefined): string {
-  const stage = new WafStage({ wafInspect: () => WAF_PASS } as unknown as WafAddon, {} as unknown as WafPoolClient);
+  const memory = (bytes: number): Uint8Array => new Uint8Array(bytes);
+  const waf = { wafInspectMemory: () => WAF_PASS, wafRequestMemory: memory, wafVerdictMemory: memory };
+  const stage = new WafStage(waf as unknown as WafAddon, {} as unknown as WafPoolClient);
   const headers = coding === null ? [] : ['content-encoding', 'identity', 'content-encoding', coding];
   const snapshot = { waf: 1, wafLimits: { laneBytesMax: 8192 } } as unknown as Snapshot;
-  const waf: WafRoutePlan = { mode: 'block', profile: 1, bodyBytes: 100, beyond: 'refuse', ...over };
+  const plan: WafRoutePlan = { mode: 'block', profile: 1, bodyBytes: 100, beyond: 'refuse', ...over };
   const wire = new TestWire({ method: 'POST', headers, ...(body === undefined ? {} : { body }) });
-  const x = testExchange(wire, { snapshot }, testRoute({ waf }));
+  const x = testExchange(wire, { snapshot }, testRoute({ waf: plan }));
   stage.enter(x);
   return x.refusal?.code ?? (x.waf === WafVerdict.Pass ? 'passes' : 'not asked');
 }

@@ -36,12 +36,14 @@ const PROTOCOL = 'HTTP/1.1';
 export class WafStage implements Stage {
   readonly #waf: WafAddon;
   readonly #pool: WafPoolClient;
-  readonly #packer = new WafPacker(Buffer.allocUnsafeSlow(LANE_REQUEST_BYTES_MAX));
-  readonly #out = Buffer.allocUnsafeSlow(WAF_VERDICT_BYTES_MAX);
+  readonly #packer: WafPacker;
+  readonly #out: Buffer;
 
   constructor(waf: WafAddon, pool: WafPoolClient) {
     this.#waf = waf;
     this.#pool = pool;
+    this.#packer = new WafPacker(asBuffer(waf.wafRequestMemory(LANE_REQUEST_BYTES_MAX)));
+    this.#out = asBuffer(waf.wafVerdictMemory(WAF_VERDICT_BYTES_MAX));
   }
 
   enter(x: Exchange): Verdict {
@@ -71,11 +73,7 @@ export class WafStage implements Stage {
       return this.#send(x, plan, body, flags, estimate);
     const length = pack(this.#packer, x, body, flags);
     if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
-    return this.#judge(
-      x,
-      this.#waf.wafInspect(snapshot.waf, plan.profile, this.#packer.buffer, length, this.#out),
-      this.#out,
-    );
+    return this.#judge(x, this.#waf.wafInspectMemory(snapshot.waf, plan.profile, length), this.#out);
   }
 
   /** To the pool, in a buffer of its own. */
@@ -126,6 +124,10 @@ export class WafStage implements Stage {
   }
 }
 
+function asBuffer(bytes: Uint8Array<ArrayBuffer>): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /** True when the body is not what it will be upstream (RFC 9110 §8.4). */
 function isCoded(wire: Wire): boolean {
   for (let i = 0; i < wire.headerCount; i++) {
@@ -137,11 +139,8 @@ function isCoded(wire: Wire): boolean {
 /** Bytes that are enough for the packed request. */
 function estimated(x: Exchange, bodyBytes: number): number {
   const { wire } = x;
-  let bytes = PACKED_OVERHEAD_BYTES + wire.path.length + wire.query.length + bodyBytes;
-  for (let i = 0; i < wire.headerCount; i++) {
-    bytes += PACKED_FIELD_OVERHEAD_BYTES + wire.headerName(i).length + wire.headerValue(i).length;
-  }
-  return bytes;
+  const head = PACKED_OVERHEAD_BYTES + wire.path.length + wire.query.length;
+  return head + wire.headerCount * PACKED_FIELD_OVERHEAD_BYTES + wire.fieldBytes + bodyBytes;
 }
 
 /** The request as the client sent it: rules decode for themselves, so that they see what an upstream might. */
