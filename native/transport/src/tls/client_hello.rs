@@ -25,6 +25,22 @@ pub struct ClientHello {
     pub server_name: Option<String>,
 }
 
+impl ClientHello {
+    /// The newest version that is offered, without GREASE; `None` when `supported_versions` lists nothing else.
+    pub fn version(&self) -> Option<u16> {
+        if self.extensions.contains(&43) {
+            self.versions.iter().copied().filter(|version| !grease(*version)).max()
+        } else {
+            Some(self.legacy_version)
+        }
+    }
+}
+
+/// GREASE (RFC 8701): both bytes equal, low half A.
+pub(super) fn grease(value: u16) -> bool {
+    value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
+}
+
 /// What the first bytes of a connection are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hello {

@@ -2,12 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::client_hello::ClientHello;
-
-/// GREASE (RFC 8701): both bytes equal, low half A.
-fn grease(value: u16) -> bool {
-    value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
-}
+use super::client_hello::{ClientHello, grease};
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {

@@ -371,6 +371,10 @@ impl Session {
             Hello::NotTls => return Err(self.refuse("not TLS", 10)),
             Hello::Broken(why) => return Err(self.refuse(why, 50)),
             Hello::Done(hello) => {
+                // rustls looks for signature algorithms first and would blame those (RFC 8446 §4.2.1 wants this alert).
+                if hello.version().is_none_or(|version| version < 0x0303) {
+                    return Err(self.refuse("a client of TLS 1.1 or older", 70));
+                }
                 self.ja4 = ja4::ja4(&hello).into();
                 self.server_name = hello.server_name.map(Into::into);
             }

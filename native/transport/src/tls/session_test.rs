@@ -179,11 +179,16 @@ fn plaintext_can_be_taken_in_place() {
     assert_eq!(pair.server.readable(), b"world");
 }
 
-/// A client of TLS 1.2, which our own client is not: rustls directly, through its buffered interface.
+/// A client of TLS 1.2, which our own client is not where 1.3 is spoken.
 fn tls12_client(world: &World) -> rustls::ClientConnection {
+    rustls_client(world, &rustls::version::TLS12)
+}
+
+/// A client that is not ours: rustls directly, through its buffered interface.
+fn rustls_client(world: &World, version: &'static rustls::SupportedProtocolVersion) -> rustls::ClientConnection {
     let roots = super::super::server::roots(world.authority.pem.as_bytes(), "test").expect("roots");
     let config = rustls::ClientConfig::builder_with_provider(super::super::provider())
-        .with_protocol_versions(&[&rustls::version::TLS12])
+        .with_protocol_versions(&[version])
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -245,6 +250,27 @@ fn tls_1_2_is_served_unless_the_minimum_is_1_3() {
         rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion)
     );
     assert_eq!(of_server.kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn keys_are_changed_when_the_client_asks() {
+    let world = world();
+    let mut server = Session::server(&server_of(&world.server));
+    let mut client = rustls_client(&world, &rustls::version::TLS13);
+    settle_with(&mut client, &mut server).expect("a handshake");
+    for round in 0..5 {
+        client.refresh_traffic_keys().expect("new keys");
+        let text = format!("round {round}");
+        client.writer().write_all(text.as_bytes()).expect("a write");
+        settle_with(&mut client, &mut server).expect("data");
+        assert_eq!(server.readable(), text.as_bytes());
+        server.consume(text.len());
+        assert_eq!(server.write(text.as_bytes()), text.len());
+        settle_with(&mut client, &mut server).expect("data");
+        let mut got = vec![0; text.len()];
+        client.reader().read_exact(&mut got).expect("an answer");
+        assert_eq!(got, text.as_bytes());
+    }
 }
 
 #[test]
