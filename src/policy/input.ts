@@ -35,6 +35,9 @@ export interface InputSource {
 /** Makes the JSON text of the input. */
 export type InputEncoder = (source: InputSource) => string;
 
+/** Reads the text of a field as it is; undefined = absent. */
+export type FieldReader = (source: InputSource) => string | undefined;
+
 /** A value as JSON text; `''` = absent, and then its key is left out. */
 type Member = (source: InputSource) => string;
 
@@ -50,6 +53,17 @@ const FIELDS: Readonly<Record<string, { readonly place: readonly string[]; reado
   'client.address': { place: ['client', 'address'], text: (s) => quote(s.clientAddress) },
   // As text: today's nanoseconds are beyond the integers that a double holds exactly.
   'time.now_ns': { place: ['time', 'now_ns'], text: (s) => `${Math.trunc(s.now)}000000` },
+};
+
+/** The texts behind the fields: equal texts, and the same user, give an equal input. */
+const TEXTS: Readonly<Record<string, FieldReader>> = {
+  method: (s) => s.method,
+  path: (s) => s.path,
+  query: (s) => s.query,
+  host: (s) => s.host,
+  tenant: (s) => s.tenant,
+  route: (s) => s.route,
+  'client.address': (s) => s.clientAddress,
 };
 
 /** Parts of the user: made once per identity, together. */
@@ -98,6 +112,25 @@ export function compileInput(policy: string, fields: readonly string[]): InputEn
   const headers = [...new Set(fields.map((f) => HEADER.exec(f)?.[1]).filter((n) => n !== undefined))].sort();
   if (headers.length > 0) members.push(['headers', object(headers.map((name) => [name, headerText(name)] as const))]);
   return object(members);
+}
+
+/** Readers of all fields besides those of the user, each text once; null when the input holds more than texts and the user, as the time. */
+export function fieldReaders(fields: readonly string[]): readonly FieldReader[] | null {
+  const readers = new Set<FieldReader>();
+  const headers = new Set<string>();
+  for (const field of fields) {
+    if (field === 'user' || field.startsWith('user.')) continue;
+    const header = HEADER.exec(field)?.[1];
+    if (header !== undefined) headers.add(header);
+    // Segments are made of the path.
+    else {
+      const text = TEXTS[field === 'segments' ? 'path' : field];
+      if (text === undefined) return null;
+      readers.add(text);
+    }
+  }
+  for (const name of headers) readers.add((source) => source.header(name));
+  return [...readers];
 }
 
 function headerText(name: string): Member {

@@ -1,6 +1,7 @@
 /** The decision cache: what it keeps, what it never keeps, and its bounds. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { CACHED_INPUT_LENGTH_MAX, DECISION_CACHE_BYTES_MAX, DecisionCache } from '../../src/policy/decision-cache.ts';
 import { PolicyEvaluator } from '../../src/policy/evaluator.ts';
 import type { InputSource } from '../../src/policy/input.ts';
@@ -53,6 +54,29 @@ describe('the cache', () => {
 });
 
 describe('an evaluator', () => {
+  it('says with its memory what it says without, whatever was asked before', () => {
+    const spec = { ...specOf('roles-v0'), input: ['method', 'path', 'headers.x-a', 'user.role'] };
+    const remembers = new PolicyEvaluator({ ...spec, pure: true, cacheEntries: 3 });
+    const forgets = new PolicyEvaluator({ ...spec, pure: false, cacheEntries: 0 });
+    const users = ['admin', 'reader', ''].map((role) => ({ subject: role, roles: [role], claims: {} }));
+    const asked = fc.record({
+      method: fc.constantFrom('GET', 'POST', 'PUT'),
+      path: fc.constantFrom('/public', '/private', '/', '/public/x'),
+      user: fc.constantFrom(...users, null),
+      value: fc.constantFrom(undefined, '', 'a'),
+    });
+    fc.assert(
+      fc.property(fc.array(asked, { minLength: 1, maxLength: 40 }), (list) => {
+        for (const { value, ...part } of list) {
+          const given = source({ ...part, header: () => value });
+          assert.equal(remembers.decide(given, 0), forgets.decide(given, 0));
+          assert.equal(remembers.decide(given, 0), forgets.decide(given, 0));
+          assert.equal(remembers.cached, true);
+        }
+      }),
+      { numRuns: 50 },
+    );
+  });
   it('asks a pure policy once for the same input, and again for another', () => {
     const e = new PolicyEvaluator({
       ...specOf('roles-v0'),
