@@ -1,7 +1,7 @@
 //! What goes back to the client: the upstream's answer or one of our own; and how exchanges end.
 
 use super::Engine;
-use super::fields::{Edits, VIA, write_field, write_length, write_status};
+use super::fields::{Edits, VIA, grpc_status, reason, write_field, write_length, write_number, write_status};
 
 use super::state::{AnswerBody, Due, InBody, Phase, Stage};
 use crate::http1::{Framing, ResponseHead, chunk_prefix};
@@ -10,6 +10,8 @@ use crate::layout::{event, word};
 const CONTENT_LENGTH: u8 = 3;
 const TRANSFER_ENCODING: u8 = 4;
 const UPGRADE: u8 = 14;
+/// gRPC tells its own status in fields; HTTP's is always this.
+const GRPC_HTTP_STATUS: u16 = 200;
 const CLOSE: &[u8] = b"connection: close\r\n";
 const KEEP_ALIVE: &[u8] = b"connection: keep-alive\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -301,12 +303,38 @@ impl Engine {
             return self.cut(slot);
         };
         let (status, close) = (template.status, template.close);
+        let x = &self.exchanges[slot as usize];
+        if x.grpc && x.stream != 0 {
+            return self.refuse_call(slot, status);
+        }
         let id = self.slots.written_at(slot, word::TARGET_AT).unwrap_or_default();
         let mut body = Vec::with_capacity(template.before_id.len() + id.len() + template.after_id.len());
         body.extend_from_slice(template.before_id.as_bytes());
         body.extend_from_slice(id);
         body.extend_from_slice(template.after_id.as_bytes());
         self.own(slot, status, b"application/problem+json", &body, close);
+    }
+
+    /// A refusal as a gRPC client reads it: trailers only, with a status of gRPC's own (gRPC over HTTP/2, "Responses").
+    fn refuse_call(&mut self, slot: u32, status: u16) {
+        let mut out = Vec::with_capacity(256);
+        let edits = Edits(self.slots.written_at(slot, word::ANSWER_EDITS_AT).unwrap_or_default());
+        write_field(&mut out, b"content-type", b"application/grpc");
+        edits.write(&mut out);
+        out.extend_from_slice(VIA);
+        out.extend_from_slice(&self.date);
+        out.extend_from_slice(b"grpc-status: ");
+        write_number(&mut out, grpc_status(status));
+        out.extend_from_slice(b"\r\ngrpc-message: ");
+        out.extend_from_slice(reason(status).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        let x = &mut self.exchanges[slot as usize];
+        x.status = GRPC_HTTP_STATUS;
+        x.head_sent = true;
+        x.phase = Phase::Answering;
+        x.answer = AnswerBody::None;
+        self.h2_respond(slot, GRPC_HTTP_STATUS, &out, true);
+        self.answer_end(slot, &[]);
     }
 
     /// Body of an answer of our own; to be said before its verdict.
@@ -458,7 +486,7 @@ fn line_end(text: &[u8]) -> usize {
 
 fn write_status_of(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     out.extend_from_slice(b"HTTP/1.1 ");
-    super::fields::write_number(out, u64::from(status));
+    write_number(out, u64::from(status));
     out.push(b' ');
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");

@@ -134,6 +134,51 @@ pub fn reason(status: u16) -> &'static str {
     }
 }
 
+/// What a gRPC client is told of a refusal: the nearest of gRPC's status codes.
+pub fn grpc_status(status: u16) -> u64 {
+    match status {
+        // UNAUTHENTICATED, PERMISSION_DENIED
+        401 => 16,
+        403 => 7,
+        // UNIMPLEMENTED
+        404 | 405 | 501 | 505 => 12,
+        // DEADLINE_EXCEEDED
+        408 | 504 => 4,
+        // RESOURCE_EXHAUSTED
+        413 | 429 | 431 => 8,
+        // UNAVAILABLE
+        502 | 503 => 14,
+        // INTERNAL: the message broke the protocol, or we did
+        400 | 414 | 417 | 500 => 13,
+        // UNKNOWN
+        _ => 2,
+    }
+}
+
+/// Milliseconds of a `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, "Timeout"). None when it is malformed.
+pub fn grpc_timeout_ms(value: &[u8]) -> Option<u64> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let mut n = 0_u64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        n = n * 10 + u64::from(digit - b'0');
+    }
+    match unit {
+        b'H' => Some(n * 3_600_000),
+        b'M' => Some(n * 60_000),
+        b'S' => Some(n * 1_000),
+        b'm' => Some(n),
+        b'u' => Some(n.div_ceil(1_000)),
+        b'n' => Some(n.div_ceil(1_000_000)),
+        _ => None,
+    }
+}
+
 /// The status line.
 pub fn write_status(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"HTTP/1.1 ");
@@ -175,6 +220,26 @@ mod tests {
         let mut list = packed(edit::SET, "a", "b");
         list.extend_from_slice(&[edit::SET, 200, 255, 255, 1]);
         assert_eq!(Edits(&list).count(), 1);
+    }
+
+    #[test]
+    fn grpc_timeouts_have_digits_and_a_unit() {
+        for (text, ms) in [
+            ("1H", Some(3_600_000)),
+            ("2M", Some(120_000)),
+            ("10S", Some(10_000)),
+            ("99999999m", Some(99_999_999)),
+            ("1u", Some(1)),
+            ("2500000n", Some(3)),
+            ("", None),
+            ("S", None),
+            ("1", None),
+            ("-1S", None),
+            ("123456789S", None),
+            ("1s", None),
+        ] {
+            assert_eq!(grpc_timeout_ms(text.as_bytes()), ms, "{text}");
+        }
     }
 
     #[test]

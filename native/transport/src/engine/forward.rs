@@ -1,12 +1,12 @@
 //! Verdicts, and the request on its way upstream.
 
 use super::Engine;
-use super::fields::{Edits, VIA, write_field, write_length};
+use super::fields::{Edits, VIA, grpc_timeout_ms, write_field, write_length};
 use super::slab::Key;
 use super::slots::Slots;
 use super::state::{Due, Exchange, Phase};
 use crate::http1::chunk_prefix;
-use crate::layout::{FIELD_HOP, FIELDS_AT, FailReason, Fault, event, verdict, word};
+use crate::layout::{FIELD_HOP, FIELDS_AT, FIELDS_MAX, FailReason, Fault, event, verdict, word};
 
 /// Known ids that are written anew or not at all: host, content-length, transfer-encoding, expect.
 const HOST: u32 = 1;
@@ -49,6 +49,11 @@ impl Engine {
         x.head_ms = ms(&self.slots, word::HEAD_MS);
         x.idle_ms = ms(&self.slots, word::IDLE_MS);
         x.body_max = u64::from(low) | (u64::from(high) << 32);
+        if x.grpc && x.call_deadline == u64::MAX {
+            x.call_deadline = field(&self.slots, slot, b"grpc-timeout")
+                .and_then(grpc_timeout_ms)
+                .map_or(u64::MAX, |ms| self.now + ms);
+        }
         if x.declared.unwrap_or(x.received) > x.body_max || x.received > x.body_max {
             self.refuse_for(slot, Fault::BodyTooLarge);
             return;
@@ -225,6 +230,22 @@ fn encode_end(x: &Exchange, out: &mut Vec<u8>) {
     }
 }
 
+/// First value of a field of the request.
+fn field<'a>(slots: &'a Slots, slot: u32, wanted: &[u8]) -> Option<&'a [u8]> {
+    let head = slots.head_ref(slot);
+    let count = slots.word(slot, word::FIELD_COUNT).clamp(0, FIELDS_MAX as i32) as usize;
+    (0..count).find_map(|i| {
+        let value = slots.word(slot, FIELDS_AT / 4 + 2 * i) as u32;
+        let name = slots.word(slot, FIELDS_AT / 4 + 2 * i + 1) as u32;
+        let at = (name & 0xffff) as usize;
+        if head.get(at..at + (name >> 16 & 0xff) as usize)? != wanted {
+            return None;
+        }
+        let at = (value & 0xffff) as usize;
+        head.get(at..at + (value >> 16) as usize)
+    })
+}
+
 /// The head of the upstream request. True when the body goes with a length because all of it is here.
 fn write_request_head(slots: &Slots, slot: u32, x: &Exchange, out: &mut Vec<u8>) -> bool {
     let head = slots.head_ref(slot);
@@ -244,7 +265,7 @@ fn write_request_head(slots: &Slots, slot: u32, x: &Exchange, out: &mut Vec<u8>)
     );
     let edits = Edits(slots.written_at(slot, word::REQUEST_EDITS_AT).unwrap_or_default());
     let count = slots.word(slot, word::FIELD_COUNT);
-    for i in 0..count.clamp(0, crate::layout::FIELDS_MAX as i32) as usize {
+    for i in 0..count.clamp(0, FIELDS_MAX as i32) as usize {
         let value = slots.word(slot, FIELDS_AT / 4 + 2 * i) as u32;
         let name = slots.word(slot, FIELDS_AT / 4 + 2 * i + 1);
         let known = (name as u32 >> 24) & 0x1f;

@@ -129,6 +129,8 @@ pub struct Exchange {
     pub overdue: bool,
     /// Engine time, ms.
     pub deadline: u64,
+    /// When the client of a gRPC call stops waiting for it; engine time, ms.
+    pub call_deadline: u64,
     /// Body bytes at the last judgement of their rate, and when that is next.
     pub rate_bytes: u64,
     pub rate_at: u64,
@@ -185,6 +187,7 @@ impl Exchange {
             due: Due::Nothing,
             overdue: false,
             deadline: u64::MAX,
+            call_deadline: u64::MAX,
             rate_bytes: 0,
             rate_at: u64::MAX,
         }

@@ -20,6 +20,10 @@ impl Engine {
             if matches!(x.phase, Phase::Free | Phase::Over) {
                 continue;
             }
+            if x.call_deadline <= self.now {
+                self.call_is_late(slot);
+                continue;
+            }
             if !x.body_ended && x.rate_at <= self.now && matches!(x.phase, Phase::Forwarding) {
                 self.judge_rate(slot);
                 continue;
@@ -52,6 +56,25 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+
+    /// The client's own deadline has passed: before the answer it is refused, within it the stream is broken off.
+    fn call_is_late(&mut self, slot: u32) {
+        let x = &mut self.exchanges[slot as usize];
+        x.call_deadline = u64::MAX;
+        match x.phase {
+            Phase::Waiting | Phase::Forwarding => {
+                // No other endpoint has time left for it.
+                x.kept_all = false;
+                self.fail(slot, FailReason::Timeout);
+            }
+            Phase::Answering => {
+                self.abort(slot, false);
+                self.cut(slot);
+            }
+            Phase::Deciding => self.refuse_for(slot, Fault::RequestTimeout),
+            Phase::Free | Phase::Tunnel | Phase::Over => {}
         }
     }
 
