@@ -324,8 +324,9 @@ impl Engine {
     pub(super) fn down_hung_up(&mut self, key: Key) {
         let Some(down) = self.downs.get_mut(key) else { return };
         let Proto::H1(h1) = &down.proto else { return };
-        // Unread bytes mean that it may only have ended its side early; then the end is found when they are read.
-        if h1.stage == Stage::Exchange && h1.ahead.is_empty() && down.io.peer_is_gone() {
+        // Unread bytes mean that it may only have ended its side early; then the end is found when they are read. Under TLS they are the
+        // close_notify of a client that leaves.
+        if h1.stage == Stage::Exchange && h1.ahead.is_empty() && (down.io.tls.is_some() || down.io.peer_is_gone()) {
             self.client_left(key);
         }
     }
