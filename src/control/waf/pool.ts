@@ -1,6 +1,7 @@
 /**
  * The one worker pool of the process, for WAF matching of what is too long for a lane. Lanes send batches over their ports; a batch whose worker dies is tried once
- * more, then answered without verdicts, which the lanes refuse.
+ * more, then answered without verdicts, which the lanes refuse. Its first thread starts with the first batch: many bundles never send one, and a thread takes
+ * some ten MiB.
  */
 import type { MessagePort } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
@@ -12,19 +13,22 @@ import type { WafBatch, WafReply } from '../../snapshot/waf-batch.ts';
 export const BATCHES_MAX = 256;
 
 export class WafPool {
-  readonly #pool: Piscina<WafBatch, WafReply>;
+  readonly #start: () => Piscina<WafBatch, WafReply>;
+  #pool: Piscina<WafBatch, WafReply> | null = null;
+  #closed = false;
   readonly #report: (message: string) => void;
   #waiting = 0;
 
   constructor(threads: number, addonPath: string, report: (message: string) => void) {
     this.#report = report;
-    this.#pool = new Piscina<WafBatch, WafReply>({
-      filename: fileURLToPath(workerEntry('waf-worker')),
-      minThreads: 1,
-      maxThreads: threads,
-      maxQueue: BATCHES_MAX,
-      workerData: { addonPath },
-    });
+    this.#start = () =>
+      new Piscina<WafBatch, WafReply>({
+        filename: fileURLToPath(workerEntry('waf-worker')),
+        minThreads: 1,
+        maxThreads: threads,
+        maxQueue: BATCHES_MAX,
+        workerData: { addonPath },
+      });
   }
 
   /** Requests that wait or are being matched. */
@@ -33,12 +37,12 @@ export class WafPool {
   }
 
   get threads(): number {
-    return this.#pool.threads.length;
+    return this.#pool?.threads.length ?? 0;
   }
 
   /** Share of the threads' time that was spent matching, 0 … 1. */
   get utilization(): number {
-    return this.#pool.utilization;
+    return this.#pool?.utilization ?? 0;
   }
 
   /** Serves a lane over its port. */
@@ -58,20 +62,27 @@ export class WafPool {
   async #match(batch: WafBatch): Promise<WafReply> {
     try {
       // Copied, not transferred: a batch whose worker died must still be here to be tried again.
-      return await this.#pool.run(batch);
+      return await this.#run(batch);
     } catch (error) {
       this.#report(`a WAF worker failed (${message(error)}); its batch of ${batch.ids.length} is tried again`);
     }
     try {
-      return await this.#pool.run(batch);
+      return await this.#run(batch);
     } catch (error) {
       this.#report(`a WAF batch of ${batch.ids.length} failed twice (${message(error)}); its requests are refused`);
       return { ids: batch.ids, verdicts: batch.ids.map(() => null) };
     }
   }
 
+  async #run(batch: WafBatch): Promise<WafReply> {
+    if (this.#closed) throw new Error('the pool is closed');
+    this.#pool ??= this.#start();
+    return this.#pool.run(batch);
+  }
+
   async close(): Promise<void> {
-    await this.#pool.destroy();
+    this.#closed = true;
+    await this.#pool?.destroy();
   }
 }
 
