@@ -6,17 +6,35 @@ import { tmpdir } from 'node:os';
 import { plainBundle } from '../test/harness/bundle.ts';
 import { testAuthority } from '../test/harness/certs.ts';
 import { startGateway } from './lib/gateway.ts';
+import { hasH2load, paced } from './lib/h2load.ts';
 import { cannon } from './lib/load.ts';
-import { ANSWER, hasHaproxy, hasNginx, haproxyProxy, nginxProxy, type Server, upstream } from './lib/peers.ts';
+import { type Figure, median } from './lib/row.ts';
+import {
+  ANSWER,
+  LARGE_BYTES,
+  hasHaproxy,
+  hasNginx,
+  haproxyProxy,
+  nginxProxy,
+  type Server,
+  upstream,
+} from './lib/peers.ts';
 import { figures, interleaved, type Target } from './lib/rounds.ts';
 import type { Bench } from './run.ts';
 import { get as httpGet } from 'node:http';
 import { get as httpsGet } from 'node:https';
 
 export const CONNECTIONS = 64;
+/** Connections of the second measurement. */
+const MANY = 1_000;
+const HALF_PEAK_ROUNDS = 3;
 
 /** One answer, compared byte by byte: a wrong one cannot win. */
-export function checkAnswer(url: string, headers: Readonly<Record<string, string>> = {}): Promise<void> {
+export function checkAnswer(
+  url: string,
+  headers: Readonly<Record<string, string>> = {},
+  answer = ANSWER,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const get = url.startsWith('https:') ? httpsGet : httpGet;
     get(url, { headers, rejectUnauthorized: false }, (res) => {
@@ -24,7 +42,7 @@ export function checkAnswer(url: string, headers: Readonly<Record<string, string
       res.setEncoding('latin1');
       res.on('data', (chunk: string) => (body += chunk));
       res.on('end', () => {
-        if (res.statusCode === 200 && body === ANSWER) resolve();
+        if (res.statusCode === 200 && body === answer) resolve();
         else reject(new Error(`${url} answered ${res.statusCode} with ${body.length} bytes: ${body.slice(0, 200)}`));
       });
     }).on('error', reject);
@@ -44,19 +62,39 @@ export const plain: Bench = async (options) => {
   ];
   try {
     const targets = [gateway, ...peers].map((s) => target(s, 'http', s.port));
-    const measured = await interleaved(targets, options, (t) => checkAnswer(t.load.url));
-    const rows = figures(measured, gateway.name, options.rounds);
-    // What the gateway adds at half of its peak: the same rate straight to the upstream, and through the gateway, by autocannon.
-    const half = (measured.get(gateway.name)?.rate ?? 0) / 2;
-    const load = { connections: CONNECTIONS, seconds: options.seconds };
-    const direct = await cannon({ ...load, url: `http://127.0.0.1:${up.port}/bench` }, half);
-    const through = await cannon({ ...load, url: targets[0]?.load.url ?? '' }, half);
-    if (through.failed > 0) throw new Error(`${through.failed} requests failed at half of the peak`);
-    return [...rows, { metric: 'p99_added_at_half_peak', unit: 'ms', ours: through.p99Ms - direct.p99Ms, rounds: 1 }];
+    const check = (t: Target): Promise<void> => checkAnswer(t.load.url);
+    const measured = await interleaved(targets, options, check);
+    const rows: Figure[] = figures(measured, gateway.name, options.rounds);
+    rows.push(...(await addedAtHalf(up, gateway, (measured.get(gateway.name)?.rate ?? 0) / 2, options.seconds)));
+    const many = targets.map((t) => ({ ...t, load: { ...t.load, connections: MANY } }));
+    rows.push(
+      ...figures(await interleaved(many, options, check), gateway.name, options.rounds, `_${MANY}_connections`),
+    );
+    const large = targets.map((t) => ({ ...t, load: { ...t.load, url: t.load.url.replace('/bench', '/64k') } }));
+    const sized = (t: Target): Promise<void> => checkAnswer(t.load.url, {}, 'x'.repeat(LARGE_BYTES));
+    rows.push(...figures(await interleaved(large, options, sized), gateway.name, options.rounds, '_64k'));
+    return rows;
   } finally {
     for (const s of [gateway, ...peers, up]) await s.stop();
   }
 };
+
+/** What the gateway adds at half of its peak: the same rate straight to the upstream, and through the gateway. */
+async function addedAtHalf(up: Server, gateway: Server, rate: number, seconds: number): Promise<Figure[]> {
+  const pace = hasH2load ? paced : cannon;
+  const load = { connections: CONNECTIONS, seconds };
+  const added: number[] = [];
+  for (let i = 0; i < HALF_PEAK_ROUNDS; i++) {
+    const direct = await pace({ ...load, url: `http://127.0.0.1:${up.port}/bench` }, rate);
+    const through = await pace({ ...load, url: `http://127.0.0.1:${gateway.port}/bench` }, rate);
+    if (through.failed > 0) throw new Error(`${through.failed} requests failed at half of the peak`);
+    console.error(
+      `  at ${Math.round(rate)}/s: p99 ${direct.p99Ms.toFixed(2)} ms direct, ${through.p99Ms.toFixed(2)} ms through`,
+    );
+    added.push(through.p99Ms - direct.p99Ms);
+  }
+  return [{ metric: 'p99_added_at_half_peak', unit: 'ms', ours: median(added), rounds: HALF_PEAK_ROUNDS }];
+}
 
 /** Certificate and key in one file, as HAProxy wants them. */
 export function bothFile(): string {
@@ -76,8 +114,12 @@ export const tls: Bench = async (options) => {
   ];
   try {
     const targets = [target(gateway, 'https', gateway.httpsPort), ...peers.map((s) => target(s, 'https', s.port))];
-    const measured = await interleaved(targets, options, (t) => checkAnswer(t.load.url));
-    return figures(measured, gateway.name, options.rounds);
+    const check = (t: Target): Promise<void> => checkAnswer(t.load.url);
+    const rows: Figure[] = figures(await interleaved(targets, options, check), gateway.name, options.rounds);
+    // Each request on a connection of its own: what a handshake costs, with TCP's and one exchange.
+    const once = targets.map((t) => ({ ...t, load: { ...t.load, headers: { Connection: 'close' } } }));
+    rows.push(...figures(await interleaved(once, options, check), gateway.name, options.rounds, '_handshakes'));
+    return rows;
   } finally {
     for (const s of [gateway, ...peers, up]) await s.stop();
   }

@@ -8,6 +8,7 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildAddon } from '../scripts/addon.ts';
+import { hasH2load } from './lib/h2load.ts';
 import { hasWrk } from './lib/load.ts';
 import { hasHaproxy, hasNginx } from './lib/peers.ts';
 import { type Figure, ratios, round, type Row } from './lib/row.ts';
@@ -26,12 +27,15 @@ export type Bench = (options: BenchOptions) => Promise<readonly Figure[]>;
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   plain: async () => (await import('./plain.ts')).plain,
   tls: async () => (await import('./plain.ts')).tls,
+  http2: async () => (await import('./http2.ts')).http2,
+  lanes: async () => (await import('./lanes.ts')).lanes,
+  idle: async () => (await import('./idle.ts')).idle,
   chain: async () => (await import('./chain.ts')).chain,
   swaps: async () => (await import('./swaps.ts')).swaps,
   memory: async () => (await import('./memory.ts')).memory,
   micro: async () => (await import('./micro.ts')).micro,
 };
-const DEFAULT = ['plain', 'tls', 'chain', 'swaps', 'micro'];
+const DEFAULT = ['plain', 'tls', 'http2', 'lanes', 'idle', 'chain', 'swaps', 'micro'];
 const FULL: BenchOptions = { rounds: 3, seconds: 5, soakSeconds: 300, swaps: 100 };
 /** To see that everything works; not for figures. */
 const QUICK: BenchOptions = { rounds: 1, seconds: 1, soakSeconds: 5, swaps: 5 };
@@ -91,6 +95,7 @@ async function main(): Promise<number> {
     ['nginx', hasNginx],
     ['haproxy', hasHaproxy],
     ['wrk', hasWrk],
+    ['nghttp2-client', hasH2load],
   ] as const) {
     if (!there) console.error(`${peer} is not installed: its figures are missing (apt-get install ${peer})`);
   }

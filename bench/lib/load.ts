@@ -12,6 +12,8 @@ export interface Load {
   readonly connections: number;
   readonly seconds: number;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Streams of one connection at once (HTTP/2). */
+  readonly streams?: number;
 }
 
 export interface LoadResult {

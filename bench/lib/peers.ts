@@ -17,8 +17,10 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-/** What every upstream answers: 1 KB. */
+/** What every upstream answers: 1 KB; and 64 KB under /64k. */
 export const ANSWER = 'x'.repeat(1024);
+
+export const LARGE_BYTES = 64 * 1024;
 
 interface Certificate {
   readonly certificateFile: string;
@@ -29,12 +31,19 @@ function server(name: string, port: number, child: ChildProcess): Server {
   return { name, port, pid: child.pid ?? 0, stop: () => ended(child, 'SIGTERM') };
 }
 
-async function nginx(name: string, core: number, http: string, port: number): Promise<Server> {
+/** What differs between one worker on the proxy's core and the rest. */
+export interface PeerOptions {
+  readonly workers?: number;
+  /** Null: not pinned. */
+  readonly core?: number | null;
+}
+
+async function nginx(name: string, core: number | null, http: string, port: number, workers = 1): Promise<Server> {
   const dir = mkdtempSync(join(tmpdir(), 'cnx-nginx-'));
   const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((t) => `${t}_temp_path ${dir}/${t};`).join(' ');
   writeFileSync(
     join(dir, 'nginx.conf'),
-    `worker_processes 1; daemon off; master_process off; pid ${dir}/pid; error_log /dev/null;
+    `worker_processes ${workers}; daemon off; ${workers === 1 ? 'master_process off; ' : ''}user root; pid ${dir}/pid; error_log /dev/null;
 events { worker_connections 4096; }
 http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 600s; default_type text/plain; ${http} }
 `,
@@ -47,31 +56,36 @@ http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 6
 /** The upstream: nginx with an answer of 1 KB from memory, on the load's core; a small one of ours where nginx is missing. */
 export async function upstream(): Promise<Server> {
   const [port = 0] = await freePorts(1);
-  if (hasNginx)
+  if (hasNginx) {
+    const files = mkdtempSync(join(tmpdir(), 'cnx-upstream-'));
+    writeFileSync(join(files, '64k'), 'x'.repeat(LARGE_BYTES));
     return nginx(
       'upstream',
       LOAD_CORE,
-      `server { listen 127.0.0.1:${port} backlog=4096; location / { return 200 '${ANSWER}'; } }`,
+      `open_file_cache max=10; sendfile on;
+server { listen 127.0.0.1:${port} backlog=4096; location / { return 200 '${ANSWER}'; } location /64k { root ${files}; } }`,
       port,
     );
-  const script = `require('node:http').createServer((q, s) => { q.resume(); s.end('${ANSWER}'); }).listen(${port}, '127.0.0.1')`;
+  }
+  const script = `require('node:http').createServer((q, s) => { q.resume(); s.end('x'.repeat(q.url === '/64k' ? ${LARGE_BYTES} : 1024)); }).listen(${port}, '127.0.0.1')`;
   const child = pinned(LOAD_CORE, [process.execPath, '-e', script]);
   await listening(port);
   return server('upstream', port, child);
 }
 
-export async function nginxProxy(to: number, tls: Certificate | null): Promise<Server> {
+export async function nginxProxy(to: number, tls: Certificate | null, options: PeerOptions = {}): Promise<Server> {
   const [port = 0] = await freePorts(1);
   const listen =
     tls === null
       ? `listen 127.0.0.1:${port} backlog=4096;`
-      : `listen 127.0.0.1:${port} ssl backlog=4096; ssl_certificate ${tls.certificateFile}; ssl_certificate_key ${tls.keyFile}; ssl_protocols TLSv1.3;`;
+      : `listen 127.0.0.1:${port} ssl http2 backlog=4096; ssl_certificate ${tls.certificateFile}; ssl_certificate_key ${tls.keyFile}; ssl_protocols TLSv1.3;`;
   return nginx(
     'nginx',
-    PROXY_CORE,
-    `upstream up { server 127.0.0.1:${to}; keepalive 128; keepalive_requests 100000000; }
+    options.core === undefined ? PROXY_CORE : options.core,
+    `upstream up { server 127.0.0.1:${to}; keepalive 1024; keepalive_requests 100000000; }
 server { ${listen} location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } }`,
     port,
+    options.workers,
   );
 }
 
@@ -81,7 +95,7 @@ export async function haproxyProxy(
 ): Promise<Server> {
   const [port = 0] = await freePorts(1);
   const dir = mkdtempSync(join(tmpdir(), 'cnx-haproxy-'));
-  const bind = tls === null ? '' : ` ssl crt ${tls.bothFile} ssl-min-ver TLSv1.3`;
+  const bind = tls === null ? '' : ` ssl crt ${tls.bothFile} ssl-min-ver TLSv1.3 alpn h2,http/1.1`;
   writeFileSync(
     join(dir, 'haproxy.cfg'),
     `global

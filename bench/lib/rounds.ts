@@ -29,17 +29,18 @@ export async function interleaved(
   targets: readonly Target[],
   options: RoundsOptions,
   check: (t: Target) => Promise<void>,
+  loaded: (load: Load) => Promise<LoadResult> = saturate,
 ): Promise<Map<string, Measured>> {
   const results = new Map<string, (LoadResult & { readonly cpuUs: number })[]>();
   for (const t of targets) {
     await check(t);
-    await saturate({ ...t.load, seconds: 2 });
+    await loaded({ ...t.load, seconds: 2 });
     results.set(t.name, []);
   }
   for (let round = 0; round < options.rounds; round++) {
     for (const t of targets) {
       const before = cpuSeconds(t.pid);
-      const r = await saturate({ ...t.load, seconds: options.seconds });
+      const r = await loaded({ ...t.load, seconds: options.seconds });
       const cpuUs = ((cpuSeconds(t.pid) - before) * 1e6) / Math.max(1, r.requests);
       results.get(t.name)?.push({ ...r, cpuUs });
       console.error(
@@ -68,12 +69,14 @@ export function figures(
   measured: ReadonlyMap<string, Measured>,
   ours: string,
   rounds: number,
+  /** Appended to each metric's name. */
+  suffix = '',
 ): { metric: string; unit: string; ours: number; peers: Record<string, number>; rounds: number }[] {
   const mine = measured.get(ours);
   if (mine === undefined) return [];
   const others = [...measured].filter(([name]) => name !== ours);
   const row = (metric: string, unit: string, of: (m: Measured) => number) => ({
-    metric,
+    metric: `${metric}${suffix}`,
     unit,
     ours: of(mine),
     peers: Object.fromEntries(others.map(([name, m]) => [name, of(m)])),
