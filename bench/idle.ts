@@ -37,7 +37,7 @@ export const idle: Bench = async () => {
       ['tls', 'https', gateway.httpsPort],
     ] as const) {
       const url = `${scheme}://127.0.0.1:${port}/bench`;
-      const get: Get = scheme === 'http' ? httpGet : (httpsGet as Get);
+      const get: Get = scheme === 'http' ? httpGet : httpsGet;
       const agents: Agent[] = [];
       const one = async (): Promise<void> => {
         const agent =
