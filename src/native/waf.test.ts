@@ -209,3 +209,44 @@ test('a thread inspects in its own memory what it inspects in any', () => {
   assert.equal(waf.wafInspectMemory(handle, block, 4097), WAF_ERROR);
   assert.throws(() => waf.wafRequestMemory(2 ** 30), /more than/);
 });
+
+test('fields are found in the memory of a transport as in a packed request', () => {
+  const mine = Buffer.from(waf.wafRequestMemory(4096).buffer);
+  const said = Buffer.from(waf.wafVerdictMemory(WAF_VERDICT_BYTES_MAX).buffer);
+  const [stride, countAt, fieldsAt, headAt] = [1024, 16, 64, 256];
+  const heads = new Uint8Array(2 * stride);
+  const words = new Uint32Array(heads.buffer);
+  const memory = waf.wafHeadMemory(heads, stride, countAt, fieldsAt, headAt);
+  assert.ok(memory >= 0);
+  const lay = (place: number, headers: readonly (readonly [string, string])[]): void => {
+    let at = 0;
+    words[(place * stride + countAt) / 4] = headers.length;
+    for (const [i, [name, value]] of headers.entries()) {
+      const word = (place * stride + fieldsAt) / 4 + i * 2;
+      Buffer.from(heads.buffer).latin1Write(name + value, place * stride + headAt + at, name.length + value.length);
+      words[word] = (at + name.length) | (value.length << 16);
+      words[word + 1] = at | (name.length << 16) | (3 << 24);
+      at += name.length + value.length;
+    }
+  };
+  for (const agent of ['curl/8', 'nikto/2']) {
+    const headers = [
+      ['host', 'a.example'],
+      ['user-agent', agent],
+      ['cookie', 'a=evil'],
+    ] as const;
+    lay(1, headers);
+    const bare = packRequest(mine, { method: 'GET', target: '/' });
+    const verdict = waf.wafInspectHead(handle, block, bare, memory, 1);
+    const length = packRequest(request, { method: 'GET', target: '/', headers });
+    assert.equal(verdict, waf.wafInspect(handle, block, request, length, out));
+    assert.deepEqual({ ...readVerdict(said), work: 0 }, { ...readVerdict(out), work: 0 });
+  }
+  const bare = packRequest(mine, { method: 'GET', target: '/' });
+  assert.equal(waf.wafInspectHead(handle, block, bare, memory, 0), WAF_PASS);
+  assert.equal(waf.wafInspectHead(handle, block, bare, memory, 2), WAF_ERROR, 'a place that is not there');
+  assert.equal(waf.wafInspectHead(handle, block, bare, memory + 1, 0), WAF_ERROR, 'a memory that is not there');
+  words[countAt / 4] = 25;
+  assert.equal(waf.wafInspectHead(handle, block, bare, memory, 0), WAF_ERROR, 'more fields than there is room for');
+  assert.equal(waf.wafHeadMemory(heads, 8, 16, 64, 256), -1);
+});

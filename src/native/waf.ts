@@ -121,6 +121,14 @@ export interface WafAddon {
   /** `wafInspect` with this thread's two memories. */
   wafInspectMemory(handle: number, profile: number, length: number): number;
   /**
+   * Tells memory in which this thread's transport lays out request heads, `stride` bytes apart; within one, at `countAt` the number of fields (`u32`), from
+   * `fieldsAt` two words for each (native/waf/src/wire.rs, `FieldTable`), and at `headAt` what their offsets count from. Answers the memory's number, or -1
+   * when it can have none. The memory stays as long as the thread.
+   */
+  wafHeadMemory(memory: Uint8Array, stride: number, countAt: number, fieldsAt: number, headAt: number): number;
+  /** `wafInspectMemory` of a request that was packed without header fields: they are those of the head at `place` of a memory of heads. */
+  wafInspectHead(handle: number, profile: number, length: number, memory: number, place: number): number;
+  /**
    * Inspects many: `u32` count, then for each `u32` length and the packed request. Writes `u32` count, then for each `u32`
    * length and the verdict (matches cut to 4 KiB). Returns the bytes written, or -1 when a buffer is malformed or too small.
    */

@@ -3,6 +3,7 @@
 
 use std::cell::{RefCell, UnsafeCell};
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -13,7 +14,7 @@ use cnx_waf::program::Program;
 use cnx_waf::program::compile::{CompileOptions, SourceFile, compile};
 use cnx_waf::seclang::diagnostic::to_json;
 use cnx_waf::seclang::setting::EngineMode;
-use cnx_waf::wire::{Request, VERDICT_HEAD_BYTES, pack_outcome};
+use cnx_waf::wire::{FieldTable, Request, VERDICT_HEAD_BYTES, pack_outcome};
 use napi::bindgen_prelude::{Error, Result, Uint8Array, Uint8ArraySlice};
 use napi_derive::napi;
 
@@ -23,6 +24,8 @@ const HANDLES_MAX: usize = 65_536;
 const BATCH_MAX: usize = 4096;
 /// Most bytes of a memory that a thread shares with its JavaScript.
 const MEMORY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most memories of heads of one thread.
+const HEAD_MEMORIES_MAX: usize = 4096;
 /// Bytes that a verdict of a batch may take.
 const BATCH_VERDICT_BYTES: usize = 4096;
 
@@ -92,6 +95,7 @@ struct Lane {
     profiles: Vec<(u32, u32, Arc<Profile>)>,
     request: Option<Arc<Shared>>,
     verdict: Option<Arc<Shared>>,
+    heads: Vec<HeadMemory>,
     /// Scratch memory for each rule set, by its serial number: expressions keep their caches warm.
     transactions: Vec<(u64, Box<Transaction>)>,
 }
@@ -131,16 +135,20 @@ impl Lane {
     }
 
     fn inspect(&mut self, program: u32, handle: u32, request: &[u8], out: &mut [u8]) -> Verdict {
+        match Request::unpack(request) {
+            Ok(request) => self.inspect_unpacked(program, handle, &request, out),
+            Err(_) => failed(out),
+        }
+    }
+
+    fn inspect_unpacked(&mut self, program: u32, handle: u32, request: &Request<'_>, out: &mut [u8]) -> Verdict {
         let Some(profile) = self.profile(program, handle) else {
-            return failed(out);
-        };
-        let Ok(request) = Request::unpack(request) else {
             return failed(out);
         };
         let serial = profile.program.serial;
         let transaction = self.transaction(serial);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let outcome = transaction.inspect(&profile, &request);
+            let outcome = transaction.inspect(&profile, request);
             pack_outcome(&outcome, transaction, out);
             outcome.verdict
         }));
@@ -320,6 +328,11 @@ fn memory(bytes: u32, place: impl FnOnce(&mut Lane) -> &mut Option<Arc<Shared>>)
 
 #[napi]
 pub fn waf_inspect_memory(handle: u32, profile: u32, length: u32) -> u32 {
+    in_memory(length, |lane, request, out| lane.inspect(handle, profile, request, out))
+}
+
+/// Runs `inspect` on this thread's two memories.
+fn in_memory(length: u32, inspect: impl FnOnce(&mut Lane, &[u8], &mut [u8]) -> Verdict) -> u32 {
     LANE.with(|lane| {
         let Ok(mut lane) = lane.try_borrow_mut() else {
             return Verdict::Error as u32;
@@ -337,7 +350,66 @@ pub fn waf_inspect_memory(handle: u32, profile: u32, length: u32) -> u32 {
                 std::slice::from_raw_parts_mut(verdict.0.as_ptr().cast_mut().cast::<u8>(), verdict.0.len()),
             )
         };
-        lane.inspect(handle, profile, request, out) as u32
+        inspect(&mut lane, request, out) as u32
+    })
+}
+
+/// Memory in which a transport lays out request heads, one after another at equal distances.
+struct HeadMemory {
+    /// Keeps the memory from being collected. Never dropped: by the end of the thread there is nobody left to tell.
+    memory: ManuallyDrop<Uint8Array>,
+    stride: usize,
+    count_at: usize,
+    fields_at: usize,
+    head_at: usize,
+}
+
+impl HeadMemory {
+    /// The fields of the head at a place; None when the memory does not hold what it says.
+    fn fields(&self, place: usize) -> Option<FieldTable<'_>> {
+        let from = place.checked_mul(self.stride)?;
+        let slot = self.memory.get(from..from.checked_add(self.stride)?)?;
+        let count = slot.get(self.count_at..self.count_at + 4)?.first_chunk::<4>()?;
+        let count = u32::from_ne_bytes(*count) as usize;
+        let table = slot.get(self.fields_at..self.head_at)?.as_chunks::<8>().0;
+        Some(FieldTable {
+            words: table.get(..count)?,
+            bytes: slot.get(self.head_at..)?,
+        })
+    }
+}
+
+#[napi]
+pub fn waf_head_memory(memory: Uint8Array, stride: u32, count_at: u32, fields_at: u32, head_at: u32) -> i32 {
+    let [stride, count_at, fields_at, head_at] = [stride, count_at, fields_at, head_at].map(|n| n as usize);
+    LANE.with_borrow_mut(|lane| {
+        let number = lane.heads.len();
+        if number >= HEAD_MEMORIES_MAX || stride == 0 || count_at >= stride || fields_at > head_at || head_at > stride {
+            return -1;
+        }
+        lane.heads.push(HeadMemory {
+            memory: ManuallyDrop::new(memory),
+            stride,
+            count_at,
+            fields_at,
+            head_at,
+        });
+        i32::try_from(number).unwrap_or(-1)
+    })
+}
+
+#[napi]
+pub fn waf_inspect_head(handle: u32, profile: u32, length: u32, memory: u32, place: u32) -> u32 {
+    in_memory(length, |lane, request, out| {
+        let heads = std::mem::take(&mut lane.heads);
+        let found = heads.get(memory as usize).and_then(|h| h.fields(place as usize));
+        let request = Request::unpack(request).ok().zip(found);
+        let verdict = match request.map(|(request, fields)| request.with_fields(fields)) {
+            Some(Ok(request)) => lane.inspect_unpacked(handle, profile, &request, out),
+            _ => failed(out),
+        };
+        lane.heads = heads;
+        verdict
     })
 }
 

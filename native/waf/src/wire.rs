@@ -36,11 +36,48 @@ pub struct Request<'a> {
     pub client: &'a [u8],
     /// The request id.
     pub id: &'a [u8],
-    /// Packed header fields; iterate with [`Request::headers`].
-    headers: &'a [u8],
+    /// Header fields; iterate with [`Request::headers`].
+    headers: Fields<'a>,
     header_count: usize,
     /// The body.
     pub body: &'a [u8],
+}
+
+/// Where header fields lie.
+#[derive(Clone, Copy, Debug)]
+enum Fields<'a> {
+    Packed(&'a [u8]),
+    Table(FieldTable<'a>),
+}
+
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        Self::Packed(&[])
+    }
+}
+
+/// Header fields as they lie in the memory of who read them: two words for each, first offset and length (16 bits each) of the value, then offset
+/// (16 bits) and length (8 bits) of the name.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldTable<'a> {
+    /// The words, in pairs, native-endian.
+    pub words: &'a [[u8; 8]],
+    /// What offsets count in.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> FieldTable<'a> {
+    /// Name and value of a field. What lies outside of the bytes is empty.
+    fn field(&self, index: usize) -> Option<(&'a [u8], &'a [u8])> {
+        let [a, b, c, d, e, f, g, h] = *self.words.get(index)?;
+        let value = u32::from_ne_bytes([a, b, c, d]);
+        let name = u32::from_ne_bytes([e, f, g, h]);
+        let part = |at: u32, length: u32| {
+            let at = (at & 0xffff) as usize;
+            self.bytes.get(at..at + length as usize).unwrap_or(&[])
+        };
+        Some((part(name, name >> 16 & 0xff), part(value, value >> 16)))
+    }
 }
 
 /// The packed bytes are not a request.
@@ -103,7 +140,7 @@ impl<'a> Request<'a> {
             r.short()?;
             r.long()?;
         }
-        let headers = &from[..from.len() - r.0.len()];
+        let headers = Fields::Packed(&from[..from.len() - r.0.len()]);
         let body = r.long()?;
         if !r.0.is_empty() {
             return Err(Malformed);
@@ -122,10 +159,30 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// The same request with header fields that lie elsewhere.
+    pub fn with_fields(self, table: FieldTable<'a>) -> Result<Self, Malformed> {
+        if table.words.len() > HEADERS_MAX {
+            return Err(Malformed);
+        }
+        Ok(Self {
+            header_count: table.words.len(),
+            headers: Fields::Table(table),
+            ..self
+        })
+    }
+
     /// Name and value of each header field.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let mut r = Reader(self.headers);
-        (0..self.header_count).map_while(move |_| Some((r.short().ok()?, r.long().ok()?)))
+        let mut fields = self.headers;
+        (0..self.header_count).map_while(move |index| match &mut fields {
+            Fields::Packed(rest) => {
+                let mut r = Reader(rest);
+                let field = (r.short().ok()?, r.long().ok()?);
+                *rest = r.0;
+                Some(field)
+            }
+            Fields::Table(table) => table.field(index),
+        })
     }
 
     /// Number of header fields.
@@ -203,4 +260,50 @@ pub fn pack_outcome(outcome: &Outcome, transaction: &Transaction, out: &mut [u8]
     out[29] = outcome.action;
     out[30..32].fill(0);
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_in_a_table_are_those_of_a_packed_request() {
+        let fields: [(&[u8], &[u8]); 3] = [(b"host", b"a.example"), (b"x", b""), (b"user-agent", b"curl")];
+        let packed = pack_request(b"GET", b"/", b"HTTP/1.1", b"192.0.2.1", &fields, b"body");
+        let packed = Request::unpack(&packed).unwrap();
+        let mut bytes = vec![0; 7];
+        let mut words = Vec::new();
+        for (name, value) in fields {
+            let at = bytes.len() as u32;
+            bytes.extend_from_slice(name);
+            bytes.extend_from_slice(value);
+            let known = 9 << 24;
+            let pair = [
+                (at + name.len() as u32) | ((value.len() as u32) << 16),
+                at | ((name.len() as u32) << 16) | known,
+            ];
+            let [a, b] = pair.map(u32::to_ne_bytes);
+            words.push([a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]);
+        }
+        let table = FieldTable {
+            words: &words,
+            bytes: &bytes,
+        };
+        let bare = pack_request(b"GET", b"/", b"HTTP/1.1", b"192.0.2.1", &[], b"body");
+        let request = Request::unpack(&bare).unwrap().with_fields(table).unwrap();
+        assert!(request.headers().eq(packed.headers()));
+        assert_eq!(request.header_count(), 3);
+        let cut = FieldTable {
+            words: &words,
+            bytes: &bytes[..9],
+        };
+        let request = request.with_fields(cut).unwrap();
+        assert_eq!(request.headers().map(|(n, v)| n.len() + v.len()).sum::<usize>(), 0);
+        let many = vec![[0; 8]; HEADERS_MAX + 1];
+        let many = FieldTable {
+            words: &many,
+            bytes: &bytes,
+        };
+        assert!(request.with_fields(many).is_err());
+    }
 }

@@ -71,15 +71,21 @@ export class WafStage implements Stage {
     const estimate = estimated(x, body.length);
     if (estimate > snapshot.wafLimits.laneBytesMax || estimate > LANE_REQUEST_BYTES_MAX)
       return this.#send(x, plan, body, flags, estimate);
-    const length = pack(this.#packer, x, body, flags);
+    const memory = wire.headMemory ?? -1;
+    const length = pack(this.#packer, x, body, flags, memory < 0);
     if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
-    return this.#judge(x, this.#waf.wafInspectMemory(snapshot.waf, plan.profile, length), this.#out);
+    const waf = this.#waf;
+    const verdict =
+      memory < 0
+        ? waf.wafInspectMemory(snapshot.waf, plan.profile, length)
+        : waf.wafInspectHead(snapshot.waf, plan.profile, length, memory, wire.headPlace ?? 0);
+    return this.#judge(x, verdict, this.#out);
   }
 
   /** To the pool, in a buffer of its own. */
   #send(x: Exchange, plan: WafRoutePlan, body: Uint8Array, flags: number, estimate: number): Verdict {
     const memory = new ArrayBuffer(estimate);
-    const length = pack(new WafPacker(Buffer.from(memory)), x, body, flags);
+    const length = pack(new WafPacker(Buffer.from(memory)), x, body, flags, true);
     if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
     if (!this.#pool.submit(x, x.revision.snapshot.waf, plan.profile, memory.slice(0, length))) {
       x.waf = WafVerdict.Failed;
@@ -143,13 +149,13 @@ function estimated(x: Exchange, bodyBytes: number): number {
   return head + wire.headerCount * PACKED_FIELD_OVERHEAD_BYTES + wire.fieldBytes + bodyBytes;
 }
 
-/** The request as the client sent it: rules decode for themselves, so that they see what an upstream might. */
-function pack(packer: WafPacker, x: Exchange, body: Uint8Array, flags: number): number {
+/** The request as the client sent it, without its fields when native code finds them by itself: rules decode for themselves, so that they see what an upstream might. */
+function pack(packer: WafPacker, x: Exchange, body: Uint8Array, flags: number, fields: boolean): number {
   const { wire } = x;
   packer.begin();
   const target = wire.query === '' ? wire.path : `${wire.path}?${wire.query}`;
   packer.head(wire.method, target, PROTOCOL, x.clientAddress, wire.peerPort, x.id, flags);
-  for (let i = 0; i < wire.headerCount; i++) packer.header(wire.headerName(i), wire.headerValue(i));
+  for (let i = 0; fields && i < wire.headerCount; i++) packer.header(wire.headerName(i), wire.headerValue(i));
   return packer.body(body);
 }
 

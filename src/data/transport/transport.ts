@@ -90,6 +90,13 @@ export interface Wire {
   repeats(name: string): boolean;
 
   /**
+   * Where the fields lie for native code: number of the memory (`wafHeadMemory` of native/waf.ts) and place in it; -1 or absent when they exist only in
+   * JavaScript.
+   */
+  readonly headMemory?: number;
+  readonly headPlace?: number;
+
+  /**
    * Asks for up to `limit` bytes of the body. `Pending` means: say Wait; the transport wakes the exchange when the body is complete, cut at
    * the limit, or its deadline passed (then it refuses by itself). Calling again is cheap and idempotent for an equal limit.
    */
