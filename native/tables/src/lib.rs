@@ -32,7 +32,7 @@ pub const WAYS: usize = 16;
 pub const BUCKETS_MIN: usize = WAYS;
 /// Most buckets of a table (16 bytes each, and about half a byte for locks and overflow).
 pub const BUCKETS_MAX: usize = 1 << 26;
-/// Buckets unless said otherwise: 17 MiB, all touched at the start.
+/// Buckets unless said otherwise: 17 MiB when clients have used all of it; memory comes in blocks as keys enter.
 pub const BUCKETS_DEFAULT: usize = 1 << 20;
 /// How long after its time a bucket stays, ns: more than the clocks of two threads are apart.
 pub const EVICT_AFTER_NS: u64 = 250_000_000;

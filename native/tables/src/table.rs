@@ -8,6 +8,7 @@
 
 use crate::gcra::{Outcome, Rate, Step, step};
 use crate::{BUCKETS_MAX, BUCKETS_MIN, ENTER_TRIES_MAX, EVICT_AFTER_NS, HORIZON_NS, Key, WAYS};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 
 /// Time of a bucket whose key is just being replaced.
@@ -24,9 +25,24 @@ struct Set {
     times: [AtomicU64; WAYS],
 }
 
+impl Set {
+    fn new() -> Self {
+        let zeros = || [const { AtomicU64::new(0) }; WAYS];
+        Self {
+            keys: zeros(),
+            times: zeros(),
+        }
+    }
+}
+
+/// Sets that get their memory together, with the first key that enters one of them: 16 KiB.
+const BLOCK_SETS: usize = 64;
+
 /// The buckets of all limits.
 pub struct Table {
-    sets: Box<[Set]>,
+    blocks: Box<[OnceLock<Box<[Set]>>]>,
+    /// Number of sets, a power of two.
+    sets: usize,
     locks: Box<[AtomicBool]>,
     /// One for each pair of set and limit, by hash; as many as sets.
     overflow: Box<[AtomicU64]>,
@@ -66,14 +82,9 @@ impl Table {
     #[must_use]
     pub fn new(buckets: usize) -> Self {
         let sets = buckets.clamp(BUCKETS_MIN, BUCKETS_MAX).next_power_of_two() / WAYS;
-        let zeros = || [const { AtomicU64::new(0) }; WAYS];
         Self {
-            sets: (0..sets)
-                .map(|_| Set {
-                    keys: zeros(),
-                    times: zeros(),
-                })
-                .collect(),
+            blocks: (0..sets.div_ceil(BLOCK_SETS)).map(|_| OnceLock::new()).collect(),
+            sets,
             locks: (0..sets).map(|_| AtomicBool::new(false)).collect(),
             overflow: (0..sets).map(|_| AtomicU64::new(0)).collect(),
             used: AtomicU64::new(0),
@@ -149,11 +160,13 @@ impl Table {
             time > now && time != CLAIMED
         };
         Stats {
-            buckets: (self.sets.len() * WAYS) as u64,
+            buckets: (self.sets * WAYS) as u64,
             used: self.used.load(Relaxed),
             live: self
-                .sets
+                .blocks
                 .iter()
+                .filter_map(OnceLock::get)
+                .flatten()
                 .map(|set| set.times.iter().filter(is_live).count() as u64)
                 .sum(),
             evictions: self.evictions.load(Relaxed),
@@ -163,7 +176,7 @@ impl Table {
     }
 
     fn set_at(&self, key: Key) -> usize {
-        key.hash as usize & (self.sets.len() - 1)
+        key.hash as usize & (self.sets - 1)
     }
 
     fn overflow_of(&self, key: Key) -> &AtomicU64 {
@@ -173,7 +186,8 @@ impl Table {
 
     /// The key's bucket and a time of it that was loaded before the key was seen there.
     fn find(&self, key: Key) -> Option<(&AtomicU64, u64)> {
-        let set = &self.sets[self.set_at(key)];
+        let at = self.set_at(key);
+        let set = &self.blocks[at / BLOCK_SETS].get()?[at % BLOCK_SETS];
         let way = set.keys.iter().position(|k| k.load(Relaxed) == key.hash)?;
         let arrival = set.times[way].load(Acquire);
         let still = arrival != CLAIMED && set.keys[way].load(Acquire) == key.hash;
@@ -224,7 +238,8 @@ impl Table {
         if let Some((time, arrival)) = self.find(key) {
             return Some(Entered::Bucket(time, arrival));
         }
-        let set = &self.sets[at];
+        let block = self.blocks[at / BLOCK_SETS].get_or_init(|| (0..BLOCK_SETS).map(|_| Set::new()).collect());
+        let set = &block[at % BLOCK_SETS];
         for (slot, time) in set.keys.iter().zip(&set.times) {
             let arrival = time.load(Acquire);
             let empty = arrival == 0;
