@@ -5,9 +5,10 @@ import { assert } from './base/assert.ts';
 import { assetsInUse } from './base/worker-entry.ts';
 import type { LimitsAddon } from './native/limits.ts';
 import type { RouterAddon } from './native/router.ts';
+import type { TransportAddon } from './native/transport.ts';
 import type { WafAddon } from './native/waf.ts';
 
-export interface Addon extends WafAddon, RouterAddon, LimitsAddon {
+export interface Addon extends WafAddon, RouterAddon, LimitsAddon, TransportAddon {
   /** Version of the crate, e.g. `0.1.0`. */
   version(): string;
 }

@@ -4,6 +4,7 @@
 mod limits;
 mod router;
 mod text;
+mod transport;
 mod waf;
 
 use napi_derive::napi;

@@ -3,7 +3,7 @@
 //! is `src/data/transport/native/layout.ts`; a test compares the two.
 
 /// Bytes of one slot. Pages that a request never touches cost nothing.
-pub const SLOT_BYTES: usize = 56 * 1024;
+pub const SLOT_BYTES: usize = 104 * 1024;
 /// Slots of one chunk: memory is mapped and shown to JavaScript chunk by chunk.
 pub const CHUNK_SLOTS: usize = 64;
 
@@ -16,8 +16,8 @@ pub const FIELD_HOP: i32 = 1 << 29;
 pub const FIELDS_MAX: usize = 128;
 /// Where decisions write: target, authority, edits, request id.
 pub const EDITS_AT: usize = 2048;
-/// Bytes for them.
-pub const EDITS_BYTES: usize = 16 * 1024;
+/// Bytes for them: a quarter for the edits of each direction, the rest for a target that escaping has made longer.
+pub const EDITS_BYTES: usize = 64 * 1024;
 /// Where the bytes of the head begin.
 pub const HEAD_AT: usize = EDITS_AT + EDITS_BYTES;
 /// Bytes of the longest head that is read; longer ones are `head_too_large`.

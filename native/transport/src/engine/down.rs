@@ -350,18 +350,6 @@ impl Engine {
         self.client_takes(slot);
     }
 
-    /// Connections without a request are asked to leave.
-    pub(super) fn leave_idle(&mut self) {
-        for place in 0..self.downs.places() {
-            let Some(key) = self.downs.key_at(place) else { continue };
-            self.h2_leave(key);
-            let Some(h1) = self.h1(key) else { continue };
-            if h1.stage == Stage::Head && h1.ahead.is_empty() {
-                self.linger(key);
-            }
-        }
-    }
-
     /// How the body of a head that was just read comes in.
     pub(super) fn in_body(framing: &Framing) -> InBody {
         match framing {

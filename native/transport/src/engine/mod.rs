@@ -331,12 +331,11 @@ impl Engine {
         self.downs.len()
     }
 
-    /// Stops accepting and asks clients to leave: those without a request at once.
+    /// Stops accepting and asks clients to leave with the next answer that they get. Connections without a request stay as they are: a request that is on its way
+    /// just now would be lost with them.
     pub fn drain(&mut self) {
         self.draining = true;
         self.stop_listening();
-        self.leave_idle();
-        self.go_on();
     }
 
     /// Closes everything. Open exchanges end as aborted; their events can still be told.

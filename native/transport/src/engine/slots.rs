@@ -9,6 +9,8 @@ use std::sync::Arc;
 use crate::layout::{CHUNK_SLOTS, EDITS_AT, EDITS_BYTES, EVENT_WORDS, EVENTS_MAX, HEAD_AT, HEAD_BYTES_MAX, SLOT_BYTES};
 
 const PAGE: usize = 4096;
+/// What is aligned to more than this is zeroed by writing to all of it; like this it is mapped, and pages that nobody touches cost nothing.
+const ALIGN: usize = 16;
 
 /// Zeroed pages. Shared, since JavaScript's views of them may outlive the engine by some turns: whoever shows them keeps a clone.
 pub struct Pages {
@@ -50,7 +52,7 @@ impl Drop for Pages {
 }
 
 fn layout_of(bytes: usize) -> Layout {
-    Layout::from_size_align(bytes, PAGE).unwrap_or_else(|_| unreachable!("sizes are constants"))
+    Layout::from_size_align(bytes, ALIGN).unwrap_or_else(|_| unreachable!("sizes are constants"))
 }
 
 /// All slots of one engine, and the list of events.
@@ -119,7 +121,7 @@ impl Slots {
 
     /// The record's words and the table of fields: all below the edits.
     pub fn record(&mut self, slot: u32) -> &mut [i32] {
-        // SAFETY: within the slot, aligned to pages; JavaScript does not run while the borrow of `self` lasts.
+        // SAFETY: within the slot, aligned to 16 bytes; JavaScript does not run while the borrow of `self` lasts.
         unsafe { std::slice::from_raw_parts_mut(self.base(slot).cast(), EDITS_AT / 4) }
     }
 

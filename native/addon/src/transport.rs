@@ -1,0 +1,444 @@
+//! Binding of cnx-transport: one engine in a thread, hung into the thread's loop. One turn of it: the engine does what is ready, JavaScript is called once with
+//! all events, its verdicts are applied. See `src/native/transport.ts` for what JavaScript sees.
+
+mod node;
+mod plans;
+mod uv;
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+
+use cnx_transport::engine::options::{EndpointPlan, ListenPlan};
+use cnx_transport::engine::{Engine, Pages};
+use cnx_transport::tls::Facts;
+use napi::bindgen_prelude::{Buffer, Function, Int32Array, Result, Uint8Array};
+use napi::{Env, Error, Status};
+use napi_derive::napi;
+
+use self::node::{Callback, Called, EndHook, Ends, Scope, Thrown};
+use self::plans::{TransportEndpoint, TransportListener, TransportOptions, TransportTls};
+use self::uv::{Driven, Watch};
+
+/// Period of the engine's deadlines, ms.
+const TICK_MS: u64 = 100;
+/// Times that one turn looks for more before the loop is given back.
+const ROUNDS_PER_TURN: usize = 4;
+/// Ticks between two looks at the age of the tickets' keys.
+const TICKS_PER_ROTATION: u32 = 600;
+
+/// What the handles of the loop and JavaScript's object share.
+struct Lane {
+    /// None once everything is closed. Never borrowed while JavaScript runs.
+    engine: RefCell<Option<Engine>>,
+    /// First word: how many slots follow that were decided. JavaScript writes it.
+    verdicts: Arc<[AtomicI32]>,
+    on_turn: Callback,
+    /// Row of the refusal for what JavaScript left undecided when it threw.
+    internal_row: i32,
+    watch: RefCell<Option<Watch>>,
+    hook: RefCell<Option<EndHook>>,
+    turning: Cell<bool>,
+    /// Events that JavaScript was called with and that were not struck off yet.
+    heard: Cell<usize>,
+    /// JavaScript is not called any more.
+    mute: Cell<bool>,
+    released: Cell<bool>,
+    ticks: Cell<u32>,
+}
+
+impl Lane {
+    fn with<T>(&self, work: impl FnOnce(&mut Engine) -> T) -> Option<T> {
+        self.engine.borrow_mut().as_mut().map(work)
+    }
+
+    /// One turn, with a panic as the engine's end and not the process's.
+    fn guarded(&self, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            self.turning.set(false);
+            self.mute.set(true);
+            // What a panic left behind may panic again: then its sockets are closed when it is dropped.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.with(Engine::close)));
+            self.leave_loop();
+            self.on_turn
+                .report_text("the transport of this lane panicked: what it said stands on stderr");
+        }
+    }
+
+    fn turn(&self) {
+        if self.turning.replace(true) {
+            return;
+        }
+        let mut thrown = None;
+        let mut scope = None;
+        for _ in 0..ROUNDS_PER_TURN {
+            let Some((more, count)) = self.with(|engine| (engine.poll(), engine.event_count())) else {
+                break;
+            };
+            if count == 0 {
+                if more {
+                    continue;
+                }
+                break;
+            }
+            if self.mute.get() {
+                self.with(Engine::told);
+                continue;
+            }
+            if scope.is_none() {
+                scope = self.on_turn.scope();
+            }
+            let Some(scope) = &scope else {
+                self.mute.set(true);
+                break;
+            };
+            if let Some(one) = self.tell(scope, count) {
+                thrown.get_or_insert(one);
+            }
+            if !self.with(|engine| engine.has_work()).unwrap_or(false) {
+                break;
+            }
+        }
+        self.turning.set(false);
+        self.look_again();
+        // Last, for whoever hears of it may close everything.
+        if let (Some(scope), Some(thrown)) = (&scope, &thrown) {
+            self.on_turn.report(scope, thrown);
+        }
+    }
+
+    /// Calls JavaScript with so many events and applies what it decided. What it threw, if it did.
+    fn tell(&self, scope: &Scope, count: usize) -> Option<Thrown> {
+        self.heard.set(count);
+        let called = self.on_turn.call(scope, count as u32);
+        self.heard.set(0);
+        let internal_row = self.internal_row;
+        let undecided = match called {
+            Called::Returned => Vec::new(),
+            _ => self
+                .with(|engine| engine.refuse_undecided(count, internal_row))
+                .unwrap_or_default(),
+        };
+        self.with(Engine::told);
+        self.apply();
+        self.with(|engine| {
+            for slot in undecided {
+                engine.apply(slot);
+            }
+        });
+        match called {
+            Called::Returned => None,
+            Called::Threw(thrown) => Some(thrown),
+            Called::Ended => {
+                self.mute.set(true);
+                None
+            }
+        }
+    }
+
+    /// Applies the verdicts that are listed.
+    fn apply(&self) {
+        let listed = usize::try_from(self.verdicts[0].swap(0, Relaxed)).unwrap_or(0);
+        self.with(|engine| {
+            for place in self.verdicts.iter().skip(1).take(listed) {
+                if let Ok(slot) = u32::try_from(place.load(Relaxed)) {
+                    engine.apply(slot);
+                }
+            }
+        });
+    }
+
+    /// What was caused outside `poll` is looked at in the next turn of the loop; the descriptor does not tell of it.
+    fn look_again(&self) {
+        if self.with(|engine| engine.has_work()).unwrap_or(false)
+            && let Some(watch) = &*self.watch.borrow()
+        {
+            watch.soon::<Self>();
+        }
+    }
+
+    fn leave_loop(&self) {
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.close::<Self>();
+        }
+    }
+
+    fn release(&self) {
+        if !self.released.replace(true) {
+            self.on_turn.release();
+        }
+    }
+}
+
+impl Driven for Lane {
+    fn ready(&self) {
+        self.guarded(|| self.turn());
+    }
+
+    fn tick(&self) {
+        self.guarded(|| {
+            self.with(Engine::tick);
+            self.turn();
+        });
+        self.ticks.set(self.ticks.get().wrapping_add(1));
+        if self.ticks.get().is_multiple_of(TICKS_PER_ROTATION) {
+            plans::rotate_tickets();
+        }
+    }
+
+    fn closed(&self) {
+        self.mute.set(true);
+        drop(self.engine.borrow_mut().take());
+        self.release();
+        self.watch.borrow_mut().take();
+        // The thread may end now.
+        drop(self.hook.borrow_mut().take());
+    }
+}
+
+impl Ends for Lane {
+    fn thread_ends(&self) {
+        self.mute.set(true);
+        self.release();
+        self.guarded(|| {
+            self.with(Engine::close);
+        });
+        self.leave_loop();
+    }
+}
+
+/// What is known of a connection through its TLS handshake.
+#[napi(object)]
+pub struct TransportFacts {
+    pub version: String,
+    pub cipher: String,
+    pub group: String,
+    pub server_name: String,
+    pub ja4: String,
+    pub resumed: bool,
+    pub client_subject: Option<String>,
+    pub client_names: Option<Vec<String>>,
+    pub client_fingerprint: Option<String>,
+}
+
+impl TransportFacts {
+    fn of(facts: Facts) -> Self {
+        let client = facts.client;
+        Self {
+            version: facts.version.into(),
+            cipher: facts.cipher,
+            group: facts.group,
+            server_name: facts.server_name.unwrap_or_default(),
+            ja4: facts.ja4,
+            resumed: facts.resumed,
+            client_fingerprint: client.as_ref().map(|client| client.fingerprint()),
+            client_names: client.as_ref().map(|client| client.sans.clone()),
+            client_subject: client.map(|client| client.subject),
+        }
+    }
+}
+
+#[napi]
+pub struct TransportEngine {
+    lane: Rc<Lane>,
+}
+
+#[napi]
+impl TransportEngine {
+    #[napi(constructor)]
+    pub fn new(env: Env, options: TransportOptions, on_turn: Function<'_, u32, ()>) -> Result<Self> {
+        let listed = (options.exchanges_max as usize).next_multiple_of(cnx_transport::layout::CHUNK_SLOTS) + 1;
+        let internal_row = i32::try_from(options.internal_row).unwrap_or(i32::MAX);
+        let (bounds, refusals) = options.split()?;
+        let engine = Engine::new(bounds, refusals).map_err(|error| Error::from_reason(error.to_string()))?;
+        let fd = engine.epoll_fd();
+        let uv = node::event_loop(&env)?;
+        let lane = Rc::new(Lane {
+            engine: RefCell::new(Some(engine)),
+            verdicts: (0..listed).map(|_| AtomicI32::new(0)).collect(),
+            on_turn: Callback::new(&env, &on_turn)?,
+            internal_row,
+            watch: RefCell::default(),
+            hook: RefCell::default(),
+            turning: Cell::new(false),
+            heard: Cell::new(0),
+            mute: Cell::new(false),
+            released: Cell::new(false),
+            ticks: Cell::new(0),
+        });
+        *lane.hook.borrow_mut() = Some(EndHook::add(&env, Rc::clone(&lane))?);
+        #[allow(unsafe_code)]
+        // SAFETY: the loop of the running call; the hook keeps the thread until the watch is closed, and `closed` drops the engine only then.
+        let watch = unsafe { Watch::start(uv, fd, TICK_MS, Rc::clone(&lane)) };
+        match watch {
+            Ok(watch) => *lane.watch.borrow_mut() = Some(watch),
+            Err(call) => {
+                lane.closed();
+                return Err(Error::from_reason(format!(
+                    "{call} failed: the engine cannot be watched"
+                )));
+            }
+        }
+        Ok(Self { lane })
+    }
+
+    #[napi]
+    pub fn verdicts(&self) -> Int32Array {
+        let held = Arc::clone(&self.lane.verdicts);
+        let (data, length) = (held.as_ptr().cast_mut().cast::<i32>(), held.len());
+        #[allow(unsafe_code)]
+        // SAFETY: so many words that live as long as `held`, which the finaliser drops; here they are used only through atomics.
+        unsafe {
+            Int32Array::with_external_data(data, length, move |_, _| drop(held))
+        }
+    }
+
+    #[napi]
+    pub fn events(&self) -> Result<Uint8Array> {
+        let pages = self.lane.with(|engine| engine.events().0);
+        pages.map(shown).ok_or_else(closed)
+    }
+
+    #[napi]
+    pub fn chunk(&self, number: u32) -> Result<Uint8Array> {
+        let pages = self.lane.with(|engine| engine.chunk(number as usize)).flatten();
+        pages.map(shown).ok_or_else(closed)
+    }
+
+    #[napi]
+    pub fn listen(&self, plan: TransportListener) -> Result<u16> {
+        let address = plan
+            .address
+            .parse::<IpAddr>()
+            .map_err(|error| Error::from_reason(format!("{} is no address ({error})", plan.address)))?;
+        let tls = plan.tls.map(|tls| plans::server(tls, plan.http2)).transpose()?;
+        let plan = ListenPlan {
+            number: plan.number,
+            address: SocketAddr::new(address, plan.port),
+            tls,
+            http2: plan.http2,
+            proxy_from: plans::networks(&plan.proxy_from)?,
+        };
+        let port = self.lane.with(|engine| engine.listen(plan)).ok_or_else(closed)?;
+        if let Some(watch) = &*self.lane.watch.borrow() {
+            watch.hold(true);
+        }
+        port.map_err(|error| Error::from_reason(error.to_string()))
+    }
+
+    #[napi]
+    pub fn set_tls(&self, number: u32, http2: bool, tls: TransportTls) -> Result<()> {
+        let tls = plans::server(tls, http2)?;
+        self.lane.with(|engine| engine.set_tls(number, tls)).ok_or_else(closed)
+    }
+
+    #[napi]
+    pub fn endpoint(&self, plan: TransportEndpoint) -> Result<u32> {
+        let tls = plan.tls.map(plans::client).transpose()?;
+        let plan = EndpointPlan {
+            tls,
+            connections_max: plan.connections_max,
+            http2: plan.http2,
+        };
+        self.lane.with(|engine| engine.endpoint(plan)).ok_or_else(closed)
+    }
+
+    #[napi]
+    pub fn set_addresses(&self, endpoint: u32, addresses: Vec<String>) -> Result<()> {
+        let parsed: std::result::Result<Vec<SocketAddr>, _> = addresses.iter().map(|a| a.parse()).collect();
+        let parsed = parsed.map_err(|_| Error::new(Status::InvalidArg, "an address and port is expected"))?;
+        self.lane.with(|engine| engine.set_addresses(endpoint, &parsed));
+        self.lane.look_again();
+        Ok(())
+    }
+
+    #[napi]
+    pub fn drop_endpoint(&self, endpoint: u32) {
+        self.lane.with(|engine| engine.drop_endpoint(endpoint));
+        self.lane.look_again();
+    }
+
+    #[napi]
+    pub fn inspect(&self, slot: u32, generation: i32, limit: u32) -> i32 {
+        let state = self.lane.with(|engine| engine.inspect(slot, generation, limit));
+        if !self.lane.turning.get() {
+            self.lane.look_again();
+        }
+        state.unwrap_or(0)
+    }
+
+    #[napi]
+    pub fn body(&self, slot: u32) -> Buffer {
+        self.lane
+            .with(|engine| engine.body(slot).to_vec())
+            .unwrap_or_default()
+            .into()
+    }
+
+    #[napi]
+    pub fn set_answer(&self, slot: u32, body: &[u8]) {
+        self.lane.with(|engine| engine.set_answer(slot, body));
+    }
+
+    #[napi]
+    pub fn facts(&self, slot: u32) -> Option<TransportFacts> {
+        let facts = self.lane.with(|engine| engine.facts(slot)).flatten();
+        facts.map(TransportFacts::of)
+    }
+
+    #[napi]
+    pub fn flush(&self) {
+        // Within a turn the turn does it.
+        if !self.lane.turning.get() {
+            self.lane.apply();
+            self.lane.look_again();
+        }
+    }
+
+    #[napi]
+    pub fn open_connections(&self) -> u32 {
+        let open = self.lane.with(|engine| engine.open_connections());
+        open.map_or(0, |n| u32::try_from(n).unwrap_or(u32::MAX))
+    }
+
+    #[napi]
+    pub fn drain(&self) {
+        self.lane.with(Engine::drain);
+        self.lane.look_again();
+    }
+
+    #[napi]
+    pub fn close(&self) -> u32 {
+        self.lane.mute.set(true);
+        self.lane.with(Engine::close);
+        self.lane.leave_loop();
+        self.lane.heard.get() as u32
+    }
+
+    #[napi]
+    pub fn event_count(&self) -> u32 {
+        self.lane.with(|engine| engine.event_count()).unwrap_or(0) as u32
+    }
+
+    #[napi]
+    pub fn told(&self) {
+        self.lane.with(Engine::told);
+    }
+}
+
+/// Memory of the engine for JavaScript. It lives as long as any view of it.
+fn shown(pages: Arc<Pages>) -> Uint8Array {
+    let (data, bytes) = (pages.at(), pages.bytes());
+    #[allow(unsafe_code)]
+    // SAFETY: the pages live as long as the finaliser holds them; the engine holds no reference into them while JavaScript runs.
+    unsafe {
+        Uint8Array::with_external_data(data, bytes, move |_, _| drop(pages))
+    }
+}
+
+fn closed() -> Error {
+    Error::from_reason("the transport was closed")
+}

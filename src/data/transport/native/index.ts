@@ -1,0 +1,263 @@
+/**
+ * The native transport: the engine of native/transport moves the bytes on this thread, and tells once in a turn of the loop what has become of requests. Here its events become
+ * calls of the pipeline, and the pipeline's verdicts words in the memory that both share.
+ */
+import type { TransportAddon, TransportEngine, TransportFacts } from '../../../native/transport.ts';
+import type { EndpointPlan, ListenerPlan } from '../../../snapshot/snapshot.ts';
+import { REFUSAL_LIST, REFUSALS, refusalBody } from '../../refusal.ts';
+import type { Ending, Transport, TransportEvents, TransportMaker } from '../transport.ts';
+import { FailReason } from '../transport.ts';
+import { Endpoints } from './endpoints.ts';
+import type { Chunk } from './head.ts';
+import { FAULT_ROWS } from './head.ts';
+import { CHUNK_SLOTS, Event, EVENT_WORDS } from './layout.ts';
+import { openListener } from './listener.ts';
+import type { WireHost } from './wire.ts';
+import { NativeWire } from './wire.ts';
+
+/** Exchanges of one lane when nobody says otherwise. */
+const EXCHANGES_MAX = 16_384;
+/** Exchanges beyond those of the pipeline: what it turns away is still answered. */
+const TURNED_AWAY_MAX = 1_024;
+/** 2^32: what the high word of a count counts. */
+const HIGH = 0x1_0000_0000;
+/** Bits of an ending's word: status, and whose fault it was. */
+const STATUS_BITS = 0xffff;
+const UPSTREAM_FAULT = 1 << 16;
+
+/** Makes the transport of one lane. `exchangesMax`: exchanges that the pipeline takes at once. */
+export function makeNativeTransport(addon: TransportAddon, exchangesMax = EXCHANGES_MAX): TransportMaker {
+  return (setup) => Promise.resolve(new NativeTransport(addon, setup.events, exchangesMax));
+}
+
+class NativeTransport implements Transport, WireHost {
+  readonly events: TransportEvents;
+  readonly engine: TransportEngine;
+  readonly listeners: ListenerPlan[] = [];
+  readonly #endpoints: Endpoints;
+  readonly #verdicts: Int32Array;
+  readonly #told: Int32Array;
+  readonly #chunks: Chunk[] = [];
+  /** By slot; made at the slot's first use. */
+  readonly #wires: NativeWire[] = [];
+  readonly #ending: Ending = { status: 0, bytesIn: 0, bytesOut: 0 };
+  #open = 0;
+  #inTurn = false;
+  #flushing = false;
+  #closed = false;
+  #drained: (() => void) | null = null;
+  #settling: NativeWire[] = [];
+  #settlingUse: number[] = [];
+
+  constructor(addon: TransportAddon, events: TransportEvents, exchangesMax: number) {
+    this.events = events;
+    this.engine = new addon.TransportEngine(
+      {
+        exchangesMax: exchangesMax + TURNED_AWAY_MAX,
+        refusals: REFUSAL_LIST.map((row) => {
+          const [beforeId = '', afterId = ''] = refusalBody(row, PLACE_OF_ID).split(PLACE_OF_ID);
+          return { status: row.status, beforeId, afterId, close: row.close };
+        }),
+        internalRow: REFUSALS.internal_error.index,
+      },
+      (count) => this.#turn(count),
+    );
+    this.#endpoints = new Endpoints(this.engine);
+    this.#verdicts = this.engine.verdicts();
+    const told = this.engine.events();
+    this.#told = new Int32Array(told.buffer, told.byteOffset, told.byteLength / Int32Array.BYTES_PER_ELEMENT);
+  }
+
+  // ——— Transport ———
+
+  async listen(plan: ListenerPlan): Promise<number> {
+    const number = this.listeners.push(plan) - 1;
+    return openListener(this.engine, number, plan);
+  }
+
+  retain(endpoints: readonly EndpointPlan[]): void {
+    this.#endpoints.retain(endpoints);
+  }
+
+  drain(deadlineMs: number): Promise<void> {
+    this.engine.drain();
+    if (this.#open === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, deadlineMs);
+      this.#drained = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#endpoints.close();
+    const from = this.engine.close();
+    // What was open ends as aborted, told as everything is: not from within this call.
+    queueMicrotask(() => this.#hearLast(from));
+  }
+
+  get openExchanges(): number {
+    return this.#open;
+  }
+
+  get openConnections(): number {
+    return this.engine.openConnections();
+  }
+
+  // ——— WireHost ———
+
+  facts(slot: number): TransportFacts | null {
+    return this.engine.facts(slot);
+  }
+
+  endpoint(plan: EndpointPlan): number {
+    return this.#endpoints.number(plan);
+  }
+
+  decided(slot: number): void {
+    const verdicts = this.#verdicts;
+    const count = (verdicts[0] as number) + 1;
+    verdicts[count] = slot;
+    verdicts[0] = count;
+    if (this.#inTurn || this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(this.#flush);
+  }
+
+  later(wire: NativeWire, generation: number): void {
+    if (this.#settling.length === 0) queueMicrotask(this.#settle);
+    this.#settling.push(wire);
+    this.#settlingUse.push(generation);
+  }
+
+  // ——— within ———
+
+  readonly #flush = (): void => {
+    this.#flushing = false;
+    this.engine.flush();
+  };
+
+  readonly #settle = (): void => {
+    const wires = this.#settling;
+    const uses = this.#settlingUse;
+    this.#settling = [];
+    this.#settlingUse = [];
+    for (let i = 0; i < wires.length; i++) (wires[i] as NativeWire).settle(uses[i] as number);
+  };
+
+  /** One turn of the loop. The engine takes the verdicts when it returns, and after the microtasks. */
+  #turn(count: number): void {
+    this.#inTurn = true;
+    try {
+      this.#hear(0, count);
+    } finally {
+      this.#inTurn = false;
+    }
+    if (this.#drained !== null && this.#open === 0) this.#drained();
+  }
+
+  #hearLast(from: number): void {
+    for (let at = from; ; at = 0) {
+      const to = this.engine.eventCount();
+      if (to <= at) break;
+      this.#hear(at, to);
+      this.engine.told();
+    }
+    this.#drained?.();
+  }
+
+  /** Hears events; all of them, whatever one of them makes others throw. */
+  #hear(from: number, to: number): void {
+    let failed = false;
+    let failure: unknown;
+    for (let i = from; i < to; i++) {
+      try {
+        this.#event(i * EVENT_WORDS);
+      } catch (error) {
+        if (!failed) failure = error;
+        failed = true;
+      }
+    }
+    if (failed) throw failure;
+  }
+
+  #event(at: number): void {
+    const told = this.#told;
+    const kind = told[at] as number;
+    const slot = told[at + 1] as number;
+    if (kind === Event.CHUNK) {
+      this.#learnChunk(slot);
+      return;
+    }
+    const wire = this.#wires[slot] ?? this.#makeWire(slot);
+    if (kind === Event.BEGIN) {
+      this.#open++;
+      wire.begin();
+      return;
+    }
+    if (!wire.live || (told[at + 2] as number) !== wire.generation) return;
+    const { exchange } = wire;
+    const word = told[at + 3] as number;
+    switch (kind) {
+      case Event.BODY:
+        wire.bodyReady();
+        break;
+      case Event.FAILED:
+        if (word === FailReason.Connect && wire.endpoint !== null) this.#endpoints.unreachable(wire.endpoint);
+        if (exchange !== null) this.events.failed(exchange, word as FailReason, told[at + 4] !== 0);
+        break;
+      case Event.HEAD:
+        if (exchange !== null) this.events.head(exchange, word);
+        break;
+      case Event.REFUSED:
+        if (exchange !== null) this.events.refused(exchange, FAULT_ROWS[word] ?? REFUSALS.bad_request);
+        break;
+      case Event.FINISHED:
+        if (exchange !== null) this.events.finished(exchange, this.#endingOf(at));
+        this.#over(wire);
+        break;
+      case Event.ABORTED:
+        if (exchange !== null) this.events.aborted(exchange, this.#endingOf(at), (word & UPSTREAM_FAULT) !== 0);
+        this.#over(wire);
+        break;
+    }
+  }
+
+  #over(wire: NativeWire): void {
+    this.#open--;
+    wire.release();
+  }
+
+  #endingOf(at: number): Ending {
+    const told = this.#told;
+    const ending = this.#ending;
+    ending.status = (told[at + 3] as number) & STATUS_BITS;
+    ending.bytesIn = ((told[at + 4] as number) >>> 0) + ((told[at + 5] as number) >>> 0) * HIGH;
+    ending.bytesOut = ((told[at + 6] as number) >>> 0) + ((told[at + 7] as number) >>> 0) * HIGH;
+    return ending;
+  }
+
+  #learnChunk(number: number): void {
+    const memory = this.engine.chunk(number);
+    const { buffer, byteOffset, byteLength } = memory;
+    this.#chunks[number] = {
+      words: new Int32Array(buffer, byteOffset, byteLength / Int32Array.BYTES_PER_ELEMENT),
+      bytes: Buffer.from(buffer, byteOffset, byteLength),
+    };
+  }
+
+  #makeWire(slot: number): NativeWire {
+    const place = slot % CHUNK_SLOTS;
+    const chunk = this.#chunks[(slot - place) / CHUNK_SLOTS] as Chunk;
+    const wire = new NativeWire(this, chunk, slot, place);
+    this.#wires[slot] = wire;
+    return wire;
+  }
+}
+
+/** Stands for the request id where a refusal is rendered once. */
+const PLACE_OF_ID = '\u0000';

@@ -1,0 +1,242 @@
+/** One slot of the engine as the `Wire` that stages see. Made when the slot is first used, and kept. */
+import type { TransportEngine } from '../../../native/transport.ts';
+import type { EndpointPlan } from '../../../snapshot/snapshot.ts';
+import type { Exchange } from '../../exchange.ts';
+import type { RefusalRow } from '../../refusal.ts';
+import { REFUSALS } from '../../refusal.ts';
+import type { ForwardPlan, TransportEvents, Wire } from '../transport.ts';
+import { BodyKind, BodyState } from '../transport.ts';
+import { INSPECT_BYTES_MAX, OWN_ANSWER_BYTES_MAX } from '../uws/bounds.ts';
+import { isFieldValue, writeLatin1, writeVisible } from './bytes.ts';
+import { Edits, EDIT_BYTES_MAX } from './edits.ts';
+import type { Chunk, HeadHost } from './head.ts';
+import { NativeHead } from './head.ts';
+import { Decided, EDITS_AT, EDITS_BYTES, Word } from './layout.ts';
+
+const INT_MAX = 0x7fff_ffff;
+/** 2^32: what the high word of a length counts. */
+const HIGH = 0x1_0000_0000;
+const EMPTY = new Uint8Array(0);
+/** Room for target and Host beside the edits of both directions. */
+const TARGET_BYTES_MAX = EDITS_BYTES - 2 * EDIT_BYTES_MAX;
+
+/** What all wires of a lane share. */
+export interface WireHost extends HeadHost {
+  readonly events: TransportEvents;
+  readonly engine: TransportEngine;
+  /** Number of an endpoint, as the engine knows it. */
+  endpoint(plan: EndpointPlan): number;
+  /** The slot's verdict is to be applied. */
+  decided(slot: number): void;
+  /** Calls `wire.settle(generation)` when the running call is over: no event is told from within a wire's method. */
+  later(wire: NativeWire, generation: number): void;
+}
+
+export class NativeWire extends NativeHead implements Wire {
+  readonly #host: WireHost;
+  readonly #upstreamEdits = new Edits();
+  readonly #answerEdits = new Edits();
+  #live = false;
+  #exchange: Exchange | null = null;
+  /** Ticket of the wait for the body; -1 while nobody waits. */
+  #ticket = -1;
+  /** Waits within `begin`, where the exchange is not known yet. */
+  #ticketUnknown = false;
+  /** What `settle` has to tell. */
+  #refusal: RefusalRow | null = null;
+  #body: Uint8Array | null = null;
+  #plan: ForwardPlan | null = null;
+
+  constructor(host: WireHost, chunk: Chunk, slot: number, place: number) {
+    super(host, chunk, slot, place);
+    this.#host = host;
+  }
+
+  // ——— what the transport calls ———
+
+  /** A head is in the slot: runs the stages. */
+  begin(): void {
+    this.#live = true;
+    const exchange = this.#host.events.begin(this);
+    this.#exchange = exchange;
+    if (exchange !== null && this.#ticketUnknown) this.#ticket = exchange.ticket;
+    this.#ticketUnknown = false;
+  }
+
+  /** The exchange of this use; null when it was turned away, or is over. */
+  get exchange(): Exchange | null {
+    return this.#exchange;
+  }
+
+  get live(): boolean {
+    return this.#live;
+  }
+
+  get generation(): number {
+    return this.word(Word.GENERATION);
+  }
+
+  /** The endpoint of the last attempt. */
+  get endpoint(): EndpointPlan | null {
+    return this.#plan?.endpoint ?? null;
+  }
+
+  /** The body that a stage waits for is here, or cut. */
+  bodyReady(): void {
+    const { exchange } = this;
+    const ticket = this.#ticket;
+    this.#ticket = -1;
+    if (exchange !== null && ticket >= 0) this.#host.events.wake(exchange, ticket);
+  }
+
+  /** Tells what a method of an earlier call could not do. */
+  settle(generation: number): void {
+    const row = this.#refusal;
+    if (!this.#live || row === null || generation !== this.generation) return;
+    this.#refusal = null;
+    if (this.#exchange !== null) this.#host.events.refused(this.#exchange, row);
+  }
+
+  /** Over: nothing of it is kept. */
+  release(): void {
+    this.#live = false;
+    this.#exchange = null;
+    this.#ticket = -1;
+    this.#refusal = null;
+    this.#body = null;
+    this.#plan = null;
+    this.words[this.base + Word.VERDICT] = Decided.NONE;
+    this.#upstreamEdits.clear();
+    this.#answerEdits.clear();
+    this.clearHead();
+  }
+
+  // ——— Wire: the body ———
+
+  inspectBody(limit: number): BodyState {
+    if (this.bodyKind === BodyKind.None || !this.#live) return BodyState.Complete;
+    const most = Math.min(limit, INSPECT_BYTES_MAX);
+    const state = this.#host.engine.inspect(this.slot, this.generation, most) as BodyState;
+    this.#body = null;
+    if (state === BodyState.Pending) {
+      if (this.#exchange === null) this.#ticketUnknown = true;
+      else this.#ticket = this.#exchange.ticket;
+    }
+    return state;
+  }
+
+  get body(): Uint8Array {
+    if (this.bodyKind === BodyKind.None || !this.#live) return EMPTY;
+    return (this.#body ??= this.#host.engine.body(this.slot));
+  }
+
+  // ——— Wire: edits ———
+
+  setUpstreamHeader(name: string, value: string): boolean {
+    return this.#upstreamEdits.set(name, value);
+  }
+  addUpstreamHeader(name: string, value: string): boolean {
+    return this.#upstreamEdits.add(name, value);
+  }
+  removeUpstreamHeader(name: string): void {
+    this.#upstreamEdits.remove(name);
+  }
+  setAnswerHeader(name: string, value: string): boolean {
+    return this.#answerEdits.set(name, value);
+  }
+  addAnswerHeader(name: string, value: string): boolean {
+    return this.#answerEdits.add(name, value);
+  }
+  removeAnswerHeader(name: string): void {
+    this.#answerEdits.remove(name);
+  }
+
+  // ——— Wire: the ways out ———
+
+  forward(plan: ForwardPlan): void {
+    if (!this.#live) return;
+    this.#plan = plan;
+    const { fault } = this;
+    if (fault !== null) {
+      this.#refuseLater(fault);
+      return;
+    }
+    if (plan.target.length + plan.authority.length > TARGET_BYTES_MAX) {
+      this.#refuseLater(REFUSALS.target_too_long);
+      return;
+    }
+    const { words, base, bytes } = this;
+    const edits = this.from + EDITS_AT;
+    const upstreamEnd = this.#upstreamEdits.write(bytes, edits);
+    const answerEnd = this.#answerEdits.write(bytes, upstreamEnd);
+    const targetEnd = writeVisible(bytes, answerEnd, plan.target);
+    const end = targetEnd < 0 ? -1 : writeVisible(bytes, targetEnd, plan.authority);
+    // A last look: normalize made both, and anything else in them would be another request to the upstream.
+    if (end < 0 || plan.target.charCodeAt(0) !== SLASH || end === targetEnd) {
+      this.#refuseLater(REFUSALS.internal_error);
+      return;
+    }
+    words[base + Word.REQUEST_EDITS_AT] = 0;
+    words[base + Word.REQUEST_EDITS_AT + 1] = upstreamEnd - edits;
+    words[base + Word.ANSWER_EDITS_AT] = upstreamEnd - edits;
+    words[base + Word.ANSWER_EDITS_AT + 1] = answerEnd - upstreamEnd;
+    words[base + Word.TARGET_AT] = answerEnd - edits;
+    words[base + Word.TARGET_AT + 1] = targetEnd - answerEnd;
+    words[base + Word.AUTHORITY_AT] = targetEnd - edits;
+    words[base + Word.AUTHORITY_AT + 1] = end - targetEnd;
+    words[base + Word.CONNECT_MS] = Math.min(plan.connectTimeoutMs, INT_MAX);
+    words[base + Word.HEAD_MS] = Math.min(plan.headTimeoutMs, INT_MAX);
+    words[base + Word.IDLE_MS] = Math.min(plan.idleTimeoutMs, INT_MAX);
+    words[base + Word.BODY_MAX] = (plan.bodyBytesMax % HIGH) | 0;
+    words[base + Word.BODY_MAX + 1] = Math.min(plan.bodyBytesMax / HIGH, INT_MAX) | 0;
+    this.#decide(Decided.FORWARD, this.#host.endpoint(plan.endpoint));
+  }
+
+  refuse(row: RefusalRow, requestId: string): void {
+    if (!this.#live) return;
+    // Also in a header: the answer to a HEAD request has no body that could tell it.
+    this.#answerEdits.set('x-request-id', requestId);
+    this.#writeOwn(requestId);
+    this.#decide(Decided.REFUSE, row.index);
+  }
+
+  answer(status: number, contentType: string, body: string): void {
+    if (!this.#live) return;
+    if (body.length > OWN_ANSWER_BYTES_MAX || contentType.length > EDIT_BYTES_MAX || !isFieldValue(contentType)) {
+      this.#refuseLater(REFUSALS.internal_error);
+      return;
+    }
+    this.#host.engine.setAnswer(this.slot, Buffer.from(body));
+    this.#writeOwn(contentType);
+    this.#decide(Decided.ANSWER, status);
+  }
+
+  /** Edits of the answer, and the text that goes where an upstream's target would. */
+  #writeOwn(text: string): void {
+    const { words, base } = this;
+    const edits = this.from + EDITS_AT;
+    const answerEnd = this.#answerEdits.write(this.bytes, edits);
+    const end = writeLatin1(this.bytes, answerEnd, text);
+    words[base + Word.ANSWER_EDITS_AT] = 0;
+    words[base + Word.ANSWER_EDITS_AT + 1] = answerEnd - edits;
+    words[base + Word.TARGET_AT] = answerEnd - edits;
+    words[base + Word.TARGET_AT + 1] = end - answerEnd;
+  }
+
+  #decide(verdict: number, choice: number): void {
+    const { words, base } = this;
+    // Already listed when there is one: the later one counts.
+    const listed = words[base + Word.VERDICT] !== Decided.NONE;
+    words[base + Word.VERDICT] = verdict;
+    words[base + Word.CHOICE] = choice;
+    this.#refusal = null;
+    if (!listed) this.#host.decided(this.slot);
+  }
+
+  #refuseLater(row: RefusalRow): void {
+    this.#refusal = row;
+    this.#host.later(this, this.generation);
+  }
+}
+
+const SLASH = 0x2f;

@@ -1,0 +1,135 @@
+/**
+ * What the addon offers for traffic: an engine of sockets in the thread that makes it, hung into that thread's loop. It shares memory with JavaScript (native/transport/src/layout.rs
+ * and src/data/transport/native/layout.ts): it tells events there and takes verdicts from there. Once in a turn of the loop it calls `onTurn` with all events.
+ */
+
+/** One of our own refusals, rendered once. */
+export interface TransportRefusal {
+  readonly status: number;
+  /** Body up to the request id, and after it. */
+  readonly beforeId: string;
+  readonly afterId: string;
+  /** The connection cannot be used again. */
+  readonly close: boolean;
+}
+
+export interface TransportOptions {
+  /** Exchanges open at once; beyond it connections are closed unanswered. */
+  readonly exchangesMax: number;
+  /** By the number that a verdict names. */
+  readonly refusals: readonly TransportRefusal[];
+  /** The refusal of what was left undecided when `onTurn` threw. */
+  readonly internalRow: number;
+  /** Time between two requests of a connection, ms; 60 s when absent. */
+  readonly idleMs?: number;
+  /** From a head's first byte to its end, ms; 10 s when absent. */
+  readonly headMs?: number;
+  /** Downstream connections open at once, and of these from one client (IPv6: one /64); 65,536 when absent. */
+  readonly connectionsMax?: number;
+  readonly connectionsPerAddressMax?: number;
+}
+
+/** A certificate with its key, PEM; `names` empty: those of the certificate. */
+export interface TransportCertificate {
+  readonly chainPem: Uint8Array;
+  readonly keyPem: Uint8Array;
+  /** An OCSP response to staple, DER. */
+  readonly ocspDer?: Uint8Array;
+  readonly names: readonly string[];
+}
+
+export interface TransportTls {
+  /** The first serves clients that name no server, or an unknown one. */
+  readonly certificates: readonly TransportCertificate[];
+  readonly minVersion: '1.2' | '1.3';
+  readonly clientAuth: 'off' | 'optional' | 'required';
+  readonly clientCaPem?: Uint8Array;
+  /** IANA names in order of preference; empty: the provider's. */
+  readonly cipherSuites: readonly string[];
+}
+
+export interface TransportListener {
+  /** As requests name it. */
+  readonly number: number;
+  /** An address literal. */
+  readonly address: string;
+  /** 0 = any free one. */
+  readonly port: number;
+  readonly tls?: TransportTls;
+  /** HTTP/2: by ALPN under TLS, by prior knowledge without. */
+  readonly http2: boolean;
+  /** Networks whose connections begin with a PROXY header (CIDRs). */
+  readonly proxyFrom: readonly string[];
+}
+
+export interface TransportEndpoint {
+  /** Connections at once. */
+  readonly connectionsMax: number;
+  readonly http2: boolean;
+  readonly tls?: {
+    readonly serverName: string;
+    /** PEM; absent: the roots that browsers trust. */
+    readonly caPem?: string;
+    readonly chainPem?: string;
+    readonly keyPem?: string;
+  };
+}
+
+/** What is known of a connection through its TLS handshake. */
+export interface TransportFacts {
+  readonly version: string;
+  readonly cipher: string;
+  readonly group: string;
+  /** Empty when the client named none. */
+  readonly serverName: string;
+  readonly ja4: string;
+  readonly resumed: boolean;
+  /** Of a verified client certificate. */
+  readonly clientSubject?: string;
+  readonly clientNames?: readonly string[];
+  readonly clientFingerprint?: string;
+}
+
+export interface TransportEngine {
+  /** Slots that were decided: word 0 is their count, they follow. Room for each slot once. */
+  verdicts(): Int32Array<ArrayBuffer>;
+  /** Memory of the events. */
+  events(): Uint8Array<ArrayBuffer>;
+  /** Memory of a chunk of slots, once its event was told. Throws when there is no such chunk. */
+  chunk(number: number): Uint8Array<ArrayBuffer>;
+  /** Opens a listener, shared with other lanes on the same port; its port. Throws; `code` is `InvalidArg` when its TLS or networks cannot be used. */
+  listen(listener: TransportListener): number;
+  /** Other certificates for new connections of a listener. Throws as `listen`. */
+  setTls(number: number, http2: boolean, tls: TransportTls): void;
+  /** Makes an endpoint known; its number. Requests for it wait until it has addresses. Throws when its certificates cannot be used. */
+  endpoint(plan: TransportEndpoint): number;
+  /** Where it is, as `1.2.3.4:80` and `[::1]:80`; none: its name has no address. */
+  setAddresses(endpoint: number, addresses: readonly string[]): void;
+  /** Its connections end once idle. */
+  dropEndpoint(endpoint: number): void;
+  /** Asks for up to `limit` bytes of a body; a `BodyState`. Pending: an event follows. */
+  inspect(slot: number, generation: number, limit: number): number;
+  /** A copy of what was collected. */
+  body(slot: number): Uint8Array;
+  /** The body of an answer of our own, before its verdict. */
+  setAnswer(slot: number, body: Uint8Array): void;
+  facts(slot: number): TransportFacts | null;
+  /** Takes the verdicts that are listed; nothing within a turn, which takes them by itself. */
+  flush(): void;
+  openConnections(): number;
+  /** Accepts no more, and asks clients to leave. */
+  drain(): void;
+  /** Closes everything. `onTurn` is not called any more: the last events begin at the number returned and end at `eventCount()`. */
+  close(): number;
+  eventCount(): number;
+  /** The events so far were heard. Only after `close`. */
+  told(): void;
+}
+
+export interface TransportAddon {
+  /** `onTurn(count)` hears the first `count` events. What it throws reaches `uncaughtException`, after what it left undecided was refused. */
+  readonly TransportEngine: new (
+    options: TransportOptions,
+    onTurn: (count: number) => void,
+  ) => TransportEngine;
+}
