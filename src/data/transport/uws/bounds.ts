@@ -1,4 +1,4 @@
-/** Every bound of this transport, by name (docs/transport.md gives the reasons). */
+/** Every bound of this transport, by name (docs/transport-uws.md gives the reasons). */
 
 /**
  * What the process environment must hold before the first lane is made. uWebSockets.js reads it with getenv(3) when it is loaded, so neither a worker's

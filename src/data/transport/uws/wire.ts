@@ -495,7 +495,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
 
   /** True when nothing may follow this exchange on its connection. */
   #mustClose(): boolean {
-    // After a chunked body uWebSockets.js takes trailers for a request (docs/transport.md).
+    // After a chunked body uWebSockets.js takes trailers for a request (docs/transport-uws.md).
     const { head } = this;
     return head.close || head.bodyKind === BodyKind.Chunked || head.fault !== null || this.#host.draining;
   }
