@@ -11,6 +11,7 @@ import { Pipeline } from '../../src/data/pipeline.ts';
 import type { RefusalRow } from '../../src/data/refusal.ts';
 import { REFUSALS } from '../../src/data/refusal.ts';
 import type { Stage } from '../../src/data/stage.ts';
+import { native } from '../../src/native.ts';
 import { Normalize } from '../../src/data/stages/normalize.ts';
 import type { Transport, TransportMaker } from '../../src/data/transport/transport.ts';
 import { BodyState } from '../../src/data/transport/transport.ts';
@@ -19,7 +20,7 @@ import { Verdict } from '../../src/data/verdict.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
 import type { EndpointPlan, ForwardLimits, ListenerPlan, RoutePlan, Snapshot } from '../../src/snapshot/snapshot.ts';
 
-export type TransportName = 'uws';
+export type TransportName = 'uws' | 'native';
 
 /** Longest that one suite may take: only a broken build or machine needs it. */
 export const SUITE_TIMEOUT_MS = 180_000;
@@ -31,6 +32,10 @@ export async function makerOf(name: TransportName): Promise<TransportMaker> {
       const { UWS_ENVIRONMENT } = await import('../../src/data/transport/uws/bounds.ts');
       Object.assign(process.env, UWS_ENVIRONMENT);
       return (await import('../../src/data/transport/uws/index.ts')).makeUwsTransport;
+    }
+    case 'native': {
+      const { makeNativeTransport } = await import('../../src/data/transport/native/index.ts');
+      return makeNativeTransport(native());
     }
   }
 }
@@ -93,6 +98,8 @@ export class LaneUnderTest {
       address: '127.0.0.1',
       port: 0,
       tls: null,
+      http2: false,
+      proxyProtocolFrom: [],
       forwardedFrom: [],
       ...options.listener,
     };
@@ -174,6 +181,7 @@ export function endpointAt(port: number, over: Partial<EndpointPlan> = {}): Endp
     tls: null,
     capacity: 100,
     connectionsMax: 8,
+    http2: false,
     ...over,
   };
 }
