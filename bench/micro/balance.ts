@@ -100,6 +100,7 @@ export function run(calls = 200_000): MicroRow[] {
         tls: null,
         capacity: 100,
         connectionsMax: 8,
+        http2: false,
       }),
     );
     const health = { alpha: 0.3, latencyGoodMs: 50, latencyBadMs: 500, errorBad: 0.05 };
@@ -138,6 +139,7 @@ export function run(calls = 200_000): MicroRow[] {
     tls: null,
     capacity: 1,
     connectionsMax: 1,
+    http2: false,
   };
   for (const [name, given] of [
     ['traced', wire],

@@ -41,7 +41,15 @@ const FIRST = 3;
 const REACHED_BY_NOBODY = 1_000_000_000;
 const NO_BODY = new Uint8Array(0);
 const PEER = Uint8Array.of(192, 0, 2, 7);
-const LISTENER: ListenerPlan = { id: 'bench', address: '127.0.0.1', port: 8443, tls: null, forwardedFrom: [] };
+const LISTENER: ListenerPlan = {
+  id: 'bench',
+  address: '127.0.0.1',
+  port: 8443,
+  tls: null,
+  http2: false,
+  proxyProtocolFrom: [],
+  forwardedFrom: [],
+};
 
 /** A request without sockets that keeps nothing: what remains on the heap is the pipeline's own. */
 class BenchWire implements Wire {
@@ -55,6 +63,7 @@ class BenchWire implements Wire {
   readonly localPort = 8443;
   readonly listener = LISTENER;
   readonly serverName = 'localhost';
+  readonly tls = null;
   readonly bodyKind = BodyKind.None;
   readonly bodyLength = 0;
   readonly websocket = false;
@@ -196,6 +205,15 @@ export async function run(calls = 100_000): Promise<MicroRow[]> {
         records,
         wafPort: port2,
         exchangesMax: 16,
+        downstream: {
+          connectionsMax: 16,
+          connectionsPerAddressMax: 16,
+          handshakeTimeoutMs: 10_000,
+          headTimeoutMs: 10_000,
+          idleTimeoutMs: 60_000,
+          writeTimeoutMs: 30_000,
+          bodyRateMin: 0,
+        },
         seed: 1,
       },
       native: addon,
@@ -224,7 +242,7 @@ export async function run(calls = 100_000): Promise<MicroRow[]> {
       tick: () => performance.now(),
     });
     const secrets = new Map<string, string>();
-    const purpose = { kind: 'run', revision: 1, digest: 'sha256:0', seq: 1, secrets } as const;
+    const purpose = { kind: 'run', revision: 1, digest: 'sha256:0', seq: 1, secrets, http2: true } as const;
     const compiled = await compileBundle(config, bundle.documents, bundle.files, purpose, addon, noSlots());
     pipeline.activate(stages.open(compiled.snapshot));
     const ending = { status: 200, bytesIn: 0, bytesOut: 2 };

@@ -111,6 +111,7 @@ secrets: {a: "file:s/a", b: "env:B"}
       certificateFile: '/etc/cnx/a.pem',
       keyFile: '/k/b.pem',
       minVersion: '1.2',
+      cipherSuites: [],
     });
     assert.equal(b.trustFile, '/etc/cnx/trust.yaml');
     assert.equal(b.stateDir, '/etc/state');

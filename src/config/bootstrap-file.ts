@@ -1,9 +1,10 @@
 /** Reads the bootstrap: checks it and makes its paths absolute. */
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
-import { BootstrapConfig } from './bootstrap.ts';
+import { BootstrapConfig, type ListenerTlsConfig } from './bootstrap.ts';
 import { ConfigError, Document, inOrder, type Problem } from './document.ts';
 import { NAME } from './fields.ts';
+import { listenerProblems, uwsProblems } from './listener-problems.ts';
 import { networkFault } from './references.ts';
 import { validate } from './validate.ts';
 
@@ -18,18 +19,7 @@ export function readBootstrap(file: string, text: string): BootstrapConfig {
   if (problems.length > 0) throw new ConfigError(problems);
   return {
     ...b,
-    listeners: b.listeners.map((l) =>
-      l.tls === undefined
-        ? l
-        : {
-            ...l,
-            tls: {
-              ...l.tls,
-              certificateFile: resolve(base, l.tls.certificateFile),
-              keyFile: resolve(base, l.tls.keyFile),
-            },
-          },
-    ),
+    listeners: b.listeners.map((l) => (l.tls === undefined ? l : { ...l, tls: absoluteTls(base, l.tls) })),
     bundle: {
       ...b.bundle,
       source: absoluteSource(base, b.bundle.source),
@@ -73,7 +63,9 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
       const fault = networkFault(cidr);
       if (fault !== null) at(`/listeners/${i}/forwardedFrom/${j}`, fault);
     }
+    listenerProblems(l, `/listeners/${i}`, at);
   }
+  if ((b as { readonly transport?: string }).transport === 'uws') uwsProblems(b, doc.value, at);
   places.push({ path: '/probes', ...b.probes }, { path: '/admin', ...b.admin });
   for (const [i, p] of places.entries()) {
     // Lanes share their ports, so the operating system would not complain: connections would go to either.
@@ -81,6 +73,28 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
     if (other !== undefined) at(`${p.path}/port`, `${p.port} is already the port of ${other.path}`);
   }
   return inOrder(problems);
+}
+
+function absoluteTls(base: string, tls: ListenerTlsConfig): ListenerTlsConfig {
+  const { certificateFile, keyFile, certificates, clientCertificates } = tls;
+  return {
+    ...tls,
+    ...(certificateFile === undefined ? {} : { certificateFile: resolve(base, certificateFile) }),
+    ...(keyFile === undefined ? {} : { keyFile: resolve(base, keyFile) }),
+    ...(certificates === undefined
+      ? {}
+      : {
+          certificates: certificates.map((c) => ({
+            ...c,
+            certificateFile: resolve(base, c.certificateFile),
+            keyFile: resolve(base, c.keyFile),
+            ...(c.ocspFile === undefined ? {} : { ocspFile: resolve(base, c.ocspFile) }),
+          })),
+        }),
+    ...(clientCertificates?.caFile === undefined
+      ? {}
+      : { clientCertificates: { ...clientCertificates, caFile: resolve(base, clientCertificates.caFile) } }),
+  };
 }
 
 function isLoopback(address: string): boolean {

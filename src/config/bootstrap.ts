@@ -5,21 +5,109 @@ import { Cidr, closed, Id, LocalPath, Ms, SecretPlace, SecretPlaces, word } from
 const Port = (description: string, fallback?: number) =>
   Type.Integer({ minimum: 0, maximum: 65_535, description, ...(fallback === undefined ? {} : { default: fallback }) });
 
+/** Certificates of one listener; each costs a key in memory and a place in the table of names. */
+const CERTIFICATES_MAX = 1_000;
+
+/** Cipher suites that there are, by their IANA names. */
+const CIPHER_SUITES = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384',
+  'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
+  'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256',
+  'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384',
+  'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
+  'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256',
+] as const;
+
+export const CertificateConfig = closed(
+  {
+    certificateFile: LocalPath('PEM: certificate, then intermediates.'),
+    keyFile: LocalPath('PEM: private key.'),
+    ocspFile: Type.Optional(LocalPath('DER: OCSP response that is stapled to the handshake (RFC 6066).')),
+    names: Type.Array(
+      Type.String({
+        pattern: '^(\\*\\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$',
+        maxLength: 253,
+        description: 'Server name, or `*.` and a domain.',
+        examples: ['shop.example.com', '*.example.com'],
+      }),
+      {
+        default: [],
+        maxItems: 256,
+        description: 'Server names (SNI) that choose this certificate; those that it holds unless given.',
+      },
+    ),
+  },
+  'A certificate with its key.',
+);
+
+export const ClientCertificatesConfig = closed(
+  {
+    mode: word(
+      ['off', 'optional', 'required'],
+      'off = clients are asked for none; optional = asked, and served without one; required = not served without one. One that cannot be verified is never served.',
+      'required',
+    ),
+    caFile: Type.Optional(LocalPath('PEM: the authorities that are believed.')),
+  },
+  'Certificates of clients (mutual TLS).',
+);
+
+export const ListenerTlsConfig = closed(
+  {
+    certificateFile: Type.Optional(
+      LocalPath('PEM: certificate, then intermediates. For one certificate; several are listed under `certificates`.'),
+    ),
+    keyFile: Type.Optional(LocalPath('PEM: private key.')),
+    certificates: Type.Optional(
+      Type.Array(CertificateConfig, {
+        minItems: 1,
+        maxItems: CERTIFICATES_MAX,
+        description:
+          'Certificates, chosen by the server name that the client asks for (SNI); the first serves clients that name none, or an unknown one.',
+      }),
+    ),
+    minVersion: word(['1.2', '1.3'], 'Lowest TLS version.', '1.2'),
+    cipherSuites: Type.Array(word([...CIPHER_SUITES], 'Cipher suite, by its IANA name.'), {
+      default: [],
+      maxItems: CIPHER_SUITES.length,
+      description:
+        "Cipher suites in order of preference; of a TLS version that none of them belongs to, all are offered. Empty: all of them, and the client's preference counts.",
+    }),
+    clientCertificates: Type.Optional(ClientCertificatesConfig),
+  },
+  'TLS; without it the listener speaks plain HTTP. Changed files are taken while it runs, without dropping connections.',
+);
+export type ListenerTlsConfig = Static<typeof ListenerTlsConfig>;
+export type CertificateConfig = Static<typeof CertificateConfig>;
+
+/** The certificates of a listener, in whichever of the two ways they are written. */
+export function certificatesOf(tls: ListenerTlsConfig): readonly CertificateConfig[] {
+  const { certificateFile, keyFile } = tls;
+  if (certificateFile === undefined || keyFile === undefined) return tls.certificates ?? [];
+  return [{ certificateFile, keyFile, names: [] }];
+}
+
 export const ListenerConfig = closed(
   {
     id: Id('Name of the listener.'),
     address: Type.String({ default: '0.0.0.0', maxLength: 64, description: 'Address to listen on.' }),
     port: Port('Port to listen on; 0 = any free one.'),
-    tls: Type.Optional(
-      closed(
-        {
-          certificateFile: LocalPath('PEM: certificate, then intermediates.'),
-          keyFile: LocalPath('PEM: private key.'),
-          minVersion: word(['1.2', '1.3'], 'Lowest TLS version.', '1.2'),
-        },
-        'TLS; without it the listener speaks plain HTTP.',
-      ),
+    tls: Type.Optional(ListenerTlsConfig),
+    http2: Type.Optional(
+      Type.Boolean({
+        description:
+          'Speak HTTP/2: with TLS by ALPN, without by prior knowledge (h2c). Unless given: with TLS yes; without no, for a proxy in front that does not know h2c would pass it on unexamined.',
+      }),
     ),
+    proxyProtocolFrom: Type.Array(Cidr, {
+      default: [],
+      maxItems: 256,
+      description:
+        'Load balancers in front whose connections begin with a PROXY header (v1 or v2), which tells the address of the client; connections from elsewhere have none.',
+    }),
     forwardedFrom: Type.Array(Cidr, {
       default: [],
       maxItems: 256,
@@ -27,6 +115,36 @@ export const ListenerConfig = closed(
     }),
   },
   'Where the gateway listens.',
+);
+export type ListenerConfig = Static<typeof ListenerConfig>;
+
+export const DownstreamConfig = closed(
+  {
+    connectionsMax: Type.Integer({
+      minimum: 16,
+      maximum: 1_048_576,
+      default: 65_536,
+      description: 'Connections open at once in each lane; new ones beyond it are closed.',
+    }),
+    connectionsPerAddressMax: Type.Integer({
+      minimum: 1,
+      maximum: 1_048_576,
+      default: 65_536,
+      description: 'Of these from one client address (IPv6: one /64).',
+    }),
+    handshakeTimeoutMs: Ms('From accept to the end of the TLS handshake.', 100, 600_000, 10_000),
+    headTimeoutMs: Ms("From a request head's first byte to its end.", 100, 600_000, 10_000),
+    idleTimeoutMs: Ms('Between two requests of a connection.', 100, 86_400_000, 60_000),
+    writeTimeoutMs: Ms('For a client that takes nothing of what waits for it.', 100, 3_600_000, 30_000),
+    bodyRateMin: Type.Integer({
+      minimum: 0,
+      maximum: 1_073_741_824,
+      default: 128,
+      description: 'Slowest request body, judged over 10 s; 0 = none is too slow. Unit: bytes per second.',
+    }),
+  },
+  'Bounds and deadlines of connections from clients.',
+  {},
 );
 
 export const RegistryConfig = closed(
@@ -89,6 +207,7 @@ export const BootstrapConfig = closed(
       default: 1,
       description: 'Threads for WAF matching of what is too long for a lane.',
     }),
+    downstream: DownstreamConfig,
     exchangesMax: Type.Integer({
       minimum: 16,
       maximum: 262_144,

@@ -1,6 +1,6 @@
 /** Cells and their endpoints: isolated groups of addresses that answer. */
 import Type, { type Static } from 'typebox';
-import { closed, HostPort, Id, Ms } from './fields.ts';
+import { closed, HostPort, Id, Ms, SecretName, word } from './fields.ts';
 
 export const HealthConfig = closed(
   {
@@ -43,6 +43,11 @@ export const ProbeConfig = closed(
   'Active health checks.',
 );
 
+export const EndpointIdentityConfig = closed(
+  { certificateSecret: SecretName, keySecret: SecretName },
+  'Secrets that hold our certificate (PEM: certificate, then intermediates) and its key (PEM), for an endpoint that asks for one (mutual TLS).',
+);
+
 export const EndpointTlsConfig = closed(
   {
     serverName: Type.String({
@@ -56,6 +61,7 @@ export const EndpointTlsConfig = closed(
         description: "PEM of the certificate authority; the system's roots unless given.",
       }),
     ),
+    clientCertificate: Type.Optional(EndpointIdentityConfig),
   },
   'TLS to the endpoint.',
 );
@@ -75,6 +81,11 @@ export const EndpointConfig = closed(
       default: 128,
       description: 'Connections from each lane.',
     }),
+    protocol: word(
+      ['http1', 'http2'],
+      'What the endpoint speaks. http2: with TLS by ALPN, without by prior knowledge; needed for gRPC.',
+      'http1',
+    ),
     tls: Type.Optional(EndpointTlsConfig),
   },
   'One address that answers.',

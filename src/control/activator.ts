@@ -26,6 +26,8 @@ export interface ActivatorParts {
   readonly lanes: Lanes;
   readonly slots: EndpointSlots;
   readonly secrets: ReadonlyMap<string, string>;
+  /** The transport speaks HTTP/2 to endpoints. */
+  readonly http2: boolean;
   /** Told of a snapshot before the lanes get it. */
   readonly onSnapshot: (snapshot: Snapshot) => void;
 }
@@ -97,7 +99,7 @@ export class Activator {
   }
 
   async #compile(bundle: VerifiedBundle): Promise<Compiled> {
-    const { native, slots, secrets } = this.#parts;
+    const { native, slots, secrets, http2 } = this.#parts;
     try {
       const { config, documents, files } = readLayers(bundle);
       this.#revision++;
@@ -106,7 +108,7 @@ export class Activator {
         config,
         documents,
         files,
-        { kind: 'run', revision: this.#revision, digest, seq: bundle.release.seq, secrets },
+        { kind: 'run', revision: this.#revision, digest, seq: bundle.release.seq, secrets, http2 },
         native,
         slots,
       );

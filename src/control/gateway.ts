@@ -16,13 +16,14 @@ import {
   type WafPoolView,
 } from '../admin/control-view.ts';
 import { workerEntry } from '../base/worker-entry.ts';
-import type { BootstrapConfig } from '../config/bootstrap.ts';
+import type { BootstrapConfig, ListenerConfig } from '../config/bootstrap.ts';
 import { openNative } from '../native.ts';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import { LaneColumns } from '../snapshot/lane-columns.ts';
 import { createRecords } from '../snapshot/records.ts';
-import type { ListenerPlan, Snapshot } from '../snapshot/snapshot.ts';
+import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 import { ActivationError, Activator } from './activator.ts';
+import { CertificateWatch } from './certificates/watch.ts';
 import { Health } from './health/health.ts';
 import { Prober } from './health/prober.ts';
 import { EndpointSlots } from './health/slots.ts';
@@ -74,6 +75,9 @@ export class Gateway implements ControlView {
   readonly #jwks: JwksFetcher;
   readonly #health: Health;
   readonly #prober: Prober;
+  readonly #certificates: CertificateWatch;
+  /** TLS of the listeners, by id. */
+  #tls: ReadonlyMap<string, ListenerTls> = new Map();
   readonly #rejections: RejectionView[] = [];
   readonly #rejectionCounts: Record<string, number> = {};
   #policyLoadFailures = 0;
@@ -125,6 +129,7 @@ export class Gateway implements ControlView {
         addonPath,
         endpointColumns,
         exchangesMax: bootstrap.exchangesMax,
+        downstream: bootstrap.downstream,
         seed: randomBytes(4).readUInt32LE(),
       },
       memory,
@@ -162,11 +167,18 @@ export class Gateway implements ControlView {
           }),
       },
     });
+    this.#certificates = new CertificateWatch({
+      listeners: bootstrap.listeners,
+      take: (listener, tls) => this.#lanes.setTls(listener, tls),
+      event: (level, message, fields) => log.event(level, message, fields),
+      now: Date.now,
+    });
     this.#activator = new Activator({
       native,
       lanes: this.#lanes,
       slots,
       secrets: parts.secrets,
+      http2: isNative(bootstrap),
       onSnapshot: (snapshot) => this.admin.learn(snapshot),
     });
   }
@@ -199,6 +211,7 @@ export class Gateway implements ControlView {
       source: formatReference(this.#reference),
       ...ports,
     });
+    this.#tls = await this.#certificates.load();
     this.#health.start();
     await this.#boot(this.#store);
   }
@@ -289,13 +302,17 @@ export class Gateway implements ControlView {
     if (!this.#listening) {
       this.#listening = true;
       try {
-        this.#ports = await this.#lanes.listen(this.#parts.bootstrap.listeners.map(listenerPlan));
+        this.#ports = await this.#lanes.listen(
+          this.#parts.bootstrap.listeners.map((l) => listenerPlan(l, this.#tls.get(l.id) ?? null)),
+        );
       } catch (error) {
         // Not the bundle's fault, and nothing that time mends.
         this.#parts.onFatal(`cannot listen: ${error instanceof Error ? error.message : String(error)}`, EXIT_CONFIG);
         return;
       }
       this.#state = 'serving';
+      // uWebSockets.js reads certificates once.
+      if (isNative(this.#parts.bootstrap)) this.#certificates.follow();
     }
     this.admin.log.event('info', 'bundle activated', {
       digest: snapshot.digest,
@@ -324,6 +341,7 @@ export class Gateway implements ControlView {
     this.admin.log.event('info', 'draining', { drainDelayMs, drainDeadlineMs });
     await new Promise((resolve) => setTimeout(resolve, drainDelayMs));
     const open = await this.#lanes.drain(drainDeadlineMs);
+    await this.#certificates.stop();
     await this.#poller?.stop();
     await this.#prober.stop();
     this.#health.stop();
@@ -377,6 +395,19 @@ export class Gateway implements ControlView {
   }
 }
 
-function listenerPlan(l: BootstrapConfig['listeners'][number]): ListenerPlan {
-  return { id: l.id, address: l.address, port: l.port, tls: l.tls ?? null, forwardedFrom: l.forwardedFrom };
+function isNative(bootstrap: BootstrapConfig): boolean {
+  return (bootstrap as { readonly transport?: string }).transport === 'native';
+}
+
+function listenerPlan(l: ListenerConfig, tls: ListenerTls | null): ListenerPlan {
+  return {
+    id: l.id,
+    address: l.address,
+    port: l.port,
+    tls,
+    // Under TLS both sides say so by ALPN. Without it, only where it is asked for: a proxy in front that does not know h2c would pass it on unexamined.
+    http2: l.http2 ?? tls !== null,
+    proxyProtocolFrom: l.proxyProtocolFrom,
+    forwardedFrom: l.forwardedFrom,
+  };
 }

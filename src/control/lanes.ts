@@ -7,7 +7,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { present } from '../base/assert.ts';
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
-import type { ListenerPlan, Snapshot } from '../snapshot/snapshot.ts';
+import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 
 /** Restarts of one lane within `RESTART_WINDOW_MS` before the process gives up. */
 export const RESTARTS_MAX = 5;
@@ -46,6 +46,8 @@ interface Lane {
   state: 'starting' | 'serving' | 'draining' | 'dead';
   restarts: number[];
   revision: number;
+  /** It was told to listen. */
+  listens: boolean;
   /** Active there, or of exchanges that are open there. */
   inUse: readonly number[];
 }
@@ -122,6 +124,7 @@ export class Lanes {
   }
 
   async #listenIn(lane: Lane, listeners: readonly ListenerPlan[]): Promise<readonly number[]> {
+    lane.listens = true;
     const answer = await this.#ask(
       lane,
       { kind: 'listen', listeners },
@@ -130,6 +133,26 @@ export class Lanes {
     if (answer.kind === 'listenFailed') throw new Error(answer.message);
     lane.state = 'serving';
     return answer.kind === 'listening' ? answer.ports : [];
+  }
+
+  /**
+   * Other certificates for new connections of a listener. The first lane tries them: rejects when it cannot use them, and no lane has them then. A lane that
+   * starts anew gets them too.
+   */
+  async setTls(listener: string, tls: ListenerTls): Promise<void> {
+    const [first, ...others] = this.#lanes.filter((lane) => lane.listens && lane.state !== 'dead');
+    if (first !== undefined) await this.#tlsIn(first, listener, tls);
+    this.#listeners = this.#listeners.map((l) => (l.id === listener ? { ...l, tls } : l));
+    await Promise.all(others.map((lane) => this.#tlsIn(lane, listener, tls)));
+  }
+
+  async #tlsIn(lane: Lane, listener: string, tls: ListenerTls): Promise<void> {
+    const answer = await this.#ask(
+      lane,
+      { kind: 'tls', listener, tls },
+      (m) => (m.kind === 'tlsTaken' || m.kind === 'tlsRefused') && m.listener === listener,
+    );
+    if (answer.kind === 'tlsRefused') throw new Error(answer.message);
   }
 
   /** New keys of a remote issuer. */
@@ -185,6 +208,7 @@ export class Lanes {
       state: 'starting',
       restarts,
       revision: 0,
+      listens: false,
       inUse: [],
     };
     let failure: { message: string; stack: string } | null = null;

@@ -8,7 +8,7 @@ import { Prng } from '../base/prng.ts';
 import { openNative } from '../native.ts';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
-import type { ListenerPlan, Snapshot } from '../snapshot/snapshot.ts';
+import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 import { Observe } from './observe.ts';
 import { Pipeline } from './pipeline.ts';
 import { type Revision, stillUsed } from './lane/revision.ts';
@@ -113,13 +113,27 @@ async function start(): Promise<void> {
     }
   };
 
+  const setTls = (listener: string, tls: ListenerTls): void => {
+    try {
+      transport.setTls(listener, tls);
+      say({ kind: 'tlsTaken', listener });
+    } catch (error) {
+      say({ kind: 'tlsRefused', listener, message: error instanceof Error ? error.message : String(error) });
+    }
+  };
+  /** Certificates that follow a `listen` are for listeners that are there. */
+  let listening = Promise.resolve();
+
   port.on('message', (message: ToLane) => {
     switch (message.kind) {
       case 'activate':
         activate(message.snapshot);
         break;
       case 'listen':
-        void listen(message.listeners);
+        listening = listen(message.listeners);
+        break;
+      case 'tls':
+        void listening.then(() => setTls(message.listener, message.tls));
         break;
       case 'keys':
         stages.authenticator.setKeys(message.issuer, message.jwks);

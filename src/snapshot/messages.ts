@@ -1,6 +1,6 @@
 /** What main says to a lane and a lane to main. All of it is rare: nothing on the request path is a message but WAF batches. */
 import type { MessagePort } from 'node:worker_threads';
-import type { ListenerPlan, Snapshot } from './snapshot.ts';
+import type { DownstreamPlan, ListenerPlan, ListenerTls, Snapshot } from './snapshot.ts';
 
 /** `workerData` of a lane. */
 export interface LaneSetup {
@@ -19,6 +19,8 @@ export interface LaneSetup {
   readonly wafPort: MessagePort;
   /** Largest number of exchanges that a lane holds at once. */
   readonly exchangesMax: number;
+  /** Bounds and deadlines of its downstream connections. */
+  readonly downstream: DownstreamPlan;
   /** Seed of the lane's generator of chance. */
   readonly seed: number;
 }
@@ -29,6 +31,8 @@ export type ToLane =
   | { readonly kind: 'keys'; readonly issuer: string; readonly jwks: string }
   /** Opens listeners; comes after the first snapshot, so that nothing is accepted that cannot be served. */
   | { readonly kind: 'listen'; readonly listeners: readonly ListenerPlan[] }
+  /** Other certificates for new connections of a listener, by its id; those that are open stay. Answered with `tlsTaken` or `tlsRefused`. */
+  | { readonly kind: 'tls'; readonly listener: string; readonly tls: ListenerTls }
   | { readonly kind: 'drain'; readonly deadlineMs: number }
   | { readonly kind: 'close' }
   /** Test only, and only when the bootstrap allows faults: throws outside every stage. */
@@ -38,20 +42,15 @@ export type FromLane =
   /** Ports in the order of the listeners asked for. */
   | { readonly kind: 'listening'; readonly ports: readonly number[] }
   | { readonly kind: 'listenFailed'; readonly message: string }
+  | { readonly kind: 'tlsTaken'; readonly listener: string }
+  /** The listener goes on with what it had. */
+  | { readonly kind: 'tlsRefused'; readonly listener: string; readonly message: string }
   | { readonly kind: 'activated'; readonly revision: number }
   /** The active revision and those of open exchanges: what belongs to any other before them can be given back. */
   | { readonly kind: 'inUse'; readonly revisions: readonly number[] }
   | { readonly kind: 'unknownKid'; readonly issuer: string }
   | { readonly kind: 'drained'; readonly open: number }
   /** A stage threw; the lane goes on. Bounded in number by the lane's observer. */
-  | {
-      readonly kind: 'bug';
-      readonly stage: string;
-      readonly id: string;
-      readonly message: string;
-      readonly stack: string;
-    }
-  /** A stage threw; the request was answered 500. */
   | {
       readonly kind: 'bug';
       readonly stage: string;

@@ -22,6 +22,7 @@ function endpoint(slot: number, port: number, tls: EndpointPlan['tls'] = null): 
     tls,
     capacity: 8,
     connectionsMax: 8,
+    http2: false,
   };
 }
 function snapshot(

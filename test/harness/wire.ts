@@ -3,7 +3,7 @@ import type { RefusalRow } from '../../src/data/refusal.ts';
 import { Exchange } from '../../src/data/exchange.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
 import type { ListenerPlan, RoutePlan } from '../../src/snapshot/snapshot.ts';
-import { BodyKind, BodyState, type ForwardPlan, type Wire } from '../../src/data/transport/transport.ts';
+import { BodyKind, BodyState, type ForwardPlan, type TlsFacts, type Wire } from '../../src/data/transport/transport.ts';
 
 export interface WireOptions {
   readonly method?: string;
@@ -15,6 +15,7 @@ export interface WireOptions {
   readonly headers?: readonly string[];
   readonly peerAddress?: readonly number[];
   readonly serverName?: string;
+  readonly tls?: TlsFacts;
   readonly body?: string;
   readonly websocket?: boolean;
   readonly fault?: RefusalRow;
@@ -33,6 +34,7 @@ export class TestWire implements Wire {
   readonly localPort = 8443;
   readonly listener: ListenerPlan;
   readonly serverName: string;
+  readonly tls: TlsFacts | null;
   readonly bodyKind: BodyKind;
   readonly bodyLength: number;
   readonly websocket: boolean;
@@ -56,12 +58,21 @@ export class TestWire implements Wire {
     this.#headers = o.headers ?? [];
     this.peerAddress = Uint8Array.from(o.peerAddress ?? [192, 0, 2, 7]);
     this.serverName = o.serverName ?? '';
+    this.tls = o.tls ?? null;
     this.body = Buffer.from(o.body ?? '', 'utf8');
     this.bodyKind = o.body === undefined ? BodyKind.None : BodyKind.Length;
     this.bodyLength = this.body.length;
     this.websocket = o.websocket ?? false;
     this.fault = o.fault ?? null;
-    this.listener = { id: 'test', address: '127.0.0.1', port: 8443, tls: null, forwardedFrom: o.forwardedFrom ?? [] };
+    this.listener = {
+      id: 'test',
+      address: '127.0.0.1',
+      port: 8443,
+      tls: null,
+      http2: false,
+      proxyProtocolFrom: [],
+      forwardedFrom: o.forwardedFrom ?? [],
+    };
   }
 
   get headerCount(): number {

@@ -43,6 +43,7 @@ export function givenEndpoint(slot: number, identity = `eu-1/127.0.0.1:${9000 + 
     tls: null,
     capacity: 100,
     connectionsMax: 10,
+    http2: false,
   };
 }
 

@@ -28,6 +28,8 @@ const bound = await transport.listen({
   address: '127.0.0.1',
   port: listenPort,
   tls: null,
+  http2: false,
+  proxyProtocolFrom: [],
   forwardedFrom: [],
 });
 port.on('message', () => {

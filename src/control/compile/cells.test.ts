@@ -4,12 +4,16 @@ import type { CellsConfig } from '../../config/cell.ts';
 import { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { Ring, VIRTUAL_NODES } from '../../snapshot/ring.ts';
 import { EndpointSlots } from '../health/slots.ts';
-import { compileCells } from './cells.ts';
+import { testAuthority } from '../../../test/harness/certs.ts';
+import { type CellParts, compileCells } from './cells.ts';
+import type { Report } from './report.ts';
+import { secretReader } from './secrets.ts';
 
 const endpoint = (address: string): CellsConfig['cells'][number]['endpoints'][number] => ({
   address,
   capacity: 10,
   connectionsMax: 4,
+  protocol: 'http1',
 });
 const config: CellsConfig = {
   cells: [
@@ -19,6 +23,14 @@ const config: CellsConfig = {
   ],
   pins: { acme: 'batch' },
 };
+const parts = (capacity: number, report: Report, over: Partial<CellParts> = {}): CellParts => ({
+  slots: slots(capacity),
+  report,
+  secret: () => '',
+  checkOnly: false,
+  http2: true,
+  ...over,
+});
 const slots = (capacity: number): EndpointSlots =>
   new EndpointSlots({
     columns: new EndpointColumns(EndpointColumns.create()),
@@ -29,7 +41,10 @@ const slots = (capacity: number): EndpointSlots =>
 
 test('cells, endpoints, pins and ring refer to one another by index', () => {
   const problems: string[] = [];
-  const compiled = compileCells(config, slots(16), (_, path, message) => problems.push(`${path} ${message}`));
+  const compiled = compileCells(
+    config,
+    parts(16, (_, path, message) => problems.push(`${path} ${message}`)),
+  );
   assert.deepEqual(problems, []);
   assert.deepEqual(
     compiled.cells.map((c) => c.endpoints),
@@ -53,8 +68,67 @@ test('cells, endpoints, pins and ring refer to one another by index', () => {
 
 test('a table without room is a compile error that says what to do', () => {
   const problems: string[] = [];
-  const compiled = compileCells(config, slots(3), (part, path, message) => problems.push(`${part} ${path} ${message}`));
+  const compiled = compileCells(
+    config,
+    parts(3, (part, path, message) => problems.push(`${part} ${path} ${message}`)),
+  );
   assert.equal(problems.length, 1);
   assert.match(problems[0] ?? '', /^cells \/cells the table of endpoints is full: .* remove endpoints/);
   compiled.release();
+});
+
+test('an endpoint may speak HTTP/2, unless the transport cannot', () => {
+  const grpc: CellsConfig = {
+    cells: [
+      { id: 'eu-1', region: '', tenants: true, endpoints: [{ ...endpoint('10.0.0.1:50051'), protocol: 'http2' }] },
+    ],
+    pins: {},
+  };
+  const problems: string[] = [];
+  const report: Report = (part, path, message) => problems.push(`${part} ${path} ${message}`);
+  assert.equal(compileCells(grpc, parts(4, report)).endpoints[0]?.http2, true);
+  assert.deepEqual(problems, []);
+  compileCells(grpc, parts(4, report, { http2: false, checkOnly: true })).release();
+  assert.deepEqual(problems, [], 'whoever checks a bundle does not know which transport will serve');
+  compileCells(grpc, parts(4, report, { http2: false })).release();
+  assert.deepEqual(problems, [
+    'cells /cells/0/endpoints/0/protocol the transport uws speaks HTTP/1.1 only to endpoints; say `transport: native` in the bootstrap, or protocol: http1',
+  ]);
+});
+
+test('our certificate for an endpoint comes from two secrets that belong together', () => {
+  const leaf = testAuthority().leaf(['gateway.example']);
+  const other = testAuthority().leaf(['other.example']);
+  const clientCertificate = { certificateSecret: 'edge-cert', keySecret: 'edge-key' };
+  const mutual: CellsConfig = {
+    cells: [
+      {
+        id: 'eu-1',
+        region: '',
+        tenants: true,
+        endpoints: [{ ...endpoint('10.0.0.1:443'), tls: { serverName: 'api.example', clientCertificate } }],
+      },
+    ],
+    pins: {},
+  };
+  const compiled = (...secrets: [string, string][]): { identity: unknown; problems: string[] } => {
+    const problems: string[] = [];
+    const report: Report = (_, path, message) => problems.push(`${path} ${message}`);
+    const secret = secretReader(new Map(secrets), report);
+    const made = compileCells(mutual, parts(4, report, { secret }));
+    made.release();
+    return { identity: made.endpoints[0]?.tls?.identity, problems };
+  };
+  assert.deepEqual(compiled(['edge-cert', leaf.certificate], ['edge-key', leaf.key]), {
+    identity: { chain: leaf.certificate, key: leaf.key },
+    problems: [],
+  });
+  assert.deepEqual(compiled(['edge-cert', leaf.certificate], ['edge-key', other.key]).problems, [
+    '/cells/0/endpoints/0/tls/clientCertificate secrets edge-cert and edge-key: the key is not that of the certificate; is the one a certificate, the other its key, both PEM?',
+  ]);
+  assert.deepEqual(compiled(['edge-cert', leaf.certificate]).problems, [
+    '/cells/0/endpoints/0/tls/clientCertificate/keySecret the bootstrap maps no secret "edge-key"; known: edge-cert',
+  ]);
+  const report: Report = (_, path) => assert.fail(path);
+  compileCells(mutual, parts(4, report, { secret: () => 'x'.repeat(64), checkOnly: true })).release();
 });

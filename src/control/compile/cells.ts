@@ -1,9 +1,11 @@
 /** From `cells.yaml` to cells, endpoints with their rows in the shared columns, pins, and the ring. */
 import type { CellsConfig, EndpointConfig } from '../../config/cell.ts';
 import { buildRing } from '../../snapshot/ring.ts';
-import type { CellPlan, EndpointPlan, HealthPlan, RingPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan, EndpointPlan, EndpointTls, HealthPlan, RingPlan } from '../../snapshot/snapshot.ts';
+import { certificateFault } from '../certificates/pem.ts';
 import { type EndpointSlots, type SlotLease, SlotsFull } from '../health/slots.ts';
 import type { Report } from './report.ts';
+import type { SecretReader } from './secrets.ts';
 
 /** What holds for a cell that says nothing about health. */
 const HEALTH: HealthPlan = { alpha: 0.3, latencyGoodMs: 50, latencyBadMs: 500, errorBad: 0.05 };
@@ -17,14 +19,44 @@ export interface CompiledCells {
   release(): void;
 }
 
-/** References (pins, addresses, ports) have been checked with the documents; a table without room is reported. */
-export function compileCells(config: CellsConfig, slots: EndpointSlots, report: Report): CompiledCells {
+/** What compiling cells stands on. */
+export interface CellParts {
+  readonly slots: EndpointSlots;
+  readonly report: Report;
+  readonly secret: SecretReader;
+  /** Nothing will run: secrets are stand-ins, which are not looked at, and any transport may serve. */
+  readonly checkOnly: boolean;
+  /** The transport speaks HTTP/2 to endpoints. */
+  readonly http2: boolean;
+}
+
+/** References (pins, addresses, ports) have been checked with the documents; a table without room and certificates that cannot be used are reported. */
+export function compileCells(config: CellsConfig, parts: CellParts): CompiledCells {
+  const { slots, report } = parts;
   const identities = config.cells.flatMap((cell) => cell.endpoints.map((e) => identityOf(cell.id, e)));
   const lease = leaseOf(slots, identities, report);
   const endpoints: EndpointPlan[] = [];
   const cells = config.cells.map((cell, index): CellPlan => {
     const first = endpoints.length;
-    for (const e of cell.endpoints) endpoints.push(endpointPlan(e, identityOf(cell.id, e), index, lease));
+    for (const [i, e] of cell.endpoints.entries()) {
+      const path = `/cells/${index}/endpoints/${i}`;
+      if (e.protocol === 'http2' && !parts.checkOnly && !parts.http2)
+        report(
+          'cells',
+          `${path}/protocol`,
+          'the transport uws speaks HTTP/1.1 only to endpoints; say `transport: native` in the bootstrap, or protocol: http1',
+        );
+      endpoints.push({
+        slot: lease?.slotOf(identityOf(cell.id, e)) ?? 0,
+        identity: identityOf(cell.id, e),
+        cell: index,
+        ...splitAddress(e.address),
+        tls: e.tls === undefined ? null : endpointTls(e.tls, `${path}/tls`, parts),
+        capacity: e.capacity,
+        connectionsMax: e.connectionsMax,
+        http2: e.protocol === 'http2',
+      });
+    }
     return {
       id: cell.id,
       region: cell.region,
@@ -57,18 +89,24 @@ function leaseOf(slots: EndpointSlots, identities: readonly string[], report: Re
   }
 }
 
-function endpointPlan(e: EndpointConfig, identity: string, cell: number, lease: SlotLease | null): EndpointPlan {
-  const { host, port } = splitAddress(e.address);
-  return {
-    slot: lease?.slotOf(identity) ?? 0,
-    identity,
-    cell,
-    host,
-    port,
-    tls: e.tls === undefined ? null : { serverName: e.tls.serverName, ca: e.tls.ca ?? null },
-    capacity: e.capacity,
-    connectionsMax: e.connectionsMax,
-  };
+type EndpointTlsConfig = NonNullable<EndpointConfig['tls']>;
+
+function endpointTls(tls: EndpointTlsConfig, path: string, parts: CellParts): EndpointTls {
+  const plain = { serverName: tls.serverName, ca: tls.ca ?? null };
+  const named = tls.clientCertificate;
+  if (named === undefined) return plain;
+  const at = `${path}/clientCertificate`;
+  const chain = parts.secret('cells', `${at}/certificateSecret`, named.certificateSecret);
+  const key = parts.secret('cells', `${at}/keySecret`, named.keySecret);
+  // A secret that nobody mapped has been reported.
+  const fault = parts.checkOnly || chain === '' || key === '' ? null : certificateFault(chain, key);
+  if (fault !== null)
+    parts.report(
+      'cells',
+      at,
+      `secrets ${named.certificateSecret} and ${named.keySecret}: ${fault}; is the one a certificate, the other its key, both PEM?`,
+    );
+  return { ...plain, identity: { chain, key } };
 }
 
 /** `cell/host:port`. The cell is part of it: cells are bulkheads, also when they share an address. */

@@ -25,6 +25,8 @@ export type CompileFor =
       readonly digest: string;
       readonly seq: number;
       readonly secrets: ReadonlyMap<string, string>;
+      /** The transport speaks HTTP/2 to endpoints. */
+      readonly http2: boolean;
     };
 
 export interface Compiled {
@@ -54,7 +56,13 @@ export async function compileBundle(
   const wafWritten = documents.get('waf')?.value as { readonly mode?: unknown } | null | undefined;
   const waf = new WafCompiler(native, config.waf, files, report, wafWritten?.mode !== undefined);
   const policies = await compilePolicies(config.policies, files.modules, report);
-  const cells = compileCells(config.cells, slots, report);
+  const cells = compileCells(config.cells, {
+    slots,
+    report,
+    secret,
+    checkOnly: purpose.kind === 'check',
+    http2: purpose.kind === 'run' && purpose.http2,
+  });
   const limits = compileLimits(config.limits);
   const issuers = compileIssuers(config.issuers, secret, report);
   const routes = compileRoutes({ config, native, waf, secret, report });

@@ -8,7 +8,17 @@ const plan: HealthPlan = { alpha: 0.3, latencyGoodMs: 50, latencyBadMs: 500, err
 const cell: CellPlan = { id: 'c', region: '', endpoints: [0], health: plan, probe: null };
 
 function endpoint(slot: number, identity = `c/h:${9000 + slot}`): EndpointPlan {
-  return { slot, identity, cell: 0, host: 'h', port: 9000 + slot, tls: null, capacity: 10, connectionsMax: 8 };
+  return {
+    slot,
+    identity,
+    cell: 0,
+    host: 'h',
+    port: 9000 + slot,
+    tls: null,
+    capacity: 10,
+    connectionsMax: 8,
+    http2: false,
+  };
 }
 
 /** Two lanes; slot 5 is watched. */

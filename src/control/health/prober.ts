@@ -180,7 +180,13 @@ function clientFor({ endpoint, plan }: Target): Client {
     connect: {
       timeout: plan.timeoutMs,
       ...(endpoint.tls === null ? {} : { servername: endpoint.tls.serverName, ca: endpoint.tls.ca ?? undefined }),
+      ...(endpoint.tls?.identity === undefined
+        ? {}
+        : { cert: endpoint.tls.identity.chain, key: endpoint.tls.identity.key }),
     },
+    // With TLS by ALPN, without by prior knowledge, as the lanes do.
+    allowH2: endpoint.http2,
+    ...(endpoint.http2 && endpoint.tls === null ? { h2Options: { useH2c: true } } : {}),
     maxHeaderSize: PROBE_HEAD_BYTES_MAX,
     pipelining: 1,
   });

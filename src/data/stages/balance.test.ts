@@ -25,6 +25,7 @@ function given(): { columns: EndpointColumns; use: EndpointUse; stage: Balance; 
       tls: null,
       capacity: 4,
       connectionsMax: 4,
+      http2: false,
     }),
   );
   const cells: CellPlan[] = [{ id: 'c', region: '', endpoints: [0, 1], health, probe: null }];

@@ -16,6 +16,7 @@ const endpoint: EndpointPlan = {
   tls: null,
   capacity: 1,
   connectionsMax: 1,
+  http2: false,
 };
 const TRACE = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 

@@ -5,7 +5,7 @@
  */
 import type { Exchange } from '../exchange.ts';
 import type { RefusalRow } from '../refusal.ts';
-import type { EndpointPlan, ListenerPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan, ListenerPlan, ListenerTls } from '../../snapshot/snapshot.ts';
 
 /** How the request's body is framed. */
 export const BodyKind = { None: 0, Length: 1, Chunked: 2 } as const;
@@ -42,6 +42,31 @@ export interface Ending {
   bytesOut: number;
 }
 
+/** What the TLS handshake of a connection told. */
+export interface TlsFacts {
+  /** `TLSv1.3` or `TLSv1.2`. */
+  readonly version: string;
+  /** IANA name of the cipher suite. */
+  readonly cipher: string;
+  /** Server name that the client asked for, lower case; empty when it named none. */
+  readonly serverName: string;
+  /** Protocol agreed upon (RFC 7301): `h2`, `http/1.1`; empty when none was. */
+  readonly alpn: string;
+  /** JA4 fingerprint of the ClientHello; empty when it was not seen. */
+  readonly ja4: string;
+  /** The client's certificate, verified; null when it has shown none. */
+  readonly client: TlsClient | null;
+}
+
+export interface TlsClient {
+  /** Subject as RFC 4514 text (`CN=alice,O=Example`); empty when it has none. */
+  readonly subject: string;
+  /** Alternative names, each with its kind: `DNS:…`, `IP:…`, `email:…`, `URI:…`. */
+  readonly sans: readonly string[];
+  /** SHA-256 of the certificate in DER, lower-case hex. */
+  readonly fingerprint: string;
+}
+
 /**
  * One request on the wire and the one way out of it. Valid from `pipeline.begin` until the transport's `finished` or `aborted` returned.
  * All strings are as received (latin1, one char per byte) unless the name says otherwise; each is made at most once.
@@ -66,6 +91,8 @@ export interface Wire {
   readonly listener: ListenerPlan;
   /** Server name of the TLS handshake; empty when absent or unknown to the transport. */
   readonly serverName: string;
+  /** Facts of the TLS handshake, made when first asked for and kept with the connection; null without TLS, or when the transport knows none. */
+  readonly tls: TlsFacts | null;
   readonly bodyKind: BodyKind;
   /** Declared length in bytes; 0 unless `bodyKind` is `Length`. */
   readonly bodyLength: number;
@@ -167,6 +194,8 @@ export interface TransportEvents {
 export interface Transport {
   /** Opens a listener and tells the port it got. Rejects with a clear error when the port cannot be bound or the certificate cannot be read. */
   listen(listener: ListenerPlan): Promise<number>;
+  /** Other certificates for new connections of a listener, by its id; open ones stay. Throws when they cannot be used: nothing has changed then. */
+  setTls(listener: string, tls: ListenerTls): void;
   /** Closes upstream connections of endpoints that are in no live snapshot any more, once idle. */
   retain(endpoints: readonly EndpointPlan[]): void;
   /** Stops accepting, asks keep-alive clients to leave; resolves when no exchange is open or after `deadlineMs`. */

@@ -16,6 +16,7 @@ const endpoint: EndpointPlan = {
   tls: null,
   capacity: 10,
   connectionsMax: 8,
+  http2: false,
 };
 const NOW = 1_800_000_000_250;
 const ROW = ENDPOINT_SLOTS + endpoint.slot;

@@ -79,6 +79,7 @@ export class EndpointPool {
       allowH2: false,
       keepAlive: true,
       ...(tls === null || tls.ca === null ? {} : { ca: tls.ca }),
+      ...(tls?.identity === undefined ? {} : { cert: tls.identity.chain, key: tls.identity.key }),
     });
     this.#connectors.set(this.#connectTimeoutMs, made);
     return made;
@@ -129,6 +130,8 @@ function sameTarget(a: EndpointPlan, b: EndpointPlan): boolean {
       a.port === b.port &&
       a.connectionsMax === b.connectionsMax &&
       a.tls?.serverName === b.tls?.serverName &&
-      a.tls?.ca === b.tls?.ca)
+      a.tls?.ca === b.tls?.ca &&
+      a.tls?.identity?.chain === b.tls?.identity?.chain &&
+      a.tls?.identity?.key === b.tls?.identity?.key)
   );
 }

@@ -1,6 +1,6 @@
 /** The first transport: uWebSockets.js towards clients, undici and ws towards endpoints. What it cannot do is in docs/transport.md. */
 import type { HttpRequest, HttpResponse, us_socket_context_t as SocketContext } from 'uWebSockets.js';
-import type { EndpointPlan, ListenerPlan } from '../../../snapshot/snapshot.ts';
+import type { EndpointPlan, ListenerPlan, ListenerTls } from '../../../snapshot/snapshot.ts';
 import type { Transport, TransportEvents, TransportMaker } from '../transport.ts';
 import { InspectionStore } from './body.ts';
 import { FREE_WIRES_MAX, TICK_MS } from './bounds.ts';
@@ -61,6 +61,12 @@ class UwsTransport implements Transport, WireHost {
     }
     this.#listeners.push(listener);
     return listener.port;
+  }
+
+  setTls(listener: string, _tls: ListenerTls): void {
+    throw new Error(
+      `listener ${listener}: uWebSockets.js reads certificates when it starts; say transport: native, or restart`,
+    );
   }
 
   retain(endpoints: readonly EndpointPlan[]): void {

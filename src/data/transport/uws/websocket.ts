@@ -125,6 +125,10 @@ class Relay implements HandshakeInProgress {
     if (endpoint.tls !== null) {
       options.servername = isIP(endpoint.tls.serverName) === 0 ? endpoint.tls.serverName : '';
       if (endpoint.tls.ca !== null) options.ca = endpoint.tls.ca;
+      if (endpoint.tls.identity !== undefined) {
+        options.cert = endpoint.tls.identity.chain;
+        options.key = endpoint.tls.identity.key;
+      }
     }
     const offered = head.value('sec-websocket-protocol');
     const protocols = offered === undefined ? [] : offered.split(',').map((one) => one.trim());

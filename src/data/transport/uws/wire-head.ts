@@ -2,7 +2,7 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import type { ListenerPlan } from '../../../snapshot/snapshot.ts';
 import type { RefusalRow } from '../../refusal.ts';
-import type { BodyKind } from '../transport.ts';
+import type { BodyKind, TlsFacts } from '../transport.ts';
 import { Head } from './head.ts';
 import { HeaderEdits } from './header-edits.ts';
 
@@ -38,6 +38,10 @@ export class WireHead {
   /** Not known to uWebSockets.js. */
   get serverName(): string {
     return '';
+  }
+  /** Not known to uWebSockets.js. */
+  get tls(): TlsFacts | null {
+    return null;
   }
   get peerAddress(): Uint8Array {
     if (this.#peer.length === 0 && this.response !== null)

@@ -1,0 +1,148 @@
+/**
+ * The certificates of the listeners, followed while they serve. Files are looked at once a second rather than watched: what renews them replaces files, directories or links to
+ * directories, and the file behind the name tells of all of these. A change counts once two looks in a row saw the same, so that a certificate and its key are taken together.
+ * What cannot be used is refused with a reason, and what was there goes on.
+ */
+import { stat } from 'node:fs/promises';
+import type { ListenerConfig, ListenerTlsConfig } from '../../config/bootstrap.ts';
+import type { ListenerTls } from '../../snapshot/snapshot.ts';
+import { filesOf, readListenerTls } from './files.ts';
+import { expiryOf } from './pem.ts';
+
+/** Between two looks at the files. */
+export const LOOK_MS = 1_000;
+/** From here on a certificate's end is told as a warning. */
+const EXPIRY_WARNING_MS = 7 * 24 * 3_600_000;
+
+export interface CertificateWatchParts {
+  readonly listeners: readonly Pick<ListenerConfig, 'id' | 'tls'>[];
+  /** Gives it to all lanes; rejects when one of them cannot use it. */
+  readonly take: (listener: string, tls: ListenerTls) => Promise<void>;
+  readonly event: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
+  readonly now: () => number;
+}
+
+interface Followed {
+  readonly listener: string;
+  readonly config: ListenerTlsConfig;
+  readonly files: readonly string[];
+  /** What the files looked like when they were last tried. */
+  tried: string;
+  /** What they looked like at the last look. */
+  seen: string;
+}
+
+export class CertificateWatch {
+  readonly #parts: CertificateWatchParts;
+  readonly #followed: Followed[] = [];
+  #timer: NodeJS.Timeout | null = null;
+  #looking: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(parts: CertificateWatchParts) {
+    this.#parts = parts;
+  }
+
+  /** TLS of each listener that has it, by id, for the start. Rejects when one cannot be used. */
+  async load(): Promise<ReadonlyMap<string, ListenerTls>> {
+    const all = new Map<string, ListenerTls>();
+    for (const { id, tls: config } of this.#parts.listeners) {
+      if (config === undefined) continue;
+      const files = filesOf(config);
+      // Before reading: a change meanwhile is then seen at the first look.
+      const seen = await looksOf(files);
+      const tls = await readListenerTls(id, config);
+      this.#tellOfExpiry(id, tls);
+      all.set(id, tls);
+      this.#followed.push({ listener: id, config, files, tried: seen, seen });
+    }
+    return all;
+  }
+
+  /** Looks at the files from now on. */
+  follow(): void {
+    if (this.#followed.length > 0) this.#schedule();
+  }
+
+  /** One look at all files; takes what has changed and come to rest. */
+  async look(): Promise<void> {
+    for (const followed of this.#followed) if (!this.#stopped) await this.#lookAt(followed);
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#looking;
+  }
+
+  #schedule(): void {
+    this.#timer = setTimeout(() => {
+      this.#looking = this.look().then(() => {
+        if (!this.#stopped) this.#schedule();
+      });
+    }, LOOK_MS).unref();
+  }
+
+  async #lookAt(followed: Followed): Promise<void> {
+    const { listener, config, files } = followed;
+    const now = await looksOf(files);
+    const restful = now === followed.seen;
+    followed.seen = now;
+    if (now === followed.tried || !restful) return;
+    try {
+      const tls = await readListenerTls(listener, config);
+      // Changed while it was read: certificate and key may be of different renewals.
+      if ((await looksOf(files)) !== now) return;
+      followed.tried = now;
+      this.#refuseExpired(listener, tls);
+      if (this.#stopped) return;
+      await this.#parts.take(listener, tls);
+      this.#parts.event('info', 'certificates taken', { listener, files });
+      this.#tellOfExpiry(listener, tls);
+    } catch (error) {
+      followed.tried = now;
+      this.#parts.event('error', 'certificates refused; the former ones serve', {
+        listener,
+        reason: error instanceof Error ? error.message : String(error),
+      });
+    }
+  }
+
+  #refuseExpired(listener: string, tls: ListenerTls): void {
+    for (const { chainPem, certificateFile } of tls.certificates ?? []) {
+      const until = expiryOf(chainPem);
+      if (until <= this.#parts.now())
+        throw new Error(
+          `listener ${listener}: the certificate ${certificateFile} ended ${new Date(until).toISOString()}; renew it`,
+        );
+    }
+  }
+
+  #tellOfExpiry(listener: string, tls: ListenerTls): void {
+    for (const { chainPem, certificateFile } of tls.certificates ?? []) {
+      const until = expiryOf(chainPem);
+      if (until - this.#parts.now() < EXPIRY_WARNING_MS)
+        this.#parts.event('warn', 'certificate ends soon', {
+          listener,
+          file: certificateFile,
+          until: new Date(until).toISOString(),
+        });
+    }
+  }
+}
+
+/** What tells a file from the one that was there before: changes with its content, its replacement, and where a link leads. */
+async function looksOf(files: readonly string[]): Promise<string> {
+  const looks: string[] = [];
+  for (const file of files) {
+    try {
+      const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });
+      looks.push(`${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`);
+    } catch (error) {
+      // Gone for now; reading it says why.
+      looks.push((error as NodeJS.ErrnoException).code ?? 'unreadable');
+    }
+  }
+  return looks.join(' ');
+}
