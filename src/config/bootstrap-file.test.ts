@@ -10,6 +10,10 @@ trustFile: trust.yaml
 stateDir: ../state
 `;
 
+/** What only the native transport does may be said with it. */
+const NATIVE = `${RIGHT}transport: native
+`;
+
 function said(text: string): string[] {
   try {
     readBootstrap('/etc/cnx/gateway.yaml', text);
@@ -88,6 +92,63 @@ describe('a wrong bootstrap is told with place and mend', () => {
       RIGHT.replace('8080}', '8443, tls: {certificateFile: a, keyFile: b, minVersion: "1.1"}}'),
       ['2:77: /listeners/0/tls/minVersion: "1.1" is not one of 1.2, 1.3; did you mean "1.2"?'],
     ],
+    [
+      'a certificate twice, half, or not at all',
+      `listeners:
+  - {id: a, port: 1, tls: {certificateFile: a, keyFile: b, certificates: [{certificateFile: a, keyFile: b}]}}
+  - {id: b, port: 2, tls: {certificateFile: a}}
+  - {id: c, port: 3, tls: {}}
+${RIGHT.split('\n').slice(2).join('\n')}`,
+      [
+        '2:27: /listeners/0/tls: certificateFile and keyFile are for one certificate; put all of them under `certificates`',
+        '3:27: /listeners/1/tls: certificateFile and keyFile go together',
+        '4:27: /listeners/2/tls: no certificate; add certificateFile and keyFile, or several under `certificates`',
+      ],
+    ],
+    [
+      'client certificates that nobody could verify',
+      NATIVE.replace('8080}', '8443, tls: {certificateFile: a, keyFile: b, clientCertificates: {}}}'),
+      ['2:85: /listeners/0/tls/clientCertificates: mode required needs `caFile`: the authorities that are believed'],
+    ],
+    [
+      'a cipher suite that there is not',
+      NATIVE.replace('8080}', '8443, tls: {certificateFile: a, keyFile: b, cipherSuites: [TLS_AES_128_GCM_SHA]}}'),
+      [
+        '2:80: /listeners/0/tls/cipherSuites/0: "TLS_AES_128_GCM_SHA" is not one of TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256; did you mean "TLS_AES_128_GCM_SHA256"?',
+      ],
+    ],
+    [
+      'cipher suites twice, or of a version that is off',
+      NATIVE.replace(
+        '8080}',
+        '8443, tls: {certificateFile: a, keyFile: b, minVersion: "1.3", cipherSuites: [TLS_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]}}',
+      ),
+      [
+        '2:123: /listeners/0/tls/cipherSuites/1: TLS_AES_128_GCM_SHA256 is named twice',
+        '2:147: /listeners/0/tls/cipherSuites/2: TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 is of TLS 1.2, and minVersion is 1.3; remove one of the two',
+      ],
+    ],
+    [
+      'a network of load balancers that is none',
+      NATIVE.replace('8080}', '8080, proxyProtocolFrom: [10.0.0.0/8, 10.0.0/8]}'),
+      ['2:59: /listeners/0/proxyProtocolFrom/1: "10.0.0" is no IP address'],
+    ],
+    [
+      'deadlines and bounds that cannot be',
+      `${RIGHT}downstream: {headTimeoutMs: 1, connectionMax: 5}\n`,
+      [
+        "6:29: /downstream/headTimeoutMs: 1 is out of bounds; 100 to 600000 is expected (From a request head's first byte to its end. Unit: milliseconds.)",
+        '6:32: /downstream/connectionMax: unknown key "connectionMax"; did you mean "connectionsMax"?',
+      ],
+    ],
+    [
+      'what the chosen transport cannot do',
+      `${RIGHT.replace('8080}', '8080, http2: true}')}transport: uws\ndownstream: {idleTimeoutMs: 5000}\n`,
+      [
+        '2:32: /listeners/0/http2: the transport uws speaks HTTP/1.1 only; remove `http2`, or say `transport: native`',
+        '7:13: /downstream: the transport uws has its own bounds and deadlines; remove `downstream`, or say `transport: native`',
+      ],
+    ],
   ];
   for (const [what, text, lines] of rows) it(what, () => assert.deepEqual(said(text), lines));
 });
@@ -119,6 +180,42 @@ secrets: {a: "file:s/a", b: "env:B"}
     assert.equal(b.bundle.registry?.caFile, '/etc/cnx/ca.pem');
     assert.equal(b.admin.tokenFile, '/etc/cnx/token');
     assert.deepEqual(b.secrets, { a: 'file:/etc/cnx/s/a', b: 'env:B' });
+  });
+  it('gives a listener one certificate or several, with what belongs to them', () => {
+    const b = readBootstrap(
+      '/etc/cnx/gateway.yaml',
+      NATIVE.replace(
+        '8080}',
+        `8443, tls: {minVersion: "1.3", clientCertificates: {mode: optional, caFile: ca.pem}, certificates: [
+      {certificateFile: a.pem, keyFile: a.key, ocspFile: a.ocsp, names: [shop.example, "*.shop.example"]},
+      {certificateFile: /k/b.pem, keyFile: /k/b.key}]}}`,
+      ),
+    );
+    assert.deepEqual(b.listeners[0]?.tls, {
+      minVersion: '1.3',
+      cipherSuites: [],
+      clientCertificates: { mode: 'optional', caFile: '/etc/cnx/ca.pem' },
+      certificates: [
+        {
+          certificateFile: '/etc/cnx/a.pem',
+          keyFile: '/etc/cnx/a.key',
+          ocspFile: '/etc/cnx/a.ocsp',
+          names: ['shop.example', '*.shop.example'],
+        },
+        { certificateFile: '/k/b.pem', keyFile: '/k/b.key', names: [] },
+      ],
+    });
+  });
+  it('has the bounds and deadlines of the engine unless it says others', () => {
+    assert.deepEqual(readBootstrap('/g.yaml', `${NATIVE}downstream: {idleTimeoutMs: 5000}\n`).downstream, {
+      connectionsMax: 65_536,
+      connectionsPerAddressMax: 65_536,
+      handshakeTimeoutMs: 10_000,
+      headTimeoutMs: 10_000,
+      idleTimeoutMs: 5_000,
+      writeTimeoutMs: 30_000,
+      bodyRateMin: 128,
+    });
   });
   it('names a directory with or without a tag, or a registry', () => {
     const source = (text: string): string =>

@@ -1,6 +1,7 @@
 /** The prober against real servers on loopback. Waits for what must happen; the runner's time-out is the only clock. */
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
+import { createSecureServer as createSecureHttp2, createServer as createHttp2 } from 'node:http2';
 import { createServer as createTcp, type AddressInfo, type Server as TcpServer } from 'node:net';
 import { createServer as createTls } from 'node:https';
 import { after, test } from 'node:test';
@@ -171,6 +172,60 @@ test('an endpoint over TLS is probed with its name and its authority, and not be
   await w.prober.stop();
   assert.ok(
     w.probes.every((p) => p.ok === (p.slot === 0)),
+    JSON.stringify(w.probes),
+  );
+});
+
+test('an endpoint that asks for a certificate is shown ours', async () => {
+  const authority = testAuthority();
+  const leaf = authority.leaf(['api.example']);
+  const ours = authority.leaf(['gateway.example']);
+  const server = createTls(
+    { cert: leaf.certificate, key: leaf.key, ca: authority.certificate, requestCert: true, rejectUnauthorized: true },
+    (_, response) => response.end(),
+  );
+  const port = await listen(server);
+  ends.push(() => close(server));
+  const w = new Watched();
+  const tls = { serverName: 'api.example', ca: authority.certificate };
+  w.prober.activate({
+    cells: snapshot([]).cells,
+    endpoints: [
+      endpoint(0, port, { ...tls, identity: { chain: ours.certificate, key: ours.key } }),
+      { ...endpoint(1, port, tls), identity: 'c/nobody' },
+    ],
+  });
+  await w.until(() => [0, 1].every((slot) => w.probes.some((p) => p.slot === slot)));
+  await w.prober.stop();
+  assert.ok(
+    w.probes.every((p) => p.ok === (p.slot === 0)),
+    JSON.stringify(w.probes),
+  );
+});
+
+test('an endpoint that speaks HTTP/2 only is probed so, with TLS and without', async () => {
+  const authority = testAuthority();
+  const leaf = authority.leaf(['api.example']);
+  const plain = createHttp2();
+  const secure = createSecureHttp2({ cert: leaf.certificate, key: leaf.key, allowHTTP1: false });
+  for (const server of [plain, secure]) server.on('stream', (stream) => stream.respond({}, { endStream: true }));
+  const ports = [await listen(plain), await listen(secure)] as const;
+  ends.push(() => close(plain));
+  ends.push(() => close(secure));
+  const w = new Watched();
+  const tls = { serverName: 'api.example', ca: authority.certificate };
+  w.prober.activate({
+    cells: snapshot([]).cells,
+    endpoints: [
+      { ...endpoint(0, ports[0]), http2: true },
+      { ...endpoint(1, ports[1], tls), http2: true },
+      { ...endpoint(2, ports[0]), identity: 'c/HTTP/1.1' },
+    ],
+  });
+  await w.until(() => [0, 1, 2].every((slot) => w.probes.some((p) => p.slot === slot)));
+  await w.prober.stop();
+  assert.ok(
+    w.probes.every((p) => p.ok === p.slot < 2),
     JSON.stringify(w.probes),
   );
 });
