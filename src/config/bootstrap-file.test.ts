@@ -145,7 +145,7 @@ ${RIGHT.split('\n').slice(2).join('\n')}`,
       'what the chosen transport cannot do',
       `${RIGHT.replace('8080}', '8080, http2: true}')}transport: uws\ndownstream: {idleTimeoutMs: 5000}\n`,
       [
-        '2:32: /listeners/0/http2: the transport uws speaks HTTP/1.1 only; remove `http2`, or say `transport: native`',
+        '2:34: /listeners/0/http2: the transport uws speaks HTTP/1.1 only; remove `http2`, or say `transport: native`',
         '7:13: /downstream: the transport uws has its own bounds and deadlines; remove `downstream`, or say `transport: native`',
       ],
     ],
