@@ -11,7 +11,6 @@ use super::{Closed, Event, LOST};
 /// Times that h2 is driven in one call, at most: each time for what the time before has caused.
 pub(super) const ROUNDS_MAX: usize = 4;
 
-const ENHANCE_YOUR_CALM: u32 = 0xb;
 const GOAWAY: u8 = 0x7;
 
 pub(super) struct Core {
@@ -41,13 +40,13 @@ impl Core {
     }
 
     pub fn feed(&mut self, bytes: &[u8]) {
-        if self.closed.is_none() && self.guard.scan(bytes).is_none() {
+        if self.closed.is_none() && self.guard.scan(bytes) {
             self.duplex.feed(bytes);
         }
     }
 
     pub fn wants_input(&self) -> bool {
-        self.closed.is_none() && self.guard.flood().is_none() && self.duplex.unread() < self.input_max
+        self.closed.is_none() && self.guard.fault().is_none() && self.duplex.unread() < self.input_max
     }
 
     pub fn sent(&mut self, n: usize) {
@@ -72,12 +71,12 @@ impl Core {
 
     /// Before h2 is driven: whether it still is to be.
     pub fn begin(&mut self) -> Result<(), Closed> {
-        match (&self.closed, self.guard.flood()) {
+        match (&self.closed, self.guard.fault()) {
             (Some(closed), _) => Err(closed.clone()),
-            (None, Some(flood)) => Err(Closed {
+            (None, Some((code, reason))) => Err(Closed {
                 clean: false,
-                code: ENHANCE_YOUR_CALM,
-                reason: flood.into(),
+                code,
+                reason: reason.into(),
             }),
             (None, None) => Ok(()),
         }
@@ -108,7 +107,7 @@ impl Core {
         }
     }
 
-    /// The connection is over: tells every stream that is left. `ours`: the flood that we found, of which h2 knows nothing.
+    /// The connection is over: tells every stream that is left. `ours`: the fault that we found, of which h2 knows nothing.
     pub fn close(&mut self, mut closed: Closed, ours: Option<u32>, events: &mut Vec<Event>) -> Closed {
         if let Some(known) = &self.closed {
             return known.clone();

@@ -23,6 +23,37 @@ const PEEK_BYTES: usize = 12;
 /// Streams of which that is noted between two turns.
 const PSEUDO_TRAILERS_MAX: usize = 256;
 
+/// Codes of RFC 9113 §7.
+const FRAME_SIZE_ERROR: u32 = 0x6;
+const COMPRESSION_ERROR: u32 = 0x9;
+const ENHANCE_YOUR_CALM: u32 = 0xb;
+
+/// Changes of the table's size that a header block may begin with: the smallest of an interval and the last (RFC 7541 §4.2).
+const SIZE_UPDATES_MAX: u8 = 2;
+
+/// Whether frames of this kind may be so long; h2 answers the others with PROTOCOL_ERROR, where RFC 9113 §6 wants FRAME_SIZE_ERROR.
+fn length_fits(kind: u8, flags: u8, len: usize) -> bool {
+    match kind {
+        0x2 => len == 5,
+        0x3 | 0x8 => len == 4,
+        0x4 if flags & 0x1 != 0 => len == 0,
+        0x4 => len.is_multiple_of(6),
+        0x6 => len == 8,
+        0x7 => len >= 8,
+        _ => true,
+    }
+}
+
+/// The beginning of a header block, while it is nothing but changes of the table's size. They cost h2 more than any other byte, and it takes any number.
+#[derive(Default)]
+struct SizeUpdates {
+    /// Padding length and priority that come first.
+    before: usize,
+    count: u8,
+    /// Within the integer of one.
+    within: bool,
+}
+
 /// Whether a header block (RFC 7541 §6) begins with a pseudo-header field: one of the static table's first 14, or a name spelt out that begins with a colon.
 fn begins_with_pseudo(mut block: &[u8]) -> bool {
     // Changes of the table's size.
@@ -44,6 +75,11 @@ fn begins_with_pseudo(mut block: &[u8]) -> bool {
         [first, ..] => (1..=14).contains(&(first & if first & 0x40 != 0 { 0x3f } else { 0x0f })),
         [] => false,
     }
+}
+
+/// Padding length and priority of HEADERS.
+fn bytes_before_block(flags: u8) -> usize {
+    usize::from(flags & 0x8 != 0) + if flags & 0x20 != 0 { 5 } else { 0 }
 }
 
 /// Tokens that are used up and given back.
@@ -94,7 +130,8 @@ pub(super) struct Guard {
     control: Budget,
     resets: Budget,
     goaway: bool,
-    flood: Option<&'static str>,
+    /// Why the connection cannot go on: code and reason.
+    fault: Option<(u32, &'static str)>,
     server: bool,
     /// Server: the last stream that was opened.
     last_stream: u32,
@@ -102,6 +139,8 @@ pub(super) struct Guard {
     peek: ([u8; PEEK_BYTES], Option<usize>),
     /// Streams whose trailers begin with a pseudo-header field.
     pseudo_trailers: Vec<u32>,
+    /// None past the beginning of a header block.
+    size_updates: Option<SizeUpdates>,
 }
 
 impl Guard {
@@ -117,22 +156,26 @@ impl Guard {
             control: Budget::new(limits.control_frames_max, limits.control_frames_per_second, now),
             resets: Budget::new(limits.resets_max, limits.resets_per_second, now),
             goaway: false,
-            flood: None,
+            fault: None,
             server,
             last_stream: 0,
             peek: ([0; PEEK_BYTES], None),
             pseudo_trailers: Vec::new(),
+            size_updates: None,
         }
     }
 
-    /// Looks at what has arrived; the name of the flood once there is one.
-    pub fn scan(&mut self, mut bytes: &[u8]) -> Option<&'static str> {
-        while self.flood.is_none() && !bytes.is_empty() {
+    /// Looks at what has arrived; false once the connection cannot go on.
+    pub fn scan(&mut self, mut bytes: &[u8]) -> bool {
+        while self.fault.is_none() && !bytes.is_empty() {
             if self.skip > 0 {
                 let n = self.skip.min(bytes.len());
                 self.skip -= n;
                 if let Some(have) = self.peek.1 {
                     self.peek(have, &bytes[..n]);
+                }
+                if self.size_updates.is_some() {
+                    self.count_size_updates(&bytes[..n]);
                 }
                 bytes = &bytes[n..];
                 continue;
@@ -146,13 +189,45 @@ impl Guard {
                 self.frame();
             }
         }
-        self.flood
+        self.fault.is_none()
+    }
+
+    fn flood(&mut self, reason: &'static str) {
+        self.fault = Some((ENHANCE_YOUR_CALM, reason));
+    }
+
+    fn count_size_updates(&mut self, bytes: &[u8]) {
+        let Some(updates) = &mut self.size_updates else { return };
+        let before = updates.before.min(bytes.len());
+        updates.before -= before;
+        for byte in &bytes[before..] {
+            if updates.within {
+                updates.within = byte & 0x80 != 0;
+            } else if byte & 0xe0 == 0x20 {
+                updates.count += 1;
+                updates.within = byte & 0x1f == 0x1f;
+                if updates.count > SIZE_UPDATES_MAX {
+                    self.fault = Some((COMPRESSION_ERROR, "too many changes of the header table's size"));
+                    return;
+                }
+            } else {
+                self.size_updates = None;
+                return;
+            }
+        }
     }
 
     fn frame(&mut self) {
         let [a, b, c, kind, flags, ..] = self.header;
         let len = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.skip = len;
+        if kind != 0x9 {
+            self.size_updates = None;
+        }
+        if !length_fits(kind, flags, len) {
+            self.fault = Some((FRAME_SIZE_ERROR, "frame of a wrong length"));
+            return;
+        }
         let cost = match kind {
             0x0 if len == 0 && flags & 0x1 == 0 => 1,
             0x0 => {
@@ -171,7 +246,7 @@ impl Guard {
             _ => 1,
         };
         if cost > 0 && !self.control.take(cost, Instant::now) {
-            self.flood = Some(match kind {
+            self.flood(match kind {
                 0x2 => "too many PRIORITY frames",
                 0x4 => "too many SETTINGS frames",
                 0x6 => "too many PING frames",
@@ -189,8 +264,14 @@ impl Guard {
             len
         };
         if total > self.block_max {
-            self.flood = Some("header block too long");
+            self.flood("header block too long");
             return;
+        }
+        if kind == 0x1 {
+            self.size_updates = Some(SizeUpdates {
+                before: bytes_before_block(flags),
+                ..SizeUpdates::default()
+            });
         }
         if kind == 0x1 && self.server {
             let stream = self.stream();
@@ -203,7 +284,7 @@ impl Guard {
         let last = flags & 0x4 != 0;
         self.block = if last { None } else { Some(total) };
         if !last && len < SMALL_PART_BYTES && !self.control.take(PING_COST, Instant::now) {
-            self.flood = Some("too many parts of header blocks");
+            self.flood("too many parts of header blocks");
         }
     }
 
@@ -223,8 +304,9 @@ impl Guard {
         }
         self.peek.1 = None;
         let flags = self.header[4];
-        let before = usize::from(flags & 0x8 != 0) + if flags & 0x20 != 0 { 5 } else { 0 };
-        let block = self.peek.0[..have + n].get(before..).unwrap_or_default();
+        let block = self.peek.0[..have + n]
+            .get(bytes_before_block(flags)..)
+            .unwrap_or_default();
         if begins_with_pseudo(block) && self.pseudo_trailers.len() < PSEUDO_TRAILERS_MAX {
             self.pseudo_trailers.push(self.stream());
         }
@@ -238,7 +320,7 @@ impl Guard {
     /// A stream was reset, or had to be.
     pub fn reset(&mut self, flood: &'static str) {
         if !self.resets.take(1, Instant::now) {
-            self.flood = Some(flood);
+            self.flood(flood);
         }
     }
 
@@ -258,7 +340,8 @@ impl Guard {
         self.goaway
     }
 
-    pub fn flood(&self) -> Option<&'static str> {
-        self.flood
+    /// Why the connection cannot go on, as a code of RFC 9113 §7 and for logs.
+    pub fn fault(&self) -> Option<(u32, &'static str)> {
+        self.fault
     }
 }

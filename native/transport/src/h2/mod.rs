@@ -17,6 +17,7 @@
 //! - Responses: no 101, no content where there is none (HEAD, 204, 205, 304), a bound on interim ones, lengths and values as above.
 //! - Floods (the `guard`): rapid reset, PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown and empty frames, header blocks in many parts or without end. Budgets are
 //!   given back by bodies, completed exchanges and time; beyond them ENHANCE_YOUR_CALM.
+//! - Lengths of frames that have but one, with FRAME_SIZE_ERROR; at most two changes of the header table's size before a block.
 //! - Bounds on output (nothing is framed or read beyond) and on what is taken of bodies.
 //!
 //! # What is not seen

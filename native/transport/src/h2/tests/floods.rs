@@ -302,3 +302,47 @@ fn pongs_that_cannot_leave_stop_reading() {
     }
     assert!(peer.server.wants_input());
 }
+
+#[test]
+fn a_header_block_changes_the_tables_size_twice_at_most() {
+    let plain = block(GET);
+    let priority = [0, 0, 0, 0, 15];
+    let padded = |block: Vec<u8>| [&[3][..], &priority, &block, &[0; 3]].concat();
+    for (updates, code) in [
+        (&[0x20][..], None),
+        (&[0x20, 0x3f, 0xe1, 0x1f], None),
+        (&[0x20, 0x20, 0x3f, 0xe1, 0x1f], Some(COMPRESSION_ERROR)),
+        (&[0x20; 1000], Some(COMPRESSION_ERROR)),
+    ] {
+        let whole = [updates, &plain].concat();
+        let (one, rest) = whole.split_at(1);
+        for bytes in [
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, &whole),
+            frame(
+                HEADERS,
+                END_HEADERS | END_STREAM | PADDED | 0x20,
+                1,
+                &padded(whole.clone()),
+            ),
+            // In two parts, and with a part of nothing first.
+            [
+                frame(HEADERS, END_STREAM, 1, one),
+                frame(CONTINUATION, END_HEADERS, 1, rest),
+            ]
+            .concat(),
+            [
+                frame(HEADERS, END_STREAM, 1, &[]),
+                frame(CONTINUATION, END_HEADERS, 1, &whole),
+            ]
+            .concat(),
+        ] {
+            let mut peer = ToServer::new(&Limits::default());
+            let mut over = None;
+            for byte in bytes {
+                over = over.or(peer.say(&[byte]).1);
+            }
+            assert_eq!(over.map(|closed| closed.code), code, "{updates:02x?}");
+            assert_eq!(peer.told().len(), usize::from(code.is_none()));
+        }
+    }
+}
