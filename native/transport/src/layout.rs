@@ -108,6 +108,8 @@ pub mod flag {
 
 /// Kinds of edits.
 pub mod edit {
+    /// Was replaced by a later one.
+    pub const VOID: u8 = 0;
     /// Replaces all fields of the name.
     pub const SET: u8 = 1;
     /// Adds a field.

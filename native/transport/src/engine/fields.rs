@@ -37,17 +37,22 @@ impl Edits<'_> {
     /// an edit of the one hides the other.
     pub fn hides(self, name: &[u8]) -> bool {
         self.into_iter()
-            .any(|e| e.kind != edit::ADD && e.name.len() == name.len() && same_variable(e.name, name))
+            .any(|e| matches!(e.kind, edit::SET | edit::REMOVE) && e.name.len() == name.len() && same_variable(e.name, name))
     }
 
     /// Writes the fields that are set or added.
     pub fn write(self, out: &mut Vec<u8>) {
         for e in self {
-            if e.kind != edit::REMOVE {
+            // A line break would begin another field, or end the head. Decisions make none; the check is cheap.
+            if matches!(e.kind, edit::SET | edit::ADD) && !e.name.is_empty() && is_line(e.name) && is_line(e.value) {
                 write_field(out, e.name, e.value);
             }
         }
     }
+}
+
+fn is_line(text: &[u8]) -> bool {
+    memchr::memchr3(b'\r', b'\n', 0, text).is_none()
 }
 
 fn same_variable(a: &[u8], b: &[u8]) -> bool {
@@ -205,11 +210,13 @@ mod tests {
         let mut list = packed(edit::SET, "x-user", "alice");
         list.extend(packed(edit::REMOVE, "cookie", ""));
         list.extend(packed(edit::ADD, "x-a", ""));
+        list.extend(packed(edit::VOID, "x-b", "late"));
         let edits = Edits(&list);
         assert!(edits.hides(b"x-user"));
         assert!(edits.hides(b"x_user"));
         assert!(edits.hides(b"cookie"));
         assert!(!edits.hides(b"x-a"));
+        assert!(!edits.hides(b"x-b"));
         let mut out = Vec::new();
         edits.write(&mut out);
         assert_eq!(out, b"x-user: alice\r\nx-a: \r\n");

@@ -7,12 +7,19 @@ const NOT_VISIBLE = /[^\x21-\x7e]/;
 
 /** True when the text can be a field value: one byte per char, no controls but tab. */
 export function isFieldValue(text: string): boolean {
-  if (text.length > LOOP_MAX) return !NOT_IN_VALUE.test(text);
-  for (let i = 0; i < text.length; i++) {
+  return !NOT_IN_VALUE.test(text);
+}
+
+/** Writes a field value; returns where it ends, or -1 when the text cannot be one: one byte per char, no controls but tab. */
+export function writeField(to: Buffer, at: number, text: string): number {
+  const { length } = text;
+  if (length > LOOP_MAX) return NOT_IN_VALUE.test(text) ? -1 : at + to.latin1Write(text, at, length);
+  for (let i = 0; i < length; i++) {
     const c = text.charCodeAt(i);
-    if (c < 0x20 ? c !== 0x09 : c === 0x7f || c > 0xff) return false;
+    if (c < 0x20 ? c !== 0x09 : c === 0x7f || c > 0xff) return -1;
+    to[at + i] = c;
   }
-  return true;
+  return at + length;
 }
 
 /** Writes a text whose chars are bytes; returns where it ends. */

@@ -1,89 +1,88 @@
-/** What stages change in a head, kept until the verdict and then written as the engine reads it. One for each direction of a wire, used again. */
+/** What stages change in a head: written at once where the engine reads it, in the slot's memory. One for each direction of a wire. */
 import { EDITS_MAX } from '../uws/bounds.ts';
-import { isFieldValue, writeLatin1 } from './bytes.ts';
+import { writeField, writeLatin1 } from './bytes.ts';
 import { Edit, EDITS_BYTES } from './layout.ts';
-import { editableName } from './names.ts';
+import { editable, NAMES_MAX } from './names.ts';
 
-/** Bytes of the edits of one direction; the rest of the room is for target and Host. */
+/** Bytes of the edits of one direction; the other half of the room is for target and Host. */
 export const EDIT_BYTES_MAX = EDITS_BYTES / 4;
 /** Kind, length of the name, two bytes of the value's length. */
 const HEAD_BYTES = 4;
 
 export class Edits {
-  readonly #kinds: number[] = [];
-  readonly #names: string[] = [];
-  readonly #values: string[] = [];
-  #bytes = 0;
+  readonly #bytes: Buffer;
+  /** Place of the first one's first byte. */
+  readonly #from: number;
+  #end: number;
+  #count = 0;
+  /** By a name's number: the use of this list in which it was last edited. So that two edits of one name are noticed without looking for them. */
+  readonly #edited = new Uint32Array(NAMES_MAX + 1);
+  #use = 1;
+
+  /** `from`: place of the list in the memory of its chunk. */
+  constructor(bytes: Buffer, from: number) {
+    this.#bytes = bytes;
+    this.#from = from;
+    this.#end = from;
+  }
+
+  /** Bytes of all of them. */
+  get length(): number {
+    return this.#end - this.#from;
+  }
 
   /** Replaces every field of that name. False when the name belongs to the connection or is no token, the value holds control bytes, or there is no room. */
   set(name: string, value: string): boolean {
-    const lower = editableName(name);
-    if (lower === '' || !this.#fits(lower, value)) return false;
-    this.#forget(lower);
-    this.#push(Edit.SET, lower, value);
-    return true;
+    return this.#push(Edit.SET, name, value);
   }
 
   /** Adds a field. False as in `set`. */
   add(name: string, value: string): boolean {
-    const lower = editableName(name);
-    if (lower === '' || !this.#fits(lower, value)) return false;
-    this.#push(Edit.ADD, lower, value);
-    return true;
+    return this.#push(Edit.ADD, name, value);
   }
 
   remove(name: string): void {
-    const lower = editableName(name);
     // What belongs to the connection does not pass anyway.
-    if (lower === '') return;
-    this.#forget(lower);
-    if (this.#fits(lower, '')) this.#push(Edit.REMOVE, lower, '');
-  }
-
-  /** Writes all of them; returns where they end. */
-  write(to: Buffer, from: number): number {
-    let at = from;
-    for (let i = 0; i < this.#names.length; i++) {
-      const name = this.#names[i] as string;
-      const value = this.#values[i] as string;
-      to[at] = this.#kinds[i] as number;
-      to[at + 1] = name.length;
-      to[at + 2] = value.length & 0xff;
-      to[at + 3] = value.length >> 8;
-      at = writeLatin1(to, writeLatin1(to, at + HEAD_BYTES, name), value);
-    }
-    return at;
+    this.#push(Edit.REMOVE, name, '');
   }
 
   clear(): void {
-    if (this.#names.length === 0) return;
-    this.#kinds.length = this.#names.length = this.#values.length = 0;
-    this.#bytes = 0;
+    this.#end = this.#from;
+    this.#count = 0;
+    // Zero is the use in which nothing was edited.
+    this.#use = (this.#use + 1) >>> 0 || 1;
+    if (this.#use === 1) this.#edited.fill(0);
   }
 
-  #fits(name: string, value: string): boolean {
-    return (
-      this.#names.length < EDITS_MAX &&
-      this.#bytes + HEAD_BYTES + name.length + value.length <= EDIT_BYTES_MAX &&
-      isFieldValue(value)
-    );
+  #push(kind: number, name: string, value: string): boolean {
+    const known = editable(name);
+    if (known === null || this.#count >= EDITS_MAX) return false;
+    const lower = known.lower;
+    const at = this.#end;
+    if (at - this.#from + HEAD_BYTES + lower.length + value.length > EDIT_BYTES_MAX) return false;
+    const bytes = this.#bytes;
+    const valueAt = writeLatin1(bytes, at + HEAD_BYTES, lower);
+    const end = writeField(bytes, valueAt, value);
+    if (end < 0) return false;
+    if (this.#edited[known.number] === this.#use && kind !== Edit.ADD) this.#void(lower);
+    this.#edited[known.number] = this.#use;
+    bytes[at] = kind;
+    bytes[at + 1] = lower.length;
+    bytes[at + 2] = value.length & 0xff;
+    bytes[at + 3] = value.length >> 8;
+    this.#end = end;
+    this.#count++;
+    return true;
   }
 
-  #push(kind: number, name: string, value: string): void {
-    this.#kinds.push(kind);
-    this.#names.push(name);
-    this.#values.push(value);
-    this.#bytes += HEAD_BYTES + name.length + value.length;
-  }
-
-  /** Earlier edits of the name are void. */
-  #forget(name: string): void {
-    for (let i = this.#names.length - 1; i >= 0; i--) {
-      if (this.#names[i] !== name) continue;
-      this.#bytes -= HEAD_BYTES + name.length + (this.#values[i] as string).length;
-      this.#kinds.splice(i, 1);
-      this.#names.splice(i, 1);
-      this.#values.splice(i, 1);
+  /** Earlier edits of the name are no more. */
+  #void(name: string): void {
+    const bytes = this.#bytes;
+    for (let at = this.#from; at < this.#end; ) {
+      const length = bytes[at + 1] as number;
+      const nameAt = at + HEAD_BYTES;
+      if (length === name.length && bytes.latin1Slice(nameAt, nameAt + length) === name) bytes[at] = Edit.VOID;
+      at = nameAt + length + (bytes[at + 2] as number) + ((bytes[at + 3] as number) << 8);
     }
   }
 }

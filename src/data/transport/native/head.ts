@@ -1,10 +1,9 @@
 /** The request head as it lies in a slot's memory. Nothing is made of it that nobody asks for, and nothing twice. */
-import type { TransportFacts } from '../../../native/transport.ts';
 import type { ListenerPlan } from '../../../snapshot/snapshot.ts';
 import { METHODS } from '../../exchange.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';
-import type { BodyKind } from '../transport.ts';
+import type { BodyKind, TlsFacts } from '../transport.ts';
 import { FAULTS, FIELDS_AT, Flag, HEAD_AT, KNOWN_NAMES, SLOT_BYTES, Word } from './layout.ts';
 import { KNOWN_ID } from './names.ts';
 
@@ -20,13 +19,16 @@ export const FAULT_ROWS: readonly (RefusalRow | null)[] = FAULTS.map((code) => (
 export interface Chunk {
   readonly words: Int32Array;
   readonly bytes: Buffer;
+  /** Its number, as the WAF knows it (`wafHeadMemory`). */
+  readonly number: number;
 }
 
 /** What heads ask of the lane's transport. */
 export interface HeadHost {
   /** By number. */
   readonly listeners: readonly ListenerPlan[];
-  facts(slot: number): TransportFacts | null;
+  /** Of the connection that the slot's request came by. */
+  facts(slot: number): TlsFacts | null;
 }
 
 export class NativeHead {
@@ -36,6 +38,8 @@ export class NativeHead {
   /** Index of the record's first word, and of the slot's first byte, in the chunk. */
   protected readonly base: number;
   protected readonly from: number;
+  readonly headMemory: number;
+  readonly headPlace: number;
   readonly #host: HeadHost;
   readonly #address4: Uint8Array;
   readonly #address16: Uint8Array;
@@ -46,7 +50,10 @@ export class NativeHead {
   #hostName: string | undefined;
   readonly #names: (string | undefined)[] = [];
   readonly #values: (string | undefined)[] = [];
-  #facts: TransportFacts | null | undefined;
+  /** Places from which on no text was made. */
+  #namesMade = 0;
+  #valuesMade = 0;
+  #facts: TlsFacts | null | undefined;
 
   /** `place`: of the slot in its chunk. */
   constructor(host: HeadHost, chunk: Chunk, slot: number, place: number) {
@@ -54,6 +61,8 @@ export class NativeHead {
     this.words = chunk.words;
     this.bytes = chunk.bytes;
     this.slot = slot;
+    this.headMemory = chunk.number;
+    this.headPlace = place;
     this.from = place * SLOT_BYTES;
     this.base = this.from / WORD_BYTES;
     const address = this.from + Word.PEER_ADDRESS * WORD_BYTES;
@@ -92,7 +101,11 @@ export class NativeHead {
     return this.#host.listeners[this.word(Word.LISTENER)] as ListenerPlan;
   }
   get serverName(): string {
-    return this.#known()?.serverName ?? '';
+    return this.tls?.serverName ?? '';
+  }
+  get tls(): TlsFacts | null {
+    if (this.#facts === undefined) this.#facts = this.secure ? this.#host.facts(this.slot) : null;
+    return this.#facts;
   }
   get bodyKind(): BodyKind {
     return this.word(Word.BODY_KIND) as BodyKind;
@@ -122,6 +135,7 @@ export class NativeHead {
     const at = this.from + HEAD_AT + (packed & 0xffff);
     const name = this.bytes.latin1Slice(at, at + ((packed >>> 16) & 0xff));
     this.#names[index] = name;
+    if (index >= this.#namesMade) this.#namesMade = index + 1;
     return name;
   }
 
@@ -133,6 +147,7 @@ export class NativeHead {
     const at = this.from + HEAD_AT + (packed & 0xffff);
     const value = this.bytes.latin1Slice(at, at + (packed >>> 16));
     this.#values[index] = value;
+    if (index >= this.#valuesMade) this.#valuesMade = index + 1;
     return value;
   }
 
@@ -153,8 +168,12 @@ export class NativeHead {
   protected clearHead(): void {
     this.#method = this.#path = this.#query = this.#hostName = undefined;
     this.#facts = undefined;
-    if (this.#names.length > 0) this.#names.length = 0;
-    if (this.#values.length > 0) this.#values.length = 0;
+    // Not by their lengths, which would be given up and grown again for every request.
+    const names = this.#names;
+    for (let i = 0; i < this.#namesMade; i++) names[i] = undefined;
+    const values = this.#values;
+    for (let i = 0; i < this.#valuesMade; i++) values[i] = undefined;
+    this.#namesMade = this.#valuesMade = 0;
   }
 
   protected word(word: number): number {
@@ -183,10 +202,5 @@ export class NativeHead {
       return i;
     }
     return -1;
-  }
-
-  #known(): TransportFacts | null {
-    if (this.#facts === undefined) this.#facts = this.secure ? this.#host.facts(this.slot) : null;
-    return this.#facts;
   }
 }

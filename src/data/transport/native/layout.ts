@@ -49,7 +49,7 @@ export const Word = {
 export const Flag = { SECURE: 1, HTTP10: 2, HTTP2: 4, WEBSOCKET: 8, GRPC: 16, BODY_HERE: 32 } as const;
 
 /** Kinds of edits. */
-export const Edit = { SET: 1, ADD: 2, REMOVE: 3 } as const;
+export const Edit = { VOID: 0, SET: 1, ADD: 2, REMOVE: 3 } as const;
 
 /** What `Word.VERDICT` says. */
 export const Decided = { NONE: 0, FORWARD: 1, REFUSE: 2, ANSWER: 3 } as const;

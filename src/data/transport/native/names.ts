@@ -8,15 +8,33 @@ export const KNOWN_ID: ReadonlyMap<string, number> = new Map(KNOWN_NAMES.map((na
 /** Longest name that an edit can hold: its length is one byte. */
 const NAME_BYTES_MAX = 255;
 /** Names that are remembered; stages edit the same few, which come from the configuration. */
-const REMEMBERED_MAX = 1024;
-const editable = new Map<string, string>();
+export const NAMES_MAX = 1024;
 
-/** The lower-case form of a name that stages may edit; '' when it is no token, too long, or belongs to the connection. */
-export function editableName(name: string): string {
-  const known = editable.get(name);
-  if (known !== undefined) return known;
+/** A name that stages may edit. */
+export interface EditableName {
+  readonly lower: string;
+  /** 1 … NAMES_MAX, one for each lower-case name; 0 is shared by those that are not remembered. */
+  readonly number: number;
+}
+
+const remembered = new Map<string, EditableName | null>();
+const numbers = new Map<string, number>();
+
+/** The name in lower case, with its number; null when it is no token, too long, or belongs to the connection. */
+export function editable(name: string): EditableName | null {
+  const known = remembered.get(name);
+  return known === undefined ? learn(name) : known;
+}
+
+function learn(name: string): EditableName | null {
   const lower = name.toLowerCase();
-  const checked = name.length <= NAME_BYTES_MAX && TOKEN.test(lower) && !endsHere(lower) ? lower : '';
-  if (editable.size < REMEMBERED_MAX) editable.set(name, checked);
-  return checked;
+  const fits = name.length <= NAME_BYTES_MAX && TOKEN.test(lower) && !endsHere(lower);
+  let number = numbers.get(lower) ?? 0;
+  if (fits && number === 0 && numbers.size < NAMES_MAX) {
+    number = numbers.size + 1;
+    numbers.set(lower, number);
+  }
+  const made = fits ? { lower, number } : null;
+  if (remembered.size < NAMES_MAX) remembered.set(name, made);
+  return made;
 }

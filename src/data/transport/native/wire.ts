@@ -19,6 +19,9 @@ const HIGH = 0x1_0000_0000;
 const EMPTY = new Uint8Array(0);
 /** Room for target and Host beside the edits of both directions. */
 const TARGET_BYTES_MAX = EDITS_BYTES - 2 * EDIT_BYTES_MAX;
+/** Where these texts begin: from the begin of the edits, and of the slot. */
+const TEXTS = 2 * EDIT_BYTES_MAX;
+const TEXTS_AT = EDITS_AT + TEXTS;
 
 /** What all wires of a lane share. */
 export interface WireHost extends HeadHost {
@@ -34,8 +37,8 @@ export interface WireHost extends HeadHost {
 
 export class NativeWire extends NativeHead implements Wire {
   readonly #host: WireHost;
-  readonly #upstreamEdits = new Edits();
-  readonly #answerEdits = new Edits();
+  readonly #upstreamEdits: Edits;
+  readonly #answerEdits: Edits;
   #live = false;
   #exchange: Exchange | null = null;
   /** Ticket of the wait for the body; -1 while nobody waits. */
@@ -50,6 +53,8 @@ export class NativeWire extends NativeHead implements Wire {
   constructor(host: WireHost, chunk: Chunk, slot: number, place: number) {
     super(host, chunk, slot, place);
     this.#host = host;
+    this.#upstreamEdits = new Edits(chunk.bytes, this.from + EDITS_AT);
+    this.#answerEdits = new Edits(chunk.bytes, this.from + EDITS_AT + EDIT_BYTES_MAX);
   }
 
   // ——— what the transport calls ———
@@ -166,10 +171,8 @@ export class NativeWire extends NativeHead implements Wire {
       return;
     }
     const { words, base, bytes } = this;
-    const edits = this.from + EDITS_AT;
-    const upstreamEnd = this.#upstreamEdits.write(bytes, edits);
-    const answerEnd = this.#answerEdits.write(bytes, upstreamEnd);
-    const targetEnd = writeVisible(bytes, answerEnd, plan.target);
+    const at = this.from + TEXTS_AT;
+    const targetEnd = writeVisible(bytes, at, plan.target);
     const end = targetEnd < 0 ? -1 : writeVisible(bytes, targetEnd, plan.authority);
     // A last look: normalize made both, and anything else in them would be another request to the upstream.
     if (end < 0 || plan.target.charCodeAt(0) !== SLASH || end === targetEnd) {
@@ -177,12 +180,12 @@ export class NativeWire extends NativeHead implements Wire {
       return;
     }
     words[base + Word.REQUEST_EDITS_AT] = 0;
-    words[base + Word.REQUEST_EDITS_AT + 1] = upstreamEnd - edits;
-    words[base + Word.ANSWER_EDITS_AT] = upstreamEnd - edits;
-    words[base + Word.ANSWER_EDITS_AT + 1] = answerEnd - upstreamEnd;
-    words[base + Word.TARGET_AT] = answerEnd - edits;
-    words[base + Word.TARGET_AT + 1] = targetEnd - answerEnd;
-    words[base + Word.AUTHORITY_AT] = targetEnd - edits;
+    words[base + Word.REQUEST_EDITS_AT + 1] = this.#upstreamEdits.length;
+    words[base + Word.ANSWER_EDITS_AT] = EDIT_BYTES_MAX;
+    words[base + Word.ANSWER_EDITS_AT + 1] = this.#answerEdits.length;
+    words[base + Word.TARGET_AT] = TEXTS;
+    words[base + Word.TARGET_AT + 1] = targetEnd - at;
+    words[base + Word.AUTHORITY_AT] = TEXTS + targetEnd - at;
     words[base + Word.AUTHORITY_AT + 1] = end - targetEnd;
     words[base + Word.CONNECT_MS] = Math.min(plan.connectTimeoutMs, INT_MAX);
     words[base + Word.HEAD_MS] = Math.min(plan.headTimeoutMs, INT_MAX);
@@ -214,13 +217,11 @@ export class NativeWire extends NativeHead implements Wire {
   /** Edits of the answer, and the text that goes where an upstream's target would. */
   #writeOwn(text: string): void {
     const { words, base } = this;
-    const edits = this.from + EDITS_AT;
-    const answerEnd = this.#answerEdits.write(this.bytes, edits);
-    const end = writeLatin1(this.bytes, answerEnd, text);
-    words[base + Word.ANSWER_EDITS_AT] = 0;
-    words[base + Word.ANSWER_EDITS_AT + 1] = answerEnd - edits;
-    words[base + Word.TARGET_AT] = answerEnd - edits;
-    words[base + Word.TARGET_AT + 1] = end - answerEnd;
+    const at = this.from + TEXTS_AT;
+    words[base + Word.ANSWER_EDITS_AT] = EDIT_BYTES_MAX;
+    words[base + Word.ANSWER_EDITS_AT + 1] = this.#answerEdits.length;
+    words[base + Word.TARGET_AT] = TEXTS;
+    words[base + Word.TARGET_AT + 1] = writeLatin1(this.bytes, at, text) - at;
   }
 
   #decide(verdict: number, choice: number): void {
