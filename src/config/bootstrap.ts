@@ -207,6 +207,11 @@ export const BootstrapConfig = closed(
       default: 1,
       description: 'Threads for WAF matching of what is too long for a lane.',
     }),
+    transport: word(
+      ['native', 'uws'],
+      'What moves the bytes: native = the engine of this gateway; uws = uWebSockets.js and undici, without HTTP/2, client certificates and PROXY headers.',
+      'native',
+    ),
     downstream: DownstreamConfig,
     exchangesMax: Type.Integer({
       minimum: 16,
