@@ -1,5 +1,5 @@
 /** Reads the sets of a suite from the data directory, in place. A folder that is not there is said, never guessed. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface Missing {
@@ -22,6 +22,19 @@ export class DataDirectory {
     const cases = Array.isArray(value) ? value : (value as { cases?: unknown }).cases;
     if (!Array.isArray(cases)) throw new Error(`${join(this.path, set, file)}: no list "cases"`);
     return cases as Record<string, unknown>[];
+  }
+
+  /** Files below `<dir>/<set>` whose names end so, as paths below it, in order. None, and noted as missing, when there is no such folder. */
+  files(set: string, ending: string): string[] {
+    const path = join(this.path, set);
+    try {
+      const names = readdirSync(path, { recursive: true, encoding: 'utf8' });
+      return names.filter((name) => name.endsWith(ending)).sort();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      this.missing.push({ set, path });
+      return [];
+    }
   }
 
   json(set: string, file: string): unknown {

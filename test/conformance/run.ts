@@ -17,8 +17,8 @@ const USAGE = `usage: npm run -s conformance -- <suite> [options]
   --data <dir>          test data (default: ../shared/data beside the project)
   --json <file>         report: {suite, total, passed, warned, stalls, failed: [{id, expected, got}]}
   --details <file>      every case with its verdict
-  --target <host:port>  test this proxy instead of the project's own gateway (http1)
-  --upstream-port <n>   where that proxy forwards to: the recording upstream listens there (http1)
+  --target <host:port>  test this proxy instead of the project's own gateway (http1, h2 without TLS)
+  --upstream-port <n>   where that proxy forwards to: the recording upstream listens there (http1, h2)
   --failed-max <n>      exit with 1 when more cases fail than this
 exit code: 0 measured, 1 a check failed (--failed-max; under CI=true, missing data), 2 could not measure`;
 
@@ -42,12 +42,16 @@ async function main(): Promise<number> {
     return values.help === true ? 0 : 2;
   }
   const data = new DataDirectory(values.data === undefined ? DATA_DEFAULT : resolve(values.data));
+  const notes: string[] = [];
   const results = await suite.run({
     data,
     ...(values.target === undefined ? {} : { target: values.target }),
     upstreamPort: Number(values['upstream-port'] ?? 0),
     progress: (line) => {
       process.stderr.write(`${line}\n`);
+    },
+    note: (line) => {
+      notes.push(line);
     },
   });
   const report = reportOf(name, results);
@@ -58,6 +62,7 @@ async function main(): Promise<number> {
   for (const { id, expected, got } of report.failed.slice(0, FAILED_SHOWN))
     out.push(`failed ${id}\n  expected ${expected}\n  got      ${got}`);
   if (report.failed.length > FAILED_SHOWN) out.push(`… and ${report.failed.length - FAILED_SHOWN} more`);
+  out.push(...notes);
   for (const { set, path } of data.missing) out.push(`missing: ${set} (no ${path})`);
   out.push(
     `${name}: ${report.total} cases, ${report.passed} passed, ${report.warned} warned, ${report.failed.length} failed, ${report.stalls} stalled`,

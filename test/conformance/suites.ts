@@ -2,6 +2,8 @@
 import { plainBundle } from '../harness/bundle.ts';
 import { TestGateway } from '../harness/gateway.ts';
 import type { DataDirectory } from './data.ts';
+import { withTargets } from './h2/gateway.ts';
+import { runH2 } from './h2/suite.ts';
 import type { Target } from './http1/observe.ts';
 import { RecordingUpstream } from './http1/recording-upstream.ts';
 import { runHttp1 } from './http1/suite.ts';
@@ -16,6 +18,8 @@ export interface SuiteOptions {
   /** Port that the proxy under test forwards to; 0 picks any. */
   readonly upstreamPort: number;
   readonly progress: (line: string) => void;
+  /** A line for the output: what was left out, and why. */
+  readonly note: (line: string) => void;
 }
 
 export interface Suite {
@@ -29,7 +33,13 @@ export const SUITES: Readonly<Record<string, Suite>> = {
     run: ({ data, progress }) => runJwt(data, gatewayVerifier, progress),
   },
   http1: { title: 'HTTP/1.1 requests, well-formed and not, into a recording upstream', run: http1 },
+  h2: { title: 'HTTP/2: h2spec, single frames, floods', run: h2 },
 };
+
+async function h2({ data, target, upstreamPort, progress, note }: SuiteOptions): Promise<CaseResult[]> {
+  const place = target === undefined ? undefined : addressOf(target);
+  return withTargets(place, upstreamPort, (targets) => runH2({ data, targets, progress, note }));
+}
 
 /** Connections that the gateway may have to the upstream: few enough that losing one a bad request would soon show. */
 const UPSTREAM_CONNECTIONS = 40;
