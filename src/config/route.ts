@@ -253,6 +253,11 @@ export const RouteConfig = closed(
       }),
     ),
     websocket: Type.Boolean({ default: false, description: 'WebSocket handshakes are relayed.' }),
+    forwardClientCertificate: Type.Boolean({
+      default: false,
+      description:
+        "Tell the endpoint of the client certificate in X-Forwarded-Client-Cert (Envoy's form: Hash, Subject, URI, DNS). A client's own field of that name never passes.",
+    }),
   },
   'A route.',
 );

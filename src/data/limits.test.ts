@@ -105,6 +105,22 @@ describe('limits', () => {
     assert.equal(apart([{ from: 'route' }], { route: { id: 'a' } }, { route: { id: 'b' } }), true);
     const header = [{ from: 'header', name: 'x-key' }] as const;
     assert.equal(apart(header, { headers: ['x-key', 'a'] }, { headers: ['x-key', 'b'] }), true);
+    const client = (ja4: string, fingerprint: string): Asked => ({
+      tls: {
+        version: 'TLSv1.3',
+        cipher: 'TLS_AES_128_GCM_SHA256',
+        serverName: '',
+        alpn: 'h2',
+        ja4,
+        client: { subject: '', sans: [], fingerprint },
+      },
+    });
+    assert.equal(apart([{ from: 'ja4' }], client('a', 'x'), client('b', 'x')), true);
+    assert.equal(apart([{ from: 'ja4' }], client('a', 'x'), client('a', 'y')), false);
+    assert.equal(apart([{ from: 'certificate' }], client('a', 'x'), client('a', 'y')), true);
+    // Without TLS, by address.
+    assert.equal(apart([{ from: 'ja4' }], { address: '192.0.2.1' }, { address: '192.0.2.2' }), true);
+    assert.equal(apart([{ from: 'certificate' }], {}, {}), false);
     const claim = [{ from: 'claim', name: 'org.id' }] as const;
     assert.equal(apart(claim, { claims: { org: { id: 'a' } } }, { claims: { org: { id: 'b' } } }), true);
     assert.equal(apart(claim, { claims: { org: { id: 7 } } }, { claims: { org: { id: '7' } } }), false);

@@ -73,6 +73,8 @@ export interface RoutePlan {
   readonly forward: ForwardLimits;
   /** WebSocket handshakes are relayed. */
   readonly websocket: boolean;
+  /** The endpoint is told of the client certificate in X-Forwarded-Client-Cert. */
+  readonly forwardClientCertificate: boolean;
 }
 
 export interface HeaderPredicate {
@@ -179,6 +181,10 @@ export type LimitKeyPart =
   | { readonly from: 'tenant' }
   | { readonly from: 'route' }
   | { readonly from: 'host' }
+  /** Fingerprint of the TLS client. */
+  | { readonly from: 'ja4' }
+  /** SHA-256 of the client certificate. */
+  | { readonly from: 'certificate' }
   | { readonly from: 'claim'; readonly name: string }
   | { readonly from: 'header'; readonly name: string };
 

@@ -156,6 +156,7 @@ export function testRoute(over: Partial<RoutePlan> = {}): RoutePlan {
     },
     forward: { connectTimeoutMs: 1000, headTimeoutMs: 1000, idleTimeoutMs: 0, bodyBytesMax: 1_000_000, retries: 0 },
     websocket: false,
+    forwardClientCertificate: false,
     ...over,
   };
 }

@@ -29,6 +29,7 @@ export function givenRoute(id: string, index: number, over: Partial<RoutePlan> =
     },
     forward: { connectTimeoutMs: 1000, headTimeoutMs: 5000, idleTimeoutMs: 0, bodyBytesMax: 1 << 20, retries: 1 },
     websocket: false,
+    forwardClientCertificate: false,
     ...over,
   };
 }

@@ -7,11 +7,15 @@ const base = { requests: 10, windowMs: 1000, mode: 'enforce' as const };
 describe('compileLimits', () => {
   it('reads keys and fills in the burst', () => {
     const [limit] = compileLimits({
-      limits: [{ ...base, id: 'a', key: ['address', 'tenant', 'claim:org:id', 'header:X-Api-Key'] }],
+      limits: [
+        { ...base, id: 'a', key: ['address', 'tenant', 'ja4', 'certificate', 'claim:org:id', 'header:X-Api-Key'] },
+      ],
     });
     assert.deepEqual(limit?.key, [
       { from: 'address' },
       { from: 'tenant' },
+      { from: 'ja4' },
+      { from: 'certificate' },
       { from: 'claim', name: 'org:id' },
       { from: 'header', name: 'x-api-key' },
     ]);

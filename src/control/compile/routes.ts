@@ -200,6 +200,7 @@ function planOf(
     }),
     forward: forwardOf(route, config),
     websocket: route.websocket,
+    forwardClientCertificate: route.forwardClientCertificate,
   };
 }
 
