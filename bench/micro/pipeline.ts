@@ -204,6 +204,7 @@ export async function run(calls = 100_000): Promise<MicroRow[]> {
         laneColumns,
         records,
         wafPort: port2,
+        transport: 'native',
         exchangesMax: 16,
         downstream: {
           connectionsMax: 16,

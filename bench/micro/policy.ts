@@ -32,6 +32,7 @@ const request: InputSource = {
   route: 'api',
   now: 0,
   user,
+  tls: null,
   header: () => undefined,
 };
 /** Twenty claims and a long path, 1.8 KB of input. */

@@ -1,5 +1,5 @@
 /** The policies of a snapshot as one lane asks them: an instance each, and the exchange as the source of their input. */
-import type { InputSource, InputUser } from '../policy/input.ts';
+import type { InputSource, InputTls, InputUser } from '../policy/input.ts';
 import { PolicyEvaluator } from '../policy/evaluator.ts';
 import type { PolicyPlan, Snapshot } from '../snapshot/snapshot.ts';
 import type { Exchange } from './exchange.ts';
@@ -52,6 +52,9 @@ export class ExchangeInput implements InputSource {
   }
   get user(): InputUser | null {
     return this.x.identity;
+  }
+  get tls(): InputTls | null {
+    return this.x.wire.tls;
   }
 
   /** All values of a field: a policy that saw only the first could be told another story than the upstream. */

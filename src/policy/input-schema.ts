@@ -29,6 +29,68 @@ const User = Type.Object(
   },
 );
 
+const Tls = Type.Object(
+  {
+    version: Type.Optional(
+      Type.String({ description: 'Version of the connection. Field `tls.version`.', examples: ['TLSv1.3'] }),
+    ),
+    cipher: Type.Optional(
+      Type.String({
+        description: 'IANA name of the cipher suite. Field `tls.cipher`.',
+        examples: ['TLS_AES_128_GCM_SHA256'],
+      }),
+    ),
+    server_name: Type.Optional(
+      Type.String({
+        description:
+          'Server name that the client asked for, lower case; absent when it named none. Field `tls.server_name`.',
+      }),
+    ),
+    alpn: Type.Optional(
+      Type.String({ description: 'Protocol agreed upon. Field `tls.alpn`.', examples: ['h2', 'http/1.1'] }),
+    ),
+    ja4: Type.Optional(
+      Type.String({
+        description: 'JA4 fingerprint of the client: what it is built of, not who it is. Field `tls.ja4`.',
+        examples: ['t13d1516h2_8daaf6152771_02713d6af862'],
+      }),
+    ),
+    client: Type.Optional(
+      Type.Object(
+        {
+          subject: Type.Optional(
+            Type.String({
+              description: 'Subject (RFC 4514); empty when it has none. Field `tls.client.subject`.',
+              examples: ['CN=alice,O=Example'],
+            }),
+          ),
+          sans: Type.Optional(
+            Type.Array(Type.String(), {
+              description: 'Alternative names, each with its kind. Field `tls.client.sans`.',
+              examples: [['DNS:alice.example', 'URI:spiffe://example/alice']],
+            }),
+          ),
+          fingerprint: Type.Optional(
+            Type.String({
+              description: 'SHA-256 of the certificate in DER, lower-case hex. Field `tls.client.fingerprint`.',
+            }),
+          ),
+        },
+        {
+          ...closed,
+          description:
+            "The client's certificate, verified; absent when it has shown none. Field `tls.client`: all of it.",
+        },
+      ),
+    ),
+  },
+  {
+    ...closed,
+    description:
+      'What the TLS handshake told; absent without TLS, or when the transport does not know it. Field `tls`: all of it.',
+  },
+);
+
 export const PolicyInput = Type.Object(
   {
     method: Type.Optional(Type.String({ description: 'Request method, as received.', examples: ['GET'] })),
@@ -73,6 +135,7 @@ export const PolicyInput = Type.Object(
         { ...closed, description: 'The time of the request. Not for policies that are pure.' },
       ),
     ),
+    tls: Type.Optional(Tls),
     headers: Type.Optional(
       Type.Record(Type.String(), Type.String(), {
         description:

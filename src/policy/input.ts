@@ -12,6 +12,21 @@ export interface InputUser {
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
+/** What is known of the connection by its TLS handshake; texts are empty when unknown. The object is kept as a key of a weak map: other facts must be another object. */
+export interface InputTls {
+  readonly version: string;
+  readonly cipher: string;
+  readonly serverName: string;
+  readonly alpn: string;
+  readonly ja4: string;
+  /** The client's verified certificate. */
+  readonly client: {
+    readonly subject: string;
+    readonly sans: readonly string[];
+    readonly fingerprint: string;
+  } | null;
+}
+
 /** What an encoder reads. A lane keeps one such object and points it at each request in turn. */
 export interface InputSource {
   readonly method: string;
@@ -28,6 +43,8 @@ export interface InputSource {
   /** Epoch ms. */
   readonly now: number;
   readonly user: InputUser | null;
+  /** Null without TLS. */
+  readonly tls: InputTls | null;
   /** Value by lower-case name; repeated fields joined with `, ` (RFC 9110 §5.3). */
   header(name: string): string | undefined;
 }
@@ -74,6 +91,26 @@ const USER_FIELDS: Readonly<Record<string, (user: InputUser) => string>> = {
   claims: (u) => toJsonText(u.claims),
 };
 
+/** Parts of the handshake: made once per connection, together. */
+const TLS_FIELDS: Readonly<Record<string, (tls: InputTls) => string>> = {
+  version: (t) => t.version,
+  cipher: (t) => t.cipher,
+  server_name: (t) => t.serverName,
+  alpn: (t) => t.alpn,
+  ja4: (t) => t.ja4,
+};
+const TLS_CLIENT_FIELDS: Readonly<Record<string, (client: NonNullable<InputTls['client']>) => string>> = {
+  subject: (c) => quote(c.subject),
+  sans: (c) => toJsonText(c.sans),
+  fingerprint: (c) => quote(c.fingerprint),
+};
+const TLS_NAMES: readonly string[] = [
+  'tls',
+  ...Object.keys(TLS_FIELDS).map((name) => `tls.${name}`),
+  'tls.client',
+  ...Object.keys(TLS_CLIENT_FIELDS).map((name) => `tls.client.${name}`),
+];
+
 const HEADER = /^headers\.([!#$%&'*+.^_`|~0-9a-z-]{1,64})$/;
 const CLAIM = /^user\.claims\.(.{1,64})$/s;
 
@@ -83,12 +120,14 @@ export const INPUT_FIELDS: readonly string[] = [
   'user',
   ...Object.keys(USER_FIELDS).map((name) => `user.${name}`),
   'user.claims.<name>',
+  ...TLS_NAMES,
   'headers.<name>',
 ];
 
 /** What is wrong with a field, or null. */
 export function inputFieldProblem(field: string): string | null {
   if (Object.hasOwn(FIELDS, field) || field === 'user' || HEADER.test(field) || CLAIM.test(field)) return null;
+  if (TLS_NAMES.includes(field)) return null;
   if (field.startsWith('user.') && Object.hasOwn(USER_FIELDS, field.slice(5))) return null;
   return `"${field}" is not a field of the input; there are ${INPUT_FIELDS.join(', ')}`;
 }
@@ -109,6 +148,8 @@ export function compileInput(policy: string, fields: readonly string[]): InputEn
     const inner = plain.filter(([, f]) => f.place[0] === group).map(([, f]) => [f.place[1] as string, f.text] as const);
     if (inner.length > 0) members.push([group, object(inner)]);
   }
+  const tls = tlsMember(fields);
+  if (tls !== null) members.push(['tls', tls]);
   const headers = [...new Set(fields.map((f) => HEADER.exec(f)?.[1]).filter((n) => n !== undefined))].sort();
   if (headers.length > 0) members.push(['headers', object(headers.map((name) => [name, headerText(name)] as const))]);
   return object(members);
@@ -122,6 +163,7 @@ export function fieldReaders(fields: readonly string[]): readonly FieldReader[] 
     if (field === 'user' || field.startsWith('user.')) continue;
     const header = HEADER.exec(field)?.[1];
     if (header !== undefined) headers.add(header);
+    else if (TLS_NAMES.includes(field)) for (const reader of tlsReaders(field)) readers.add(reader);
     // Segments are made of the path.
     else {
       const text = TEXTS[field === 'segments' ? 'path' : field];
@@ -180,6 +222,53 @@ function userMember(fields: readonly string[]): Member | null {
 function claimsText(user: InputUser, names: readonly string[]): string {
   const present = names.filter((name) => Object.hasOwn(user.claims, name));
   return `{${present.map((name) => `${quote(name)}:${toJsonText(user.claims[name])}`).join(',')}}`;
+}
+
+/** What was asked for of the handshake; absent without TLS. */
+function tlsMember(fields: readonly string[]): Member | null {
+  const asked = (name: string, ...within: readonly string[]): boolean =>
+    [name, ...within].some((field) => fields.includes(field));
+  const parts = Object.keys(TLS_FIELDS).filter((name) => asked(`tls.${name}`, 'tls'));
+  const client = Object.keys(TLS_CLIENT_FIELDS).filter((name) => asked(`tls.client.${name}`, 'tls.client', 'tls'));
+  if (parts.length === 0 && client.length === 0) return null;
+  // Bounded by the lifetime of the connections.
+  const made = new WeakMap<InputTls, string>();
+  return (source) => {
+    const tls = source.tls;
+    if (tls === null) return '';
+    const known = made.get(tls);
+    if (known !== undefined) return known;
+    const members: string[] = [];
+    for (const name of parts) {
+      const text = TLS_FIELDS[name]?.(tls) ?? '';
+      if (text !== '') members.push(`"${name}":${quote(text)}`);
+    }
+    const shown = tls.client;
+    if (shown !== null && client.length > 0)
+      members.push(
+        `"client":{${client.map((name) => `"${name}":${TLS_CLIENT_FIELDS[name]?.(shown) ?? '""'}`).join(',')}}`,
+      );
+    const text = `{${members.join(',')}}`;
+    made.set(tls, text);
+    return text;
+  };
+}
+
+const hasTls: FieldReader = (source) => (source.tls === null ? undefined : '');
+/** All that is known of a certificate follows from its digest. */
+const certificate: FieldReader = (source) => source.tls?.client?.fingerprint;
+const TLS_TEXTS: Readonly<Record<string, FieldReader>> = Object.fromEntries(
+  Object.entries(TLS_FIELDS).map(([name, text]) => [
+    `tls.${name}`,
+    (source: InputSource) => (source.tls === null ? undefined : text(source.tls)),
+  ]),
+);
+
+/** The texts behind a field of the handshake. */
+function tlsReaders(field: string): readonly FieldReader[] {
+  const text = TLS_TEXTS[field];
+  if (text !== undefined) return [text];
+  return field === 'tls' ? [certificate, ...Object.values(TLS_TEXTS)] : [hasTls, certificate];
 }
 
 /** Segments between the slashes of a path, without empty ones: `/api//orders/` gives `["api","orders"]`. */

@@ -177,6 +177,7 @@ describe('a policy that is in order', () => {
       tenant: '',
       route: '',
       now: 0,
+      tls: null,
       header: () => undefined,
     };
     assert.equal(

@@ -21,6 +21,7 @@ const source = (part: Partial<InputSource>): InputSource => ({
   route: '',
   now: 0,
   user: null,
+  tls: null,
   header: () => undefined,
   ...part,
 });

@@ -4,7 +4,14 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import Value from 'typebox/value';
-import { compileInput, INPUT_FIELDS, inputFieldProblem, type InputSource } from '../../src/policy/input.ts';
+import {
+  compileInput,
+  fieldReaders,
+  INPUT_FIELDS,
+  inputFieldProblem,
+  type InputSource,
+  type InputTls,
+} from '../../src/policy/input.ts';
 import { PolicyInput, policyInputSchemaText } from '../../src/policy/input-schema.ts';
 import { quote, Screened, screen, toJsonText } from '../../src/policy/json-text.ts';
 
@@ -18,6 +25,14 @@ const source: InputSource = {
   route: 'orders',
   now: 1_795_219_200_123,
   user: { subject: 'u-1', roles: ['reader', 'admin'], claims: { sub: 'u-1', tenant: 'acme', 'https://x/y': [1] } },
+  tls: {
+    version: 'TLSv1.3',
+    cipher: 'TLS_AES_128_GCM_SHA256',
+    serverName: 'api.example.org',
+    alpn: 'h2',
+    ja4: 't13d1516h2_8daaf6152771_02713d6af862',
+    client: { subject: 'CN=alice', sans: ['DNS:alice.example'], fingerprint: 'ab12' },
+  },
   header: (name) => (name === 'x-a' ? 'one' : undefined),
 };
 const sent = (fields: readonly string[], more: Partial<InputSource> = {}): unknown =>
@@ -34,6 +49,7 @@ const EVERYTHING = [
   'client.address',
   'time.now_ns',
   'user',
+  'tls',
   'headers.x-a',
 ];
 
@@ -50,15 +66,27 @@ describe('the input', () => {
       user: { sub: 'u-1', role: 'reader', roles: ['reader', 'admin'], claims: source.user?.claims },
       client: { address: '2001:db8::1' },
       time: { now_ns: 1_795_219_200_123_000_000 },
+      tls: {
+        version: 'TLSv1.3',
+        cipher: 'TLS_AES_128_GCM_SHA256',
+        server_name: 'api.example.org',
+        alpn: 'h2',
+        ja4: 't13d1516h2_8daaf6152771_02713d6af862',
+        client: { subject: 'CN=alice', sans: ['DNS:alice.example'], fingerprint: 'ab12' },
+      },
       headers: { 'x-a': 'one' },
     });
+    assert.deepEqual(sent(['tls.ja4', 'tls.client.fingerprint']), {
+      tls: { ja4: 't13d1516h2_8daaf6152771_02713d6af862', client: { fingerprint: 'ab12' } },
+    });
+    assert.deepEqual(sent(['tls.client']), { tls: { client: source.tls?.client } });
     assert.deepEqual(sent(['path']), { path: '/api//orders/7/' });
     assert.deepEqual(sent(['user.role', 'user.claims.tenant', 'user.claims.https://x/y', 'user.claims.absent']), {
       user: { role: 'reader', claims: { tenant: 'acme', 'https://x/y': [1] } },
     });
   });
   it('leaves out what the request has not', () => {
-    assert.deepEqual(sent(EVERYTHING, { user: null, tenant: '', header: () => undefined, path: '/' }), {
+    assert.deepEqual(sent(EVERYTHING, { user: null, tls: null, tenant: '', header: () => undefined, path: '/' }), {
       method: 'POST',
       path: '/',
       segments: [],
@@ -70,6 +98,9 @@ describe('the input', () => {
       headers: {},
     });
     assert.deepEqual(sent(['user.role'], { user: { subject: '', roles: [], claims: {} } }), { user: { role: '' } });
+    const bare = { version: 'TLSv1.2', cipher: '', serverName: '', alpn: '', ja4: '', client: null };
+    assert.deepEqual(sent(['tls'], { tls: bare }), { tls: { version: 'TLSv1.2' } });
+    assert.deepEqual(sent(['tls.client', 'tls.ja4'], { tls: bare }), { tls: {} });
   });
   it('is the same text for the same fields in any order, since texts are keys of the cache', () => {
     const text = compileInput('p', EVERYTHING)(source);
@@ -84,6 +115,22 @@ describe('the input', () => {
     const a = { subject: 'a', roles: ['reader'], claims: {} };
     const b = { subject: 'b', roles: ['admin'], claims: {} };
     for (const user of [a, b, a]) assert.equal(encode({ ...source, user }), `{"user":{"role":"${user.roles[0]}"}}`);
+  });
+  it('never mixes two connections up, and says of each all that it is asked', () => {
+    const encode = compileInput('p', ['tls.client.subject']);
+    const one = { ...(source.tls as InputTls) };
+    const other = { ...one, client: { subject: 'CN=bob', sans: [], fingerprint: 'cd34' } };
+    for (const tls of [one, other, one])
+      assert.equal(encode({ ...source, tls }), `{"tls":{"client":{"subject":"${tls.client?.subject}"}}}`);
+    const reads = (fields: readonly string[], tls: InputTls | null): (string | undefined)[] =>
+      (fieldReaders(fields) ?? []).map((read) => read({ ...source, tls }));
+    for (const field of INPUT_FIELDS.filter((f) => f.startsWith('tls'))) {
+      assert.notDeepEqual(reads([field], one), reads([field], null), field);
+      if (field === 'tls' || field.startsWith('tls.client')) {
+        assert.notDeepEqual(reads([field], one), reads([field], other), field);
+        assert.notDeepEqual(reads([field], { ...one, client: null }), reads([field], null), field);
+      }
+    }
   });
   it('survives any text of a client: it parses, screens fine and comes back with lone surrogates replaced', () => {
     const text = fc.oneof(

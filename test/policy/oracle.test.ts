@@ -45,6 +45,16 @@ const request: fc.Arbitrary<InputSource> = fc.record({
   route: word,
   now: fc.nat(),
   user,
+  tls: fc.option(
+    fc.record({
+      version: fc.constantFrom('TLSv1.2', 'TLSv1.3'),
+      cipher: word,
+      serverName: word,
+      alpn: fc.constantFrom('', 'h2'),
+      ja4: word,
+      client: fc.option(fc.record({ subject: word, sans: fc.array(word, { maxLength: 3 }), fingerprint: word })),
+    }),
+  ),
   header: fc.constant(() => 'a "quoted" value'),
 });
 

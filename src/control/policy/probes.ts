@@ -21,6 +21,7 @@ const source = (part: Partial<InputSource>): InputSource => ({
   route: 'probe',
   now: NOW_MS,
   user: null,
+  tls: null,
   header: () => undefined,
   ...part,
 });
@@ -40,6 +41,20 @@ const SOURCES: readonly InputSource[] = [
     user: user(Array.from({ length: 64 }, (_, i) => `role-${i}`)),
   }),
   source({ path: '/caf\u00e9/\u{1f600}"\\\u0001', host: 'xn--caf-dma.example', header: () => '"\\\t\u00ff' }),
+  source({
+    tls: {
+      version: 'TLSv1.3',
+      cipher: 'TLS_AES_128_GCM_SHA256',
+      serverName: 'api.example',
+      alpn: 'h2',
+      ja4: 't13d1516h2_8daaf6152771_02713d6af862',
+      client: {
+        subject: 'CN="\\\\,O=\u{1f600}',
+        sans: ['DNS:a.example', 'URI:spiffe://a/b'],
+        fingerprint: 'ab'.repeat(32),
+      },
+    },
+  }),
   source({
     user: user(['admin'], {
       nested: nest(20),

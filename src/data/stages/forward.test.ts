@@ -100,6 +100,29 @@ test('fields by which upstreams believe what a client claims of itself do not pa
   );
 });
 
+test('the client certificate is told where the route asks for it, and what a client says of one never passes', () => {
+  const tls = {
+    version: 'TLSv1.3',
+    cipher: 'TLS_AES_128_GCM_SHA256',
+    serverName: '',
+    alpn: 'h2',
+    ja4: '',
+    client: { subject: 'CN=alice', sans: ['DNS:alice.example'], fingerprint: 'ab12' },
+  };
+  const headers = ['x-forwarded-client-cert', 'Hash=00;Subject="CN=root"'];
+  const told = (over: Partial<RoutePlan>, wire: WireOptions): string[] =>
+    enter({ headers, ...wire }, over).wire.upstreamEdits.filter((edit) => edit.includes('client-cert'));
+  const removed = 'remove x-forwarded-client-cert';
+  assert.deepEqual(told({}, { tls }), [removed]);
+  const asked = { forwardClientCertificate: true };
+  assert.deepEqual(told(asked, { tls }), [
+    removed,
+    'set x-forwarded-client-cert: Hash=ab12;Subject="CN=alice";DNS=alice.example',
+  ]);
+  assert.deepEqual(told(asked, { tls: { ...tls, client: null } }), [removed]);
+  assert.deepEqual(told(asked, {}), [removed]);
+});
+
 test('the request id is ours, both ways; the client’s own is passed apart', () => {
   const { wire, sent } = enter({ requestId: 'theirs', headers: ['x-request-id', 'theirs'] });
   assert.equal(sent('x-request-id'), 'abcdef-07-0000002a');

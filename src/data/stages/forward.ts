@@ -5,6 +5,7 @@
  * - `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` (RFC 7239): the client, and the trusted proxy before us if there is one. What a
  *   client claims further left is not passed on.
  * - `X-Request-Id` is ours, also in the answer; the client's own goes on as `X-Client-Request-Id`.
+ * - `X-Forwarded-Client-Cert`: the verified client certificate, on routes that ask for it; a client's own never passes.
  * - `traceparent` (W3C Trace Context): a valid one passes; otherwise a new trace begins, whose id holds the request id.
  */
 import { present } from '../../base/assert.ts';
@@ -15,6 +16,7 @@ import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
 import type { Wire } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
+import { CLIENT_CERT_FIELD, clientCertificateField } from './client-certificate.ts';
 
 /** Share of traces begun here that are sampled. */
 export const TRACE_SAMPLE = 0.01;
@@ -24,6 +26,7 @@ export const TRACE_SAMPLE = 0.01;
  * pass; whoever needs one sets it in the route's `requestHeaders`.
  */
 const CLIENT_CLAIMS: ReadonlySet<string> = new Set([
+  CLIENT_CERT_FIELD,
   'x-real-ip',
   'x-client-ip',
   'true-client-ip',
@@ -51,7 +54,10 @@ export class Forward implements Stage {
       return x.refuse(REFUSALS.upgrade_not_allowed, 'the route relays no WebSockets');
     }
     // As in respond: the wire keeps its edits from one attempt to the next.
-    if (x.attempts <= 1) describe(x, wire);
+    if (x.attempts <= 1) {
+      describe(x, wire);
+      if (route.forwardClientCertificate) describeCertificate(wire);
+    }
     const limits = route.forward;
     plan.endpoint = present(x.endpoint, 'endpoint');
     plan.connectTimeoutMs = limits.connectTimeoutMs;
@@ -94,6 +100,11 @@ function describe(x: Exchange, wire: Wire): void {
     wire.setUpstreamHeader('traceparent', newTraceparent(x));
     wire.removeUpstreamHeader('tracestate');
   }
+}
+
+function describeCertificate(wire: Wire): void {
+  const client = wire.tls?.client ?? null;
+  if (client !== null) wire.setUpstreamHeader(CLIENT_CERT_FIELD, clientCertificateField(client));
 }
 
 /** RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
