@@ -65,7 +65,7 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
     }
     listenerProblems(l, `/listeners/${i}`, at);
   }
-  if ((b as { readonly transport?: string }).transport === 'uws') uwsProblems(b, doc.value, at);
+  if (b.transport === 'uws') uwsProblems(b, doc.value, at);
   places.push({ path: '/probes', ...b.probes }, { path: '/admin', ...b.admin });
   for (const [i, p] of places.entries()) {
     // Lanes share their ports, so the operating system would not complain: connections would go to either.

@@ -128,6 +128,7 @@ export class Gateway implements ControlView {
         instance,
         addonPath,
         endpointColumns,
+        transport: bootstrap.transport,
         exchangesMax: bootstrap.exchangesMax,
         downstream: bootstrap.downstream,
         seed: randomBytes(4).readUInt32LE(),
@@ -396,7 +397,7 @@ export class Gateway implements ControlView {
 }
 
 function isNative(bootstrap: BootstrapConfig): boolean {
-  return (bootstrap as { readonly transport?: string }).transport === 'native';
+  return bootstrap.transport === 'native';
 }
 
 function listenerPlan(l: ListenerConfig, tls: ListenerTls | null): ListenerPlan {

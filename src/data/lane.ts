@@ -13,7 +13,7 @@ import { Observe } from './observe.ts';
 import { Pipeline } from './pipeline.ts';
 import { type Revision, stillUsed } from './lane/revision.ts';
 import { LaneStages } from './lane/stages.ts';
-import { makeUwsTransport } from './transport/uws/index.ts';
+import { transportOf } from './lane/transport.ts';
 import type { Wake } from './stage.ts';
 import { EndpointUse } from './upstream/endpoint-use.ts';
 
@@ -27,6 +27,7 @@ const say = (message: FromLane): void => port.postMessage(message);
 
 /** Everything that a lane is; no top-level await, for the bundle of the single binary is a script. */
 async function start(): Promise<void> {
+  const addon = openNative(setup.addonPath);
   const columns = new EndpointColumns(setup.endpointColumns);
   const use = new EndpointUse(columns, setup.laneIndex);
   const observer = new Observe({
@@ -38,7 +39,7 @@ async function start(): Promise<void> {
   const wake: Wake = (x, ticket) => pipeline.wake(x, ticket);
   const stages = new LaneStages({
     setup,
-    native: openNative(setup.addonPath),
+    native: addon,
     columns,
     use,
     wake,
@@ -56,7 +57,8 @@ async function start(): Promise<void> {
     now: Date.now,
     tick: () => performance.now(),
   });
-  const transport = await makeUwsTransport({ events: pipeline, laneIndex: setup.laneIndex });
+  const maker = await transportOf(setup, addon);
+  const transport = await maker({ events: pipeline, laneIndex: setup.laneIndex });
   /** Revisions with open exchanges, and the active one last. */
   const revisions: Revision[] = [];
   /** Tells control which revisions are still used. A request that lasts holds its own back, not those that came after it. */

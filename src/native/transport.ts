@@ -20,13 +20,19 @@ export interface TransportOptions {
   readonly refusals: readonly TransportRefusal[];
   /** The refusal of what was left undecided when `onTurn` threw. */
   readonly internalRow: number;
-  /** Time between two requests of a connection, ms; 60 s when absent. */
-  readonly idleMs?: number;
-  /** From a head's first byte to its end, ms; 10 s when absent. */
-  readonly headMs?: number;
-  /** Downstream connections open at once, and of these from one client (IPv6: one /64); 65,536 when absent. */
-  readonly connectionsMax?: number;
-  readonly connectionsPerAddressMax?: number;
+  /** Downstream connections open at once, and of these from one client (IPv6: one /64). */
+  readonly connectionsMax: number;
+  readonly connectionsPerAddressMax: number;
+  /** From accept to the end of the TLS handshake, ms. */
+  readonly handshakeMs: number;
+  /** From a head's first byte to its end, ms. */
+  readonly headMs: number;
+  /** Between two requests of a connection, ms. */
+  readonly idleMs: number;
+  /** A client that takes nothing of what waits for it, ms. */
+  readonly writeMs: number;
+  /** Slowest request body, bytes a second. */
+  readonly bodyRateMin: number;
 }
 
 /** A certificate with its key, PEM; `names` empty: those of the certificate. */
@@ -80,6 +86,8 @@ export interface TransportFacts {
   readonly version: string;
   readonly cipher: string;
   readonly group: string;
+  /** Empty when none was agreed upon. */
+  readonly alpn: string;
   /** Empty when the client named none. */
   readonly serverName: string;
   readonly ja4: string;
@@ -119,10 +127,11 @@ export interface TransportEngine {
   openConnections(): number;
   /** Accepts no more, and asks clients to leave. */
   drain(): void;
-  /** Closes everything. `onTurn` is not called any more: the last events begin at the number returned and end at `eventCount()`. */
+  /** Closes everything. `onTurn` is not called any more: the last events begin at the number returned and end at `lastEvents()`. */
   close(): number;
-  eventCount(): number;
-  /** The events so far were heard. Only after `close`. */
+  /** Only after `close`: so many events wait to be heard, those before the number that it returned included. */
+  lastEvents(): number;
+  /** Only after `lastEvents`: they were heard. */
   told(): void;
 }
 

@@ -11,6 +11,8 @@ export interface LaneSetup {
   readonly instance: string;
   /** File that every thread must load the addon from. */
   readonly addonPath: string;
+  /** What moves the bytes. */
+  readonly transport: 'native' | 'uws';
   /** See columns.ts. */
   readonly endpointColumns: SharedArrayBuffer;
   readonly laneColumns: SharedArrayBuffer;

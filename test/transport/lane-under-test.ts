@@ -18,9 +18,28 @@ import { BodyState } from '../../src/data/transport/transport.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
 import { Verdict } from '../../src/data/verdict.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
-import type { EndpointPlan, ForwardLimits, ListenerPlan, RoutePlan, Snapshot } from '../../src/snapshot/snapshot.ts';
+import type {
+  DownstreamPlan,
+  EndpointPlan,
+  ForwardLimits,
+  ListenerPlan,
+  RoutePlan,
+  Snapshot,
+} from '../../src/snapshot/snapshot.ts';
 
 export type TransportName = 'uws' | 'native';
+
+const EXCHANGES_MAX = 4_096;
+/** What the bootstrap has when it says nothing. */
+export const DOWNSTREAM: DownstreamPlan = {
+  connectionsMax: 65_536,
+  connectionsPerAddressMax: 65_536,
+  handshakeTimeoutMs: 10_000,
+  headTimeoutMs: 10_000,
+  idleTimeoutMs: 60_000,
+  writeTimeoutMs: 30_000,
+  bodyRateMin: 128,
+};
 
 /** Longest that one suite may take: only a broken build or machine needs it. */
 export const SUITE_TIMEOUT_MS = 180_000;
@@ -35,7 +54,7 @@ export async function makerOf(name: TransportName): Promise<TransportMaker> {
     }
     case 'native': {
       const { makeNativeTransport } = await import('../../src/data/transport/native/index.ts');
-      return makeNativeTransport(native());
+      return makeNativeTransport(native(), { exchangesMax: EXCHANGES_MAX, downstream: DOWNSTREAM });
     }
   }
 }
@@ -115,7 +134,7 @@ export class LaneUnderTest {
     const pipeline: Pipeline = new Pipeline({
       laneIndex: 0,
       instance: 'abcdef',
-      exchangesMax: 4_096,
+      exchangesMax: EXCHANGES_MAX,
       stages: stagesOf(options, route, use),
       observer,
       use,

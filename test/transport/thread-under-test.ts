@@ -1,13 +1,17 @@
-/** A worker with one lane that refuses everything; ends when told to. */
+/** A worker with one lane that refuses everything; ends when told to, in whichever way. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { present } from '../../src/base/assert.ts';
 import { Exchange } from '../../src/data/exchange.ts';
 import { REFUSALS } from '../../src/data/refusal.ts';
 import type { TransportEvents } from '../../src/data/transport/transport.ts';
-import { makeUwsTransport } from '../../src/data/transport/uws/index.ts';
+import { makerOf, type TransportName } from './lane-under-test.ts';
 
 const port = present(parentPort, 'parent');
-const { laneIndex, port: listenPort } = workerData as { laneIndex: number; port: number };
+const {
+  laneIndex,
+  port: listenPort,
+  transport: name,
+} = workerData as { laneIndex: number; port: number; transport: TransportName };
 
 const events: TransportEvents = {
   begin: (wire) => {
@@ -22,7 +26,8 @@ const events: TransportEvents = {
   aborted: () => undefined,
 };
 
-const transport = await makeUwsTransport({ events, laneIndex });
+const maker = await makerOf(name);
+const transport = await maker({ events, laneIndex });
 const bound = await transport.listen({
   id: 'test',
   address: '127.0.0.1',
@@ -32,7 +37,9 @@ const bound = await transport.listen({
   proxyProtocolFrom: [],
   forwardedFrom: [],
 });
-port.on('message', () => {
+port.on('message', (how: 'close' | 'exit' | 'throw') => {
+  if (how === 'exit') process.exit(7);
+  if (how === 'throw') throw new Error('asked for');
   transport.close();
   port.close();
 });

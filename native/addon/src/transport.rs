@@ -216,6 +216,7 @@ pub struct TransportFacts {
     pub version: String,
     pub cipher: String,
     pub group: String,
+    pub alpn: String,
     pub server_name: String,
     pub ja4: String,
     pub resumed: bool,
@@ -225,12 +226,13 @@ pub struct TransportFacts {
 }
 
 impl TransportFacts {
-    fn of(facts: Facts) -> Self {
+    fn of((facts, alpn): (Facts, Vec<u8>)) -> Self {
         let client = facts.client;
         Self {
             version: facts.version.into(),
             cipher: facts.cipher,
             group: facts.group,
+            alpn: String::from_utf8_lossy(&alpn).into_owned(),
             server_name: facts.server_name.unwrap_or_default(),
             ja4: facts.ja4,
             resumed: facts.resumed,
@@ -337,7 +339,7 @@ impl TransportEngine {
 
     #[napi]
     pub fn endpoint(&self, plan: TransportEndpoint) -> Result<u32> {
-        let tls = plan.tls.map(plans::client).transpose()?;
+        let tls = plan.tls.map(|tls| plans::client(tls, plan.http2)).transpose()?;
         let plan = EndpointPlan {
             tls,
             connections_max: plan.connections_max,
@@ -419,8 +421,12 @@ impl TransportEngine {
     }
 
     #[napi]
-    pub fn event_count(&self) -> u32 {
-        self.lane.with(|engine| engine.event_count()).unwrap_or(0) as u32
+    pub fn last_events(&self) -> u32 {
+        let count = self.lane.with(|engine| {
+            engine.poll();
+            engine.event_count()
+        });
+        count.unwrap_or(0) as u32
     }
 
     #[napi]

@@ -30,10 +30,13 @@ pub struct TransportOptions {
     pub exchanges_max: u32,
     pub refusals: Vec<TransportRefusal>,
     pub internal_row: u32,
-    pub idle_ms: Option<u32>,
-    pub head_ms: Option<u32>,
-    pub connections_max: Option<u32>,
-    pub connections_per_address_max: Option<u32>,
+    pub connections_max: u32,
+    pub connections_per_address_max: u32,
+    pub handshake_ms: u32,
+    pub head_ms: u32,
+    pub idle_ms: u32,
+    pub write_ms: u32,
+    pub body_rate_min: u32,
 }
 
 impl TransportOptions {
@@ -41,22 +44,17 @@ impl TransportOptions {
         if self.internal_row as usize >= self.refusals.len() {
             return Err(Error::new(Status::InvalidArg, "internalRow is no refusal"));
         }
-        let mut options = Options {
+        let options = Options {
             exchanges_max: self.exchanges_max as usize,
+            connections_max: self.connections_max as usize,
+            connections_per_address_max: self.connections_per_address_max as usize,
+            handshake_ms: u64::from(self.handshake_ms),
+            head_ms: u64::from(self.head_ms),
+            idle_ms: u64::from(self.idle_ms),
+            write_ms: u64::from(self.write_ms),
+            body_rate_min: u64::from(self.body_rate_min),
             ..Options::default()
         };
-        if let Some(ms) = self.idle_ms {
-            options.idle_ms = u64::from(ms);
-        }
-        if let Some(ms) = self.head_ms {
-            options.head_ms = u64::from(ms);
-        }
-        if let Some(n) = self.connections_max {
-            options.connections_max = n as usize;
-        }
-        if let Some(n) = self.connections_per_address_max {
-            options.connections_per_address_max = n as usize;
-        }
         let refusals = self.refusals.into_iter().map(|row| RefusalTemplate {
             status: row.status,
             before_id: row.before_id,
@@ -167,7 +165,7 @@ pub fn server(tls: TransportTls, http2: bool) -> Result<ServerTls> {
 }
 
 /// TLS towards an endpoint, and the name that its certificate must have.
-pub fn client(tls: TransportEndpointTls) -> Result<(ClientTls, String)> {
+pub fn client(tls: TransportEndpointTls, http2: bool) -> Result<(ClientTls, String)> {
     let identity = match (tls.chain_pem, tls.key_pem) {
         (Some(chain), Some(key)) => Some((chain.into_bytes(), key.into_bytes())),
         (None, None) => None,
@@ -178,7 +176,7 @@ pub fn client(tls: TransportEndpointTls) -> Result<(ClientTls, String)> {
     let plan = ClientTlsPlan {
         ca_pem: tls.ca_pem.map(String::into_bytes),
         identity,
-        alpn: Vec::new(),
+        alpn: if http2 { vec![b"h2".to_vec()] } else { Vec::new() },
     };
     let made = client_tls(&plan).map_err(|error| Error::new(Status::InvalidArg, error.to_string()))?;
     Ok((made, tls.server_name))

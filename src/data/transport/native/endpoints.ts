@@ -2,8 +2,8 @@
 import { lookup } from 'node:dns';
 import type { LookupAddress } from 'node:dns';
 import { isIP } from 'node:net';
-import type { TransportEngine } from '../../../native/transport.ts';
-import type { EndpointPlan } from '../../../snapshot/snapshot.ts';
+import type { TransportEndpoint, TransportEngine } from '../../../native/transport.ts';
+import type { EndpointPlan, EndpointTls } from '../../../snapshot/snapshot.ts';
 
 /** Addresses are asked for anew when they are this old and the endpoint is used, ms. */
 const REFRESH_MS = 30_000;
@@ -86,8 +86,8 @@ export class Endpoints {
     try {
       number = this.#engine.endpoint({
         connectionsMax: plan.connectionsMax,
-        http2: false,
-        ...(tls === null ? {} : { tls: { serverName: tls.serverName, ...(tls.ca === null ? {} : { caPem: tls.ca }) } }),
+        http2: plan.http2,
+        ...(tls === null ? {} : { tls: tlsOf(tls) }),
       });
     } catch (error) {
       // Told once; its requests are refused as unreachable.
@@ -124,6 +124,14 @@ export class Endpoints {
   }
 }
 
+function tlsOf({ serverName, ca, identity }: EndpointTls): NonNullable<TransportEndpoint['tls']> {
+  return {
+    serverName,
+    ...(ca === null ? {} : { caPem: ca }),
+    ...(identity === undefined ? {} : { chainPem: identity.chain, keyPem: identity.key }),
+  };
+}
+
 function withPort(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
@@ -134,7 +142,10 @@ function sameTarget(a: EndpointPlan, b: EndpointPlan): boolean {
     a.host === b.host &&
     a.port === b.port &&
     a.connectionsMax === b.connectionsMax &&
+    a.http2 === b.http2 &&
     a.tls?.serverName === b.tls?.serverName &&
-    a.tls?.ca === b.tls?.ca
+    a.tls?.ca === b.tls?.ca &&
+    a.tls?.identity?.chain === b.tls?.identity?.chain &&
+    a.tls?.identity?.key === b.tls?.identity?.key
   );
 }

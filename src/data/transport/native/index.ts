@@ -2,21 +2,21 @@
  * The native transport: the engine of native/transport moves the bytes on this thread, and tells once in a turn of the loop what has become of requests. Here its events become
  * calls of the pipeline, and the pipeline's verdicts words in the memory that both share.
  */
-import type { TransportAddon, TransportEngine, TransportFacts } from '../../../native/transport.ts';
-import type { EndpointPlan, ListenerPlan } from '../../../snapshot/snapshot.ts';
+import { present } from '../../../base/assert.ts';
+import type { TransportAddon, TransportEngine } from '../../../native/transport.ts';
+import type { WafAddon } from '../../../native/waf.ts';
+import type { DownstreamPlan, EndpointPlan, ListenerPlan, ListenerTls } from '../../../snapshot/snapshot.ts';
 import { REFUSAL_LIST, REFUSALS, refusalBody } from '../../refusal.ts';
-import type { Ending, Transport, TransportEvents, TransportMaker } from '../transport.ts';
+import type { Ending, TlsFacts, Transport, TransportEvents, TransportMaker } from '../transport.ts';
 import { FailReason } from '../transport.ts';
 import { Endpoints } from './endpoints.ts';
 import type { Chunk } from './head.ts';
 import { FAULT_ROWS } from './head.ts';
-import { CHUNK_SLOTS, Event, EVENT_WORDS } from './layout.ts';
-import { openListener } from './listener.ts';
+import { CHUNK_SLOTS, Event, EVENT_WORDS, FIELDS_AT, HEAD_AT, SLOT_BYTES, Word } from './layout.ts';
+import { openListener, renewTls } from './listener.ts';
 import type { WireHost } from './wire.ts';
 import { NativeWire } from './wire.ts';
 
-/** Exchanges of one lane when nobody says otherwise. */
-const EXCHANGES_MAX = 16_384;
 /** Exchanges beyond those of the pipeline: what it turns away is still answered. */
 const TURNED_AWAY_MAX = 1_024;
 /** 2^32: what the high word of a count counts. */
@@ -25,15 +25,25 @@ const HIGH = 0x1_0000_0000;
 const STATUS_BITS = 0xffff;
 const UPSTREAM_FAULT = 1 << 16;
 
-/** Makes the transport of one lane. `exchangesMax`: exchanges that the pipeline takes at once. */
-export function makeNativeTransport(addon: TransportAddon, exchangesMax = EXCHANGES_MAX): TransportMaker {
-  return (setup) => Promise.resolve(new NativeTransport(addon, setup.events, exchangesMax));
+/** What of the addon it needs: traffic, and to tell the WAF where heads lie. */
+export type NativeAddon = TransportAddon & Pick<WafAddon, 'wafHeadMemory'>;
+
+export interface NativeBounds {
+  /** Exchanges that the pipeline takes at once. */
+  readonly exchangesMax: number;
+  readonly downstream: DownstreamPlan;
+}
+
+/** Makes the transport of one lane. */
+export function makeNativeTransport(addon: NativeAddon, bounds: NativeBounds): TransportMaker {
+  return (setup) => Promise.resolve(new NativeTransport(addon, setup.events, bounds));
 }
 
 class NativeTransport implements Transport, WireHost {
   readonly events: TransportEvents;
   readonly engine: TransportEngine;
   readonly listeners: ListenerPlan[] = [];
+  readonly #addon: NativeAddon;
   readonly #endpoints: Endpoints;
   readonly #verdicts: Int32Array;
   readonly #told: Int32Array;
@@ -49,11 +59,20 @@ class NativeTransport implements Transport, WireHost {
   #settling: NativeWire[] = [];
   #settlingUse: number[] = [];
 
-  constructor(addon: TransportAddon, events: TransportEvents, exchangesMax: number) {
+  constructor(addon: NativeAddon, events: TransportEvents, bounds: NativeBounds) {
+    const { downstream } = bounds;
     this.events = events;
+    this.#addon = addon;
     this.engine = new addon.TransportEngine(
       {
-        exchangesMax: exchangesMax + TURNED_AWAY_MAX,
+        exchangesMax: bounds.exchangesMax + TURNED_AWAY_MAX,
+        connectionsMax: downstream.connectionsMax,
+        connectionsPerAddressMax: downstream.connectionsPerAddressMax,
+        handshakeMs: downstream.handshakeTimeoutMs,
+        headMs: downstream.headTimeoutMs,
+        idleMs: downstream.idleTimeoutMs,
+        writeMs: downstream.writeTimeoutMs,
+        bodyRateMin: downstream.bodyRateMin,
         refusals: REFUSAL_LIST.map((row) => {
           const [beforeId = '', afterId = ''] = refusalBody(row, PLACE_OF_ID).split(PLACE_OF_ID);
           return { status: row.status, beforeId, afterId, close: row.close };
@@ -73,6 +92,11 @@ class NativeTransport implements Transport, WireHost {
   async listen(plan: ListenerPlan): Promise<number> {
     const number = this.listeners.push(plan) - 1;
     return openListener(this.engine, number, plan);
+  }
+
+  setTls(listener: string, tls: ListenerTls): void {
+    const number = this.listeners.findIndex(({ id }) => id === listener);
+    renewTls(this.engine, number, present(this.listeners[number], listener), tls);
   }
 
   retain(endpoints: readonly EndpointPlan[]): void {
@@ -110,8 +134,15 @@ class NativeTransport implements Transport, WireHost {
 
   // ——— WireHost ———
 
-  facts(slot: number): TransportFacts | null {
-    return this.engine.facts(slot);
+  facts(slot: number): TlsFacts | null {
+    const facts = this.engine.facts(slot);
+    if (facts === null) return null;
+    const { version, cipher, serverName, alpn, ja4, clientSubject, clientNames, clientFingerprint } = facts;
+    const client =
+      clientFingerprint === undefined
+        ? null
+        : { subject: clientSubject ?? '', sans: clientNames ?? [], fingerprint: clientFingerprint };
+    return { version, cipher, serverName, alpn, ja4, client };
   }
 
   endpoint(plan: EndpointPlan): number {
@@ -162,7 +193,7 @@ class NativeTransport implements Transport, WireHost {
 
   #hearLast(from: number): void {
     for (let at = from; ; at = 0) {
-      const to = this.engine.eventCount();
+      const to = this.engine.lastEvents();
       if (to <= at) break;
       this.#hear(at, to);
       this.engine.told();
@@ -247,6 +278,13 @@ class NativeTransport implements Transport, WireHost {
     this.#chunks[number] = {
       words: new Int32Array(buffer, byteOffset, byteLength / Int32Array.BYTES_PER_ELEMENT),
       bytes: Buffer.from(buffer, byteOffset, byteLength),
+      number: this.#addon.wafHeadMemory(
+        memory,
+        SLOT_BYTES,
+        Word.FIELD_COUNT * Int32Array.BYTES_PER_ELEMENT,
+        FIELDS_AT,
+        HEAD_AT,
+      ),
     };
   }
 
