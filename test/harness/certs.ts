@@ -44,7 +44,7 @@ export class TestAuthority {
     this.certificate = readFileSync(this.certificateFile, 'utf8');
   }
 
-  /** A leaf for these names (DNS names or IP addresses), with client authentication allowed as well. The same names give the same leaf. */
+  /** A leaf for these names (DNS names, IP addresses or URIs), with client authentication allowed as well. The same names give the same leaf. */
   leaf(names: readonly string[] = ['localhost', '127.0.0.1']): Leaf {
     const known = this.#leaves.get(names.join(','));
     if (known !== undefined) return known;
@@ -52,7 +52,7 @@ export class TestAuthority {
     const [request, keyFile, certificateFile, extensions] = ['csr', 'key', 'pem', 'ext'].map((end) =>
       this.#path(`${stem}.${end}`),
     ) as [string, string, string, string];
-    const alternatives = names.map((name) => (/^[0-9.]+$|:/.test(name) ? `IP:${name}` : `DNS:${name}`)).join(',');
+    const alternatives = names.map((name) => `${kindOf(name)}:${name}`).join(',');
     writeFileSync(
       extensions,
       `subjectAltName=${alternatives}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n`,
@@ -88,6 +88,11 @@ export class TestAuthority {
   #path(name: string): string {
     return join(this.#directory, name);
   }
+}
+
+function kindOf(name: string): 'DNS' | 'IP' | 'URI' {
+  if (name.includes('://')) return 'URI';
+  return /^[0-9.]+$|:/.test(name) ? 'IP' : 'DNS';
 }
 
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];

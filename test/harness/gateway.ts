@@ -25,6 +25,8 @@ export interface GatewayOptions {
   readonly bootstrap?: Readonly<Record<string, unknown>>;
   /** Fields of the plain and the TLS listener, such as `forwardedFrom`. */
   readonly listener?: Readonly<Record<string, unknown>>;
+  /** TLS of the TLS listener, instead of the harness's own certificate. */
+  readonly tls?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
   /** What to run instead of the sources: the single binary, say. */
   readonly command?: readonly string[];
@@ -254,7 +256,7 @@ function bootstrapOf(ports: Ports, options: GatewayOptions): object {
         id: 'tls',
         address: '127.0.0.1',
         port: ports.https,
-        tls: { certificateFile: leaf.certificateFile, keyFile: leaf.keyFile },
+        tls: options.tls ?? { certificateFile: leaf.certificateFile, keyFile: leaf.keyFile },
         ...options.listener,
       },
     ],
