@@ -53,6 +53,14 @@ describe('threads with the native transport', () => {
     });
   }
 
+  it('hear what their own code throws as uncaught, after the request was answered', async () => {
+    const [port = 0] = await freePorts(1);
+    const worker = await lane('native', 0, port);
+    const failed = once(worker, 'error') as Promise<[Error]>;
+    assert.match(await answer(port, REQUEST.replace('/', '/throws')), /^HTTP\/1\.1 500 [\s\S]*connection: close/);
+    assert.equal((await failed)[0].message, 'thrown in begin');
+  });
+
   it('end without traffic, before and after a request', async () => {
     const [port = 0] = await freePorts(1);
     await (await lane('native', 0, port)).terminate();

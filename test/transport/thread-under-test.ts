@@ -15,6 +15,7 @@ const {
 
 const events: TransportEvents = {
   begin: (wire) => {
+    if (wire.path === '/throws') throw new Error('thrown in begin');
     wire.refuse(REFUSALS.policy_denied, `abcdef-0${laneIndex}-00000001`);
     return new Exchange(0);
   },
