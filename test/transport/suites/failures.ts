@@ -78,6 +78,15 @@ export function failures(transport: TransportName): void {
       assert.deepEqual([posted.status, posted.attempts, posted.bytesOut], [200, 2, 5]);
     });
 
+    it("an endpoint's name is looked up", async () => {
+      const lane = await LaneUnderTest.start({
+        transport,
+        endpoints: [endpointAt(upstream.port, { host: 'localhost', identity: 'cell/named' })],
+      });
+      for (let i = 0; i < 3; i++) assert.match(await statusOf(lane.port, get('/status/200')), / 200 /);
+      lane.close();
+    });
+
     it('a streamed body goes to the second endpoint whole when the first cannot be reached', async () => {
       const [dead = 0] = await freePorts(1);
       const body = 'x'.repeat(100_000);
