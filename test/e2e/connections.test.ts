@@ -1,0 +1,141 @@
+/** Connections of a running gateway with the native transport: endpoints over HTTP/2 and mutual TLS, the PROXY protocol, bounds and deadlines. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createSecureServer, createServer, type Http2Server } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { after, describe, it } from 'node:test';
+import type { TLSSocket } from 'node:tls';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { plainBundle } from '../harness/bundle.ts';
+import { testAuthority } from '../harness/certs.ts';
+import { RawConnection } from '../harness/raw-client.ts';
+import { ask, PATIENCE_MS } from './client.ts';
+import { Given } from './given.ts';
+
+describe('connections', () => {
+  const given = new Given();
+  after(() => given.end());
+
+  /** An endpoint that speaks HTTP/2 only, and says who asked. */
+  async function http2Endpoint(server: Http2Server): Promise<number> {
+    server.on('stream', (stream) => {
+      const socket = stream.session?.socket as TLSSocket | undefined;
+      const peer = typeof socket?.getPeerCertificate === 'function' ? socket.getPeerCertificate().subject.CN : 'plain';
+      stream.respond({ ':status': 200 });
+      stream.end(`HTTP/2 for ${peer}`);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    given.ends(() => server.close());
+    return (server.address() as AddressInfo).port;
+  }
+
+  it('endpoints are asked over HTTP/2, with our certificate where they want one', async () => {
+    const authority = testAuthority();
+    const leaf = authority.leaf();
+    const ours = authority.leaf(['gateway.example']);
+    const secrets = mkdtempSync(join(tmpdir(), 'cnx-e2e-secrets-'));
+    given.ends(() => rmSync(secrets, { recursive: true, force: true }));
+    writeFileSync(join(secrets, 'cert'), ours.certificate);
+    writeFileSync(join(secrets, 'key'), ours.key);
+    const plain = await http2Endpoint(createServer());
+    const mutual = await http2Endpoint(
+      createSecureServer({
+        cert: leaf.certificate,
+        key: leaf.key,
+        ca: authority.certificate,
+        requestCert: true,
+        rejectUnauthorized: true,
+        allowHTTP1: false,
+      }),
+    );
+    const route = (cell: string): object => ({
+      id: cell,
+      match: { path: { prefix: `/${cell}` } },
+      access: 'public',
+      reason: 'everything, for a test',
+      cell,
+    });
+    const tls = {
+      serverName: 'localhost',
+      ca: authority.certificate,
+      clientCertificate: { certificateSecret: 'edge-cert', keySecret: 'edge-key' },
+    };
+    const gateway = await given.gateway({
+      bundle: plainBundle([], {
+        routes: { routes: [route('plain'), route('mutual')] },
+        cells: {
+          cells: [
+            { id: 'plain', endpoints: [{ address: `127.0.0.1:${plain}`, protocol: 'http2' }] },
+            { id: 'mutual', endpoints: [{ address: `127.0.0.1:${mutual}`, protocol: 'http2', tls }] },
+          ],
+        },
+      }),
+      bootstrap: {
+        transport: 'native',
+        secrets: { 'edge-cert': `file:${join(secrets, 'cert')}`, 'edge-key': `file:${join(secrets, 'key')}` },
+      },
+    });
+    for (const [cell, said] of [
+      ['plain', 'HTTP/2 for plain'],
+      ['mutual', 'HTTP/2 for gateway.example'],
+    ] as const) {
+      const answer = await ask(gateway.ports.http, `/${cell}`);
+      assert.deepEqual([answer.status, answer.body.toString()], [200, said]);
+    }
+    await gateway.stop();
+  });
+
+  it('a load balancer tells of the client by a PROXY header; from elsewhere such a header is no request', async () => {
+    const upstream = await given.upstream();
+    const echo = 'GET /echo HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n';
+    const said = async (port: number, first: string): Promise<string> => {
+      const connection = await RawConnection.open({ port });
+      connection.send(first + echo);
+      assert.ok(await connection.untilClosed(PATIENCE_MS));
+      return connection.received().toString('latin1');
+    };
+    const header = 'PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n';
+    const behind = await given.gateway({
+      bundle: plainBundle([upstream.address]),
+      bootstrap: { transport: 'native' },
+      listener: { proxyProtocolFrom: ['127.0.0.0/8'] },
+    });
+    assert.match(await said(behind.ports.http, header), /"x-forwarded-for":"203\.0\.113\.7"/);
+    await behind.stop();
+    const open = await given.gateway({
+      bundle: plainBundle([upstream.address]),
+      bootstrap: { transport: 'native' },
+      listener: { proxyProtocolFrom: ['10.0.0.0/8'] },
+    });
+    assert.match(await said(open.ports.http, header), /^HTTP\/1\.1 400 /);
+    assert.match(await said(open.ports.http, ''), /"x-forwarded-for":"127\.0\.0\.1"/);
+    await open.stop();
+  });
+
+  it('bounds and deadlines are those of the bootstrap', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({
+      bundle: plainBundle([upstream.address]),
+      bootstrap: {
+        transport: 'native',
+        downstream: { connectionsPerAddressMax: 2, headTimeoutMs: 300, idleTimeoutMs: 300, handshakeTimeoutMs: 300 },
+      },
+    });
+    const { http, https } = gateway.ports;
+    const slow = await RawConnection.open({ port: http });
+    slow.send('GET / HTTP/1.1\r\nHost: a');
+    const idle = await RawConnection.open({ port: http });
+    idle.send('GET /status/200 HTTP/1.1\r\nHost: a\r\n\r\n');
+    assert.ok(await idle.until((got) => got.includes('\r\n\r\n'), PATIENCE_MS));
+    const third = await RawConnection.open({ port: http });
+    assert.ok(await third.untilClosed(PATIENCE_MS));
+    assert.equal(third.received().length, 0, 'the third of one address is closed');
+    assert.ok(await slow.untilClosed(PATIENCE_MS));
+    assert.match(slow.received().toString('latin1'), /^HTTP\/1\.1 408 /);
+    assert.ok(await idle.untilClosed(PATIENCE_MS));
+    const silent = await RawConnection.open({ port: https });
+    assert.ok(await silent.untilClosed(PATIENCE_MS), 'no handshake in time');
+    await gateway.stop();
+  });
+});
