@@ -27,35 +27,35 @@ pub struct Listener {
 }
 
 impl Engine {
-    pub(super) fn accept(&mut self, place: usize) {
+    /// Takes who waits. True: there may be more.
+    pub(super) fn accept(&mut self, place: usize) -> bool {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(Listener { fd: Some(fd), .. }) = self.listeners.get(place) else {
-                return;
+                return false;
             };
             match net::accept(fd) {
                 Accepted::Connection(fd, peer) => self.take_connection(place, fd, peer),
                 Accepted::Gone => {}
                 // Out of descriptors: the listener is told again as long as somebody waits, so the lane stays awake but serves the open ones.
-                Accepted::None | Accepted::Exhausted => return,
+                Accepted::None | Accepted::Exhausted => return false,
             }
         }
+        true
     }
 
     fn take_connection(&mut self, place: usize, fd: OwnedFd, peer: SocketAddr) {
-        let counted = address_class(peer.ip());
-        let of_address = self.per_address.entry(counted).or_insert(0);
-        if self.downs.len() >= self.options.connections_max
-            || *of_address as usize >= self.options.connections_per_address_max
-        {
+        if self.downs.len() >= self.options.connections_max {
             // Dropped: the descriptor closes. No answer, since TLS would have to be spoken for one.
-            if *of_address == 0 {
-                self.per_address.remove(&counted);
-            }
             return;
         }
-        *of_address += 1;
         let listener = &self.listeners[place];
         let proxy = listener.plan.proxy_from.iter().any(|net| net.contains(peer.ip()));
+        // A balancer speaks for many: its connections count for whom it names.
+        let counted = if proxy { None } else { self.count_address(peer.ip()) };
+        if !proxy && counted.is_none() {
+            return;
+        }
+        let listener = &self.listeners[place];
         let secure = listener.plan.tls.is_some();
         let proto = if proxy || secure || listener.plan.http2 {
             Proto::Opening {
@@ -83,13 +83,26 @@ impl Engine {
         }
     }
 
+    /// Counts one more connection of an address; none when it has as many as it may.
+    fn count_address(&mut self, address: IpAddr) -> Option<u128> {
+        let class = address_class(address);
+        let open = self.per_address.get(&class).copied().unwrap_or(0);
+        if open as usize >= self.options.connections_per_address_max {
+            return None;
+        }
+        self.per_address.insert(class, open + 1);
+        Some(class)
+    }
+
     /// Closes a client's connection at once. Whoever calls has ended its exchanges.
     pub(super) fn drop_down(&mut self, key: Key) {
         let Some(down) = self.downs.remove(key) else { return };
-        if let Some(count) = self.per_address.get_mut(&down.counted) {
+        if let Some(class) = down.counted
+            && let Some(count) = self.per_address.get_mut(&class)
+        {
             *count -= 1;
             if *count == 0 {
-                self.per_address.remove(&down.counted);
+                self.per_address.remove(&class);
             }
         }
     }
@@ -110,6 +123,15 @@ impl Engine {
                         *proxy = false;
                         if let Some(source) = source {
                             down.peer = source;
+                        }
+                        let address = down.peer.ip();
+                        let counted = self.count_address(address);
+                        match self.downs.get_mut(key) {
+                            Some(down) if counted.is_some() => down.counted = counted,
+                            _ => {
+                                self.drop_down(key);
+                                return false;
+                            }
                         }
                         continue;
                     }
@@ -134,6 +156,8 @@ impl Engine {
                             }
                         }
                         down.io.tls = Some(Box::new(session));
+                        // What came with the PROXY header may want an answer already.
+                        down.io.flush();
                         continue;
                     }
                     (Some(_), Some(session)) => {
@@ -191,6 +215,9 @@ impl Engine {
             let mut made = Box::new(H2::new());
             made.server.feed(&ahead);
             down.proto = Proto::H2(made);
+            if self.draining {
+                self.h2_leave(key);
+            }
             self.h2_turn(key);
             return self.downs.get(key).is_some();
         }

@@ -173,17 +173,19 @@ impl Engine {
             return;
         }
         let Some(down) = self.downs.get_mut(x.down) else { return };
-        match x.answer {
-            AnswerBody::None => {}
-            AnswerBody::Length(_) | AnswerBody::Close => {
-                down.io.write(bytes);
-            }
+        let sent = match x.answer {
+            AnswerBody::None => true,
+            AnswerBody::Length(_) | AnswerBody::Close => down.io.write(bytes),
             AnswerBody::Chunked => {
                 let mut prefix = [0; 10];
                 let n = chunk_prefix(bytes.len(), &mut prefix);
                 down.io.queue(&prefix[..n]);
-                down.io.write_both(bytes, b"\r\n");
+                down.io.write_both(bytes, b"\r\n")
             }
+        };
+        if !sent {
+            // Flushing finds that the client is gone, once the upstream's bytes are dealt with.
+            self.flush_down.push(x.down);
         }
     }
 
@@ -241,7 +243,7 @@ impl Engine {
             self.h2_up_release(slot);
         }
         let x = &self.exchanges[slot as usize];
-        if x.answer_ended && pending == 0 && x.phase == Phase::Answering && x.stream == 0 {
+        if x.answer_ended && pending == 0 && matches!(x.phase, Phase::Answering | Phase::Tunnel) && x.stream == 0 {
             self.finish(slot);
         } else if let Some(up) = x.up
             && pending < self.options.queue_bytes_max
@@ -273,6 +275,9 @@ impl Engine {
     pub(super) fn tunnel_ended_down(&mut self, slot: u32) {
         let due = self.now + self.options.linger_ms;
         let x = &mut self.exchanges[slot as usize];
+        if std::mem::replace(&mut x.client_ended, true) {
+            return;
+        }
         x.due = Due::Answer;
         x.deadline = due;
         x.idle_ms = 0;
@@ -280,18 +285,26 @@ impl Engine {
             return;
         };
         up.io.flush();
-        up.io.shut_down();
+        // What waits goes first: `up_writable` ends it then.
+        if up.io.pending() == 0 {
+            up.io.shut_down();
+        }
     }
 
     /// The upstream's side of a tunnel has ended, and with it the exchange.
     pub(super) fn tunnel_ended_up(&mut self, slot: u32) {
         self.let_go_of_upstream(slot);
         let x = &mut self.exchanges[slot as usize];
-        if x.stream == 0 {
+        x.answer_ended = true;
+        if x.stream != 0 {
+            return self.pump_answer(slot);
+        }
+        let key = x.down;
+        let Some(down) = self.downs.get_mut(key) else { return };
+        if !down.io.flush() {
+            self.client_left(key);
+        } else if down.io.pending() == 0 {
             self.finish(slot);
-        } else {
-            x.answer_ended = true;
-            self.pump_answer(slot);
         }
     }
 
@@ -345,7 +358,11 @@ impl Engine {
     }
 
     pub(super) fn answer_own(&mut self, slot: u32) {
-        let status = u16::try_from(self.slots.word(slot, word::CHOICE)).unwrap_or(500);
+        let status = u16::try_from(self.slots.word(slot, word::CHOICE)).unwrap_or(0);
+        if !(200..600).contains(&status) {
+            self.abort(slot, false);
+            return self.cut(slot);
+        }
         let content_type = self
             .slots
             .written_at(slot, word::TARGET_AT)
@@ -367,7 +384,12 @@ impl Engine {
         edits.write(&mut out);
         out.extend_from_slice(VIA);
         out.extend_from_slice(&self.date);
-        write_length(&mut out, body.len() as u64);
+        // These have neither content nor, in 204, a length (RFC 9110 §8.6): bytes after the head would be read as the next answer.
+        let bodiless = matches!(status, 204 | 304);
+        if !bodiless {
+            write_length(&mut out, body.len() as u64);
+        }
+        let body = if bodiless { &[] } else { body };
         let x = &mut self.exchanges[slot as usize];
         if x.stream != 0 {
             x.status = status;
@@ -461,7 +483,7 @@ impl Engine {
         self.collected -= x.collected;
         x.collected = 0;
         self.open -= 1;
-        self.ending.push(slot);
+        self.ending.push_back((self.made, slot));
         self.tell(kind, slot, row);
     }
 
@@ -472,7 +494,10 @@ impl Engine {
         if x.stream != 0 {
             return self.h2_forget(slot, false);
         }
-        if let Some(down) = self.downs.get_mut(key) {
+        // A body that ends with the connection must not seem to end well. All others lack bytes, and a reset could take those that the client has not read yet.
+        if x.answer == AnswerBody::Close
+            && let Some(down) = self.downs.get_mut(key)
+        {
             down.io.reset_on_close();
         }
         self.drop_down(key);

@@ -80,7 +80,8 @@ impl Engine {
     fn wants_bytes(&mut self, key: Key) -> bool {
         let Some(h1) = self.h1(key) else { return false };
         match h1.stage {
-            Stage::Head | Stage::Discard | Stage::Linger => true,
+            Stage::Head | Stage::Discard => true,
+            Stage::Linger => h1.drop_left > 0,
             Stage::Exchange => {
                 let slot = h1.slot;
                 // What is not taken of the bytes that are here stays; so no more are needed.
@@ -131,11 +132,8 @@ impl Engine {
                     at += n;
                 }
                 Stage::Linger => {
-                    let left = h1.drop_left.saturating_sub((bytes.len() - at) as u64);
-                    h1.drop_left = left;
-                    if left == 0 {
-                        self.drop_down(key);
-                    }
+                    // Beyond the bound nothing is read, and the client has the rest of the time to read what was said: to close now would reset it.
+                    h1.drop_left = h1.drop_left.saturating_sub((bytes.len() - at) as u64);
                     return bytes.len();
                 }
             }
@@ -168,6 +166,10 @@ impl Engine {
                 self.head_arrived(key, &bytes[..n], &head, None);
                 Some(n)
             }
+            Parsed::Broken(_) if self.speaks_neither(key, bytes) => {
+                self.drop_down(key);
+                Some(bytes.len())
+            }
             Parsed::Broken(fault) => {
                 self.head_arrived(key, bytes, &head, Some(fault));
                 // Where the next message would begin nobody knows.
@@ -176,6 +178,17 @@ impl Engine {
         };
         self.request_head = head;
         taken
+    }
+
+    /// The first line of a connection which might have spoken HTTP/2 names no version of HTTP: its preface is invalid (RFC 9113 §3.4), and an answer of HTTP/1
+    /// would say nothing to whoever sent it.
+    fn speaks_neither(&mut self, key: Key, bytes: &[u8]) -> bool {
+        let Some(down) = self.downs.get_mut(key) else {
+            return false;
+        };
+        let plan = &self.listeners[down.listener].plan;
+        let Proto::H1(h1) = &down.proto else { return false };
+        plan.http2 && plan.tls.is_none() && h1.requests == 0 && names_no_version(bytes)
     }
 
     /// A part of the body: none = the connection is gone or does not take any more of it.
@@ -268,7 +281,7 @@ impl Engine {
         }
         let Some(down) = self.downs.get_mut(key) else { return };
         let Proto::H1(h1) = &mut down.proto else { return };
-        if !h1.ahead.is_empty() || down.io.readable {
+        if !h1.ahead.is_empty() || down.io.may_read() {
             self.resume_down.push(key);
         }
     }
@@ -326,7 +339,14 @@ impl Engine {
         let Proto::H1(h1) = &down.proto else { return };
         // Unread bytes mean that it may only have ended its side early; then the end is found when they are read. Under TLS they are the
         // close_notify of a client that leaves.
-        if h1.stage == Stage::Exchange && h1.ahead.is_empty() && (down.io.tls.is_some() || down.io.peer_is_gone()) {
+        if h1.stage != Stage::Exchange {
+            return;
+        }
+        // Whatever follows what it pipelined, a body that lacks bytes is all that it will ever say.
+        let cannot_end = matches!(h1.body, InBody::Length(left) if left > h1.ahead.len() as u64);
+        let all_read = h1.ahead.is_empty() || cannot_end;
+        let gone = down.io.peer_is_reset() || all_read && (down.io.tls.is_some() || down.io.peer_is_gone());
+        if gone {
             self.client_left(key);
         }
     }
@@ -343,11 +363,15 @@ impl Engine {
             return self.client_left(key);
         }
         let Proto::H1(h1) = &down.proto else { return };
-        if !matches!(h1.stage, Stage::Exchange | Stage::Tunnel) {
-            return;
+        match h1.stage {
+            Stage::Exchange | Stage::Tunnel => {
+                let slot = h1.slot;
+                self.client_takes(slot);
+            }
+            // The last words of a connection that is over have left.
+            Stage::Linger if !down.io.shut && down.io.pending() == 0 => self.linger(key),
+            Stage::Head | Stage::Discard | Stage::Linger => {}
         }
-        let slot = h1.slot;
-        self.client_takes(slot);
     }
 
     /// How the body of a head that was just read comes in.
@@ -380,5 +404,28 @@ impl Engine {
             Phase::Forwarding | Phase::Answering => x.kept_sent == x.kept.len() && self.upstream_takes(slot),
             Phase::Free | Phase::Waiting | Phase::Tunnel | Phase::Over => false,
         }
+    }
+}
+
+/// Whether there is a first line that does not have `HTTP/`.
+fn names_no_version(bytes: &[u8]) -> bool {
+    let start = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let line = &bytes[start..];
+    memchr::memchr(b'\n', line).is_some_and(|end| memchr::memmem::find(&line[..end], b"HTTP/").is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_no_version;
+
+    #[test]
+    fn what_names_no_version_is_known_by_its_first_line() {
+        assert!(names_no_version(b"INVALID CONNECTION PREFACE\r\n\r\n"));
+        assert!(names_no_version(b"\r\nSSH-2.0-x\r\nGET / HTTP/1.1\r\n"));
+        assert!(!names_no_version(b"GET / HTTP/9.9\r\n"));
+        assert!(!names_no_version(b"GET / HTTP/1.1 x\r\n"));
+        // The line is not whole.
+        assert!(!names_no_version(b"INVALID"));
+        assert!(!names_no_version(b""));
     }
 }

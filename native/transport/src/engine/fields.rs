@@ -36,8 +36,9 @@ impl Edits<'_> {
     /// True when a field of that name, as received, does not pass: it is set or removed. `X_User` and `X-User` are one variable to CGI and its heirs, so
     /// an edit of the one hides the other.
     pub fn hides(self, name: &[u8]) -> bool {
-        self.into_iter()
-            .any(|e| matches!(e.kind, edit::SET | edit::REMOVE) && e.name.len() == name.len() && same_variable(e.name, name))
+        self.into_iter().any(|e| {
+            matches!(e.kind, edit::SET | edit::REMOVE) && e.name.len() == name.len() && same_variable(e.name, name)
+        })
     }
 
     /// Writes the fields that are set or added.

@@ -62,6 +62,16 @@ impl Engine {
             self.fail(slot, FailReason::Connect);
             return;
         }
+        // What of its body went with another attempt is gone: the rest alone would be another request. And a line break in the request line would be a second one.
+        let sayable = [word::TARGET_AT, word::AUTHORITY_AT].iter().all(|at| {
+            let written = self.slots.written_at(slot, *at).unwrap_or_default();
+            written.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
+        });
+        let x = &mut self.exchanges[slot as usize];
+        if !x.kept_all || !sayable {
+            self.abort(slot, false);
+            return self.cut(slot);
+        }
         x.endpoint = endpoint as u32;
         x.kept_sent = 0;
         x.sent_again = false;
@@ -101,8 +111,7 @@ impl Engine {
         let sent = self.ups.get_mut(key).is_some_and(|up| up.io.write(&out));
         self.out = out;
         if !sent {
-            self.upstream_broke(key);
-            return;
+            return self.upstream_takes_no_more(key);
         }
         if !ended {
             self.resume_body_of(slot);
@@ -145,7 +154,15 @@ impl Engine {
         };
         self.out = out;
         if !sent && let Some(key) = up {
-            self.upstream_broke(key);
+            self.upstream_takes_no_more(key);
+        }
+    }
+
+    /// It has closed, or reset the connection. What it said before that, which may be a whole answer, is read first.
+    pub(super) fn upstream_takes_no_more(&mut self, key: Key) {
+        if let Some(up) = self.ups.get_mut(key) {
+            up.io.readable = true;
+            self.resume_up.push(key);
         }
     }
 
@@ -172,7 +189,7 @@ impl Engine {
         }
         let Some(key) = x.up else { return };
         if !self.ups.get_mut(key).is_some_and(|up| up.io.write(bytes)) {
-            self.upstream_broke(key);
+            self.upstream_takes_no_more(key);
         }
     }
 

@@ -6,13 +6,15 @@ use super::Engine;
 use super::io::Got;
 use super::lines::{header_map, request_text, trailer_lines};
 use super::slab::Key;
-use super::state::{Down, Phase, Proto};
+use super::state::{Down, H1, Phase, Proto, Stage};
 use crate::h2::{Event, Limits, Protocol, Server};
 use crate::http1::{Framing, Parsed, Progress, parse_request};
 use crate::layout::Fault;
 
 /// Bytes that may wait for the socket before no more are framed.
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// Bytes framed in one round, from which on another one is made: half of what fits is when streams are told that there is room again.
+pub(super) const FRAMED_BYTES_MAX: usize = 64 * 1024;
 /// Rounds of one connection in one turn.
 const ROUNDS_MAX: usize = 16;
 /// Codes of RFC 9113 §7.
@@ -74,7 +76,12 @@ impl Engine {
                 Got::End => {
                     let Some(h2) = self.h2(key) else { return };
                     h2.server.feed_end();
-                    return self.h2_turn(key);
+                    self.h2_turn(key);
+                    // It has closed: there is nothing of it left to read, which is what lingering is for.
+                    if self.h2(key).is_none() && self.downs.get(key).is_some_and(|down| down.io.pending() == 0) {
+                        self.drop_down(key);
+                    }
+                    return;
                 }
                 Got::Broken => return self.h2_lost(key),
             }
@@ -93,34 +100,37 @@ impl Engine {
             for event in events {
                 self.h2_event(key, event);
             }
-            self.h2_send(key);
+            let sent = self.h2_send(key);
             if state.is_err() {
-                return self.h2_lost(key);
+                return self.h2_over(key);
             }
-            if quiet && !self.h2(key).is_some_and(|h2| h2.touched) {
+            // Where much was framed, more may have waited for the room.
+            if quiet && sent < FRAMED_BYTES_MAX && !self.h2(key).is_some_and(|h2| h2.touched) {
                 return;
             }
         }
         self.touch(key);
     }
 
-    fn h2_send(&mut self, key: Key) {
+    /// How many bytes were framed and handed over.
+    fn h2_send(&mut self, key: Key) -> usize {
         let Some(Down {
             io,
             proto: Proto::H2(h2),
             ..
         }) = self.downs.get_mut(key)
         else {
-            return;
+            return 0;
         };
         if io.pending() >= OUTPUT_BYTES_MAX {
-            return;
+            return 0;
         }
         let n = h2.server.output().len();
         if n > 0 {
             io.write(h2.server.output());
             h2.server.sent(n);
         }
+        n
     }
 
     fn h2_event(&mut self, key: Key, event: Event) {
@@ -140,6 +150,10 @@ impl Engine {
             }
             Event::Trailers { stream, fields } => {
                 let Some(slot) = self.h2_slot(key, stream) else { return };
+                // Of a body that was refused half way nothing more is of interest.
+                if self.exchanges[slot as usize].body_ended {
+                    return;
+                }
                 let x = &mut self.exchanges[slot as usize];
                 x.trailers = trailer_lines(&fields);
                 x.inbox_ended = true;
@@ -154,6 +168,7 @@ impl Engine {
                 let Some(h2) = self.h2(key) else { return };
                 if let Some(slot) = h2.streams.remove(&stream) {
                     self.abort(slot, false);
+                    self.h2_idle(key);
                 }
             }
             Event::Closing | Event::Response { .. } | Event::Informational { .. } => {}
@@ -191,6 +206,7 @@ impl Engine {
                 self.begin(slot, key, stream, &text, &head, fault);
                 let x = &mut self.exchanges[slot as usize];
                 x.body_ended = ended || websocket || fault.is_some();
+                x.inbox_ended = ended;
             }
             None => {
                 if let Some(h2) = self.h2(key) {
@@ -248,12 +264,18 @@ impl Engine {
         let status = if status == 101 { 200 } else { status };
         let Some(h2) = self.h2(key) else { return };
         let map = header_map(lines);
-        if (100..200).contains(&status) {
+        let sent = if (100..200).contains(&status) {
             h2.server.interim(stream, status, map);
+            true
         } else {
-            h2.server.respond(stream, status, map, end);
-        }
+            h2.server.respond(stream, status, map, end)
+        };
         self.touch(key);
+        if !sent {
+            // Reset meanwhile, or a head that HTTP/2 cannot say.
+            self.abort(slot, false);
+            self.cut(slot);
+        }
     }
 
     pub(super) fn h2_data(&mut self, slot: u32, bytes: &[u8]) {
@@ -263,7 +285,12 @@ impl Engine {
             Some(h2) if !waits => h2.server.data(stream, bytes, false),
             _ => 0,
         };
-        self.exchanges[slot as usize].outbox.extend_from_slice(&bytes[taken..]);
+        let due = self.now + self.options.write_ms;
+        let x = &mut self.exchanges[slot as usize];
+        x.outbox.extend_from_slice(&bytes[taken..]);
+        if !x.outbox.is_empty() && (x.write_due == u64::MAX || taken > 0) {
+            x.write_due = due;
+        }
         self.touch(key);
     }
 
@@ -273,10 +300,17 @@ impl Engine {
         let (key, stream, ended) = (x.down, x.stream, x.answer_ended);
         let mut outbox = std::mem::take(&mut x.outbox);
         let trailers = std::mem::take(&mut x.answer_trailers);
+        let mut write_due = x.write_due;
+        let due = self.now + self.options.write_ms;
         if let Some(h2) = self.h2(key) {
             if !outbox.is_empty() {
                 let taken = h2.server.data(stream, &outbox, false);
                 outbox.drain(..taken);
+                if outbox.is_empty() {
+                    write_due = u64::MAX;
+                } else if taken > 0 {
+                    write_due = due;
+                }
             }
             let done = ended && outbox.is_empty();
             if done && trailers.is_empty() {
@@ -287,6 +321,7 @@ impl Engine {
             self.touch(key);
             let x = &mut self.exchanges[slot as usize];
             x.outbox = outbox;
+            x.write_due = write_due;
             x.answer_trailers = trailers;
             if done {
                 self.finish(slot);
@@ -297,7 +332,7 @@ impl Engine {
     /// The stream of an exchange that is over.
     pub(super) fn h2_forget(&mut self, slot: u32, whole: bool) {
         let x = &self.exchanges[slot as usize];
-        let (key, stream, body_ended) = (x.down, x.stream, x.body_ended && x.inbox.is_empty());
+        let (key, stream, body_ended) = (x.down, x.stream, x.inbox_ended && x.inbox.is_empty());
         let Some(h2) = self.h2(key) else { return };
         if h2.streams.remove(&stream).is_none() {
             return;
@@ -308,17 +343,50 @@ impl Engine {
             // The rest of the body is of no interest (RFC 9113 §8.1).
             h2.server.reset(stream, NO_ERROR);
         }
-        let idle = h2.streams.is_empty();
         self.touch(key);
-        if idle {
-            let due = self.now + self.options.idle_ms;
-            if let Some(down) = self.downs.get_mut(key) {
-                down.deadline = due;
-            }
+        self.h2_idle(key);
+    }
+
+    /// A connection without streams has a deadline.
+    fn h2_idle(&mut self, key: Key) {
+        let due = self.now + self.options.idle_ms;
+        if let Some(Down {
+            deadline,
+            proto: Proto::H2(h2),
+            ..
+        }) = self.downs.get_mut(key)
+            && h2.streams.is_empty()
+        {
+            *deadline = due;
         }
     }
 
-    /// The connection is over, or was lost.
+    /// The connection is over; what was framed before still goes out.
+    fn h2_over(&mut self, key: Key) {
+        let slots: Vec<u32> = match self.h2(key) {
+            Some(h2) => h2.streams.drain().map(|(_, slot)| slot).collect(),
+            None => return,
+        };
+        for slot in slots {
+            self.abort(slot, false);
+        }
+        let Some(down) = self.downs.get_mut(key) else { return };
+        if !down.io.flush() {
+            return self.drop_down(key);
+        }
+        let sent = down.io.pending() == 0;
+        let mut last = H1::new();
+        last.stage = Stage::Linger;
+        last.drop_left = self.options.linger_bytes_max;
+        down.proto = Proto::H1(last);
+        // Else `down_writable` ends it, or the deadline of a client that takes nothing.
+        down.deadline = u64::MAX;
+        if sent {
+            self.linger(key);
+        }
+    }
+
+    /// The connection was lost.
     pub(super) fn h2_lost(&mut self, key: Key) {
         let slots: Vec<u32> = match self.h2(key) {
             Some(h2) => h2.streams.drain().map(|(_, slot)| slot).collect(),

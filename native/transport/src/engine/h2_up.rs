@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Engine;
+use super::h2_down::FRAMED_BYTES_MAX;
 use super::io::Got;
 use super::lines::{header_map, request_parts, response_text, trailer_lines};
 use super::slab::Key;
@@ -87,8 +88,14 @@ impl Engine {
         let bodiless = x.body_ended && x.kept.is_empty() && x.trailers.is_empty();
         let parts = request_parts(&x.head_out, secure, x.grpc);
         let Some(h2) = up.h2.as_deref_mut() else { return false };
+        let sayable = parts.is_some();
         let Some(stream) = parts.and_then(|parts| h2.client.request(parts, bodiless)) else {
-            return false;
+            if sayable && !h2.client.ready() {
+                return false;
+            }
+            // A request that HTTP/2 cannot say, such as a WebSocket handshake of HTTP/1.1: no connection will have room for it.
+            self.fail(slot, FailReason::Invalid);
+            return true;
         };
         h2.streams.insert(stream, slot);
         up.deadline = u64::MAX;
@@ -183,26 +190,28 @@ impl Engine {
             for event in events {
                 self.h2_up_event(key, event);
             }
-            self.h2_up_send(key);
+            let sent = self.h2_up_send(key);
             if state.is_err() {
                 return self.h2_up_lost(key);
             }
-            if quiet && !self.h2_up(key).is_some_and(|h2| h2.touched) {
+            if quiet && sent < FRAMED_BYTES_MAX && !self.h2_up(key).is_some_and(|h2| h2.touched) {
                 return;
             }
         }
         self.touch_up(key);
     }
 
-    fn h2_up_send(&mut self, key: Key) {
+    fn h2_up_send(&mut self, key: Key) -> usize {
         let Some(Up { io, h2: Some(h2), .. }) = self.ups.get_mut(key) else {
-            return;
+            return 0;
         };
         let n = h2.client.output().len();
-        if n > 0 && io.pending() < OUTPUT_BYTES_MAX {
-            io.write(h2.client.output());
-            h2.client.sent(n);
+        if n == 0 || io.pending() >= OUTPUT_BYTES_MAX {
+            return 0;
         }
+        io.write(h2.client.output());
+        h2.client.sent(n);
+        n
     }
 
     fn h2_up_event(&mut self, key: Key, event: Event) {
@@ -258,6 +267,7 @@ impl Engine {
                 if let Some(up) = self.ups.get(key) {
                     let endpoint = up.endpoint;
                     self.endpoints[endpoint as usize].shared.retain(|k| *k != key);
+                    self.open_connections_to(endpoint);
                 }
             }
             Event::Request { .. } => {}
@@ -314,6 +324,8 @@ impl Engine {
 
     /// The response is complete.
     fn h2_up_ended(&mut self, key: Key, slot: u32, trailers: &[u8]) {
+        // All of it is here: the connection's window is for the others again.
+        self.h2_up_release(slot);
         self.h2_up_forget(slot, key, true);
         self.exchanges[slot as usize].up = None;
         self.exchanges[slot as usize].unreleased = 0;

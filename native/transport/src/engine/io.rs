@@ -10,6 +10,9 @@ use crate::tls::Session;
 /// Pieces that are together at most so long are copied into one rather than sent as several.
 const COPIED_BYTES_MAX: usize = 4096;
 
+/// Bytes that were sent and stand at the begin of a queue that is not empty; beyond, the rest moves up.
+const SENT_BYTES_MAX: usize = 64 * 1024;
+
 /// What a read gave.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Got {
@@ -75,6 +78,10 @@ pub struct Io {
     /// The peer will send no more, as far as epoll said.
     pub hung_up: bool,
     pub broken: bool,
+    /// It takes nothing more. What the peer said before that may still be there to read.
+    unwritable: bool,
+    /// Our side was ended.
+    pub shut: bool,
     /// Plain bytes that wait for the socket or for the session.
     queue: Vec<u8>,
     queued_from: usize,
@@ -89,6 +96,8 @@ impl Io {
             writable: false,
             hung_up: false,
             broken: false,
+            unwritable: false,
+            shut: false,
             queue: Vec::new(),
             queued_from: 0,
         }
@@ -101,6 +110,30 @@ impl Io {
     /// Bytes that the peer has not been given yet.
     pub fn pending(&self) -> usize {
         self.queue.len() - self.queued_from + self.tls.as_ref().map_or(0, |s| s.pending())
+    }
+
+    /// True when it can carry nothing more in at least one direction.
+    pub fn is_broken(&self) -> bool {
+        self.broken || self.unwritable
+    }
+
+    /// True when bytes may be read without an event that tells of them: the socket's, or those that the session has decrypted.
+    pub fn may_read(&self) -> bool {
+        self.readable || self.has_plain()
+    }
+
+    fn has_plain(&self) -> bool {
+        self.tls.as_ref().is_some_and(|session| !session.readable().is_empty())
+    }
+
+    /// True when the peer has sent more than was read. Costs a call of the system only when the last read was not short.
+    pub fn has_more(&mut self) -> bool {
+        if self.tls.is_some() || !self.readable {
+            return self.has_plain();
+        }
+        let mut one = [0_u8; 1];
+        let seen = rustix::net::recv(&self.fd, &mut one[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        !matches!(seen, Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR))
     }
 
     /// One read.
@@ -172,8 +205,8 @@ impl Io {
                 }
             }
             // What handshakes and key updates have to say.
-            if session.wants_send() && !self.flush() {
-                return Got::Broken;
+            if session.wants_send() {
+                self.flush();
             }
         }
     }
@@ -185,7 +218,7 @@ impl Io {
 
     /// The same with two pieces, and what waited, in one call of the system.
     pub fn write_both(&mut self, first: &[u8], second: &[u8]) -> bool {
-        if self.broken {
+        if self.is_broken() {
             return false;
         }
         if self.tls.is_some() {
@@ -211,8 +244,11 @@ impl Io {
             let sent = rustix::net::sendmsg(&self.fd, &slices, &mut control, SendFlags::NOSIGNAL);
             self.sent(sent, all)
         };
+        let Some(mut n) = sent else {
+            self.no_more();
+            return false;
+        };
         self.queue = queue;
-        let Some(mut n) = sent else { return false };
         let of_waiting = n.min(waiting);
         self.taken(of_waiting);
         n -= of_waiting;
@@ -229,7 +265,7 @@ impl Io {
 
     /// Sends what waits. False when the connection is broken.
     pub fn flush(&mut self) -> bool {
-        if self.broken {
+        if self.is_broken() {
             return false;
         }
         if self.tls.is_some() {
@@ -238,10 +274,15 @@ impl Io {
         if self.queue.len() > self.queued_from && self.writable {
             let queue = std::mem::take(&mut self.queue);
             let sent = self.send_plain(&queue[self.queued_from..]);
-            self.queue = queue;
             match sent {
-                Some(n) => self.taken(n),
-                None => return false,
+                Some(n) => {
+                    self.queue = queue;
+                    self.taken(n);
+                }
+                None => {
+                    self.no_more();
+                    return false;
+                }
             }
         }
         true
@@ -269,7 +310,7 @@ impl Io {
                     Err(e) if e.kind() == ErrorKind::WouldBlock => self.writable = false,
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
                     Err(_) => {
-                        self.broken = true;
+                        self.no_more();
                         return false;
                     }
                 }
@@ -301,10 +342,17 @@ impl Io {
                 Some(0)
             }
             Err(_) => {
-                self.broken = true;
+                self.unwritable = true;
                 None
             }
         }
+    }
+
+    /// Nothing of what waits can be sent.
+    fn no_more(&mut self) {
+        self.unwritable = true;
+        self.queue = Vec::new();
+        self.queued_from = 0;
     }
 
     fn taken(&mut self, n: usize) {
@@ -316,6 +364,10 @@ impl Io {
             } else {
                 self.queue.clear();
             }
+        } else if self.queued_from >= SENT_BYTES_MAX {
+            // A reader that is always a little behind never empties the queue: what it has taken must not pile up.
+            self.queue.drain(..self.queued_from);
+            self.queued_from = 0;
         }
     }
 
@@ -326,7 +378,7 @@ impl Io {
 
     /// True when the peer has closed its side and everything that it sent was read: looks without taking.
     pub fn peer_is_gone(&mut self) -> bool {
-        if self.broken {
+        if self.is_broken() {
             return true;
         }
         let mut one = [0_u8; 1];
@@ -337,6 +389,11 @@ impl Io {
         }
     }
 
+    /// True when nothing that is sent will reach the peer.
+    pub fn peer_is_reset(&mut self) -> bool {
+        self.is_broken() || !matches!(rustix::net::sockopt::socket_error(&self.fd), Ok(Ok(())))
+    }
+
     /// The peer sees a reset rather than an end.
     pub fn reset_on_close(&mut self) {
         let _ = rustix::net::sockopt::set_socket_linger(&self.fd, Some(std::time::Duration::ZERO));
@@ -344,6 +401,7 @@ impl Io {
 
     /// Says that nothing follows from our side.
     pub fn shut_down(&mut self) {
+        self.shut = true;
         if let Some(session) = self.tls.as_mut() {
             session.close();
             let _ = session.send(&mut Raw::new(&self.fd));

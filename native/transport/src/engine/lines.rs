@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, request, response};
 
 use super::fields::write_field;
+use crate::http1::is_forbidden_trailer;
 
 /// The request as HTTP/1.1 would say it. `websocket`: an extended CONNECT (RFC 8441), which becomes the handshake of RFC 6455.
 pub fn request_text(parts: &request::Parts, websocket: bool, key: &[u8], out: &mut Vec<u8>) {
@@ -74,7 +75,10 @@ pub fn header_map(lines: &[u8]) -> HeaderMap {
 pub fn trailer_lines(fields: &HeaderMap) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in fields {
-        write_field(&mut out, name.as_str().as_bytes(), value.as_bytes());
+        // As from HTTP/1.1's chunked coding: what frames, routes or authenticates comes too late.
+        if !is_forbidden_trailer(name.as_str().as_bytes()) {
+            write_field(&mut out, name.as_str().as_bytes(), value.as_bytes());
+        }
     }
     out
 }

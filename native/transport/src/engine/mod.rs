@@ -63,6 +63,8 @@ const BATCH: usize = 256;
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// Chunks read of one connection before others get their turn.
 const READS_PER_TURN: usize = 4;
+/// Rounds of accepting before a listener is closed.
+const LAST_ACCEPTS: usize = 64;
 /// Connections that are looked at again in one round of work, before the loop is given back.
 const RESUMES_PER_TURN: usize = 4096;
 
@@ -86,10 +88,16 @@ pub struct Engine {
     slots: Slots,
     exchanges: Vec<Exchange>,
     free: Vec<u32>,
-    /// Slots that are free once their last event was heard.
-    ending: Vec<u32>,
+    /// Slots that are free once their last event was heard: with the number of that event, in order.
+    ending: VecDeque<(u64, u32)>,
     open: usize,
+    /// Rows of the list.
     told: usize,
+    /// Of these, the ones that `poll` has shown. What is told while they are heard is not among them.
+    shown: usize,
+    /// Events ever made, and ever heard.
+    made: u64,
+    heard: u64,
     /// Events that found the list full.
     untold: VecDeque<[i32; EVENT_WORDS]>,
     listeners: Vec<Listener>,
@@ -135,9 +143,12 @@ impl Engine {
             slots: Slots::new(),
             exchanges: Vec::new(),
             free: Vec::new(),
-            ending: Vec::new(),
+            ending: VecDeque::new(),
             open: 0,
             told: 0,
+            shown: 0,
+            made: 0,
+            heard: 0,
             untold: VecDeque::new(),
             listeners: Vec::new(),
             downs: Slab::default(),
@@ -198,17 +209,24 @@ impl Engine {
         }
     }
 
-    /// Accepts no more.
+    /// Accepts no more. Who has connected already is taken in: with the listener, the kernel would reset them.
     pub fn stop_listening(&mut self) {
-        for listener in &mut self.listeners {
-            listener.fd = None;
+        for place in 0..self.listeners.len() {
+            for _ in 0..LAST_ACCEPTS {
+                if !self.accept(place) {
+                    break;
+                }
+            }
+            self.listeners[place].fd = None;
         }
     }
 
     /// What is ready is done. True: there is more, call again after the events were told.
     pub fn poll(&mut self) -> bool {
         if self.closed {
-            return false;
+            self.refill();
+            self.shown = self.told;
+            return !self.untold.is_empty();
         }
         self.look_at_clock();
         self.refill();
@@ -230,11 +248,16 @@ impl Engine {
             self.ready = ready;
         }
         self.go_on();
-        more || !self.untold.is_empty()
-            || !self.resume_down.is_empty()
-            || !self.resume_up.is_empty()
-            || !self.touched.is_empty()
-            || !self.touched_up.is_empty()
+        self.shown = self.told;
+        more || !self.untold.is_empty() || self.can_go_on()
+    }
+
+    fn can_go_on(&self) -> bool {
+        !(self.resume_body.is_empty()
+            && self.resume_down.is_empty()
+            && self.resume_up.is_empty()
+            && self.touched.is_empty()
+            && self.touched_up.is_empty())
     }
 
     /// Deadlines; call it every 100 ms or so.
@@ -259,7 +282,7 @@ impl Engine {
     /// Whether `poll` has something to do that the descriptor does not tell of, or events wait to be told.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.told > 0 || !self.untold.is_empty() || !self.resume_down.is_empty() || !self.resume_up.is_empty()
+        self.told > 0 || !self.untold.is_empty() || self.can_go_on()
     }
 
     /// Whoever hears events has failed: of the first `count` of them, requests without a verdict are to be refused with `row`. Returns their slots, for
@@ -291,16 +314,23 @@ impl Engine {
         found
     }
 
-    /// The events were heard: slots that ended may be used again. To be called before the verdicts that hearing them brought are applied, for
-    /// applying tells events anew.
+    /// The events that the last `poll` has shown were heard: slots that ended with them may be used again. To be called before the verdicts that hearing
+    /// them brought are applied, for applying tells events anew. What was told since that `poll` (addresses that were set, say) stays.
     pub fn told(&mut self) {
-        self.told = 0;
-        // An end that is still untold keeps its slot; then all wait, which is rare.
-        if self.untold.is_empty() {
-            for slot in self.ending.drain(..) {
-                self.exchanges[slot as usize].clear();
-                self.free.push(slot);
+        let heard = std::mem::take(&mut self.shown).min(self.told);
+        for (to, from) in (heard..self.told).enumerate() {
+            let row = self.slots.read_event(from);
+            self.slots.write_event(to, &row);
+        }
+        self.told -= heard;
+        self.heard += heard as u64;
+        while let Some(&(event, slot)) = self.ending.front() {
+            if event >= self.heard {
+                break;
             }
+            self.ending.pop_front();
+            self.exchanges[slot as usize].clear();
+            self.free.push(slot);
         }
         self.refill();
     }
@@ -311,12 +341,13 @@ impl Engine {
         self.slots.chunk(number)
     }
 
-    /// What is known of a connection, by `word::CONNECTION` of one of its requests.
+    /// What the TLS handshake of a slot's connection told, and the protocol agreed upon (ALPN; empty when none was).
     #[must_use]
-    pub fn facts(&self, slot: u32) -> Option<Facts> {
+    pub fn facts(&self, slot: u32) -> Option<(Facts, Vec<u8>)> {
         let exchange = self.exchanges.get(slot as usize)?;
         let down = self.downs.get(exchange.down)?;
-        down.io.tls.as_ref().map(|session| session.facts())
+        let session = down.io.tls.as_ref()?;
+        Some((session.facts(), session.alpn().unwrap_or_default().to_vec()))
     }
 
     /// Exchanges that are open now.
@@ -336,6 +367,13 @@ impl Engine {
     pub fn drain(&mut self) {
         self.draining = true;
         self.stop_listening();
+        // GOAWAY loses none: it says which requests are still served.
+        for place in 0..self.downs.places() {
+            if let Some(key) = self.downs.key_at(place) {
+                self.h2_leave(key);
+            }
+        }
+        self.go_on();
     }
 
     /// Closes everything. Open exchanges end as aborted; their events can still be told.
@@ -364,7 +402,9 @@ impl Engine {
         let readable = hup || flags.intersects(epoll::EventFlags::IN);
         let writable = flags.intersects(epoll::EventFlags::OUT | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
         match kind {
-            LISTENER => self.accept(key.index as usize),
+            LISTENER => {
+                self.accept(key.index as usize);
+            }
             DOWN => {
                 let Some(down) = self.downs.get_mut(key) else { return };
                 down.io.readable |= readable;
@@ -441,6 +481,7 @@ impl Engine {
     }
 
     fn tell_row(&mut self, row: [i32; EVENT_WORDS]) {
+        self.made += 1;
         if self.told < EVENTS_MAX && self.untold.is_empty() {
             self.slots.write_event(self.told, &row);
             self.told += 1;

@@ -15,6 +15,9 @@ use crate::http1::Progress;
 use crate::layout::FailReason;
 use crate::tls::Session;
 
+/// Exchanges that are expected to share one HTTP/2 connection, when it is decided how many to open.
+const SHARED_BY: usize = 100;
+
 pub struct Endpoint {
     /// None once it was dropped.
     pub plan: Option<EndpointPlan>,
@@ -97,6 +100,8 @@ impl Engine {
     pub(super) fn wait_for_connection(&mut self, slot: u32) {
         let x = &mut self.exchanges[slot as usize];
         x.phase = Phase::Waiting;
+        // Of this attempt nothing has gone out, whatever has of one before.
+        x.written = false;
         x.due = Due::Connection;
         x.deadline = self.now + x.connect_ms + x.head_ms;
         let (endpoint, idempotent) = (x.endpoint, x.idempotent());
@@ -108,7 +113,7 @@ impl Engine {
         while let Some(key) = self.endpoints[endpoint as usize].idle.pop() {
             let Some(up) = self.ups.get_mut(key) else { continue };
             // What cannot be sent twice goes to no connection that is closing, as far as can be known.
-            let usable = !up.io.hung_up && !up.io.broken && (idempotent || !up.io.peer_is_gone());
+            let usable = !up.io.hung_up && !up.io.is_broken() && (idempotent || !up.io.peer_is_gone());
             if usable {
                 self.use_connection(key, slot);
                 return;
@@ -118,7 +123,7 @@ impl Engine {
         let e = &mut self.endpoints[endpoint as usize];
         let max = e.plan.as_ref().map_or(0, |p| p.connections_max) as usize;
         let room = (max * self.options.waiting_per_connection).max(self.options.waiting_min);
-        let failed = e.addresses.as_ref().is_some_and(Vec::is_empty);
+        let failed = e.plan.is_none() || e.addresses.as_ref().is_some_and(Vec::is_empty);
         if failed {
             self.fail(slot, FailReason::Connect);
         } else if e.open as usize >= max && e.waiting.len() >= room {
@@ -149,7 +154,11 @@ impl Engine {
             let (Some(plan), Some(addresses)) = (&e.plan, &e.addresses) else {
                 return;
             };
-            if addresses.is_empty() || e.open >= plan.connections_max || e.connecting as usize >= e.waiting.len() {
+            let carries = if plan.http2 { SHARED_BY } else { 1 };
+            if addresses.is_empty()
+                || e.open >= plan.connections_max
+                || e.connecting as usize * carries >= e.waiting.len()
+            {
                 return;
             }
             let address = addresses[e.next_address % addresses.len()];
@@ -180,7 +189,11 @@ impl Engine {
             let Some(up) = self.ups.get_mut(key) else { return };
             let data = epoll::EventData::new_u64(key.pack(UP));
             if epoll::add(&self.epoll, up.io.fd(), data, EVERYTHING).is_err() {
-                self.drop_up(key);
+                // Not by `drop_up`, which would come back here.
+                self.ups.remove(key);
+                let e = &mut self.endpoints[endpoint as usize];
+                e.open -= 1;
+                e.connecting -= 1;
                 self.connection_failed(endpoint);
             }
         }
@@ -225,9 +238,9 @@ impl Engine {
     pub(super) fn give_up_connecting(&mut self, key: Key) {
         let Some(up) = self.ups.get(key) else { return };
         let endpoint = up.endpoint;
-        self.drop_up(key);
+        // First, so that the one that fails does not have another connection made for it.
         self.connection_failed(endpoint);
-        self.open_connections_to(endpoint);
+        self.drop_up(key);
     }
 
     pub(super) fn connection_stands(&mut self, key: Key) {
@@ -266,7 +279,8 @@ impl Engine {
     /// An exchange is through with its connection, and the connection with it.
     pub(super) fn give_back(&mut self, key: Key) {
         let Some(up) = self.ups.get_mut(key) else { return };
-        if !up.keep_alive || up.io.hung_up || up.io.broken || !up.ahead.is_empty() || up.io.pending() > 0 {
+        let quiet = up.ahead.is_empty() && up.io.pending() == 0 && !up.io.has_more();
+        if !up.keep_alive || up.io.hung_up || up.io.is_broken() || !quiet {
             self.drop_up(key);
             return;
         }

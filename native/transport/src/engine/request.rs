@@ -162,10 +162,13 @@ impl Engine {
             self.refuse_for(slot, Fault::BodyTooLarge);
             return;
         }
-        if x.phase == Phase::Deciding && x.inspecting {
+        // What came in one read with bytes that were asked for is not lost when those were enough.
+        if matches!(x.phase, Phase::Deciding | Phase::Waiting) && x.kept_all {
             x.kept.extend_from_slice(bytes);
             x.collected += bytes.len();
             self.collected += bytes.len();
+        }
+        if x.phase == Phase::Deciding && x.inspecting {
             // One byte more than was asked for tells a cut body from one that ends there.
             let full = x.kept.len() > x.inspect_max;
             if ended || full {

@@ -115,6 +115,10 @@ pub struct Exchange {
     pub answer_ended: bool,
     /// Bytes for an HTTP/2 client that its windows do not take yet.
     pub outbox: Vec<u8>,
+    /// When a client of HTTP/2 is given up whose window takes none of them; engine time, ms.
+    pub write_due: u64,
+    /// The client's side of a tunnel has ended.
+    pub client_ended: bool,
     /// Trailer lines of the answer.
     pub answer_trailers: Vec<u8>,
     /// Bytes for an HTTP/2 upstream that its windows do not take yet.
@@ -180,6 +184,8 @@ impl Exchange {
             answer: AnswerBody::None,
             answer_ended: false,
             outbox: Vec::new(),
+            write_due: u64::MAX,
+            client_ended: false,
             answer_trailers: Vec::new(),
             uplink: Vec::new(),
             unreleased: 0,
@@ -309,8 +315,8 @@ pub struct Down {
     pub io: Io,
     /// Place in the engine's list of listeners.
     pub listener: usize,
-    /// What the connection counts under for bounds per address.
-    pub counted: u128,
+    /// What the connection counts under for bounds per address; none before a balancer has named it.
+    pub counted: Option<u128>,
     pub peer: SocketAddr,
     pub local_port: u16,
     pub proto: Proto,

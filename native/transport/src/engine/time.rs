@@ -24,6 +24,11 @@ impl Engine {
                 self.call_is_late(slot);
                 continue;
             }
+            if x.write_due <= self.now {
+                self.abort(slot, false);
+                self.cut(slot);
+                continue;
+            }
             if !x.body_ended && x.rate_at <= self.now && matches!(x.phase, Phase::Forwarding) {
                 self.judge_rate(slot);
                 continue;
@@ -46,7 +51,7 @@ impl Engine {
                 }
                 Due::Answer => {
                     // A client that takes nothing has a deadline of its own: the upstream is not to blame.
-                    if self.downs.get(key).is_some_and(|down| down.io.pending() > 0) {
+                    if !x.outbox.is_empty() || self.downs.get(key).is_some_and(|down| down.io.pending() > 0) {
                         let x = &mut self.exchanges[slot as usize];
                         x.deadline = self.now + x.idle_ms.max(1_000);
                     } else {

@@ -2,7 +2,7 @@
 
 use super::io::Got;
 use super::slab::Key;
-use super::state::{OutBody, Phase, UpStage};
+use super::state::{OutBody, Phase, Up, UpStage};
 use super::{Engine, READS_PER_TURN};
 use crate::http1::{Framing, Parsed, Progress, parse_response};
 use crate::layout::{FailReason, event};
@@ -34,8 +34,17 @@ impl Engine {
                     let done = up.io.tls.as_ref().is_some_and(|s| !s.handshaking());
                     match got {
                         Got::End | Got::Broken => return self.give_up_connecting(key),
-                        _ if done => self.connection_stands(key),
-                        _ => return,
+                        // First words that come with the handshake's last: HTTP/2 has them, HTTP/1 has none before a request.
+                        Got::Bytes(n) => {
+                            self.connection_stands(key);
+                            match self.ups.get_mut(key) {
+                                Some(Up { h2: Some(h2), .. }) => h2.client.feed(&scratch[..n]),
+                                _ => return self.upstream_broke(key),
+                            }
+                            self.touch_up(key);
+                        }
+                        Got::Wait if done => self.connection_stands(key),
+                        Got::Wait => return,
                     }
                     continue;
                 }
@@ -125,8 +134,18 @@ impl Engine {
                 Some(bytes.len())
             }
             Parsed::Done(n) => {
+                let bodiless = matches!(head.framing, Framing::None | Framing::Length(0));
+                let more = n < bytes.len();
+                if bodiless && more && head.status >= 200 {
+                    // What follows a response that is over belongs to nothing, least of all to the next request.
+                    head.keep_alive = false;
+                }
                 self.response_head_arrived(key, slot, &bytes[..n], &head);
-                Some(n)
+                if bodiless && head.status >= 200 {
+                    Some(bytes.len())
+                } else {
+                    Some(n)
+                }
             }
         };
         self.response_head = head;
@@ -309,13 +328,21 @@ impl Engine {
         }
         let slot = up.slot;
         if !up.io.flush() {
-            return self.upstream_broke(key);
+            return if up.stage == UpStage::Handshake {
+                self.give_up_connecting(key);
+            } else {
+                self.upstream_takes_no_more(key);
+            };
         }
         if up.stage == UpStage::Handshake {
             return;
         }
         let now = self.now;
         let x = &mut self.exchanges[slot as usize];
+        if up.stage == UpStage::Tunnel && x.client_ended && up.io.pending() == 0 && !up.io.shut {
+            x.deadline = now + self.options.linger_ms;
+            up.io.shut_down();
+        }
         if x.phase == Phase::Forwarding {
             x.deadline = now + x.head_ms;
         }

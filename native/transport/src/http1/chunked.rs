@@ -256,7 +256,7 @@ impl Chunked {
     /// Keeps the line that has arrived, or drops it.
     fn trailer_ended(&mut self) {
         let name = &self.trailers[self.line..self.colon];
-        if is_forbidden(name) {
+        if is_forbidden_trailer(name) {
             self.trailers.truncate(self.line);
             return;
         }
@@ -269,7 +269,7 @@ impl Chunked {
 
 /// Fields that frame, route, authenticate, control or describe content: too late after the body, and dangerous for whoever merges trailers into the head
 /// (RFC 9110 §6.5.1).
-fn is_forbidden(name: &[u8]) -> bool {
+pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
     const NAMES: [&[u8]; 36] = [
         b"age",
         b"authorization",

@@ -15,6 +15,7 @@ mod scan;
 mod target;
 mod websocket;
 
+pub(crate) use chunked::is_forbidden_trailer;
 pub use chunked::{
     CHUNK_DIGITS_MAX, CHUNK_SIZE_MAX, Chunked, Decoded, EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX, TRAILERS_MAX,
     chunk_prefix,

@@ -1,0 +1,471 @@
+//! An engine in a thread, driven as the lane drives it: events are read from memory, heard, told, and answered by verdicts that the first part of a path
+//! says. What is heard is checked: one end for each begin, and nothing after it.
+//!
+//! `/f0/…` forward to endpoint 0 · `/r2` refuse with row 2 · `/a`, `/a204` answer ourselves · `/i100/…` collect 100 bytes of the body, then forward to
+//! endpoint 0 · `/w/…` wait, then forward to endpoint 0 · `/n` decide nothing.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use cnx_transport::engine::Engine;
+use cnx_transport::engine::options::{EndpointPlan, ListenPlan, Options, RefusalTemplate};
+use cnx_transport::layout::{CHUNK_SLOTS, EDITS_AT, EVENT_WORDS, HEAD_AT, SLOT_BYTES, event, verdict, word};
+
+/// Rows of refusals: an upstream that failed, a broken request; row 2 keeps the connection.
+pub const FAILED: i32 = 0;
+pub const BROKEN: i32 = 1;
+
+const WAIT: Duration = Duration::from_millis(30);
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+type Command = Box<dyn FnOnce(&mut Engine) + Send>;
+
+#[derive(Default)]
+pub struct Seen {
+    pub begun: usize,
+    pub finished: usize,
+    pub aborted: usize,
+    /// Reasons of FAILED events, and whether they may be sent again.
+    pub failed: Vec<(i32, bool)>,
+    /// Faults of REFUSED events and of heads.
+    pub faults: Vec<i32>,
+    /// Bodies that were collected.
+    pub bodies: Vec<Vec<u8>>,
+    /// Addresses of clients, as records have them.
+    pub peers: Vec<[u8; 4]>,
+    pub wrong: Vec<String>,
+    pub slots: usize,
+}
+
+pub struct Lane {
+    pub port: u16,
+    pub seen: Arc<Mutex<Seen>>,
+    exchanges: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
+    commands: Sender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a lane is made of.
+pub struct Plan {
+    pub options: Options,
+    pub listen: ListenPlan,
+    pub endpoints: Vec<(EndpointPlan, Vec<SocketAddr>)>,
+    pub connect_ms: i32,
+    pub head_ms: i32,
+    pub idle_ms: i32,
+    pub body_max: i64,
+}
+
+pub fn plain(address: SocketAddr) -> (EndpointPlan, Vec<SocketAddr>) {
+    let plan = EndpointPlan {
+        tls: None,
+        connections_max: 64,
+        http2: false,
+    };
+    (plan, vec![address])
+}
+
+impl Plan {
+    pub fn to(upstreams: &[SocketAddr]) -> Plan {
+        Plan {
+            options: Options::default(),
+            listen: ListenPlan {
+                number: 7,
+                address: "127.0.0.1:0".parse().unwrap(),
+                tls: None,
+                http2: false,
+                proxy_from: Vec::new(),
+            },
+            endpoints: upstreams.iter().map(|a| plain(*a)).collect(),
+            connect_ms: 2_000,
+            head_ms: 5_000,
+            idle_ms: 5_000,
+            body_max: i64::MAX,
+        }
+    }
+
+    pub fn start(self) -> Lane {
+        let (commands, inbox) = channel::<Command>();
+        let (opened, port) = channel();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let (exchanges, connections) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let thread = std::thread::spawn({
+            let (seen, exchanges, connections) = (seen.clone(), exchanges.clone(), connections.clone());
+            move || {
+                let row = |status, close| RefusalTemplate {
+                    status,
+                    before_id: "refused ".into(),
+                    after_id: ".".into(),
+                    close,
+                };
+                let rows = vec![row(502, false), row(400, true), row(403, false)];
+                let mut engine = Engine::new(self.options.clone(), rows).unwrap();
+                for (endpoint, addresses) in &self.endpoints {
+                    let number = engine.endpoint(endpoint.clone());
+                    engine.set_addresses(number, addresses);
+                }
+                opened.send(engine.listen(self.listen.clone()).unwrap()).unwrap();
+                let mut driver = Driver {
+                    engine,
+                    plan: self,
+                    seen,
+                    open: HashMap::new(),
+                    waiting: Vec::new(),
+                };
+                driver.run(&inbox, &exchanges, &connections);
+            }
+        });
+        Lane {
+            port: port.recv().unwrap(),
+            seen,
+            exchanges,
+            connections,
+            commands,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Lane {
+    pub fn run(&self, command: impl FnOnce(&mut Engine) + Send + 'static) {
+        self.commands.send(Box::new(command)).unwrap();
+    }
+
+    pub fn open(&self) -> (usize, usize) {
+        (self.exchanges.load(SeqCst), self.connections.load(SeqCst))
+    }
+
+    /// Waits until a condition holds; false when it does not in time.
+    pub fn until(&self, holds: impl Fn(&Lane) -> bool) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if holds(self) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        false
+    }
+
+    pub fn until_seen(&self, holds: impl Fn(&Seen) -> bool) -> bool {
+        self.until(|lane| holds(&lane.seen.lock().unwrap()))
+    }
+
+    /// All has ended, all was told, nothing is left.
+    pub fn end(mut self) -> Arc<Mutex<Seen>> {
+        let quiet = self.until(|lane| lane.open() == (0, 0));
+        assert!(quiet, "still open: exchanges and connections {:?}", self.open());
+        self.stop();
+        let seen = self.seen.clone();
+        {
+            let seen = seen.lock().unwrap();
+            assert_eq!(seen.wrong, Vec::<String>::new());
+            assert_eq!(seen.begun, seen.finished + seen.aborted, "an end for each begin");
+        }
+        seen
+    }
+
+    /// The engine goes without waiting for anybody.
+    pub fn stop(&mut self) {
+        let (none, _) = channel();
+        self.commands = none;
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the engine does not panic");
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.stop();
+        }
+    }
+}
+
+struct Driver {
+    engine: Engine,
+    plan: Plan,
+    seen: Arc<Mutex<Seen>>,
+    /// Of each slot that is open: generation, path, attempts.
+    open: HashMap<u32, (i32, String, u32)>,
+    waiting: Vec<(Instant, u32, i32)>,
+}
+
+impl Driver {
+    fn run(&mut self, inbox: &Receiver<Command>, exchanges: &AtomicUsize, connections: &AtomicUsize) {
+        let mut ticked = Instant::now();
+        loop {
+            if !self.engine.has_work() {
+                wait(self.engine.epoll_fd(), 5);
+            }
+            self.turns();
+            if ticked.elapsed() >= Duration::from_millis(20) {
+                ticked = Instant::now();
+                self.engine.tick();
+            }
+            let now = Instant::now();
+            while let Some(place) = self.waiting.iter().position(|(due, ..)| *due <= now) {
+                let (_, slot, generation) = self.waiting.swap_remove(place);
+                if self.open.get(&slot).is_some_and(|(g, ..)| *g == generation) {
+                    self.forward(slot, 0);
+                    self.engine.apply(slot);
+                }
+            }
+            loop {
+                match inbox.try_recv() {
+                    Ok(command) => command(&mut self.engine),
+                    Err(std::sync::mpsc::TryRecvError::Empty) => break,
+                    Err(std::sync::mpsc::TryRecvError::Disconnected) => {
+                        self.engine.close();
+                        self.turns();
+                        if !self.open.is_empty() {
+                            self.wrong(format!("no end for {} after close", self.open.len()));
+                        }
+                        return;
+                    }
+                }
+            }
+            self.turns();
+            exchanges.store(self.engine.open_exchanges(), SeqCst);
+            connections.store(self.engine.open_connections(), SeqCst);
+        }
+    }
+
+    fn turns(&mut self) {
+        for _ in 0..64 {
+            if !self.turn() {
+                return;
+            }
+        }
+    }
+
+    #[allow(unsafe_code)]
+    fn turn(&mut self) -> bool {
+        let more = self.engine.poll();
+        let (memory, count) = self.engine.events();
+        let mut decided = Vec::new();
+        for i in 0..count {
+            // SAFETY: within the list; the engine does not run now.
+            let row: [i32; EVENT_WORDS] = unsafe { memory.at().cast::<[i32; EVENT_WORDS]>().add(i).read() };
+            if self.hear(row) {
+                decided.push(row[1] as u32);
+            }
+        }
+        self.engine.told();
+        for slot in decided {
+            self.engine.apply(slot);
+        }
+        more || count > 0
+    }
+
+    fn wrong(&self, what: String) {
+        self.seen.lock().unwrap().wrong.push(what);
+    }
+
+    /// True when a verdict was written.
+    fn hear(&mut self, row: [i32; EVENT_WORDS]) -> bool {
+        let (kind, slot, generation) = (row[0], row[1] as u32, row[2]);
+        if kind == event::CHUNK {
+            self.seen.lock().unwrap().slots += CHUNK_SLOTS;
+            return false;
+        }
+        if kind == event::BEGIN {
+            let path = self.path(slot);
+            if self.open.insert(slot, (generation, path.clone(), 0)).is_some() {
+                self.wrong(format!("slot {slot} begins twice"));
+            }
+            let fault = self.word(slot, word::FAULT);
+            {
+                let mut seen = self.seen.lock().unwrap();
+                seen.begun += 1;
+                seen.peers.push(self.word(slot, word::PEER_ADDRESS).to_ne_bytes());
+                if fault != 0 {
+                    seen.faults.push(fault);
+                }
+            }
+            if fault != 0 {
+                return self.refuse(slot, BROKEN);
+            }
+            return self.decide(slot, &path);
+        }
+        let Some((known, _, tries)) = self.open.get_mut(&slot) else {
+            self.wrong(format!("event {kind} of slot {slot}, which is not open"));
+            return false;
+        };
+        if *known != generation {
+            let text = format!("event {kind} of slot {slot} with another generation");
+            self.wrong(text);
+            return false;
+        }
+        match kind {
+            event::BODY => {
+                let body = self.engine.body(slot).to_vec();
+                self.seen.lock().unwrap().bodies.push(body);
+                self.forward(slot, 0)
+            }
+            event::FAILED => {
+                *tries += 1;
+                let again = row[4] != 0 && *tries < 3;
+                self.seen.lock().unwrap().failed.push((row[3], row[4] != 0));
+                if again && row[3] != 0 {
+                    self.forward(slot, 0)
+                } else {
+                    self.refuse(slot, FAILED)
+                }
+            }
+            event::REFUSED => {
+                self.seen.lock().unwrap().faults.push(row[3]);
+                self.refuse(slot, BROKEN)
+            }
+            event::FINISHED | event::ABORTED => {
+                self.open.remove(&slot);
+                let mut seen = self.seen.lock().unwrap();
+                if kind == event::FINISHED {
+                    seen.finished += 1;
+                } else {
+                    seen.aborted += 1;
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn decide(&mut self, slot: u32, path: &str) -> bool {
+        let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let (kind, number) = first.split_at(first.len().min(1));
+        let number: i32 = number.parse().unwrap_or(0);
+        match kind {
+            "f" => self.forward(slot, number),
+            "r" => self.refuse(slot, number),
+            "a" => {
+                self.engine.set_answer(slot, b"own");
+                self.clear(slot);
+                self.set(slot, word::CHOICE, if number == 0 { 200 } else { number });
+                self.set(slot, word::VERDICT, verdict::ANSWER);
+                true
+            }
+            "i" => {
+                let generation = self.word(slot, word::GENERATION);
+                if self.engine.inspect(slot, generation, number as u32) == 2 {
+                    return false;
+                }
+                let body = self.engine.body(slot).to_vec();
+                self.seen.lock().unwrap().bodies.push(body);
+                self.forward(slot, 0)
+            }
+            "w" => {
+                let generation = self.word(slot, word::GENERATION);
+                self.waiting.push((Instant::now() + WAIT, slot, generation));
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn clear(&mut self, slot: u32) {
+        for at in [
+            word::TARGET_AT,
+            word::AUTHORITY_AT,
+            word::REQUEST_EDITS_AT,
+            word::ANSWER_EDITS_AT,
+        ] {
+            self.set(slot, at, 0);
+            self.set(slot, at + 1, 0);
+        }
+    }
+
+    fn refuse(&mut self, slot: u32, row: i32) -> bool {
+        self.clear(slot);
+        self.set(slot, word::CHOICE, row);
+        self.set(slot, word::VERDICT, verdict::REFUSE);
+        true
+    }
+
+    fn forward(&mut self, slot: u32, endpoint: i32) -> bool {
+        self.clear(slot);
+        let path = self.open[&slot].1.clone();
+        self.write(slot, 0, path.as_bytes());
+        self.write(slot, path.len(), b"upstream");
+        let max = self.plan.body_max;
+        for (at, value) in [
+            (word::CHOICE, endpoint),
+            (word::TARGET_AT + 1, path.len() as i32),
+            (word::AUTHORITY_AT, path.len() as i32),
+            (word::AUTHORITY_AT + 1, 8),
+            (word::CONNECT_MS, self.plan.connect_ms),
+            (word::HEAD_MS, self.plan.head_ms),
+            (word::IDLE_MS, self.plan.idle_ms),
+            (word::BODY_MAX, max as i32),
+            (word::BODY_MAX + 1, (max >> 32) as i32),
+            (word::VERDICT, verdict::FORWARD),
+        ] {
+            self.set(slot, at, value);
+        }
+        true
+    }
+
+    fn path(&self, slot: u32) -> String {
+        let (at, len) = (self.word(slot, word::PATH_AT), self.word(slot, word::PATH_AT + 1));
+        let base = self.base(slot);
+        #[allow(unsafe_code)]
+        // SAFETY: within the slot; the engine does not run now.
+        let bytes = unsafe { std::slice::from_raw_parts(base.add(HEAD_AT + at as usize), len as usize) };
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    #[allow(unsafe_code)]
+    fn base(&self, slot: u32) -> *mut u8 {
+        let chunk = self
+            .engine
+            .chunk(slot as usize / CHUNK_SLOTS)
+            .expect("a slot lies in a chunk");
+        // SAFETY: within the chunk, which lives as long as the engine.
+        unsafe { chunk.at().add(slot as usize % CHUNK_SLOTS * SLOT_BYTES) }
+    }
+
+    #[allow(unsafe_code)]
+    fn word(&self, slot: u32, at: usize) -> i32 {
+        // SAFETY: within the record; the engine does not run now.
+        unsafe { self.base(slot).cast::<i32>().add(at).read() }
+    }
+
+    #[allow(unsafe_code)]
+    fn set(&mut self, slot: u32, at: usize, value: i32) {
+        // SAFETY: as in `word`.
+        unsafe { self.base(slot).cast::<i32>().add(at).write(value) }
+    }
+
+    #[allow(unsafe_code)]
+    fn write(&mut self, slot: u32, at: usize, bytes: &[u8]) {
+        // SAFETY: within the edits, for paths of tests are short.
+        unsafe {
+            self.base(slot)
+                .add(EDITS_AT + at)
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+fn wait(fd: i32, ms: i64) {
+    // SAFETY: the engine outlives the call.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+        fd,
+        rustix::event::PollFlags::IN,
+    )];
+    let timeout = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: ms * 1_000_000,
+    };
+    let _ = rustix::event::poll(&mut fds, Some(&timeout));
+}
