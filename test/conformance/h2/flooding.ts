@@ -12,8 +12,11 @@ const FLOOD_MS = 4_000;
 const BATCH_BYTES = 16 * 1024;
 const GOOD_TIMEOUT_MS = 5_000;
 const GOOD_PAUSE_MS = 20;
-/** Growth of the gateway's memory, over all connections of a flood, that is bounded. */
-const GROWTH_BYTES_MAX = 128 * 1024 * 1024;
+/**
+ * Growth of the gateway's memory that is bounded, bytes a connection: as many streams as peers commonly allow (100 and some), each with a head of the common
+ * limit (32 KiB) held as it came and as it goes on.
+ */
+const GROWTH_BYTES_MAX = 10 * 1024 * 1024;
 const SAMPLE_MS = 50;
 const MARK = Buffer.from('the-end!', 'latin1');
 
@@ -169,7 +172,7 @@ function judge(
     const silent = [...good.faults, after ?? ''].some((fault) => fault.startsWith('no answer'));
     return verdict('fail', 'starved', silent);
   }
-  if (growth !== undefined && growth > GROWTH_BYTES_MAX) return verdict('fail', 'grew');
+  if (growth !== undefined && growth > GROWTH_BYTES_MAX * seen.length) return verdict('fail', 'grew');
   if (count('unreachable') > 0) return verdict('fail', 'unreachable');
   if (count('silent') > 0) return verdict('fail', 'stalled', true);
   return verdict('pass', count('absorbed') > 0 ? 'absorbed' : 'closed');
