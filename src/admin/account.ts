@@ -32,6 +32,13 @@ export interface Account {
   readonly websocket: boolean;
   readonly clientAddress: string;
   readonly clientPort: number;
+  /** What the TLS handshake told: of refused requests, and of those whose endpoint is told of the client certificate. */
+  readonly tls?: {
+    /** Fingerprint of the client's software. */
+    readonly ja4: string;
+    /** Its certificate: SHA-256, hex. */
+    readonly client: { readonly fingerprint: string } | null;
+  };
   /** The client's own X-Request-Id. */
   readonly clientRequestId: string;
   /** What the client saw; 0 = nothing. */
@@ -91,6 +98,7 @@ export function accountOf(r: RecordCopy, names: RevisionNames | null, instance: 
     websocket: r.flag(RecordFlag.Websocket),
     clientAddress: r.text('clientAddress'),
     clientPort: r.int(Int.PeerPort),
+    ...tlsOf(r),
     clientRequestId: r.text('clientRequestId'),
     status: r.int(Int.Status),
     aborted: r.flag(RecordFlag.Aborted),
@@ -152,6 +160,13 @@ function limitOf(r: RecordCopy, names: RevisionNames | null): Account['limit'] {
   if (id === null) return null;
   const stage = names?.limitStage(r.int(Int.Route), r.int(Int.Limit)) ?? 'limit';
   return { id, remaining: r.int(Int.LimitRemaining), stage };
+}
+
+function tlsOf(r: RecordCopy): Pick<Account, 'tls'> {
+  const ja4 = r.text('ja4');
+  const fingerprint = r.text('certificate');
+  if (ja4 === '' && fingerprint === '') return {};
+  return { tls: { ja4, client: fingerprint === '' ? null : { fingerprint } } };
 }
 
 /** Null when no policy was asked. */

@@ -126,6 +126,8 @@ export function explainText(a: Account): string {
     `${a.method} ${a.scheme}://${a.host}${a.path}${a.query === '' ? '' : `?${a.query}`}${a.raw ? '  (as received)' : ''}`,
   );
   fact('client', `${a.clientAddress}${a.clientRequestId === '' ? '' : `, which calls it ${a.clientRequestId}`}`);
+  fact('ja4', a.tls?.ja4 ?? '');
+  fact('certificate', a.tls?.client?.fingerprint ?? '');
   fact('when', `${a.time}, took ${ms(a.durationMs)}`);
   fact('bytes', `${a.bytesIn} in, ${a.bytesOut} out`);
   fact(
@@ -214,6 +216,7 @@ export function readAccount(line: string): Account | null {
     Array.isArray(a.cut) &&
     isObject(a.waf) &&
     Array.isArray((a.waf as Account['waf']).matches) &&
-    [a.refusal, a.limit, a.policy, a.bundle, a.upstream].every((x) => typeof x === 'object');
+    [a.refusal, a.limit, a.policy, a.bundle, a.upstream].every((x) => typeof x === 'object') &&
+    (a.tls === undefined || (isObject(a.tls) && typeof (a.tls as { client?: unknown }).client === 'object'));
   return whole ? (value as Account) : null;
 }

@@ -225,6 +225,9 @@ export class Observe implements Observer {
     r.text(x.clientAddress === '' ? peerText(wire.peerAddress) : x.clientAddress);
     r.text(x.tenant);
     r.text(x.identity === null ? '' : x.identity.subject);
+    const tls = x.refusal !== null || route?.forwardClientCertificate === true ? wire.tls : null;
+    r.text(tls?.ja4 ?? '');
+    r.text(tls?.client?.fingerprint ?? '');
     r.text(x.clientRequestId);
     r.text(x.host === '' ? wire.host : x.host);
     r.text(raw ? wire.path : x.path);

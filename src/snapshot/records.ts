@@ -87,6 +87,10 @@ export const TEXTS = [
   ['clientAddress', 'latin1', 45],
   ['tenant', 'utf8', 48],
   ['subject', 'utf8', 64],
+  /** Of refused requests only, and of those whose endpoint is told of the certificate: the others spare asking for it. */
+  ['ja4', 'latin1', 40],
+  /** SHA-256 of the client certificate, hex; as above. */
+  ['certificate', 'latin1', 64],
   ['clientRequestId', 'latin1', 64],
   ['host', 'latin1', 100],
   ['path', 'utf8', 256],

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { run as bench } from '../../bench/micro/observe.ts';
+import { accountOf } from '../../src/admin/account.ts';
+import { explainText, readAccount } from '../../src/admin/explain.ts';
+import type { Exchange } from '../../src/data/exchange.ts';
 import type { BugReport } from '../../src/data/observe.ts';
 import { BUG_REPORTS_PER_TICK_MAX, Observe, SEQ_GAP } from '../../src/data/observe.ts';
 import { REFUSAL_LIST, REFUSALS } from '../../src/data/refusal.ts';
@@ -78,6 +81,49 @@ test('the record of an answered exchange says all that the stages decided', () =
   assert.equal(r.text('path'), '/v1/orders/17');
   assert.equal(r.text('clientRequestId'), 'mobile-8841');
   assert.equal(r.text('method'), '');
+});
+
+test('what the handshake told is recorded of refused requests, and where the endpoint is told of the certificate', () => {
+  const tls = {
+    version: 'TLSv1.3',
+    cipher: 'TLS_AES_128_GCM_SHA256',
+    serverName: 'shop.example',
+    alpn: 'h2',
+    ja4: 't13d1516h2_8daaf6152771_02713d6af862',
+    client: { subject: 'CN=alice', sans: [], fingerprint: 'ab'.repeat(32) },
+  };
+  let asked = 0;
+  const wire = Object.defineProperty(givenWire(), 'tls', { get: () => (asked++, tls) });
+  const { observe, reader } = given();
+  const r = new RecordCopy();
+  const told = (change: (x: Exchange) => void): string[] => {
+    const x = givenExchange();
+    x.wire = wire;
+    change(x);
+    observe.ended(x);
+    assert.equal(reader.read((reader.written - 1) >>> 0, r), Read.Ok);
+    return [r.text('ja4'), r.text('certificate'), r.text('clientRequestId')];
+  };
+  assert.deepEqual(
+    told(() => undefined),
+    ['', '', 'mobile-8841'],
+  );
+  assert.equal(asked, 0, 'others pay nothing for it');
+  const known = [tls.ja4, tls.client.fingerprint, 'mobile-8841'];
+  assert.deepEqual(
+    told((x) => x.refuse(REFUSALS.rate_limited, 'limit per-address')),
+    known,
+  );
+  assert.deepEqual(
+    told((x) => (x.route = givenRoute('orders', 0, { forwardClientCertificate: true }))),
+    known,
+  );
+  observe.close();
+  const account = accountOf(r, null, '3f2a1b', 0);
+  assert.deepEqual(account.tls, { ja4: tls.ja4, client: { fingerprint: tls.client.fingerprint } });
+  assert.match(explainText(account), /\n +ja4 +t13d1516h2_.*\n +certificate +(ab){32}\n/);
+  assert.deepEqual(readAccount(JSON.stringify(account)), account);
+  assert.equal(readAccount(JSON.stringify({ ...account, tls: 'x' })), null);
 });
 
 test('a request that normalize refused is recorded as it was received', () => {
