@@ -50,3 +50,16 @@ impl Default for Limits {
         }
     }
 }
+
+/// What a DATA frame costs h2 beside its bytes, as it counts, and the shortest one that has any.
+const FRAME_COST_BYTES: usize = 256;
+const SHORTEST_FRAME_BYTES: usize = 10;
+
+impl Limits {
+    /// What small DATA frames may cost until their bytes are taken. All that was fed is taken in the same turn, so that what may be fed bounds it already: h2's own
+    /// bound, made for applications that let bytes lie, would end the streams of small messages that arrive fast (gRPC).
+    pub(super) fn data_frame_budget(&self) -> usize {
+        // As much as may wait unread, and a read of as much more.
+        2 * self.input_bytes_max / SHORTEST_FRAME_BYTES * FRAME_COST_BYTES
+    }
+}

@@ -44,6 +44,7 @@ impl Server {
             .initial_window_size(limits.window_bytes)
             .initial_connection_window_size(limits.connection_window_bytes)
             .max_send_buffer_size(limits.send_bytes_max)
+            .data_frame_budget(limits.data_frame_budget())
             .max_local_error_reset_streams(Some(limits.stream_errors_max))
             .max_pending_accept_reset_streams(limits.resets_max as usize)
             .max_concurrent_reset_streams(limits.streams_max as usize)

@@ -346,3 +346,26 @@ fn a_header_block_changes_the_tables_size_twice_at_most() {
         }
     }
 }
+
+#[test]
+fn small_messages_that_arrive_fast_are_no_flood() {
+    let mut peer = ToServer::new(&limits());
+    peer.say(&post(1));
+    peer.told();
+    for payload in [&[7][..], &[7; 5], &[7; 30]] {
+        let one = frame(DATA, 0, 1, payload);
+        // As much as one read brings.
+        let count = 64 * 1024 / one.len();
+        assert_eq!(peer.say(&one.repeat(count)).1, None, "{count} of {}", payload.len());
+        let bytes: usize = peer
+            .told()
+            .iter()
+            .map(|event| match event {
+                Event::Data { bytes, .. } => bytes.len(),
+                other => panic!("{other:?}"),
+            })
+            .sum();
+        assert_eq!(bytes, count * payload.len());
+        peer.server.release(1, bytes);
+    }
+}
