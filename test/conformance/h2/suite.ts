@@ -1,6 +1,7 @@
 /** The suite `h2`: h2spec, vectors of single frames, and floods, over plain text by prior knowledge and over TLS by ALPN. */
 import type { DataDirectory } from '../data.ts';
 import type { CaseResult } from '../result.ts';
+import { BUSY, type Busy, runBusy } from './busy.ts';
 import { goodRequest, type H2Target, schemeOf, STALL_MS } from './connection.ts';
 import { CONNECTIONS, runFlood } from './flooding.ts';
 import { type Flood, FLOODS } from './floods.ts';
@@ -20,13 +21,14 @@ export interface H2Options {
   /** Others than the defaults in tests of the suite itself only. */
   readonly stallMs?: number;
   readonly floods?: readonly Flood[];
+  readonly busy?: readonly Busy[];
   readonly floodConnections?: number;
   readonly h2spec?: boolean;
 }
 
 export async function runH2(options: H2Options): Promise<CaseResult[]> {
   const results: CaseResult[] = [];
-  const { data, targets, progress, note, floods = FLOODS } = options;
+  const { data, targets, progress, note, floods = FLOODS, busy = BUSY } = options;
   const vectors = readVectors(data);
   const tool = options.h2spec === false ? { absent: 'it was not asked for' } : await h2specTool(progress);
   if ('absent' in tool) note(`left out: h2spec (${tool.absent})`);
@@ -44,6 +46,7 @@ export async function runH2(options: H2Options): Promise<CaseResult[]> {
     const plans = vectors.flatMap((vector) => plansOf(vector, schemeOf(target)));
     if (plans.length > 0)
       await timed(`${VECTORS}-${target.name}`, () => runPlans(plans, target, options.stallMs ?? STALL_MS));
+    if (busy.length > 0) await timed(`h2-busy-${target.name}`, () => runRows(busy, target));
     if (floods.length > 0)
       await timed(`h2-floods-${target.name}`, async () => {
         const own: CaseResult[] = [];
@@ -51,6 +54,13 @@ export async function runH2(options: H2Options): Promise<CaseResult[]> {
         return own;
       });
   }
+  return results;
+}
+
+async function runRows(rows: readonly Busy[], target: H2Target): Promise<CaseResult[]> {
+  const set = `h2-busy-${target.name}`;
+  const results: CaseResult[] = [];
+  for (const row of rows) results.push({ id: `${set}/${row.id}`, set, ...(await runBusy(target, row)) });
   return results;
 }
 
