@@ -21,6 +21,8 @@ impl Engine {
     pub(super) fn answer_head(&mut self, slot: u32, bytes: &[u8], head: &ResponseHead) {
         let x = &self.exchanges[slot as usize];
         let (key, http10, tunnel) = (x.down, x.http10, head.status == 101);
+        // HTTP/2 has no Upgrade: the method said it (RFC 8441 §5).
+        let upgrades = tunnel && x.stream == 0;
         let bodiless = x.is_head() || head.status == 204 || head.status == 304;
         let body = match head.framing {
             _ if bodiless || tunnel => AnswerBody::None,
@@ -37,7 +39,7 @@ impl Engine {
         let mut dated = false;
         for field in &head.fields {
             let name = field.name.of(bytes);
-            if field.hop && !(tunnel && field.known == UPGRADE)
+            if field.hop && !(upgrades && field.known == UPGRADE)
                 || matches!(field.known, TRANSFER_ENCODING)
                 || field.known == CONTENT_LENGTH && (!bodiless || head.status == 204 || tunnel)
                 || !edits.0.is_empty() && edits.hides(name)

@@ -154,6 +154,10 @@ impl Engine {
     /// A part of the body has arrived, or its end.
     pub(super) fn body_bytes(&mut self, slot: u32, bytes: &[u8], ended: bool) {
         let x = &mut self.exchanges[slot as usize];
+        if x.received > x.body_max {
+            // Refused already: the rest of what was read with it.
+            return;
+        }
         x.received += bytes.len() as u64;
         x.body_ended |= ended;
         if x.received > x.body_max {

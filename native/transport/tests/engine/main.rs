@@ -1,6 +1,10 @@
 //! The engine over real sockets: what clients and upstreams see, and what decisions are told.
 
 mod broken;
+mod chaos;
 mod driver;
+mod h2;
 mod http1;
+mod limits;
 mod peers;
+mod tls;

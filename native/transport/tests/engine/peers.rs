@@ -232,7 +232,7 @@ pub fn obedient() -> Upstream {
             let parts: Vec<&str> = path.split('/').skip(2).collect();
             let number = parts.get(1).and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
             if parts.first() == Some(&"early") {
-                wire.send("HTTP/1.1 413 X\r\ncontent-length: 5\r\n\r\nearly");
+                wire.send("HTTP/1.1 413 X\r\nconnection: close\r\ncontent-length: 5\r\n\r\nearly");
                 return;
             }
             if request.has("expect: 100-continue") && parts.first() != Some(&"noexpect") {

@@ -1,0 +1,412 @@
+//! HTTP/2 through the engine, on either side.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use cnx_transport::h2::{Client, Event, Limits, Protocol, Server};
+use http::{HeaderMap, HeaderValue, Request, request};
+
+use crate::driver::{PATIENCE, Plan};
+use crate::peers::{Upstream, obedient, upstream};
+
+#[derive(Debug, Default)]
+struct Got {
+    status: u16,
+    interim: Vec<u16>,
+    body: usize,
+    last: Vec<u8>,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+    reset: Option<u32>,
+}
+
+struct H2Client {
+    stream: TcpStream,
+    client: Client,
+    got: HashMap<u32, Got>,
+    /// Bodies on their way: what is left, and whether trailers end them.
+    sending: HashMap<u32, (usize, bool)>,
+    /// Nothing that arrives is released.
+    shut: bool,
+    closing: bool,
+    over: bool,
+}
+
+impl H2Client {
+    fn to(port: u16, window: Option<u32>) -> H2Client {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let limits = Limits {
+            window_bytes: window.unwrap_or(128 * 1024),
+            ..Limits::default()
+        };
+        H2Client {
+            stream,
+            client: Client::new(&limits),
+            got: HashMap::new(),
+            sending: HashMap::new(),
+            shut: false,
+            closing: false,
+            over: false,
+        }
+    }
+
+    fn ask(&mut self, method: &str, path: &str, body: Option<(usize, bool)>) -> u32 {
+        let parts = Request::builder()
+            .method(method)
+            .uri(format!("http://a{path}"))
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0;
+        self.ask_parts(parts, body)
+    }
+
+    fn ask_parts(&mut self, parts: request::Parts, body: Option<(usize, bool)>) -> u32 {
+        let stream = self.client.request(parts, body.is_none()).expect("a stream");
+        self.got.insert(stream, Got::default());
+        if let Some(body) = body {
+            self.sending.insert(stream, body);
+        }
+        stream
+    }
+
+    fn turn(&mut self) {
+        for (stream, (left, trailers)) in &mut self.sending {
+            let piece = vec![b'q'; (*left).min(32 * 1024)];
+            let taken = self.client.data(*stream, &piece, piece.len() == *left && !*trailers);
+            *left -= taken;
+            if *left == 0 && *trailers {
+                let mut map = HeaderMap::new();
+                map.insert("x-t", HeaderValue::from_static("1"));
+                self.client.trailers(*stream, map);
+            }
+        }
+        self.sending.retain(|_, (left, _)| *left > 0);
+        let mut events = Vec::new();
+        self.over |= self.client.poll(&mut events).is_err();
+        for event in events {
+            self.hear(event);
+        }
+        let out = self.client.output().to_vec();
+        if !out.is_empty() {
+            self.over |= self.stream.write_all(&out).is_err();
+            self.client.sent(out.len());
+        }
+        let mut room = vec![0; 64 * 1024];
+        match self.stream.read(&mut room) {
+            Ok(0) => self.over = true,
+            Ok(n) => self.client.feed(&room[..n]),
+            Err(_) => {}
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::Response { stream, parts, ended } => {
+                let got = self.got.entry(stream).or_default();
+                got.status = parts.status.as_u16();
+                got.ended = ended;
+            }
+            Event::Informational { stream, parts } => {
+                self.got.entry(stream).or_default().interim.push(parts.status.as_u16());
+            }
+            Event::Data { stream, bytes, ended } => {
+                let got = self.got.entry(stream).or_default();
+                got.body += bytes.len();
+                got.last.extend_from_slice(&bytes[..bytes.len().min(64)]);
+                got.ended |= ended;
+                if !self.shut {
+                    self.client.release(stream, bytes.len());
+                }
+            }
+            Event::Trailers { stream, fields } => {
+                let got = self.got.entry(stream).or_default();
+                got.trailers = Some(fields);
+                got.ended = true;
+            }
+            Event::Reset { stream, code, .. } => self.got.entry(stream).or_default().reset = Some(code),
+            Event::Closing => self.closing = true,
+            Event::Writable { .. } | Event::Request { .. } => {}
+        }
+    }
+
+    fn until(&mut self, what: &str, holds: impl Fn(&H2Client) -> bool) {
+        let begun = Instant::now();
+        while !holds(self) {
+            assert!(begun.elapsed() < PATIENCE, "{what}: {:?}", self.got);
+            self.turn();
+        }
+    }
+
+    fn end(&mut self, stream: u32) -> &Got {
+        self.until("an end", |c| c.got[&stream].ended || c.got[&stream].reset.is_some());
+        &self.got[&stream]
+    }
+}
+
+fn speaking_h2(upstream: &Upstream) -> Plan {
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.listen.http2 = true;
+    plan
+}
+
+/// An HTTP/2 upstream: sends bodies back, then a trailer.
+fn serve_h2(mut stream: TcpStream) {
+    stream.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+    let mut server = Server::new(&Limits::default());
+    let mut bodies: HashMap<u32, (Vec<u8>, bool)> = HashMap::new();
+    let mut room = vec![0; 64 * 1024];
+    loop {
+        let mut events = Vec::new();
+        let over = server.poll(&mut events).is_err();
+        for event in events {
+            match event {
+                Event::Request { stream, parts, ended } => {
+                    let large = parts.uri.path().ends_with("/large");
+                    server.interim(stream, 103, HeaderMap::new());
+                    server.respond(stream, 200, HeaderMap::new(), false);
+                    bodies.insert(stream, (if large { vec![b'l'; 1_000_000] } else { Vec::new() }, ended));
+                }
+                Event::Data { stream, bytes, ended } => {
+                    server.release(stream, bytes.len());
+                    if let Some((body, over)) = bodies.get_mut(&stream) {
+                        body.extend_from_slice(&bytes);
+                        *over |= ended;
+                    }
+                }
+                Event::Trailers { stream, .. } => {
+                    if let Some((_, over)) = bodies.get_mut(&stream) {
+                        *over = true;
+                    }
+                }
+                Event::Reset { stream, .. } => {
+                    bodies.remove(&stream);
+                }
+                _ => {}
+            }
+        }
+        bodies.retain(|stream, (body, ended)| {
+            let taken = server.data(*stream, body, false);
+            body.drain(..taken);
+            if *ended && body.is_empty() {
+                let mut map = HeaderMap::new();
+                map.insert("x-sum", HeaderValue::from_static("9"));
+                server.trailers(*stream, map);
+                return false;
+            }
+            true
+        });
+        let _ = server.poll(&mut Vec::new());
+        let out = server.output().to_vec();
+        if stream.write_all(&out).is_err() || over {
+            return;
+        }
+        server.sent(out.len());
+        match stream.read(&mut room) {
+            Ok(0) => return,
+            Ok(n) => server.feed(&room[..n]),
+            Err(_) => {}
+        }
+    }
+}
+
+fn h2_upstream() -> Upstream {
+    upstream(|wire, _| serve_h2(wire.stream))
+}
+
+#[test]
+fn streams_of_one_connection_are_exchanges_of_their_own() {
+    let upstream = obedient();
+    let lane = speaking_h2(&upstream).start();
+    let mut client = H2Client::to(lane.port, None);
+    for (method, path, body, status, length) in [
+        ("GET", "/f0/len/300000", None, 200, 300_000),
+        ("GET", "/f0/chunk/3", None, 200, 9),
+        ("GET", "/f0/until/9", None, 200, 9),
+        ("GET", "/f0/none/204", None, 204, 0),
+        ("HEAD", "/f0/len/9", None, 200, 0),
+        ("GET", "/f0/hints", None, 200, 2),
+        ("GET", "/r2", None, 403, 9),
+        ("GET", "/a", None, 200, 3),
+        ("GET", "/a204", None, 204, 0),
+        ("POST", "/f0/echo", Some((5, false)), 200, 5),
+        ("POST", "/f0/echo", Some((700_000, true)), 200, 700_000),
+        ("POST", "/i100/echo", Some((700_000, false)), 200, 700_000),
+        ("POST", "/r2", Some((700_000, false)), 403, 9),
+        ("POST", "/f0/gone", Some((1, false)), 502, 9),
+    ] {
+        let stream = client.ask(method, path, body);
+        client.end(stream);
+        client.sending.clear();
+        let got = &client.got[&stream];
+        assert_eq!((got.status, got.body), (status, length), "{method} {path}");
+    }
+    assert!(client.got.values().any(|got| got.interim == [103, 102]));
+    let many: Vec<u32> = (0..100).map(|_| client.ask("GET", "/w/len/2000", None)).collect();
+    for stream in many {
+        assert_eq!(client.end(stream).body, 2_000);
+    }
+    drop(client);
+    lane.end();
+}
+
+#[test]
+fn a_window_that_stays_shut_holds_the_upstream_and_ends_by_its_deadline() {
+    let upstream = obedient();
+    let mut plan = speaking_h2(&upstream);
+    plan.options.write_ms = 200;
+    plan.idle_ms = 100;
+    let lane = plan.start();
+    let mut client = H2Client::to(lane.port, Some(65_535));
+    client.shut = true;
+    let stalled = client.ask("GET", "/f0/len/50000000", None);
+    let own = client.ask("GET", "/a", None);
+    client.end(stalled);
+    assert!(client.got[&stalled].reset.is_some() && client.got[&stalled].body <= 65_535);
+    client.end(own);
+    assert!(lane.until(|lane| lane.open().0 == 0));
+    drop(client);
+    lane.end();
+}
+
+#[test]
+fn resets_and_lost_connections_free_exchanges() {
+    let upstream = obedient();
+    let mut plan = speaking_h2(&upstream);
+    plan.options.idle_ms = 100;
+    plan.options.linger_ms = 100;
+    let lane = plan.start();
+    let mut client = H2Client::to(lane.port, None);
+    let paths = ["/f0/never", "/n", "/i9/echo", "/f0/len/90000000"];
+    let streams: Vec<u32> = paths
+        .iter()
+        .map(|p| client.ask("POST", p, Some((900_000, false))))
+        .collect();
+    client.turn();
+    assert!(lane.until_seen(|seen| seen.begun == 4));
+    for stream in streams {
+        client.sending.remove(&stream);
+        client.client.reset(stream, 8);
+    }
+    client.turn();
+    assert!(lane.until(|lane| lane.open().0 == 0), "resets free exchanges");
+    client.until("a connection without streams is asked to leave", |c| c.closing);
+    let mut second = H2Client::to(lane.port, None);
+    for path in paths {
+        second.ask("GET", path, None);
+    }
+    second.turn();
+    assert!(lane.until_seen(|seen| seen.begun == 8));
+    drop((client, second));
+    lane.end();
+}
+
+#[test]
+fn draining_serves_what_is_open_and_says_goodbye() {
+    let upstream = obedient();
+    let lane = speaking_h2(&upstream).start();
+    let mut client = H2Client::to(lane.port, None);
+    let stream = client.ask("GET", "/w/len/3000000", None);
+    client.turn();
+    assert!(lane.until_seen(|seen| seen.begun == 1));
+    lane.run(|engine| engine.drain());
+    client.until("goodbye", |c| c.closing);
+    assert_eq!(client.end(stream).body, 3_000_000);
+    client.until("the end", |c| c.over);
+    drop(client);
+    lane.end();
+}
+
+#[test]
+fn websockets_over_http2_reach_an_http1_upstream() {
+    let upstream = obedient();
+    let lane = speaking_h2(&upstream).start();
+    let mut client = H2Client::to(lane.port, None);
+    client.until("settings", |c| c.client.extended_connect());
+    let mut parts = Request::builder()
+        .method("CONNECT")
+        .uri("http://a/f0/up/2")
+        .header("sec-websocket-version", "13")
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0;
+    parts.extensions.insert(Protocol::from_static("websocket"));
+    let stream = client.ask_parts(parts, Some((0, false)));
+    client.sending.clear();
+    client.until("hello", |c| c.got[&stream].body == 5);
+    assert_eq!(client.client.data(stream, b"ping", false), 4);
+    client.until("ping", |c| c.got[&stream].body == 9);
+    client.client.data(stream, b"", true);
+    let got = client.end(stream);
+    assert_eq!((got.status, &got.last[..]), (200, &b"hellopingbye"[..]));
+    drop(client);
+    lane.end();
+}
+
+#[test]
+fn http2_upstreams_get_bodies_and_give_trailers() {
+    let upstream = h2_upstream();
+    let mut plan = speaking_h2(&upstream);
+    plan.endpoints[0].0.http2 = true;
+    let lane = plan.start();
+    let mut client = H2Client::to(lane.port, None);
+    for (body, length) in [(None, 0), (Some((5, false)), 5), (Some((900_000, true)), 900_000)] {
+        let stream = client.ask("POST", "/f0/echo", body);
+        let got = client.end(stream);
+        assert_eq!((got.status, got.body), (200, length));
+        assert_eq!(got.trailers.as_ref().unwrap()["x-sum"], "9");
+    }
+    // More together than the windows of the connection hold.
+    let many: Vec<u32> = (0..20).map(|_| client.ask("GET", "/f0/large", None)).collect();
+    for stream in many {
+        assert_eq!(client.end(stream).body, 1_000_000);
+    }
+    let mut wire = crate::peers::Wire::to(lane.port);
+    for _ in 0..20 {
+        wire.send("GET /f0/large HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = wire.head().map(|mut head| {
+            wire.body(&mut head, false);
+            head
+        });
+        let early = answer.unwrap();
+        assert_eq!(early.status(), 103);
+        let answer = wire.answer().unwrap();
+        assert_eq!((answer.body.len(), &answer.trailers[..]), (1_000_000, "x-sum: 9\n"));
+    }
+    drop((client, wire));
+    lane.end();
+}
+
+#[test]
+fn streams_that_a_leaving_upstream_never_read_go_to_another_connection() {
+    let upstream = upstream(|mut wire, number| {
+        if number == 0 {
+            // SETTINGS, then GOAWAY: nothing was read.
+            wire.send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+            wire.exactly(24 + 9);
+            std::thread::sleep(Duration::from_millis(50));
+            wire.send([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            wire.ended();
+        } else {
+            serve_h2(wire.stream);
+        }
+    });
+    let mut plan = speaking_h2(&upstream);
+    plan.endpoints[0].0.http2 = true;
+    let lane = plan.start();
+    let mut client = H2Client::to(lane.port, None);
+    let streams: Vec<u32> = (0..5)
+        .map(|_| client.ask("POST", "/f0/echo", Some((5, false))))
+        .collect();
+    for stream in streams {
+        let got = client.end(stream);
+        assert_eq!((got.status, got.body), (200, 5));
+    }
+    drop(client);
+    lane.end();
+}
