@@ -339,6 +339,9 @@ impl Engine {
         let Proto::H1(h1) = &down.proto else { return };
         // Unread bytes mean that it may only have ended its side early; then the end is found when they are read. Under TLS they are the
         // close_notify of a client that leaves.
+        if h1.stage == Stage::Tunnel && down.io.peer_is_reset() {
+            return self.client_left(key);
+        }
         if h1.stage != Stage::Exchange {
             return;
         }

@@ -339,9 +339,11 @@ impl Engine {
         }
         let now = self.now;
         let x = &mut self.exchanges[slot as usize];
-        if up.stage == UpStage::Tunnel && x.client_ended && up.io.pending() == 0 && !up.io.shut {
+        if up.stage == UpStage::Tunnel && x.client_ended && !up.io.shut {
             x.deadline = now + self.options.linger_ms;
-            up.io.shut_down();
+            if up.io.pending() == 0 {
+                up.io.shut_down();
+            }
         }
         if x.phase == Phase::Forwarding {
             x.deadline = now + x.head_ms;

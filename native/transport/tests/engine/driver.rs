@@ -2,7 +2,7 @@
 //! says. What is heard is checked: one end for each begin, and nothing after it.
 //!
 //! `/f0/…` forward to endpoint 0 · `/r2` refuse with row 2 · `/a`, `/a204` answer ourselves · `/i100/…` collect 100 bytes of the body, then forward to
-//! endpoint 0 · `/w/…` wait, then forward to endpoint 0 · `/n` decide nothing.
+//! endpoint 0 · `/s` fail what waits for endpoint 1, refuse · `/w/…` wait, then forward to endpoint 0 · `/n` decide nothing.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -109,7 +109,10 @@ impl Plan {
                 let mut engine = Engine::new(self.options.clone(), rows).unwrap();
                 for (endpoint, addresses) in &self.endpoints {
                     let number = engine.endpoint(endpoint.clone());
-                    engine.set_addresses(number, addresses);
+                    // Without any it is not resolved yet.
+                    if !addresses.is_empty() {
+                        engine.set_addresses(number, addresses);
+                    }
                 }
                 opened.send(engine.listen(self.listen.clone()).unwrap()).unwrap();
                 let mut driver = Driver {
@@ -361,6 +364,11 @@ impl Driver {
                 let body = self.engine.body(slot).to_vec();
                 self.seen.lock().unwrap().bodies.push(body);
                 self.forward(slot, 0)
+            }
+            // While events are heard, the name of endpoint 1 is found to have no address.
+            "s" => {
+                self.engine.set_addresses(1, &[]);
+                self.refuse(slot, 2)
             }
             "w" => {
                 let generation = self.word(slot, word::GENERATION);

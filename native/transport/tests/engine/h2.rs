@@ -349,6 +349,79 @@ fn websockets_over_http2_reach_an_http1_upstream() {
 }
 
 #[test]
+fn whatever_streams_do_each_exchange_ends_once() {
+    let (old, new) = (obedient(), h2_upstream());
+    let mut plan = Plan::to(&[old.address, new.address]);
+    plan.listen.http2 = true;
+    plan.endpoints[0].0.connections_max = 4;
+    plan.endpoints[1].0.http2 = true;
+    let o = &mut plan.options;
+    (o.idle_ms, o.collect_ms, o.linger_ms, o.decide_ms, o.write_ms) = (200, 200, 100, 200, 300);
+    (plan.connect_ms, plan.head_ms, plan.idle_ms) = (200, 200, 300);
+    let lane = plan.start();
+    let port = lane.port;
+    let paths = [
+        "/f0/len/300000",
+        "/f0/chunk/3",
+        "/f0/never",
+        "/f0/cut",
+        "/f0/gone",
+        "/f0/early",
+        "/f0/echo",
+        "/f1/large",
+        "/f1/echo",
+        "/f1/x",
+        "/i5/echo",
+        "/w/echo",
+        "/n",
+        "/r2",
+        "/a",
+        "/f9/x",
+    ];
+    let threads: Vec<_> = (0..6_u64)
+        .map(|seed| {
+            std::thread::spawn(move || {
+                let mut state = seed + 1;
+                let mut chance = |n: usize| {
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    (state >> 33) as usize % n
+                };
+                let mut client = H2Client::to(port, None);
+                let mut open = Vec::new();
+                for _ in 0..150 {
+                    match chance(8) {
+                        0 if !open.is_empty() => {
+                            let stream = open.swap_remove(chance(open.len()));
+                            client.sending.remove(&stream);
+                            client.client.reset(stream, 8);
+                        }
+                        1 if chance(10) == 0 => client.over = true,
+                        2 => client.shut = chance(3) == 0,
+                        3..6 if client.client.ready() => {
+                            let body = [None, Some((0, true)), Some((9, false)), Some((400_000, true))][chance(4)];
+                            open.push(client.ask("POST", paths[chance(paths.len())], body));
+                        }
+                        _ => client.turn(),
+                    }
+                    if client.over {
+                        client = H2Client::to(port, None);
+                        open.clear();
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let seen = lane.end();
+    let seen = seen.lock().unwrap();
+    assert!(seen.begun > 50, "{}", seen.begun);
+}
+
+#[test]
 fn http2_upstreams_get_bodies_and_give_trailers() {
     let upstream = h2_upstream();
     let mut plan = speaking_h2(&upstream);

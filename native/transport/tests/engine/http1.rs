@@ -251,6 +251,42 @@ fn tunnels_end_from_either_side_with_all_bytes() {
 }
 
 #[test]
+fn tunnels_hold_back_who_is_faster_and_lose_nothing_at_the_end() {
+    const MUCH: usize = 20_000_000;
+    let upstream = obedient();
+    let lane = Plan::to(&[upstream.address]).start();
+    let mut wire = Wire::to(lane.port);
+    wire.send(format!("GET /f0/pour/{MUCH} HTTP/1.1\r\n{HANDSHAKE}"));
+    assert_eq!(wire.head().unwrap().status(), 101);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(wire.exactly(MUCH).len(), MUCH);
+    assert!(wire.ended());
+    let mut wire = Wire::to(lane.port);
+    wire.send(format!("GET /f0/drink HTTP/1.1\r\n{HANDSHAKE}"));
+    assert_eq!(wire.head().unwrap().status(), 101);
+    wire.send(vec![b'd'; MUCH]).half_close();
+    assert_eq!(wire.exactly(8), MUCH.to_string().as_bytes());
+    drop(wire);
+    lane.end();
+}
+
+#[test]
+fn what_is_told_while_events_are_heard_is_heard_next() {
+    let mut plan = Plan::to(&["127.0.0.1:1".parse().unwrap(), "127.0.0.1:1".parse().unwrap()]);
+    plan.endpoints[1].1.clear();
+    let lane = plan.start();
+    let mut waits = Wire::to(lane.port);
+    waits.send("GET /f1/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(lane.until_seen(|seen| seen.begun == 1));
+    let mut other = Wire::to(lane.port);
+    other.send("GET /s HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(other.answer().unwrap().status(), 403);
+    assert_eq!(waits.answer().unwrap().status(), 502);
+    drop((waits, other));
+    lane.end();
+}
+
+#[test]
 fn draining_answers_what_is_open_and_ends_with_it() {
     let upstream = obedient();
     let lane = Plan::to(&[upstream.address]).start();

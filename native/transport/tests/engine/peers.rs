@@ -288,6 +288,19 @@ pub fn obedient() -> Upstream {
                 "two" => {
                     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx");
                 }
+                // Much, and the end at once.
+                "pour" => {
+                    wire.send("HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+                    wire.send(vec![b'p'; number]);
+                    return;
+                }
+                // Counts what comes until its end.
+                "drink" => {
+                    wire.send("HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+                    let count = wire.exactly(usize::MAX).len();
+                    wire.send(count.to_string());
+                    return;
+                }
                 "up" => {
                     wire.send("HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello");
                     let got = wire.exactly(4);
