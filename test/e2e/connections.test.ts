@@ -139,4 +139,16 @@ describe('connections', () => {
     assert.ok(await silent.untilClosed(PATIENCE_MS), 'no handshake in time');
     await gateway.stop();
   });
+
+  it('the transport uws serves TLS, and takes no bundle whose endpoints it cannot ask', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({ bundle: plainBundle([upstream.address]), bootstrap: { transport: 'uws' } });
+    assert.equal((await ask(gateway.ports.https, '/status/200', { tls: true })).status, 200);
+    await gateway.publish(plainBundle([{ address: upstream.address, protocol: 'http2' }]));
+    await gateway.untilPrinted(
+      /"bundle rejected".*\/cells\/0\/endpoints\/0\/protocol: the transport uws speaks HTTP\/1\.1 only to endpoints; say `transport: native`/,
+    );
+    assert.equal((await ask(gateway.ports.https, '/status/200', { tls: true })).status, 200);
+    await gateway.stop();
+  });
 });
