@@ -6,8 +6,8 @@ import { TestUpstream } from '../../harness/upstream.ts';
 import type { CaseResult } from '../result.ts';
 import type { H2Target } from './connection.ts';
 
-/** Connections that the gateway may have to the upstream. */
-const UPSTREAM_CONNECTIONS = 256;
+/** Connections that the gateway may have to the upstream: enough that floods of requests which are nothing but many are not shed for want of them. */
+const UPSTREAM_CONNECTIONS = 2_048;
 /** What the upstream answers: longer than the windows that some cases shut to a few bytes. */
 const ANSWER = 'an answer of some length, that windows of a few bytes cut in pieces';
 

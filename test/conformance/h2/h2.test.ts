@@ -10,6 +10,7 @@ import { testAuthority } from '../../harness/certs.ts';
 import { listening } from '../../harness/ports.ts';
 import { DataDirectory } from '../data.ts';
 import { type CaseResult, markOf, reportOf } from '../result.ts';
+import { BUSY, runBusy } from './busy.ts';
 import type { H2Target } from './connection.ts';
 import { runFlood } from './flooding.ts';
 import { FLOODS } from './floods.ts';
@@ -158,6 +159,7 @@ describe('through live servers', { concurrency: true }, () => {
             note: (line) => notes.push(line),
             floods: FLOODS.filter(({ id }) => id === 'settings' || id === 'hpack-bomb'),
             floodConnections: 4,
+            busy: BUSY.map((row) => ({ ...row, requests: Math.min(row.requests, 50) })),
             h2spec: false,
           }),
         );
@@ -207,6 +209,22 @@ describe('through live servers', { concurrency: true }, () => {
     );
     assert.equal(marks['ping/normal/first'], 'fail broken');
     assert.equal(marks['error/ping-frame-size/first'], 'warn closed');
+  });
+
+  test('a server that takes busy clients for attackers, or stops to answer them, is found out', async () => {
+    const row = BUSY.find(({ id }) => id === 'requests');
+    assert.ok(row);
+    const calm = frame(TYPE.goaway, 0, 0, Buffer.from([0, 0, 0, 0, 0, 0, 0, 11]));
+    const refused = await withServer(
+      (socket) => socket.write(calm),
+      (target) => runBusy(target, row),
+    );
+    assert.equal(refused.got, 'GOAWAY ENHANCE_YOUR_CALM after 0');
+    const closed = await withServer(
+      (socket) => socket.destroy(),
+      (target) => runBusy(target, row),
+    );
+    assert.equal(closed.mark, 'fail');
   });
 
   test('a server that serves nobody while it is flooded is found out', async () => {
