@@ -11,7 +11,7 @@ use super::net::{self, Accepted};
 use super::options::ListenPlan;
 use super::slab::Key;
 use super::state::{Down, H1, Proto};
-use super::{DOWN, EVERYTHING, Engine};
+use super::{DOWN, EVERYTHING, Engine, LISTENER};
 use crate::proxy::{Proxy, read_proxy};
 use crate::tls::Session;
 
@@ -24,6 +24,8 @@ pub struct Listener {
     pub plan: ListenPlan,
     pub fd: Option<OwnedFd>,
     pub port: u16,
+    /// No descriptors were left: it is not listened to before the next tick.
+    pub resting: bool,
 }
 
 impl Engine {
@@ -36,11 +38,39 @@ impl Engine {
             match net::accept(fd) {
                 Accepted::Connection(fd, peer) => self.take_connection(place, fd, peer),
                 Accepted::Gone => {}
-                // Out of descriptors: the listener is told again as long as somebody waits, so the lane stays awake but serves the open ones.
-                Accepted::None | Accepted::Exhausted => return false,
+                Accepted::None => return false,
+                // Out of descriptors. As long as somebody waits the listener is readable, and the lane would turn for nothing.
+                Accepted::Exhausted => {
+                    self.listen_to(place, false);
+                    return false;
+                }
             }
         }
         true
+    }
+
+    /// Whether a listener's clients are told of.
+    fn listen_to(&mut self, place: usize, on: bool) {
+        let listener = &mut self.listeners[place];
+        listener.resting = !on;
+        if let Some(fd) = &listener.fd {
+            let data = epoll::EventData::new_u64(Key::unpack(place as u64).1.pack(LISTENER));
+            let flags = if on {
+                epoll::EventFlags::IN
+            } else {
+                epoll::EventFlags::empty()
+            };
+            let _ = epoll::modify(&self.epoll, fd, data, flags);
+        }
+    }
+
+    /// Listeners that rested are tried again.
+    pub(super) fn wake_listeners(&mut self) {
+        for place in 0..self.listeners.len() {
+            if self.listeners[place].resting {
+                self.listen_to(place, true);
+            }
+        }
     }
 
     fn take_connection(&mut self, place: usize, fd: OwnedFd, peer: SocketAddr) {

@@ -196,6 +196,7 @@ impl Engine {
             plan,
             fd: Some(fd),
             port,
+            resting: false,
         });
         Ok(port)
     }
@@ -264,6 +265,7 @@ impl Engine {
     pub fn tick(&mut self) {
         self.look_at_clock();
         self.check_deadlines();
+        self.wake_listeners();
         self.go_on();
     }
 
