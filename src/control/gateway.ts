@@ -341,8 +341,9 @@ export class Gateway implements ControlView {
     const { drainDelayMs, drainDeadlineMs } = this.#parts.bootstrap;
     this.admin.log.event('info', 'draining', { drainDelayMs, drainDeadlineMs });
     await new Promise((resolve) => setTimeout(resolve, drainDelayMs));
-    const open = await this.#lanes.drain(drainDeadlineMs);
+    // Listeners that are being closed take no other certificates.
     await this.#certificates.stop();
+    const open = await this.#lanes.drain(drainDeadlineMs);
     await this.#poller?.stop();
     await this.#prober.stop();
     this.#health.stop();

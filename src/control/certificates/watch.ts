@@ -9,8 +9,10 @@ import type { ListenerTls } from '../../snapshot/snapshot.ts';
 import { filesOf, readListenerTls } from './files.ts';
 import { expiryOf } from './pem.ts';
 
-/** Between two looks at the files. */
+/** Between two looks at the files, at least. */
 export const LOOK_MS = 1_000;
+/** And so many times as long as a look took: thousands of files may not cost more than a twentieth of main's time. */
+const LOOK_PAUSES = 20;
 /** From here on a certificate's end is told as a warning. */
 const EXPIRY_WARNING_MS = 7 * 24 * 3_600_000;
 
@@ -61,7 +63,7 @@ export class CertificateWatch {
 
   /** Looks at the files from now on. */
   follow(): void {
-    if (this.#followed.length > 0) this.#schedule();
+    if (this.#followed.length > 0) this.#schedule(LOOK_MS);
   }
 
   /** One look at all files; takes what has changed and come to rest. */
@@ -76,12 +78,13 @@ export class CertificateWatch {
     await this.#looking;
   }
 
-  #schedule(): void {
+  #schedule(afterMs: number): void {
     this.#timer = setTimeout(() => {
+      const from = performance.now();
       this.#looking = this.look().then(() => {
-        if (!this.#stopped) this.#schedule();
+        if (!this.#stopped) this.#schedule(Math.max(LOOK_MS, (performance.now() - from) * LOOK_PAUSES));
       });
-    }, LOOK_MS).unref();
+    }, afterMs).unref();
   }
 
   async #lookAt(followed: Followed): Promise<void> {
@@ -98,7 +101,7 @@ export class CertificateWatch {
       this.#refuseExpired(listener, tls);
       if (this.#stopped) return;
       await this.#parts.take(listener, tls);
-      this.#parts.event('info', 'certificates taken', { listener, files });
+      this.#parts.event('info', 'certificates taken', { listener, certificates: tls.certificates?.length ?? 0 });
       this.#tellOfExpiry(listener, tls);
     } catch (error) {
       followed.tried = now;

@@ -15,7 +15,17 @@ const HEALTH_LEAST = 0.01;
 
 function endpoint(slot: number, capacity = 100): EndpointPlan {
   const port = 9000 + slot;
-  return { slot, identity: `c/h:${port}`, cell: 0, host: 'h', port, tls: null, capacity, connectionsMax: 8, http2: false };
+  return {
+    slot,
+    identity: `c/h:${port}`,
+    cell: 0,
+    host: 'h',
+    port,
+    tls: null,
+    capacity,
+    connectionsMax: 8,
+    http2: false,
+  };
 }
 
 /** A cell of `capacities.length` endpoints, two lanes, fixed chance. */
