@@ -13,6 +13,8 @@ import { expiryOf } from './pem.ts';
 export const LOOK_MS = 1_000;
 /** And so many times as long as a look took: thousands of files may not cost more than a twentieth of main's time. */
 const LOOK_PAUSES = 20;
+/** At most: lanes that answer late make no renewal wait for long. */
+const LOOK_MS_MAX = 60_000;
 /** From here on a certificate's end is told as a warning. */
 const EXPIRY_WARNING_MS = 7 * 24 * 3_600_000;
 
@@ -82,7 +84,7 @@ export class CertificateWatch {
     this.#timer = setTimeout(() => {
       const from = performance.now();
       this.#looking = this.look().then(() => {
-        if (!this.#stopped) this.#schedule(Math.max(LOOK_MS, (performance.now() - from) * LOOK_PAUSES));
+        if (!this.#stopped) this.#schedule(pauseAfter(performance.now() - from));
       });
     }, afterMs).unref();
   }
@@ -133,6 +135,10 @@ export class CertificateWatch {
         });
     }
   }
+}
+
+function pauseAfter(tookMs: number): number {
+  return Math.min(LOOK_MS_MAX, Math.max(LOOK_MS, tookMs * LOOK_PAUSES));
 }
 
 /** What tells a file from the one that was there before: changes with its content, its replacement, and where a link leads. */
