@@ -12,6 +12,11 @@ const PACKAGES: Readonly<Record<string, string>> = {
   nginx: 'nginx',
   haproxy: 'haproxy',
   wrk: 'wrk',
+  nghttp: 'nghttp2-client',
+  h2load: 'nghttp2-client',
+  slowhttptest: 'slowhttptest',
+  // Chromium without a window: half the size, and no desktop's libraries.
+  'chromium-headless-shell': 'chromium-headless-shell',
 };
 
 /** Where daemons lie, which need not be on the PATH of who runs the tests. */

@@ -23,7 +23,17 @@ const TEST_FILE_MS_MAX = 300_000;
 /** Lines of a failed step that are shown; its log has all. */
 const LINES_SHOWN = 300;
 /** What tests start beside the gateway. */
-const TOOLS = ['docker-registry', 'htpasswd', 'skopeo', 'openssl', 'curl'];
+const TOOLS = [
+  'docker-registry',
+  'htpasswd',
+  'skopeo',
+  'openssl',
+  'curl',
+  'nghttp',
+  'h2load',
+  'slowhttptest',
+  'chromium-headless-shell',
+];
 
 interface Step {
   readonly name: string;
