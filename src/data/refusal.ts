@@ -87,6 +87,9 @@ export const REFUSALS = rowsOf();
 /** The table, by `RefusalRow.index`. */
 export const REFUSAL_LIST: readonly RefusalRow[] = Object.freeze(Object.values(REFUSALS));
 
+/** The answer to `OPTIONS *`, which asks the gateway itself (RFC 9110 §9.3.7). */
+export const ASTERISK_STATUS = 204;
+
 /** Statuses that a client may retry later and that therefore carry `Retry-After` when the stage knows when. */
 export const CONTENT_TYPE_PROBLEM = 'application/problem+json';
 

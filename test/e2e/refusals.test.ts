@@ -65,6 +65,7 @@ function withToken(path: string, make: (issuer: TestIssuer) => Promise<string>):
 const PROVOKED: Readonly<Partial<Record<RefusalCode, Provoke>>> = {
   bad_request: bytes('G(T / HTTP/1.1\r\nHost: a.test\r\n\r\n'),
   bad_framing: bytes(request('POST', '/', ['Content-Length: 5', 'Content-Length: 5'], 'hello')),
+  version_not_supported: bytes('GET / HTTP/3.0\r\nHost: a.test\r\n\r\n'),
   bad_host: bytes('GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n'),
   bad_target: get('/%zz'),
   bad_header: get('/', 'X-Bad: a\x7fb'),
@@ -152,7 +153,6 @@ const PROVOKED: Readonly<Partial<Record<RefusalCode, Provoke>>> = {
 
 /** What cannot be provoked with this transport, and why. It is held at the level of the pipeline, against a literal body. */
 const NOT_PROVOKED: Readonly<Partial<Record<RefusalCode, string>>> = {
-  version_not_supported: 'uWebSockets.js answers other versions by itself',
   waf_failed: 'more than 1,024 requests of one lane must wait for the pool, or a pool thread must die twice',
   not_ready: 'listeners open only when a bundle serves',
   draining: 'new connections are refused by the kernel, open ones served, while a lane drains',

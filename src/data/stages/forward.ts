@@ -2,6 +2,8 @@
  * forward: says to the upstream who asked and how, and hands the exchange to the transport. Fields that end at each hop (RFC 9110 §7.6.1) and `Via` are the
  * transport's matter; what is written here replaces what the client sent, so that an upstream can believe it:
  *
+ * What else a client may claim by fields of these kinds never passes the transport (`CLIENT_CLAIMS`).
+ *
  * - `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` (RFC 7239): the client, and the trusted proxy before us if there is one. What a
  *   client claims further left is not passed on.
  * - `X-Request-Id` is ours, also in the answer; the client's own goes on as `X-Client-Request-Id`.
@@ -20,31 +22,6 @@ import { CLIENT_CERT_FIELD, clientCertificateField } from './client-certificate.
 
 /** Share of traces begun here that are sampled. */
 export const TRACE_SAMPLE = 0.01;
-
-/**
- * Fields by which many upstreams believe where a request came from or what it asks for, while we routed, limited and decided by other things. A client's own never
- * pass; whoever needs one sets it in the route's `requestHeaders`.
- */
-const CLIENT_CLAIMS: ReadonlySet<string> = new Set([
-  CLIENT_CERT_FIELD,
-  'x-real-ip',
-  'x-client-ip',
-  'true-client-ip',
-  'x-cluster-client-ip',
-  'x-forwarded',
-  'x-forwarded-port',
-  'x-forwarded-server',
-  'x-forwarded-prefix',
-  'x-forwarded-scheme',
-  'x-original-url',
-  'x-original-host',
-  'x-rewrite-url',
-  'x-http-method-override',
-  'x-http-method',
-  'x-method-override',
-]);
-const X = 'x'.charCodeAt(0);
-const T = 't'.charCodeAt(0);
 
 export class Forward implements Stage {
   enter(x: Exchange): Verdict {
@@ -81,11 +58,6 @@ function describe(x: Exchange, wire: Wire): void {
       list = `${client}, ${peer}`;
       hops = `${hops}, ${forwardedNode(peer)}`;
     }
-  }
-  for (let i = 0; i < wire.headerCount; i++) {
-    const name = wire.headerName(i);
-    const first = name.charCodeAt(0);
-    if ((first === X || first === T) && CLIENT_CLAIMS.has(name)) wire.removeUpstreamHeader(name);
   }
   wire.setUpstreamHeader('x-forwarded-for', list);
   wire.setUpstreamHeader('x-forwarded-proto', proto);

@@ -77,6 +77,14 @@ describe('normalize', () => {
     assert.equal(said({ query: 'a'.repeat(17_000) }), 'target_too_long');
   });
 
+  it('answers OPTIONS * by itself: it asks the gateway, not an upstream', () => {
+    const { x, verdict } = run({ method: 'OPTIONS', path: '*' });
+    assert.equal(verdict, Verdict.Handed);
+    const wire = x.wire as TestWire;
+    assert.deepEqual(wire.answered, { status: 204, contentType: '', body: '' });
+    assert.deepEqual(wire.answerEdits, ['set allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS']);
+  });
+
   it('bounds the number and the size of fields', () => {
     const fields = (count: number, size: number): string[] =>
       Array.from({ length: count }, () => ['x-a', 'v'.repeat(size)]).flat();

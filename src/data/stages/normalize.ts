@@ -14,7 +14,7 @@ import {
   TARGET_FAULT_TEXT,
   TargetFault,
 } from '../normalize/target.ts';
-import { REFUSALS } from '../refusal.ts';
+import { ASTERISK_STATUS, REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
 import { Verdict } from '../verdict.ts';
 
@@ -28,6 +28,9 @@ export const PEER_TEXTS_MAX = 4_096;
 const METHOD_CODES: ReadonlyMap<string, number> = new Map(METHODS.map((method, code) => [method, code]));
 const CONNECT = METHODS.indexOf('CONNECT');
 const TRACE = METHODS.indexOf('TRACE');
+const OPTIONS = METHODS.indexOf('OPTIONS');
+/** Methods that some route may take (RFC 9110 §10.2.1). */
+const ALLOW = METHODS.filter((_, code) => code !== CONNECT && code !== TRACE).join(', ');
 /** Further methods that a route may name: registered ones are upper-case words (RFC 9110 §16.1). `get` is not GET to us, but may be to an upstream. */
 const OTHER_METHOD = /^[A-Z][A-Z-]{1,31}$/;
 /**
@@ -81,6 +84,12 @@ export class Normalize implements Stage {
     const host = readHost(wire.host);
     if (host === null) return x.refuse(REFUSALS.bad_host, 'malformed');
     x.host = host;
+
+    if (x.methodCode === OPTIONS && wire.path === '*') {
+      wire.setAnswerHeader('allow', ALLOW);
+      wire.answer(ASTERISK_STATUS, '', '');
+      return Verdict.Handed;
+    }
 
     const path = this.#path;
     const found = readPath(wire.path, path) || checkQuery(wire.query);

@@ -155,7 +155,8 @@ function pack(packer: WafPacker, x: Exchange, body: Uint8Array, flags: number, f
   packer.begin();
   const target = wire.query === '' ? wire.path : `${wire.path}?${wire.query}`;
   packer.head(wire.method, target, PROTOCOL, x.clientAddress, wire.peerPort, x.id, flags);
-  for (let i = 0; fields && i < wire.headerCount; i++) packer.header(wire.headerName(i), wire.headerValue(i));
+  const count = fields ? wire.headerCount : 0;
+  for (let i = 0; i < count; i++) packer.header(wire.headerName(i), wire.headerValue(i));
   return packer.body(body);
 }
 

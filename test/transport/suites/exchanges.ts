@@ -71,6 +71,7 @@ export function exchanges(transport: TransportName): void {
           if (x.path === '/edited') {
             assert.ok(x.wire.setUpstreamHeader('x-set', 'new'));
             assert.ok(x.wire.addUpstreamHeader('x-twice', 'b'));
+            assert.ok(x.wire.setUpstreamHeader('x-real-ip', '192.0.2.1'));
             x.wire.removeUpstreamHeader('x-gone');
             assert.ok(x.wire.setAnswerHeader('x-upstream', 'hidden'));
             assert.ok(x.wire.addAnswerHeader('x-more', 'caf\u00e9'));
@@ -142,6 +143,16 @@ export function exchanges(transport: TransportName): void {
       assert.equal(answer.headers['x-upstream'], 'hidden');
       assert.equal(Buffer.from(answer.headers['x-more'] as string, 'latin1').toString('latin1'), 'caf\u00e9');
       assert.equal(answer.headers['content-type'], undefined);
+    });
+
+    it('keep from the upstream what a client claims of itself, and bring it what a stage says', async () => {
+      const claims = { 'x-real-ip': '10.0.0.1', X_Original_Url: '/admin', 'true-client-ip': '10.0.0.1', 'x-own': '1' };
+      await ask(lane.port, 'GET', '/claims', claims);
+      const plain = upstream.requests.at(-1)?.headers ?? {};
+      for (const name of Object.keys(claims).slice(0, 3)) assert.equal(plain[name.toLowerCase()], undefined, name);
+      assert.equal(plain['x-own'], '1');
+      await ask(lane.port, 'GET', '/edited', claims);
+      assert.equal(upstream.requests.at(-1)?.headers['x-real-ip'], '192.0.2.1');
     });
 
     it('carry bodies of both framings, empty ones too', async () => {

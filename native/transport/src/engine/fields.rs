@@ -5,6 +5,35 @@ use crate::layout::edit;
 /// Who we are in Via (RFC 9110 §7.6.3): protocol and pseudonym, no host name.
 pub const VIA: &[u8] = b"via: 1.1 cloudnexus\r\n";
 
+/// Fields by which many upstreams believe what only a proxy may say of a client; a client's own never pass. The list of `src/data/transport/claims.ts`; a test
+/// compares the two.
+const CLIENT_CLAIMS: [&str; 16] = [
+    "x-forwarded-client-cert",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-forwarded-prefix",
+    "x-forwarded-scheme",
+    "x-original-url",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
+/// True for the name of one of them, in lower case, also with `_` for `-`.
+pub fn is_claim(name: &[u8]) -> bool {
+    matches!(name.first(), Some(b'x' | b't'))
+        && CLIENT_CLAIMS
+            .iter()
+            .any(|claim| claim.len() == name.len() && same_variable(claim.as_bytes(), name))
+}
+
 /// Edits as decisions wrote them. What is malformed ends the list: it is our own side that writes it.
 #[derive(Clone, Copy)]
 pub struct Edits<'a>(pub &'a [u8]);
@@ -228,6 +257,15 @@ mod tests {
         let mut list = packed(edit::SET, "a", "b");
         list.extend_from_slice(&[edit::SET, 200, 255, 255, 1]);
         assert_eq!(Edits(&list).count(), 1);
+    }
+
+    #[test]
+    fn claims_are_known_in_both_spellings() {
+        assert!(is_claim(b"x-real-ip"));
+        assert!(is_claim(b"x_real_ip"));
+        assert!(is_claim(b"true-client-ip"));
+        assert!(!is_claim(b"x-real-ipx"));
+        assert!(!is_claim(b"accept"));
     }
 
     #[test]

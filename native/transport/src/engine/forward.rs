@@ -1,7 +1,7 @@
 //! Verdicts, and the request on its way upstream.
 
 use super::Engine;
-use super::fields::{Edits, VIA, grpc_timeout_ms, write_field, write_length};
+use super::fields::{Edits, VIA, grpc_timeout_ms, is_claim, write_field, write_length};
 use super::slab::Key;
 use super::slots::Slots;
 use super::state::{Due, Exchange, Phase};
@@ -290,7 +290,7 @@ fn write_request_head(slots: &Slots, slot: u32, x: &Exchange, out: &mut Vec<u8>)
         let skipped = matches!(known, HOST | CONTENT_LENGTH | TRANSFER_ENCODING)
             || (known == EXPECT && !x.expects)
             || (name & FIELD_HOP != 0 && !(x.websocket && matches!(known, UPGRADE | CONNECTION)) && known != EXPECT);
-        if skipped || (known == CONNECTION && x.websocket) || edits.hides(name_at) {
+        if skipped || (known == CONNECTION && x.websocket) || (known == 0 && is_claim(name_at)) || edits.hides(name_at) {
             continue;
         }
         write_field(out, name_at, at((value & 0xffff) as i32, (value >> 16) as i32));

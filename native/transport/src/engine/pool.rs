@@ -123,10 +123,12 @@ impl Engine {
         let e = &mut self.endpoints[endpoint as usize];
         let max = e.plan.as_ref().map_or(0, |p| p.connections_max) as usize;
         let room = (max * self.options.waiting_per_connection).max(self.options.waiting_min);
+        // Those for whom a connection is still being made have the place that it will give them.
+        let running = (e.open - e.connecting) as usize;
         let failed = e.plan.is_none() || e.addresses.as_ref().is_some_and(Vec::is_empty);
         if failed {
             self.fail(slot, FailReason::Connect);
-        } else if e.open as usize >= max && e.waiting.len() >= room {
+        } else if e.waiting.len() >= room + max.saturating_sub(running) {
             self.fail(slot, FailReason::Busy);
         } else {
             e.waiting.push_back(slot);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { present } from '../../../base/assert.ts';
+import { CLIENT_CLAIMS } from '../claims.ts';
 import { FailReason } from '../transport.ts';
 import * as layout from './layout.ts';
 
@@ -33,6 +34,17 @@ function constants(text: string): Map<string, number> {
 
 const sameEntries = (ours: Readonly<Record<string, number>>, theirs: ReadonlyMap<string, number>): void =>
   assert.deepEqual(new Map(Object.entries(ours)), theirs);
+
+describe('what a client may not say', () => {
+  it('is the same list on both sides', () => {
+    const fields = readFileSync(new URL('../../../../native/transport/src/engine/fields.rs', import.meta.url), 'utf8');
+    const list = /const CLIENT_CLAIMS: [^=]+= \[([^\]]+)\]/.exec(fields)?.[1] ?? '';
+    assert.deepEqual(
+      [...list.matchAll(/"([^"]+)"/g)].map(([, name]) => name),
+      [...CLIENT_CLAIMS],
+    );
+  });
+});
 
 describe('the shared memory', () => {
   it('has the same sizes and places on both sides', () => {

@@ -1,5 +1,6 @@
 /** Heads on their way through: the upstream's answer made into ours, and the client's request made into the upstream's. */
 import { ANSWER_FIELDS_MAX } from './bounds.ts';
+import { isClaim } from '../claims.ts';
 import { eachListed, endsHere, NOT_ASCII_VALUE, NOT_IN_VALUE, TOKEN } from './fields.ts';
 import type { Head } from './head.ts';
 import type { HeaderEdits } from './header-edits.ts';
@@ -108,7 +109,7 @@ export function requestFields(head: Head, edits: HeaderEdits, authority: string,
   const fields = ['host', authority];
   for (let i = 0; i < head.count; i++) {
     const name = head.names[i] as string;
-    if (endsHere(name) || hidden(name, edits) || head.nominates(name)) continue;
+    if (endsHere(name) || isClaim(name) || hidden(name, edits) || head.nominates(name)) continue;
     fields.push(name, head.values[i] as string);
   }
   for (let i = 0; i < edits.names.length; i++) fields.push(edits.names[i] as string, edits.values[i] as string);

@@ -14,6 +14,7 @@ import { WebSocket } from 'ws';
 import type { ClientOptions, RawData } from 'ws';
 import type { EndpointPlan } from '../../../snapshot/snapshot.ts';
 import type { ForwardPlan } from '../transport.ts';
+import { isClaim } from '../claims.ts';
 import { FailReason } from '../transport.ts';
 import { hidden, VIA } from './answer-head.ts';
 import {
@@ -296,7 +297,8 @@ function handshakeHeaders(head: Head, edits: HeaderEdits, authority: string): Re
   for (let i = 0; i < head.count; i++) {
     const name = head.names[i] as string;
     // The upstream's handshake is a new one, with its own key and without extensions.
-    if (endsHere(name) || name.startsWith('sec-websocket-') || hidden(name, edits) || head.nominates(name)) continue;
+    if (endsHere(name) || isClaim(name) || name.startsWith('sec-websocket-')) continue;
+    if (hidden(name, edits) || head.nominates(name)) continue;
     put(name, head.values[i] as string);
   }
   for (let i = 0; i < edits.names.length; i++) put(edits.names[i] as string, edits.values[i] as string);
