@@ -14,6 +14,9 @@ export interface Ran {
   readonly said: string;
 }
 
+/** Arguments without blanks, written as one would type them. */
+export const words = (text: string): string[] => text.split(' ');
+
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
