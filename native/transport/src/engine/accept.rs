@@ -10,7 +10,7 @@ use super::io::{Got, Io};
 use super::net::{self, Accepted};
 use super::options::ListenPlan;
 use super::slab::Key;
-use super::state::{Down, H1, Proto};
+use super::state::{Down, H1, Proto, Stage};
 use super::{DOWN, EVERYTHING, Engine, LISTENER};
 use crate::proxy::{Proxy, read_proxy};
 use crate::tls::Session;
@@ -222,12 +222,28 @@ impl Engine {
                 // The handshake may have ended without application data.
                 Got::Wait if handshaking && down.io.tls.as_ref().is_some_and(|s| !s.handshaking()) => {}
                 Got::Wait => return false,
-                Got::End | Got::Broken => {
+                Got::End => {
                     self.drop_down(key);
+                    return false;
+                }
+                Got::Broken => {
+                    self.refuse_handshake(key);
                     return false;
                 }
             }
         }
+    }
+
+    /// A handshake has failed. A client of TLS 1.3 has sent its first request by then: closed over those bytes, the connection would be reset, and the alert lost.
+    fn refuse_handshake(&mut self, key: Key) {
+        let Some(down) = self.downs.get_mut(key) else { return };
+        if !down.io.outlive_session() {
+            return self.drop_down(key);
+        }
+        let mut last = H1::new();
+        last.stage = Stage::Linger;
+        down.proto = Proto::H1(last);
+        self.linger(key);
     }
 
     fn speak(&mut self, key: Key, h2: bool, ahead: Vec<u8>) -> bool {

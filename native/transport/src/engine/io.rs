@@ -80,6 +80,8 @@ pub struct Io {
     pub broken: bool,
     /// It takes nothing more. What the peer said before that may still be there to read.
     unwritable: bool,
+    /// The session broke, and an alert that says why was sent.
+    alerted: bool,
     /// Our side was ended.
     pub shut: bool,
     /// Plain bytes that wait for the socket or for the session.
@@ -97,6 +99,7 @@ impl Io {
             hung_up: false,
             broken: false,
             unwritable: false,
+            alerted: false,
             shut: false,
             queue: Vec::new(),
             queued_from: 0,
@@ -200,7 +203,7 @@ impl Io {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(_) => {
                     // The alert that says why.
-                    let _ = session.send(&mut Raw::new(&self.fd));
+                    self.alerted = session.send(&mut Raw::new(&self.fd)).is_ok();
                     return self.fail();
                 }
             }
@@ -369,6 +372,16 @@ impl Io {
             self.queue.drain(..self.queued_from);
             self.queued_from = 0;
         }
+    }
+
+    /// After a session that broke: the connection alone, so that its client can be left the time to read why. False when it was told nothing.
+    pub fn outlive_session(&mut self) -> bool {
+        if !self.alerted || self.unwritable {
+            return false;
+        }
+        self.tls = None;
+        self.broken = false;
+        true
     }
 
     fn fail(&mut self) -> Got {
