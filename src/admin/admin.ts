@@ -83,11 +83,16 @@ export class Admin {
     return { probes: probes.port, admin: admin.port };
   }
 
+  /** Closes both listeners; `listen` may open them again. The log goes on. */
+  async unlisten(): Promise<void> {
+    await Promise.all(this.#servers.splice(0).map((server) => server.close()));
+  }
+
   /** Reads the last records and writes the log out, at most `flushMs` long. Call it when the lanes are closed. */
   async close(flushMs: number): Promise<void> {
     this.drain.stop();
     this.#metrics.close();
-    await Promise.all(this.#servers.map((server) => server.close()));
+    await this.unlisten();
     await this.log.flush(flushMs);
   }
 }

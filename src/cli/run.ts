@@ -12,16 +12,24 @@ import type { RegistryOptions } from '../control/oci/registry-http.ts';
 import { addonPath } from '../native.ts';
 import type { Command, CommandIo } from './io.ts';
 
-const HELP = `usage: cnx run --config <bootstrap file>
+const HELP = `usage: cnx run --config <bootstrap file> [--take-over]
 
 Runs the gateway. SIGTERM and SIGINT drain it: /readyz turns 503, new requests are served for drainDelayMs, open ones finish within
 drainDeadlineMs. Exit code 0 after an orderly end; 1 for a configuration that cannot be used; 70 when lanes cannot be kept alive.
+
+  --take-over  take the place of the gateway that runs with the same state directory (transport: native), for upgrades that drop nothing: this process
+               prepares itself, gets the other's listening sockets, serves, and the other drains and ends with 0. Until this one serves, the other goes on
+               whatever happens here; exit code 1 then.
 `;
 
 export const run: Command = async (args, io) => {
   const { values } = parseArgs({
     args,
-    options: { config: { type: 'string', short: 'c' }, help: { type: 'boolean', short: 'h' } },
+    options: {
+      config: { type: 'string', short: 'c' },
+      'take-over': { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h' },
+    },
   });
   if (values.help === true || values.config === undefined) {
     (values.help === true ? io.stdout : io.stderr)(HELP);
@@ -32,10 +40,10 @@ export const run: Command = async (args, io) => {
   const bootstrap = readBootstrap(file, readFileSync(file, 'utf8'));
   const trust = validate(TrustConfig, new Document(bootstrap.trustFile, readFileSync(bootstrap.trustFile, 'utf8')));
   if (!trust.ok) throw new ConfigError(trust.problems);
-  return serve(bootstrap, trust.value, io);
+  return serve(bootstrap, trust.value, values['take-over'], io);
 };
 
-function serve(bootstrap: BootstrapConfig, trust: TrustConfig, io: CommandIo): Promise<number> {
+function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean, io: CommandIo): Promise<number> {
   return new Promise((resolve, reject) => {
     const gateway = new Gateway({
       bootstrap,
@@ -48,12 +56,14 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, io: CommandIo): P
         // Lanes with open listeners cannot be ended one by one any more: the whole process goes, at once.
         process.exit(code);
       },
+      takeOver,
+      onHandedOver: () => stop({ handedOver: true }),
     });
-    const stop = (): void => {
-      gateway.stop().then(() => resolve(0), reject);
+    const stop = ({ handedOver }: { handedOver: boolean }): void => {
+      gateway.stop({ handedOver }).then(() => resolve(0), reject);
     };
-    process.once('SIGTERM', stop);
-    process.once('SIGINT', stop);
+    process.once('SIGTERM', () => stop({ handedOver: false }));
+    process.once('SIGINT', () => stop({ handedOver: false }));
     gateway.start().catch((error: unknown) => {
       io.stderr(`cnx run: ${error instanceof Error ? error.message : String(error)}\n`);
       gateway.stop().then(() => resolve(1), reject);

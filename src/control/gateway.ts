@@ -17,7 +17,7 @@ import {
 } from '../admin/control-view.ts';
 import { workerEntry } from '../base/worker-entry.ts';
 import type { BootstrapConfig, ListenerConfig } from '../config/bootstrap.ts';
-import { openNative } from '../native.ts';
+import { type Addon, openNative } from '../native.ts';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import { LaneColumns } from '../snapshot/lane-columns.ts';
 import { createRecords } from '../snapshot/records.ts';
@@ -27,6 +27,8 @@ import { CertificateWatch } from './certificates/watch.ts';
 import { Health } from './health/health.ts';
 import { Prober } from './health/prober.ts';
 import { EndpointSlots } from './health/slots.ts';
+import { HandOverOffer } from './hand-over/offer.ts';
+import { TakeOver } from './hand-over/take-over.ts';
 import { JwksFetcher } from './jwks.ts';
 import { laneCountOf, Lanes } from './lanes.ts';
 import type { Digest } from './oci/digest.ts';
@@ -50,6 +52,9 @@ export const REJECTIONS_MAX = 20;
 const EXIT_CONFIG = 1;
 /** At the end: time for the last log lines. */
 const LOG_FLUSH_MS = 2_000;
+/** After a hand-over the ports for probes and operators are free at once; this is for a busy machine. */
+const SHOW_TRIES_MAX = 50;
+const SHOW_PAUSE_MS = 100;
 
 export interface GatewayParts {
   readonly bootstrap: BootstrapConfig;
@@ -60,11 +65,16 @@ export interface GatewayParts {
   readonly addonPath: string;
   /** The process must end with this code. */
   readonly onFatal: (message: string, code: number) => void;
+  /** Take the listeners of the gateway that serves with the same state directory. */
+  readonly takeOver: boolean;
+  /** Another process serves from now on: stop with `handedOver`. */
+  readonly onHandedOver: () => void;
 }
 
 export class Gateway implements ControlView {
   readonly admin: Admin;
   readonly #parts: GatewayParts;
+  readonly #native: Addon;
   readonly #trust: Trust;
   readonly #reference: Reference;
   readonly #place: ArtifactSource;
@@ -89,6 +99,10 @@ export class Gateway implements ControlView {
   #stopping = false;
   #booting: Promise<void> = Promise.resolve();
   #listening = false;
+  /** For the process that follows this one. */
+  #offer: HandOverOffer | null = null;
+  /** The process before this one, while it still serves. */
+  #former: TakeOver | null = null;
   #ports: readonly number[] = [];
 
   constructor(parts: GatewayParts) {
@@ -98,6 +112,7 @@ export class Gateway implements ControlView {
     this.#reference = parseReference(bootstrap.bundle.source);
     this.#place = openPlace(this.#reference, parts.registry);
     const native = openNative(addonPath);
+    this.#native = native;
     native.limitsInit(bootstrap.limitBuckets);
     const laneCount = laneCountOf(bootstrap.lanes);
     const memory = Array.from({ length: laneCount }, () => ({
@@ -186,16 +201,25 @@ export class Gateway implements ControlView {
 
   /** Boots from the store if it can, then follows the source. Resolves when the admin side listens; traffic is accepted once a snapshot serves. */
   async start(): Promise<void> {
-    this.#booting = this.#open();
+    this.#booting = this.#parts.takeOver ? this.#succeed() : this.#open();
     await this.#booting;
     // Asked to end meanwhile: a poller that begins now would never be stopped.
     if (!this.#stopping) await this.#follow();
+    if (!this.#stopping && isNative(this.#parts.bootstrap)) await this.#offerHandOver();
   }
 
   /** Everything up to the last good bundle. */
   async #open(): Promise<void> {
+    this.#store = await BundleStore.open(this.#parts.bootstrap.stateDir);
+    await this.#show();
+    this.#tls = await this.#certificates.load();
+    this.#health.start();
+    await this.#boot(this.#store);
+  }
+
+  /** Opens the listeners for probes and operators. */
+  async #show(): Promise<void> {
     const { bootstrap } = this.#parts;
-    this.#store = await BundleStore.open(bootstrap.stateDir);
     const { admin, probes } = bootstrap;
     const ports = await this.admin.listen({
       probes,
@@ -212,9 +236,74 @@ export class Gateway implements ControlView {
       source: formatReference(this.#reference),
       ...ports,
     });
-    this.#tls = await this.#certificates.load();
-    this.#health.start();
-    await this.#boot(this.#store);
+  }
+
+  /**
+   * In the place of a process that serves: with its bundle, its listening sockets and then its ports. It goes on unless all of this succeeds up to the moment when
+   * this process accepts.
+   */
+  async #succeed(): Promise<void> {
+    const { bootstrap } = this.#parts;
+    if (!isNative(bootstrap))
+      throw new Error('--take-over needs transport: native; uWebSockets.js cannot take listeners of another process');
+    const former = await TakeOver.ask(bootstrap.stateDir, this.#native);
+    this.#former = former;
+    try {
+      const store = await BundleStore.open(bootstrap.stateDir);
+      this.#store = store;
+      this.#tls = await this.#certificates.load();
+      this.#health.start();
+      const { bundle, passedOver } = await store.boot({
+        trust: this.#trust,
+        gateway: gatewayIdentity(),
+        nowMs: Date.now(),
+      });
+      if (bundle?.digest !== former.digest) {
+        const reasons = passedOver.map((p) => `; ${p.digest}: ${p.reason}`).join('');
+        throw new Error(
+          `the running gateway serves ${former.digest}, this one would serve ${bundle?.digest ?? 'nothing'}${reasons}; the running one goes on`,
+        );
+      }
+      await this.#serve(bundle);
+    } finally {
+      this.#former = null;
+      await former.close();
+    }
+    // The other has closed its own just now, or has other ones.
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#show();
+        return;
+      } catch (error) {
+        await this.admin.unlisten();
+        if (tries >= SHOW_TRIES_MAX || this.#stopping) throw error;
+        await new Promise((resolve) => setTimeout(resolve, SHOW_PAUSE_MS));
+      }
+    }
+  }
+
+  /** From now on another process can take over. */
+  async #offerHandOver(): Promise<void> {
+    this.#offer = new HandOverOffer({
+      stateDir: this.#parts.bootstrap.stateDir,
+      unable: () => {
+        if (this.#stopping) return 'it is draining';
+        return this.#state === 'serving' ? null : 'it serves nothing yet; restart it instead';
+      },
+      freeze: async () => {
+        await this.#poller?.stop();
+        await this.#store?.settled();
+        return this.#active?.digest ?? '';
+      },
+      thaw: async () => {
+        if (!this.#stopping) await this.#follow();
+      },
+      send: (inbox) => this.#lanes.send(inbox),
+      yield: () => this.admin.unlisten(),
+      onHandedOver: this.#parts.onHandedOver,
+      event: (level, message, fields) => this.admin.log.event(level, message, fields),
+    });
+    await this.#offer.open();
   }
 
   /** From now on what the source says. */
@@ -301,16 +390,20 @@ export class Gateway implements ControlView {
       stale: bundle.stale,
     };
     if (!this.#listening) {
+      const plans = this.#parts.bootstrap.listeners.map((l) => listenerPlan(l, this.#tls.get(l.id) ?? null));
+      const inherited = await this.#former?.sockets(plans);
+      if (this.#former !== null && this.#stopping) throw new Error('asked to end before it took over');
       this.#listening = true;
       try {
-        this.#ports = await this.#lanes.listen(
-          this.#parts.bootstrap.listeners.map((l) => listenerPlan(l, this.#tls.get(l.id) ?? null)),
-        );
+        this.#ports = await this.#lanes.listen(plans, inherited);
       } catch (error) {
+        // The one before this goes on; who was accepted here already is served to the end.
+        if (this.#former !== null) throw new Error(`cannot listen: ${messageOf(error)}`, { cause: error });
         // Not the bundle's fault, and nothing that time mends.
-        this.#parts.onFatal(`cannot listen: ${error instanceof Error ? error.message : String(error)}`, EXIT_CONFIG);
+        this.#parts.onFatal(`cannot listen: ${messageOf(error)}`, EXIT_CONFIG);
         return;
       }
+      await this.#former?.commit();
       this.#state = 'serving';
       // uWebSockets.js reads certificates once.
       if (isNative(this.#parts.bootstrap)) this.#certificates.follow();
@@ -332,18 +425,26 @@ export class Gateway implements ControlView {
     this.admin.log.event('warn', 'bundle rejected', { digest, seq, step, reason });
   }
 
-  /** Orderly end: not ready, still accepting for `drainDelayMs`, then draining within the deadline. Resolves when everything is closed. */
-  async stop(): Promise<void> {
+  /**
+   * Orderly end: not ready, still accepting for `drainDelayMs`, then draining within the deadline. Resolves when everything is closed. With `handedOver` another
+   * process accepts already: no delay, and connections without a request have until the deadline to end by themselves.
+   */
+  async stop({ handedOver = false } = {}): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#offer?.close();
     // What is being started is finished first, or it would open listeners and write state after all is closed. Its error is told by `start`.
     await this.#booting.catch(() => undefined);
-    const { drainDelayMs, drainDeadlineMs } = this.#parts.bootstrap;
+    const { bootstrap } = this.#parts;
+    const { drainDeadlineMs } = bootstrap;
+    // Another process serves, the next one or still the former: nobody has to look elsewhere first.
+    const elsewhere = handedOver || (this.#parts.takeOver && this.#state !== 'serving');
+    const drainDelayMs = elsewhere ? 0 : bootstrap.drainDelayMs;
     this.admin.log.event('info', 'draining', { drainDelayMs, drainDeadlineMs });
     await new Promise((resolve) => setTimeout(resolve, drainDelayMs));
     // Listeners that are being closed take no other certificates.
     await this.#certificates.stop();
-    const open = await this.#lanes.drain(drainDeadlineMs);
+    const open = await this.#lanes.drain(drainDeadlineMs, elsewhere);
     await this.#poller?.stop();
     await this.#prober.stop();
     this.#health.stop();
@@ -395,6 +496,10 @@ export class Gateway implements ControlView {
     const { waiting, threads, utilization } = this.#pool;
     return { waiting, threads, utilization };
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function isNative(bootstrap: BootstrapConfig): boolean {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stillUsed } from '../data/lane/revision.ts';
-import { usedNowhere } from './lanes.ts';
+import { sharesOf, usedNowhere } from './lanes.ts';
 
 test('a request that lasts holds back its own revision, not those that came and went after it', () => {
   const revisions = [{ open: 1 }, { open: 0 }, { open: 0 }, { open: 2 }, { open: 0 }];
@@ -34,4 +34,19 @@ test('what a lane may still be given is not given back: it starts anew, or has n
     ),
     false,
   );
+});
+
+test('inherited sockets are all taken, as evenly as can be', () => {
+  const shares = (laneCount: number): number[][] =>
+    Array.from({ length: laneCount }, (_, lane) => sharesOf([5, 0, 2], lane, laneCount));
+  assert.deepEqual(shares(1), [[5, 0, 2]]);
+  assert.deepEqual(shares(2), [
+    [3, 0, 1],
+    [2, 0, 1],
+  ]);
+  assert.deepEqual(shares(3), [
+    [2, 0, 1],
+    [2, 0, 1],
+    [1, 0, 0],
+  ]);
 });

@@ -76,6 +76,11 @@ export function usedNowhere(
   return lanes.every((lane) => lane.revision > revision && !lane.inUse.includes(revision));
 }
 
+/** Of so many inherited sockets of each listener, those that one lane takes: all are taken, as evenly as can be. */
+export function sharesOf(inherited: readonly number[], lane: number, laneCount: number): number[] {
+  return inherited.map((count) => Math.floor(count / laneCount) + (lane < count % laneCount ? 1 : 0));
+}
+
 export class Lanes {
   readonly #parts: LanesParts;
   readonly #lanes: Lane[] = [];
@@ -118,26 +123,46 @@ export class Lanes {
     );
   }
 
-  /** Opens the listeners: the first lane finds free ports where 0 was asked for, the others share them. Returns the ports. */
-  async listen(listeners: readonly ListenerPlan[]): Promise<readonly number[]> {
+  /**
+   * Opens the listeners: the first lane finds free ports where 0 was asked for, the others share them. Returns the ports. Of a listener with `inherited` sockets each
+   * lane takes its share, and opens one of its own when there are fewer sockets than lanes.
+   */
+  async listen(listeners: readonly ListenerPlan[], inherited: readonly number[] = []): Promise<readonly number[]> {
     const [first, ...others] = this.#lanes;
     if (first === undefined) return [];
-    const ports = await this.#listenIn(first, listeners);
+    const share = (lane: Lane): number[] => sharesOf(inherited, lane.index, this.#lanes.length);
+    const ports = await this.#listenIn(first, listeners, share(first));
     this.#listeners = listeners.map((l, i) => ({ ...l, port: ports[i] ?? l.port }));
-    await Promise.all(others.map((lane) => this.#listenIn(lane, this.#listeners)));
+    await Promise.all(others.map((lane) => this.#listenIn(lane, this.#listeners, share(lane))));
     return ports;
   }
 
-  async #listenIn(lane: Lane, listeners: readonly ListenerPlan[]): Promise<readonly number[]> {
+  async #listenIn(
+    lane: Lane,
+    listeners: readonly ListenerPlan[],
+    inherited: readonly number[] = [],
+  ): Promise<readonly number[]> {
     lane.listens = true;
     const answer = await this.#ask(
       lane,
-      { kind: 'listen', listeners },
+      { kind: 'listen', listeners, inherited },
       (m) => m.kind === 'listening' || m.kind === 'listenFailed',
     );
     if (answer.kind === 'listenFailed') throw new Error(answer.message);
     lane.state = 'serving';
     return answer.kind === 'listening' ? answer.ports : [];
+  }
+
+  /** Sends copies of all listening sockets to another process's inbox; how many. Everything goes on as it was, also when it rejects. */
+  async send(inbox: string): Promise<number> {
+    const sent = await Promise.all(
+      this.#lanes.map(async (lane) => {
+        const m = await this.#ask(lane, { kind: 'send', inbox }, (x) => x.kind === 'sent' || x.kind === 'notSent');
+        if (m.kind === 'notSent') throw new Error(m.message);
+        return m.kind === 'sent' ? m.sockets : 0;
+      }),
+    );
+    return sent.reduce((a, b) => a + b, 0);
   }
 
   /**
@@ -166,8 +191,8 @@ export class Lanes {
     for (const lane of this.#lanes) this.#post(lane, { kind: 'keys', issuer, jwks });
   }
 
-  /** Stops accepting in every lane and waits for open exchanges, at most `deadlineMs`. Returns how many were still open. */
-  async drain(deadlineMs: number): Promise<number> {
+  /** Stops accepting in every lane and waits for open exchanges, and for open connections if they are to leave by themselves; at most `deadlineMs`. Returns how many were still open. */
+  async drain(deadlineMs: number, leave = false): Promise<number> {
     this.#closing = true;
     const open = await Promise.all(
       this.#lanes.map(async (lane) => {
@@ -175,7 +200,7 @@ export class Lanes {
         lane.state = 'draining';
         const m = await this.#ask(
           lane,
-          { kind: 'drain', deadlineMs },
+          { kind: 'drain', deadlineMs, leave },
           (x) => x.kind === 'drained',
           deadlineMs + ANSWER_MS,
         );

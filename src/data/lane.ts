@@ -2,6 +2,7 @@
  * A lane: one thread that serves traffic. It owns its transport, its pipeline and its current revision, and answers main's few messages. Nothing
  * on the request path waits for main.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
 import { Prng } from '../base/prng.ts';
@@ -19,11 +20,18 @@ import { EndpointUse } from './upstream/endpoint-use.ts';
 
 /** Time between publications of gauges. */
 const TICK_MS = 1_000;
+/** Between two looks at whether all clients have left. */
+const LEAVE_LOOK_MS = 50;
 
 assert(parentPort !== null, 'a lane is a worker thread');
 const port = parentPort;
 const setup = workerData as LaneSetup;
 const say = (message: FromLane): void => port.postMessage(message);
+
+// Once: the global is a getter.
+const clock = performance;
+/** Monotonic ms with a fraction. */
+const tick = (): number => clock.now();
 
 /** Everything that a lane is; no top-level await, for the bundle of the single binary is a script. */
 async function start(): Promise<void> {
@@ -33,7 +41,7 @@ async function start(): Promise<void> {
   const observer = new Observe({
     laneColumns: setup.laneColumns,
     records: setup.records,
-    tick: () => performance.now(),
+    tick,
     onBug: (report) => say({ kind: 'bug', ...report }),
   });
   const wake: Wake = (x, ticket) => pipeline.wake(x, ticket);
@@ -55,7 +63,7 @@ async function start(): Promise<void> {
     use,
     prng: new Prng(setup.seed + setup.laneIndex),
     now: Date.now,
-    tick: () => performance.now(),
+    tick,
   });
   const maker = await transportOf(setup, addon);
   const transport = await maker({ events: pipeline, laneIndex: setup.laneIndex });
@@ -105,13 +113,30 @@ async function start(): Promise<void> {
     retire();
   };
 
-  const listen = async (listeners: readonly ListenerPlan[]): Promise<void> => {
+  const listen = async (listeners: readonly ListenerPlan[], inherited: readonly number[]): Promise<void> => {
     try {
       const ports: number[] = [];
-      for (const listener of listeners) ports.push(await transport.listen(listener));
+      for (const [i, listener] of listeners.entries()) ports.push(await transport.listen(listener, inherited[i]));
       say({ kind: 'listening', ports });
     } catch (error) {
       say({ kind: 'listenFailed', message: error instanceof Error ? error.message : String(error) });
+    }
+  };
+
+  /** Resolves with the exchanges that are still open. With `leave`, also clients that only stay connected get time to go by themselves: with the next answer. */
+  const drain = async (deadlineMs: number, leave: boolean): Promise<number> => {
+    const until = performance.now() + deadlineMs;
+    await transport.drain(deadlineMs);
+    if (!leave) return pipeline.open;
+    while (transport.openConnections > 0 && performance.now() < until) await sleep(LEAVE_LOOK_MS);
+    return pipeline.open;
+  };
+
+  const send = (inbox: string): void => {
+    try {
+      say({ kind: 'sent', sockets: transport.sendListeners(inbox) });
+    } catch (error) {
+      say({ kind: 'notSent', message: error instanceof Error ? error.message : String(error) });
     }
   };
 
@@ -132,7 +157,10 @@ async function start(): Promise<void> {
         activate(message.snapshot);
         break;
       case 'listen':
-        listening = listen(message.listeners);
+        listening = listen(message.listeners, message.inherited);
+        break;
+      case 'send':
+        void listening.then(() => send(message.inbox));
         break;
       case 'tls':
         void listening.then(() => setTls(message.listener, message.tls));
@@ -141,7 +169,7 @@ async function start(): Promise<void> {
         stages.authenticator.setKeys(message.issuer, message.jwks);
         break;
       case 'drain':
-        void transport.drain(message.deadlineMs).then(() => say({ kind: 'drained', open: pipeline.open }));
+        void drain(message.deadlineMs, message.leave).then((open) => say({ kind: 'drained', open }));
         break;
       case 'close':
         end();

@@ -66,6 +66,8 @@ export interface TransportListener {
   readonly http2: boolean;
   /** Networks whose connections begin with a PROXY header (CIDRs). */
   readonly proxyFrom: readonly string[];
+  /** So many inherited sockets of this address and port are taken instead of opening one; absent or 0: one is opened. */
+  readonly inherited?: number;
 }
 
 export interface TransportEndpoint {
@@ -107,6 +109,8 @@ export interface TransportEngine {
   chunk(number: number): Uint8Array<ArrayBuffer>;
   /** Opens a listener, shared with other lanes on the same port; its port. Throws; `code` is `InvalidArg` when its TLS or networks cannot be used. */
   listen(listener: TransportListener): number;
+  /** Sends copies of its listening sockets to the inbox of another process and goes on accepting; how many. Throws when nobody takes them. */
+  sendListeners(inbox: string): number;
   /** Other certificates for new connections of a listener. Throws as `listen`. */
   setTls(number: number, http2: boolean, tls: TransportTls): void;
   /** Makes an endpoint known; its number. Requests for it wait until it has addresses. Throws when its certificates cannot be used. */
@@ -136,6 +140,14 @@ export interface TransportEngine {
 }
 
 export interface TransportAddon {
+  /** Makes the socket file at which this process gets the listening sockets of a former one. Throws when the path is taken or cannot be written. */
+  inboxOpen(path: string): void;
+  /** Takes in what has arrived; how many sockets lie here. Throws when anything else arrived. */
+  inboxReceive(): number;
+  /** How many of them listen there, and wait for a listener of a lane. */
+  inboxCount(address: string, port: number): number;
+  /** Closes the inbox and the sockets that no lane took. The file stays. */
+  inboxClose(): void;
   /** `onTurn(count)` hears the first `count` events. What it throws reaches `uncaughtException`, after what it left undecided was refused. */
   readonly TransportEngine: new (
     options: TransportOptions,

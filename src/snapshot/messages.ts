@@ -32,10 +32,18 @@ export type ToLane =
   /** New keys of a remote issuer, by its id. */
   | { readonly kind: 'keys'; readonly issuer: string; readonly jwks: string }
   /** Opens listeners; comes after the first snapshot, so that nothing is accepted that cannot be served. */
-  | { readonly kind: 'listen'; readonly listeners: readonly ListenerPlan[] }
+  | {
+      readonly kind: 'listen';
+      readonly listeners: readonly ListenerPlan[];
+      /** For each of them, how many sockets of a former process this lane takes instead of opening one. */
+      readonly inherited: readonly number[];
+    }
+  /** Sends copies of its listening sockets to another process's inbox. Answered with `sent` or `notSent`. */
+  | { readonly kind: 'send'; readonly inbox: string }
   /** Other certificates for new connections of a listener, by its id; those that are open stay. Answered with `tlsTaken` or `tlsRefused`. */
   | { readonly kind: 'tls'; readonly listener: string; readonly tls: ListenerTls }
-  | { readonly kind: 'drain'; readonly deadlineMs: number }
+  /** `leave`: connections without a request get the same time to end. */
+  | { readonly kind: 'drain'; readonly deadlineMs: number; readonly leave: boolean }
   | { readonly kind: 'close' }
   /** Test only, and only when the bootstrap allows faults: throws outside every stage. */
   | { readonly kind: 'fault' };
@@ -44,6 +52,8 @@ export type FromLane =
   /** Ports in the order of the listeners asked for. */
   | { readonly kind: 'listening'; readonly ports: readonly number[] }
   | { readonly kind: 'listenFailed'; readonly message: string }
+  | { readonly kind: 'sent'; readonly sockets: number }
+  | { readonly kind: 'notSent'; readonly message: string }
   | { readonly kind: 'tlsTaken'; readonly listener: string }
   /** The listener goes on with what it had. */
   | { readonly kind: 'tlsRefused'; readonly listener: string; readonly message: string }

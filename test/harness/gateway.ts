@@ -3,6 +3,7 @@
  * `stop` is part of every test: it asks for an orderly end and fails unless the process ends with code 0.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -70,16 +71,24 @@ export class TestGateway {
   readonly ports: Ports;
   readonly key: SigningKey;
   readonly #options: GatewayOptions;
+  readonly #arguments: readonly string[];
   #process: ChildProcess;
   #stdout = '';
   #stderr = '';
   #exit: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined;
 
-  private constructor(directory: string, ports: Ports, key: SigningKey, options: GatewayOptions) {
+  private constructor(
+    directory: string,
+    ports: Ports,
+    key: SigningKey,
+    options: GatewayOptions,
+    args: readonly string[] = ['run', '--config', join(directory, 'bootstrap.yaml')],
+  ) {
     this.directory = directory;
     this.ports = ports;
     this.key = key;
     this.#options = options;
+    this.#arguments = args;
     this.#process = this.#spawn();
   }
 
@@ -104,6 +113,27 @@ export class TestGateway {
         if (tries >= START_TRIES || !/EADDRINUSE|already in use/i.test((error as Error).message)) throw error;
       }
     }
+  }
+
+  /**
+   * Another process with the same files, ports and state that is to take this one's place; fields of the bootstrap may be others. Does not wait until it does. Whichever
+   * of the two is stopped removes the files.
+   */
+  successor(bootstrap: Readonly<Record<string, unknown>> = {}): TestGateway {
+    const options = { ...this.#options, bootstrap: { ...this.#options.bootstrap, ...bootstrap } };
+    const file = join(this.directory, `bootstrap-${randomUUID()}.yaml`);
+    writeFileSync(file, JSON.stringify(bootstrapOf(this.ports, options), null, 2));
+    return new TestGateway(this.directory, this.ports, this.key, options, ['run', '--config', file, '--take-over']);
+  }
+
+  /** Resolves when the process has ended by itself, with its code. */
+  async ended(timeoutMs = READY_TIMEOUT_MS): Promise<number | null> {
+    const deadline = performance.now() + timeoutMs;
+    while (this.#exit === undefined) {
+      if (performance.now() > deadline) throw new Error(`it has not ended within ${timeoutMs} ms\n${this.#tail()}`);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    return this.#exit.code;
   }
 
   get pid(): number {
@@ -209,7 +239,7 @@ export class TestGateway {
       '--disable-warning=ExperimentalWarning',
       join(PROJECT, 'src/main.ts'),
     ];
-    const child = spawn(program, [...args, 'run', '--config', join(this.directory, 'bootstrap.yaml')], {
+    const child = spawn(program, [...args, ...this.#arguments], {
       cwd: PROJECT,
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],

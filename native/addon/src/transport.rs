@@ -1,6 +1,7 @@
 //! Binding of cnx-transport: one engine in a thread, hung into the thread's loop. One turn of it: the engine does what is ready, JavaScript is called once with
 //! all events, its verdicts are applied. See `src/native/transport.ts` for what JavaScript sees.
 
+mod inherited;
 mod node;
 mod plans;
 mod uv;
@@ -8,6 +9,7 @@ mod uv;
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
@@ -317,6 +319,7 @@ impl TransportEngine {
             .parse::<IpAddr>()
             .map_err(|error| Error::from_reason(format!("{} is no address ({error})", plan.address)))?;
         let tls = plan.tls.map(|tls| plans::server(tls, plan.http2)).transpose()?;
+        let share = plan.inherited;
         let plan = ListenPlan {
             number: plan.number,
             address: SocketAddr::new(address, plan.port),
@@ -324,11 +327,33 @@ impl TransportEngine {
             http2: plan.http2,
             proxy_from: plans::networks(&plan.proxy_from)?,
         };
-        let port = self.lane.with(|engine| engine.listen(plan)).ok_or_else(closed)?;
+        let wanted = share.unwrap_or(0) as usize;
+        let port = if wanted == 0 {
+            self.lane.with(|engine| engine.listen(plan)).ok_or_else(closed)?
+        } else {
+            let sockets = inherited::take(plan.address, wanted);
+            if sockets.len() < wanted {
+                return Err(Error::from_reason("fewer sockets were inherited than were promised"));
+            }
+            let last = |engine: &mut Engine| {
+                let mut sockets = sockets.into_iter();
+                sockets.try_fold(0, |_, socket| engine.inherit(plan.clone(), socket))
+            };
+            self.lane.with(last).ok_or_else(closed)?
+        };
         if let Some(watch) = &*self.lane.watch.borrow() {
             watch.hold(true);
         }
         port.map_err(|error| Error::from_reason(error.to_string()))
+    }
+
+    #[napi]
+    pub fn send_listeners(&self, path: String) -> Result<u32> {
+        let sent = self.lane.with(|engine| engine.send_listeners(Path::new(&path)));
+        let sent = sent
+            .ok_or_else(closed)?
+            .map_err(|error| Error::from_reason(error.to_string()))?;
+        Ok(u32::try_from(sent).unwrap_or(u32::MAX))
     }
 
     #[napi]

@@ -195,9 +195,14 @@ export class BundleStore {
     return this.#fault;
   }
 
+  /** Resolves when everything that was begun is written. */
+  async settled(): Promise<void> {
+    await this.#tail;
+  }
+
   /** Waits for what is being written. */
   async close(): Promise<void> {
-    await this.#tail;
+    await this.settled();
     await this.layout.close();
   }
 

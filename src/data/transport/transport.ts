@@ -192,8 +192,13 @@ export interface TransportEvents {
 
 /** One transport in one lane. */
 export interface Transport {
-  /** Opens a listener and tells the port it got. Rejects with a clear error when the port cannot be bound or the certificate cannot be read. */
-  listen(listener: ListenerPlan): Promise<number>;
+  /**
+   * Opens a listener and tells the port it got. Rejects with a clear error when the port cannot be bound or the certificate cannot be read. With `inherited` it takes so
+   * many sockets of a former process instead, which main has received.
+   */
+  listen(listener: ListenerPlan, inherited?: number): Promise<number>;
+  /** Sends copies of its listening sockets to another process's inbox and goes on accepting; how many. Throws when it cannot. */
+  sendListeners(inbox: string): number;
   /** Other certificates for new connections of a listener, by its id; open ones stay. Throws when they cannot be used: nothing has changed then. */
   setTls(listener: string, tls: ListenerTls): void;
   /** Closes upstream connections of endpoints that are in no live snapshot any more, once idle. */

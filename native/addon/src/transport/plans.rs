@@ -91,6 +91,7 @@ pub struct TransportListener {
     pub tls: Option<TransportTls>,
     pub http2: bool,
     pub proxy_from: Vec<String>,
+    pub inherited: Option<u32>,
 }
 
 #[napi(object)]

@@ -35,7 +35,8 @@ mod up;
 
 use std::collections::{HashMap, VecDeque};
 use std::io as stdio;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,6 +49,7 @@ use self::slab::{Key, Slab};
 pub use self::slots::Pages;
 use self::slots::Slots;
 use self::state::{Down, Exchange, Phase, Up};
+use crate::hand_over::{self, Inherited};
 use crate::http1::{RequestHead, ResponseHead};
 use crate::layout::{CHUNK_SLOTS, EVENT_WORDS, EVENTS_MAX, event, verdict, word};
 use crate::tls::{Facts, ServerTls};
@@ -184,6 +186,19 @@ impl Engine {
     /// When the address cannot be bound.
     pub fn listen(&mut self, plan: ListenPlan) -> stdio::Result<u16> {
         let (fd, port) = net::listen(plan.address)?;
+        self.listen_on(plan, fd, port)
+    }
+
+    /// The same with a socket that listens already: another process had it, and may have it still.
+    ///
+    /// # Errors
+    /// When it cannot be watched.
+    pub fn inherit(&mut self, plan: ListenPlan, socket: Inherited) -> stdio::Result<u16> {
+        rustix::io::ioctl_fionbio(&socket.fd, true)?;
+        self.listen_on(plan, socket.fd, socket.address.port())
+    }
+
+    fn listen_on(&mut self, plan: ListenPlan, fd: OwnedFd, port: u16) -> stdio::Result<u16> {
         let place = self.listeners.len();
         let key = Key::unpack(place as u64).1;
         epoll::add(
@@ -199,6 +214,20 @@ impl Engine {
             resting: false,
         });
         Ok(port)
+    }
+
+    /// Gives copies of the listening sockets to whoever has an inbox at `path`; goes on accepting. How many there are.
+    ///
+    /// # Errors
+    /// When nobody takes them.
+    pub fn send_listeners(&self, path: &Path) -> stdio::Result<usize> {
+        let sockets: Vec<_> = self
+            .listeners
+            .iter()
+            .filter_map(|l| Some(l.fd.as_ref()?.as_fd()))
+            .collect();
+        hand_over::send(path, &sockets)?;
+        Ok(sockets.len())
     }
 
     /// Other certificates for the new connections of a listener.
@@ -218,7 +247,10 @@ impl Engine {
                     break;
                 }
             }
-            self.listeners[place].fd = None;
+            if let Some(fd) = self.listeners[place].fd.take() {
+                // Closing is not enough: as long as another process has a copy, epoll would tell of its clients.
+                let _ = epoll::delete(&self.epoll, &fd);
+            }
         }
     }
 

@@ -89,9 +89,13 @@ class NativeTransport implements Transport, WireHost {
 
   // ——— Transport ———
 
-  async listen(plan: ListenerPlan): Promise<number> {
+  async listen(plan: ListenerPlan, inherited = 0): Promise<number> {
     const number = this.listeners.push(plan) - 1;
-    return openListener(this.engine, number, plan);
+    return openListener(this.engine, number, plan, inherited);
+  }
+
+  sendListeners(inbox: string): number {
+    return this.engine.sendListeners(inbox);
   }
 
   setTls(listener: string, tls: ListenerTls): void {

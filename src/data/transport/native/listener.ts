@@ -8,7 +8,12 @@ import type { ListenerCertificate, ListenerPlan, ListenerTls } from '../../../sn
 const NOT_USABLE = 'InvalidArg';
 
 /** Opens it under this number; the port it got. Rejects with an error that names the listener, the file or address, and the mend. */
-export async function openListener(engine: TransportEngine, number: number, plan: ListenerPlan): Promise<number> {
+export async function openListener(
+  engine: TransportEngine,
+  number: number,
+  plan: ListenerPlan,
+  inherited: number,
+): Promise<number> {
   const { tls } = plan;
   const read = tls === null || tls.certificates !== undefined ? tls : await withFiles(plan.id, tls);
   try {
@@ -18,6 +23,7 @@ export async function openListener(engine: TransportEngine, number: number, plan
       port: plan.port,
       http2: plan.http2,
       proxyFrom: plan.proxyProtocolFrom,
+      inherited,
       ...(read === null ? {} : { tls: tlsOf(read) }),
     });
   } catch (error) {

@@ -63,6 +63,10 @@ class UwsTransport implements Transport, WireHost {
     return listener.port;
   }
 
+  sendListeners(_inbox: string): number {
+    throw new Error('uWebSockets.js cannot hand its listeners over; say transport: native');
+  }
+
   setTls(listener: string, _tls: ListenerTls): void {
     throw new Error(
       `listener ${listener}: uWebSockets.js reads certificates when it starts; say transport: native, or restart`,
