@@ -121,6 +121,14 @@ class BenchWire implements Wire {
   removeAnswerHeader(): void {
     this.edits++;
   }
+  editRequest(): boolean {
+    this.edits++;
+    return true;
+  }
+  editAnswer(): boolean {
+    this.edits++;
+    return true;
+  }
   forward(plan: ForwardPlan): void {
     if (plan.target !== '') this.handed++;
   }

@@ -97,6 +97,13 @@ class Given {
   }
 }
 
+/** Of a route with rules, tokens and a policy. */
+const WORK: Partial<RoutePlan> = {
+  public: false,
+  policy: 0,
+  waf: { mode: 'block', profile: 0, bodyBytes: 0, beyond: 'refuse' },
+};
+
 describe('a request', () => {
   it('passes the stages in the order of STAGES, and is handed over', () => {
     const given = new Given();
@@ -174,18 +181,21 @@ describe('a request', () => {
     assert.equal(given.begin().wire.refusal, REFUSALS.internal_error);
   });
 
-  it('is timed in waf, authenticate and authorize always, and everywhere once in a sample', () => {
+  it('is timed in waf, authenticate and authorize where the route has work for them, and everywhere once in a sample', () => {
     const given = new Given({ exchangesMax: 1 });
     for (const name of STAGES)
-      given.does[name] = () => {
+      given.does[name] = (x) => {
         given.tick += 0.5;
+        if (name === 'match') x.route = testRoute({ ...WORK, policy: working ? 0 : -1 });
         return name === 'forward' ? Verdict.Handed : Verdict.Next;
       };
+    let working = true;
     const timed: boolean[] = [];
     for (let i = 1; i <= STAGE_TIMING_SAMPLE; i++) {
+      working = i % 2 === 0;
       const { x } = given.begin();
       timed.push(x.timed);
-      const always = new Set<StageName>(['waf', 'authenticate', 'authorize']);
+      const always = new Set<StageName>(working ? ['waf', 'authenticate', 'authorize'] : ['waf', 'authenticate']);
       assert.deepEqual(
         [...x.stageUs],
         STAGES.map((name) => (x.timed || always.has(name) ? 500 : 0)),
@@ -198,6 +208,10 @@ describe('a request', () => {
   it('whose stage waits twice has both times counted', () => {
     const given = new Given();
     let entries = 0;
+    given.does.match = (x) => {
+      x.route = testRoute(WORK);
+      return Verdict.Next;
+    };
     given.does.waf = () => {
       given.tick += 2;
       return ++entries < 3 ? Verdict.Wait : Verdict.Next;

@@ -1,8 +1,9 @@
 /** A wire without sockets: stages are functions of an exchange, so a table of requests tests them. It records what a stage does to it. */
+import { applyEdits } from '../../src/data/transport/edit-list.ts';
 import type { RefusalRow } from '../../src/data/refusal.ts';
 import { Exchange } from '../../src/data/exchange.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
-import type { ListenerPlan, RoutePlan } from '../../src/snapshot/snapshot.ts';
+import type { HeaderEdits, ListenerPlan, RoutePlan } from '../../src/snapshot/snapshot.ts';
 import { BodyKind, BodyState, type ForwardPlan, type TlsFacts, type Wire } from '../../src/data/transport/transport.ts';
 
 export interface WireOptions {
@@ -118,6 +119,26 @@ export class TestWire implements Wire {
   }
   removeAnswerHeader(name: string): void {
     this.answerEdits.push(`remove ${name}`);
+  }
+  editRequest(edits: HeaderEdits): boolean {
+    return applyEdits(
+      {
+        set: (name, value) => this.setUpstreamHeader(name, value),
+        add: (name, value) => this.addUpstreamHeader(name, value),
+        remove: (name) => this.removeUpstreamHeader(name),
+      },
+      edits,
+    );
+  }
+  editAnswer(edits: HeaderEdits): boolean {
+    return applyEdits(
+      {
+        set: (name, value) => this.setAnswerHeader(name, value),
+        add: (name, value) => this.addAnswerHeader(name, value),
+        remove: (name) => this.removeAnswerHeader(name),
+      },
+      edits,
+    );
   }
   forward(plan: ForwardPlan): void {
     this.forwarded = plan;

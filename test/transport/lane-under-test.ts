@@ -130,7 +130,13 @@ export class LaneUnderTest {
       retries: 1,
       ...options.limits,
     };
-    const route = { forward: limits, websocket: options.websocket ?? false } as unknown as RoutePlan;
+    const route = {
+      forward: limits,
+      websocket: options.websocket ?? false,
+      waf: { mode: 'off' },
+      public: true,
+      policy: -1,
+    } as unknown as RoutePlan;
     const pipeline: Pipeline = new Pipeline({
       laneIndex: 0,
       instance: 'abcdef',

@@ -11,6 +11,8 @@
  * - `traceparent` (W3C Trace Context): a valid one passes; otherwise a new trace begins, whose id holds the request id.
  */
 import { present } from '../../base/assert.ts';
+import { Recent } from '../../base/recent.ts';
+import type { HeaderEdits } from '../../snapshot/snapshot.ts';
 import { chance, draw, Salt } from '../chance.ts';
 import type { Exchange } from '../exchange.ts';
 import { formatAddress } from '../normalize/address.ts';
@@ -46,24 +48,52 @@ export class Forward implements Stage {
   }
 }
 
-function describe(x: Exchange, wire: Wire): void {
+/** Clients whose fields are kept ready, each for one host and scheme. */
+export const DESCRIBED_MAX = 4_096;
+
+/** Fields that say who asked. */
+interface Described {
+  readonly host: string;
+  readonly secure: boolean;
+  readonly peer: string;
+  readonly edits: HeaderEdits;
+}
+const described = new Recent<string, Described>(DESCRIBED_MAX);
+
+/** The fields that say who asked: the same for the next request of a client to the same host. */
+function whoAsked(x: Exchange, wire: Wire): HeaderEdits {
   const client = x.clientAddress;
-  const proto = x.secure ? 'https' : 'http';
-  let list = client;
-  let hops = forwardedNode(client);
+  const { host } = wire;
   // normalize took the client's address from X-Forwarded-For only if it trusts the peer; then that is a proxy on the way.
-  if (wire.header('x-forwarded-for') !== undefined) {
-    const peer = formatAddress(wire.peerAddress);
-    if (peer !== client) {
-      list = `${client}, ${peer}`;
-      hops = `${hops}, ${forwardedNode(peer)}`;
-    }
-  }
-  wire.setUpstreamHeader('x-forwarded-for', list);
-  wire.setUpstreamHeader('x-forwarded-proto', proto);
-  wire.setUpstreamHeader('x-forwarded-host', wire.host);
-  // A host that normalize let pass holds no quote or backslash.
-  wire.setUpstreamHeader('forwarded', `${hops};host="${wire.host}";proto=${proto}`);
+  const behind = wire.header('x-forwarded-for') !== undefined;
+  const peer = behind ? formatAddress(wire.peerAddress) : client;
+  const known = described.get(client);
+  if (known !== undefined && known.host === host && known.secure === x.secure && known.peer === peer)
+    return known.edits;
+  const proto = x.secure ? 'https' : 'http';
+  const list = peer === client ? client : `${client}, ${peer}`;
+  const hops = peer === client ? forwardedNode(client) : `${forwardedNode(client)}, ${forwardedNode(peer)}`;
+  const edits = {
+    remove: [],
+    add: [],
+    set: [
+      'x-forwarded-for',
+      list,
+      'x-forwarded-proto',
+      proto,
+      'x-forwarded-host',
+      host,
+      'forwarded',
+      // A host that normalize let pass holds no quote or backslash.
+      `${hops};host="${host}";proto=${proto}`,
+    ],
+  };
+  described.set(client, { host, secure: x.secure, peer, edits });
+  return edits;
+}
+
+function describe(x: Exchange, wire: Wire): void {
+  wire.editRequest(whoAsked(x, wire));
   wire.setUpstreamHeader('x-request-id', x.id);
   wire.setAnswerHeader('x-request-id', x.id);
   if (x.clientRequestId !== '') wire.setUpstreamHeader('x-client-request-id', x.clientRequestId);

@@ -3,7 +3,7 @@
  * redirect is given here, or path, Host and header fields of both directions are settled.
  */
 import { present } from '../../base/assert.ts';
-import type { HeaderEdits, RedirectPlan } from '../../snapshot/snapshot.ts';
+import type { RedirectPlan } from '../../snapshot/snapshot.ts';
 import type { Exchange } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
@@ -19,39 +19,19 @@ export class Respond implements Stage {
     const plan = present(x.route, 'route').respond;
     const { wire } = x;
     const { answer, request, strictTransport } = plan;
-    for (let i = 0; i < answer.remove.length; i++) wire.removeAnswerHeader(answer.remove[i] as string);
-    let ok = true;
-    for (let i = 0; i + 1 < answer.set.length; i += 2) {
-      ok = wire.setAnswerHeader(answer.set[i] as string, answer.set[i + 1] as string) && ok;
-    }
-    for (let i = 0; i + 1 < answer.add.length; i += 2) {
-      ok = wire.addAnswerHeader(answer.add[i] as string, answer.add[i + 1] as string) && ok;
-    }
+    let ok = wire.editAnswer(answer);
     if (strictTransport !== '' && x.secure) {
       ok = wire.setAnswerHeader('strict-transport-security', strictTransport) && ok;
     }
     if (plan.redirect !== null && redirects(x)) return redirect(x, plan.redirect);
 
-    if (!editRequest(x, request) || !ok)
+    if (!wire.editRequest(request) || !ok)
       return x.refuse(REFUSALS.internal_error, 'a header edit of the route was refused');
     const path = rewritten(x.encodedPath, plan.stripPrefix, plan.addPrefix);
     x.plan.target = x.query === '' ? path : `${path}?${x.query}`;
     x.plan.authority = plan.host ?? wire.host;
     return Verdict.Next;
   }
-}
-
-function editRequest(x: Exchange, edits: HeaderEdits): boolean {
-  const { wire } = x;
-  let ok = true;
-  for (let i = 0; i < edits.remove.length; i++) wire.removeUpstreamHeader(edits.remove[i] as string);
-  for (let i = 0; i + 1 < edits.set.length; i += 2) {
-    ok = wire.setUpstreamHeader(edits.set[i] as string, edits.set[i + 1] as string) && ok;
-  }
-  for (let i = 0; i + 1 < edits.add.length; i += 2) {
-    ok = wire.addUpstreamHeader(edits.add[i] as string, edits.add[i + 1] as string) && ok;
-  }
-  return ok;
 }
 
 /** The path with `strip` taken off whole segments and `add` put before it. A path that does not begin with `strip` keeps all of it. */

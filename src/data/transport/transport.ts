@@ -5,7 +5,7 @@
  */
 import type { Exchange } from '../exchange.ts';
 import type { RefusalRow } from '../refusal.ts';
-import type { EndpointPlan, ListenerPlan, ListenerTls } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan, HeaderEdits, ListenerPlan, ListenerTls } from '../../snapshot/snapshot.ts';
 
 /** How the request's body is framed. */
 export const BodyKind = { None: 0, Length: 1, Chunked: 2 } as const;
@@ -143,6 +143,13 @@ export interface Wire {
   addAnswerHeader(name: string, value: string): boolean;
   /** Removes a header field of the upstream's answer. */
   removeAnswerHeader(name: string): void;
+  /**
+   * Several edits of the upstream request at once: removals, then sets, then additions. False as above when one of them is refused. For lists that are used again
+   * and again, as a route's are: a transport may keep its own form of the object, which must not change.
+   */
+  editRequest(edits: HeaderEdits): boolean;
+  /** The same for the answer. */
+  editAnswer(edits: HeaderEdits): boolean;
 
   /**
    * Way out 1: send the request to an endpoint and stream the answer back. `target` is the path and query to ask for, `authority` the Host to

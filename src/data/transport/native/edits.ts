@@ -1,4 +1,6 @@
 /** What stages change in a head: written at once where the engine reads it, in the slot's memory. One for each direction of a wire. */
+import type { HeaderEdits } from '../../../snapshot/snapshot.ts';
+import { applyEdits } from '../edit-list.ts';
 import { EDITS_MAX } from '../uws/bounds.ts';
 import { writeField, writeLatin1 } from './bytes.ts';
 import { Edit, EDITS_BYTES } from './layout.ts';
@@ -8,6 +10,15 @@ import { editable, NAMES_MAX } from './names.ts';
 export const EDIT_BYTES_MAX = EDITS_BYTES / 4;
 /** Kind, length of the name, two bytes of the value's length. */
 const HEAD_BYTES = 4;
+
+/** A list of edits in the form that the engine reads; null when one of them is refused. */
+interface Packed {
+  readonly bytes: Uint8Array;
+  readonly count: number;
+  /** Numbers of the names. */
+  readonly names: readonly number[];
+}
+const packed = new WeakMap<HeaderEdits, Packed | null>();
 
 export class Edits {
   readonly #bytes: Buffer;
@@ -44,6 +55,22 @@ export class Edits {
   remove(name: string): void {
     // What belongs to the connection does not pass anyway.
     this.#push(Edit.REMOVE, name, '');
+  }
+
+  /** All edits of a list that is used again and again: packed at its first use, then copied. False when one of them is refused. */
+  apply(edits: HeaderEdits): boolean {
+    let list = packed.get(edits);
+    if (list === undefined) packed.set(edits, (list = pack(edits)));
+    if (list === null) return false;
+    const { bytes, count, names } = list;
+    if (this.#count + count > EDITS_MAX || this.length + bytes.length > EDIT_BYTES_MAX) return false;
+    const edited = this.#edited;
+    for (let i = 0; i < names.length; i++) if (edited[names[i] as number] === this.#use) return applyEdits(this, edits);
+    for (let i = 0; i < names.length; i++) edited[names[i] as number] = this.#use;
+    this.#bytes.set(bytes, this.#end);
+    this.#end += bytes.length;
+    this.#count += count;
+    return true;
   }
 
   clear(): void {
@@ -85,4 +112,17 @@ export class Edits {
       at = nameAt + length + (bytes[at + 2] as number) + ((bytes[at + 3] as number) << 8);
     }
   }
+}
+
+function pack(edits: HeaderEdits): Packed | null {
+  const memory = Buffer.alloc(EDIT_BYTES_MAX);
+  const made = new Edits(memory, 0);
+  if (!applyEdits(made, edits)) return null;
+  const texts = [...edits.remove, ...pairNames(edits.set), ...pairNames(edits.add)];
+  const names = new Set(texts.map((name) => editable(name)?.number ?? 0));
+  return { bytes: Uint8Array.from(memory.subarray(0, made.length)), count: texts.length, names: [...names] };
+}
+
+function pairNames(pairs: readonly string[]): string[] {
+  return pairs.filter((_, i) => i % 2 === 0);
 }

@@ -1,6 +1,6 @@
 /** One slot of the engine as the `Wire` that stages see. Made when the slot is first used, and kept. */
 import type { TransportEngine } from '../../../native/transport.ts';
-import type { EndpointPlan } from '../../../snapshot/snapshot.ts';
+import type { EndpointPlan, HeaderEdits } from '../../../snapshot/snapshot.ts';
 import type { Exchange } from '../../exchange.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';
@@ -154,6 +154,13 @@ export class NativeWire extends NativeHead implements Wire {
   }
   removeAnswerHeader(name: string): void {
     this.#answerEdits.remove(name);
+  }
+
+  editRequest(edits: HeaderEdits): boolean {
+    return this.#upstreamEdits.apply(edits);
+  }
+  editAnswer(edits: HeaderEdits): boolean {
+    return this.#answerEdits.apply(edits);
   }
 
   // ——— Wire: the ways out ———

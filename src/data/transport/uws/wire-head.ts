@@ -1,4 +1,6 @@
 /** What stages see of a request's head, and what they change in it: the part of `Wire` that moves no bytes. */
+import { applyEdits } from '../edit-list.ts';
+import type { HeaderEdits as EditList } from '../../../snapshot/snapshot.ts';
 import type { HttpResponse } from 'uWebSockets.js';
 import type { ListenerPlan } from '../../../snapshot/snapshot.ts';
 import type { RefusalRow } from '../../refusal.ts';
@@ -96,6 +98,12 @@ export class WireHead {
   }
   removeAnswerHeader(name: string): void {
     this.answerEdits.remove(name);
+  }
+  editRequest(edits: EditList): boolean {
+    return applyEdits(this.upstreamEdits, edits);
+  }
+  editAnswer(edits: EditList): boolean {
+    return applyEdits(this.answerEdits, edits);
   }
 
   /** Lets go of everything. */

@@ -1,0 +1,19 @@
+/** A route's list of header edits, one by one. */
+import type { HeaderEdits } from '../../snapshot/snapshot.ts';
+
+/** What takes single edits. */
+export interface Editable {
+  set(name: string, value: string): boolean;
+  add(name: string, value: string): boolean;
+  remove(name: string): void;
+}
+
+/** Removals, then sets, then additions. False when one of them was refused; the others are made all the same. */
+export function applyEdits(to: Editable, edits: HeaderEdits): boolean {
+  const { set, add, remove } = edits;
+  let ok = true;
+  for (let i = 0; i < remove.length; i++) to.remove(remove[i] as string);
+  for (let i = 0; i + 1 < set.length; i += 2) ok = to.set(set[i] as string, set[i + 1] as string) && ok;
+  for (let i = 0; i + 1 < add.length; i += 2) ok = to.add(add[i] as string, add[i + 1] as string) && ok;
+  return ok;
+}
