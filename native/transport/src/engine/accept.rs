@@ -294,7 +294,58 @@ fn address_class(address: IpAddr) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::super::options::Options;
     use super::*;
+    use crate::hand_over::Inbox;
+
+    fn told(engine: &Engine) -> usize {
+        let mut ready = Vec::with_capacity(8);
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        epoll::wait(&engine.epoll, rustix::buffer::spare_capacity(&mut ready), Some(&now)).expect("epoll");
+        ready.len()
+    }
+
+    #[test]
+    fn an_engine_that_gave_its_listener_on_hears_no_more_of_it_and_its_clients_wait_for_the_other() {
+        let path = std::env::temp_dir().join(format!("cnx-engine-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let inbox = Inbox::open(&path).expect("an inbox");
+        let plan = ListenPlan {
+            number: 0,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
+            http2: false,
+            proxy_from: Vec::new(),
+        };
+        let mut former = Engine::new(Options::default(), Vec::new()).expect("an engine");
+        let port = former.listen(plan.clone()).expect("a port");
+        assert_eq!(former.send_listeners(&path).expect("sent"), 1);
+        let mut sockets = inbox.receive().expect("received");
+        std::fs::remove_file(&path).expect("removed");
+        let _early = TcpStream::connect(("127.0.0.1", port)).expect("a client");
+        assert_eq!(told(&former), 1, "it goes on until it drains");
+        former.drain();
+        assert_eq!(former.open_connections(), 1);
+        // What is told of the early client itself.
+        former.poll();
+
+        let _late = TcpStream::connect(("127.0.0.1", port)).expect("another client");
+        assert_eq!(told(&former), 0);
+        let mut next = Engine::new(Options::default(), Vec::new()).expect("an engine");
+        let plan = ListenPlan {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            ..plan
+        };
+        assert_eq!(next.inherit(plan, sockets.remove(0)).expect("inherited"), port);
+        next.poll();
+        assert_eq!(next.open_connections(), 1);
+        next.drain();
+        former.close();
+        next.close();
+        TcpListener::bind(("127.0.0.1", port)).expect("the port is free again");
+    }
 
     #[test]
     fn the_preface_is_told_as_soon_as_it_is_certain() {
