@@ -129,7 +129,7 @@ test('without one a trace begins that holds the request id; a state without its 
     const { wire, sent } = enter({ headers });
     assert.match(sent('traceparent') ?? '', /^00-abcdef070000002a[0-9a-f]{16}-[0-9a-f]{16}-0[01]$/);
     assert.ok(isTraceparent(sent('traceparent') ?? ''));
-    assert.ok(wire.upstreamEdits.includes('remove tracestate'));
+    assert.equal(wire.upstreamEdits.includes('remove tracestate'), headers.length > 0);
   }
 });
 

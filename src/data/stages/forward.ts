@@ -100,7 +100,7 @@ function describe(x: Exchange, wire: Wire): void {
   const trace = wire.header('traceparent');
   if (trace === undefined || !isTraceparent(trace)) {
     wire.setUpstreamHeader('traceparent', newTraceparent(x));
-    wire.removeUpstreamHeader('tracestate');
+    if (wire.header('tracestate') !== undefined) wire.removeUpstreamHeader('tracestate');
   }
 }
 
@@ -126,26 +126,38 @@ export function isTraceparent(text: string): boolean {
   return text.slice(3, 35) !== NO_TRACE && text.slice(36, 52) !== NO_PARENT;
 }
 
+const DIGITS = Buffer.from('0123456789abcdef', 'latin1');
+/** The field as bytes, all but its digits. */
+const TRACE = Buffer.from(`00-${NO_TRACE}-${NO_PARENT}-00`, 'latin1');
+/** Where its parts begin: instance, lane and number of the request id; the rest of the trace id; the parent; the last flag. */
+const TRACE_INSTANCE = 3;
+const TRACE_LANE = 9;
+const TRACE_NUMBER = 11;
+const TRACE_REST = 19;
+const TRACE_PARENT = 36;
+const TRACE_SAMPLED = 54;
+
 /** A new trace. Its id begins with the digits of the request id, so that either leads to the other, and ends in chance. */
 function newTraceparent(x: Exchange): string {
-  const { random } = x;
+  const { random, id } = x;
   // `<6 digits>-<2>-<8>`, or longer once a lane has counted past 2^32: the newest digits are kept.
-  const request = x.id.slice(0, 6) + x.id.slice(7, 9) + x.id.slice(-8);
-  const sampled = chance(random, Salt.TraceSampled, TRACE_SAMPLE) ? '01' : '00';
-  const tail = hex8(draw(random, Salt.TraceA)) + hex8(draw(random, Salt.TraceB));
+  copyDigits(id, 0, 6, TRACE_INSTANCE);
+  copyDigits(id, 7, 9, TRACE_LANE);
+  copyDigits(id, id.length - 8, id.length, TRACE_NUMBER);
+  writeHex8(TRACE_REST, draw(random, Salt.TraceA));
+  writeHex8(TRACE_REST + 8, draw(random, Salt.TraceB));
+  writeHex8(TRACE_PARENT, draw(random, Salt.Span));
   // The lowest bit keeps the parent from being zeros alone.
-  const parent = hex8(draw(random, Salt.Span)) + hex8(draw(random, Salt.SpanB) | 1);
-  return `00-${request}${tail}-${parent}-${sampled}`;
+  writeHex8(TRACE_PARENT + 8, draw(random, Salt.SpanB) | 1);
+  TRACE[TRACE_SAMPLED] = DIGITS[chance(random, Salt.TraceSampled, TRACE_SAMPLE) ? 1 : 0] as number;
+  return TRACE.latin1Slice(0, TRACE.length);
 }
 
-const HEX2 = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+function copyDigits(text: string, from: number, to: number, at: number): void {
+  for (let i = from; i < to; i++) TRACE[at + i - from] = text.charCodeAt(i);
+}
 
 /** 8 hexadecimal digits of 32 bits. */
-function hex8(bits: number): string {
-  return (
-    (HEX2[bits >>> 24] as string) +
-    (HEX2[(bits >>> 16) & 0xff] as string) +
-    (HEX2[(bits >>> 8) & 0xff] as string) +
-    (HEX2[bits & 0xff] as string)
-  );
+function writeHex8(at: number, bits: number): void {
+  for (let i = 0; i < 8; i++) TRACE[at + i] = DIGITS[(bits >>> (28 - 4 * i)) & 0xf] as number;
 }

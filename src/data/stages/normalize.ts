@@ -51,6 +51,9 @@ export class Normalize implements Stage {
   readonly #path: CanonicalPath = { path: '', encoded: '' };
   readonly #trusted = new WeakMap<ListenerPlan, Trusted>();
   readonly #peerTexts = new Map<number, string>();
+  /** The authority that was read last, and what it means. Empty ones are refused, so none is taken for it. */
+  #lastAuthority = '';
+  #lastHost = '';
 
   enter(x: Exchange): Verdict {
     const { wire } = x;
@@ -81,9 +84,14 @@ export class Normalize implements Stage {
     const type = wire.header('content-type');
     if (type !== undefined && !CONTENT_TYPE.test(type)) return x.refuse(REFUSALS.bad_header, 'malformed Content-Type');
 
-    const host = readHost(wire.host);
-    if (host === null) return x.refuse(REFUSALS.bad_host, 'malformed');
-    x.host = host;
+    // Most requests of a lane name the host of the one before.
+    if (wire.host !== this.#lastAuthority || wire.host === '') {
+      const host = readHost(wire.host);
+      if (host === null) return x.refuse(REFUSALS.bad_host, 'malformed');
+      this.#lastAuthority = wire.host;
+      this.#lastHost = host;
+    }
+    x.host = this.#lastHost;
 
     if (x.methodCode === OPTIONS && wire.path === '*') {
       wire.setAnswerHeader('allow', ALLOW);
