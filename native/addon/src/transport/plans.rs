@@ -154,11 +154,11 @@ pub fn server(tls: TransportTls, http2: bool) -> Result<ServerTls> {
             },
             _ => ClientAuth::Off,
         },
-        alpn: if http2 {
-            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
-        } else {
-            vec![b"http/1.1".to_vec()]
-        },
+        // HTTP/1.0 for who offers nothing else: what is spoken is the same (curl --http1.0).
+        alpn: [&b"h2"[..], b"http/1.1", b"http/1.0"][usize::from(!http2)..]
+            .iter()
+            .map(|name| name.to_vec())
+            .collect(),
         cipher_suites: tls.cipher_suites,
     };
     rotate_tickets();
