@@ -5,7 +5,10 @@ use cnx_transport::http1::Chunked;
 use cnx_transport::layout::Fault;
 use libfuzzer_sys::fuzz_target;
 
-fn decode(bytes: &[u8], step: usize) -> (Result<(usize, bool), Fault>, Vec<u8>, Vec<u8>) {
+/// What came of it, the body, the trailers.
+type Decoding = (Result<(usize, bool), Fault>, Vec<u8>, Vec<u8>);
+
+fn decode(bytes: &[u8], step: usize) -> Decoding {
     let mut decoder = Chunked::default();
     let mut body = Vec::new();
     let mut at = 0;
