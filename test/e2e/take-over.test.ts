@@ -210,6 +210,10 @@ describe('a process that takes over', () => {
       again.close();
       return again.heard.includes('granted');
     });
+    await gateway.until('one without an inbox is granted, and then refused', async () => {
+      await talk(gateway, '{"kind":"ask","version":1}', '{"kind":"take"}');
+      return /"not handed over; this gateway goes on".*No such file/.test(gateway.stdout);
+    });
     assert.equal((await ask(gateway.ports.http, '/')).status, 200);
     await gateway.stop();
   });
