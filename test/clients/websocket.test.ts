@@ -1,10 +1,11 @@
-/** WebSockets by HTTP/1.1 and by HTTP/2 (RFC 8441), with messages of a megabyte both ways: the client is `ws`, on a connection of its own and on streams of `node:http2`. */
+/** WebSockets by HTTP/1.1 and by HTTP/2 (RFC 8441), with messages of a megabyte both ways: the clients are `ws`, on a connection of its own and on streams of `node:http2`, and undici. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
+import { Agent, WebSocket as UndiciSocket } from 'undici';
 import { WebSocket, WebSocketServer } from 'ws';
 import { PATIENCE_MS } from '../e2e/client.ts';
 import { Given, inflight, untilIdle } from '../e2e/given.ts';
@@ -154,5 +155,23 @@ describe('WebSocket clients', () => {
     await untilIdle(gateway);
     assert.equal(one.closed, false);
     one.close();
+  });
+
+  it('undici by HTTP/2, which sends a key although it means nothing there', async () => {
+    const dispatcher = new Agent({ allowH2: true, connect: { ca } });
+    given.ends(() => dispatcher.destroy());
+    const socket = new UndiciSocket(`wss://localhost:${gateway.ports.https}/socket`, { dispatcher });
+    socket.binaryType = 'arraybuffer';
+    await once(socket, 'open', { signal: AbortSignal.timeout(PATIENCE_MS) });
+    for (const message of MESSAGES) {
+      const back = once(socket, 'message', { signal: AbortSignal.timeout(PATIENCE_MS) });
+      socket.send(message);
+      const [event] = (await back) as [{ data: ArrayBuffer }];
+      assert.ok(Buffer.from(event.data).equals(message));
+    }
+    const closed = once(socket, 'close', { signal: AbortSignal.timeout(PATIENCE_MS) });
+    socket.close(4000, 'done');
+    assert.equal(((await closed) as [{ code: number }])[0].code, 4000);
+    await untilIdle(gateway);
   });
 });

@@ -26,7 +26,8 @@ pub fn request_text(parts: &request::Parts, websocket: bool, key: &[u8], out: &m
         // Its crumbs are one field for HTTP/1.1 (RFC 9113 §8.2.3).
         if name == http::header::COOKIE {
             cookies = true;
-        } else {
+        } else if !(websocket && name == http::header::SEC_WEBSOCKET_KEY) {
+            // A key means nothing in HTTP/2, but some clients send one (RFC 8441 §5); beside ours it would be a second.
             write_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
