@@ -1,4 +1,4 @@
-/** Resident memory with two lanes and a thousand connections, and over a soak. */
+/** Resident memory of the single binary with two lanes and a thousand connections, and over a soak. */
 import { plainBundle } from '../test/harness/bundle.ts';
 import { startGateway } from './lib/gateway.ts';
 import { saturate } from './lib/load.ts';
@@ -12,7 +12,7 @@ const SLICE_SECONDS = 10;
 
 export const memory: Bench = async (options) => {
   const up = await upstream();
-  const gateway = await startGateway(plainBundle([`127.0.0.1:${up.port}`]), { lanes: 2, core: null });
+  const gateway = await startGateway(plainBundle([`127.0.0.1:${up.port}`]), { lanes: 2, core: null, binary: true });
   const url = `http://127.0.0.1:${gateway.port}/bench`;
   try {
     const idle = rssMib(gateway.pid);

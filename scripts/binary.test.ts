@@ -55,8 +55,13 @@ function screened(): ReturnType<typeof plainBundle> {
 }
 
 /** Starts the gateway from `command`, asks what only lane, pool and addon together can answer, and returns the addon files that its threads have mapped. */
-async function serve(command: string, env: Readonly<Record<string, string>>): Promise<string[]> {
-  const gateway = await TestGateway.start({ bundle: screened(), command: [command], env, bootstrap: { lanes: 2 } });
+async function serve(
+  command: string,
+  env: Readonly<Record<string, string>>,
+  transport: 'native' | 'uws',
+): Promise<string[]> {
+  const bootstrap = { lanes: 2, transport };
+  const gateway = await TestGateway.start({ bundle: screened(), command: [command], env, bootstrap });
   try {
     const post = (body: string): Promise<Response> =>
       fetch(`http://127.0.0.1:${gateway.ports.http}/body`, {
@@ -81,6 +86,12 @@ async function serve(command: string, env: Readonly<Record<string, string>>): Pr
     await gateway.stop();
   }
 }
+
+/** What is loaded: of transports only the one in use. */
+const ADDONS = [
+  ['native', ['cnx.node']],
+  ['uws', ['cnx.node', 'uws.node']],
+] as const;
 
 describe('the bare binary', () => {
   const bare = join(dir, 'bare/cnx');
@@ -109,12 +120,14 @@ describe('the bare binary', () => {
   });
 
   it('serves, and all of its threads load the same addons from its private directory', async () => {
-    const mapped = await serve(bare, env);
-    assert.deepEqual(
-      mapped.map((path) => basename(path)),
-      ['cnx.node', 'uws.node'],
-    );
-    assert.deepEqual([...new Set(mapped.map((path) => dirname(dirname(path))))], [temporary]);
+    for (const [transport, addons] of ADDONS) {
+      const mapped = await serve(bare, env, transport);
+      assert.deepEqual(
+        mapped.map((path) => basename(path)),
+        addons,
+      );
+      assert.deepEqual([...new Set(mapped.map((path) => dirname(dirname(path))))], [temporary]);
+    }
   });
 
   it('does not use files beside it that are not its own', () => {
@@ -139,11 +152,13 @@ describe('the image', () => {
   });
 
   it('serves with neither a home nor a temporary directory, from the files beside the binary', async () => {
-    const mapped = await serve(join(IMAGE, 'cnx'), NOWHERE);
-    assert.deepEqual(
-      mapped,
-      ['cnx.node', 'uws.node'].map((name) => join(IMAGE, 'cnx-assets', name)),
-    );
+    for (const [transport, addons] of ADDONS) {
+      const mapped = await serve(join(IMAGE, 'cnx'), NOWHERE, transport);
+      assert.deepEqual(
+        mapped,
+        addons.map((name) => join(IMAGE, 'cnx-assets', name)),
+      );
+    }
   });
 
   it('is what the Dockerfile copies, runs and probes', () => {

@@ -12,6 +12,7 @@ import {
 } from '../../test/harness/bundle.ts';
 import { testAuthority } from '../../test/harness/certs.ts';
 import { freePorts } from '../../test/harness/ports.ts';
+import { BINARY, binaryIsFresh, buildBinary } from '../../scripts/build.ts';
 import type { Server } from './peers.ts';
 import { ended, pinned, PROXY_CORE, sleep } from './process.ts';
 
@@ -32,6 +33,8 @@ export interface BenchGatewayOptions {
   readonly lanes?: number;
   /** Null: not pinned. */
   readonly core?: number | null;
+  /** The single binary, as it is deployed, rather than the sources: running from them costs memory for stripping types in every thread. */
+  readonly binary?: boolean;
 }
 
 export async function startGateway(bundle: BundleParts, options: BenchGatewayOptions = {}): Promise<BenchGateway> {
@@ -69,14 +72,11 @@ export async function startGateway(bundle: BundleParts, options: BenchGatewayOpt
   };
   await publish(bundle);
   const core = options.core === undefined ? PROXY_CORE : options.core;
-  const child = pinned(core, [
-    process.execPath,
-    '--disable-warning=ExperimentalWarning',
-    MAIN,
-    'run',
-    '--config',
-    join(dir, 'gateway.yaml'),
-  ]);
+  const program =
+    options.binary === true
+      ? [binaryIsFresh() ? BINARY : await buildBinary()]
+      : [process.execPath, '--disable-warning=ExperimentalWarning', MAIN];
+  const child = pinned(core, [...program, 'run', '--config', join(dir, 'gateway.yaml')]);
   for (let i = 0; ; i++) {
     if (child.exitCode !== null || i >= READY_TRIES) throw new Error('the gateway did not become ready');
     const ready = await fetch(`http://127.0.0.1:${probes}/readyz`).then(

@@ -29,17 +29,17 @@ export function demoLines(parts: LineParts): readonly DemoLine[] {
     {
       what: 'without a token (401)',
       command: `${curl} -i ${base}/api/orders`,
-      answers: /^HTTP\/1\.1 401 [\s\S]*"code":"token_missing"/,
+      answers: /^HTTP\/2 401 [\s\S]*"code":"token_missing"/,
     },
     {
       what: 'an SQL injection (403, blocked by the WAF)',
       command: `${curl} -i ${as(parts.readerToken)} "${base}/api/orders?id=1%27%20OR%20%271%27=%271"`,
-      answers: /^HTTP\/1\.1 403 [\s\S]*"code":"waf_blocked"/,
+      answers: /^HTTP\/2 403 [\s\S]*"code":"waf_blocked"/,
     },
     {
       what: 'a path that policy forbids to readers (403)',
       command: `${curl} -i ${as(parts.readerToken)} ${base}/api/admin/users`,
-      answers: /^HTTP\/1\.1 403 [\s\S]*"code":"policy_denied"/,
+      answers: /^HTTP\/2 403 [\s\S]*"code":"policy_denied"/,
     },
     {
       what: 'the same, as an admin of another tenant (200, from the cell that the ring chose)',

@@ -290,7 +290,8 @@ fn write_request_head(slots: &Slots, slot: u32, x: &Exchange, out: &mut Vec<u8>)
         let skipped = matches!(known, HOST | CONTENT_LENGTH | TRANSFER_ENCODING)
             || (known == EXPECT && !x.expects)
             || (name & FIELD_HOP != 0 && !(x.websocket && matches!(known, UPGRADE | CONNECTION)) && known != EXPECT);
-        if skipped || (known == CONNECTION && x.websocket) || (known == 0 && is_claim(name_at)) || edits.hides(name_at) {
+        if skipped || (known == CONNECTION && x.websocket) || (known == 0 && is_claim(name_at)) || edits.hides(name_at)
+        {
             continue;
         }
         write_field(out, name_at, at((value & 0xffff) as i32, (value >> 16) as i32));

@@ -191,6 +191,8 @@ impl Engine {
         let fault = match parsed {
             // An extended CONNECT for anything but WebSockets.
             Parsed::Done(_) if protocol.is_some() && !websocket => Some(Fault::NotImplemented),
+            // A handshake that is none (RFC 6455 §4.1) would go upstream as a plain GET, whose 200 looks like an open tunnel.
+            Parsed::Done(_) if websocket && !head.websocket => Some(Fault::BadRequest),
             Parsed::Done(_) => None,
             Parsed::More => Some(Fault::BadRequest),
             Parsed::Broken(fault) => Some(fault),

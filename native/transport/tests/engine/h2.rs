@@ -322,6 +322,27 @@ fn draining_serves_what_is_open_and_says_goodbye() {
 }
 
 #[test]
+fn a_handshake_over_http2_that_is_none_is_refused() {
+    let upstream = obedient();
+    let lane = speaking_h2(&upstream).start();
+    let mut client = H2Client::to(lane.port, None);
+    client.until("settings", |c| c.client.extended_connect());
+    let mut parts = Request::builder()
+        .method("CONNECT")
+        .uri("http://a/f0/up/2")
+        .header("sec-websocket-version", "8")
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0;
+    parts.extensions.insert(Protocol::from_static("websocket"));
+    let stream = client.ask_parts(parts, Some((0, false)));
+    assert!(client.end(stream).status >= 400);
+    drop(client);
+    lane.end();
+}
+
+#[test]
 fn websockets_over_http2_reach_an_http1_upstream() {
     let upstream = obedient();
     let lane = speaking_h2(&upstream).start();
