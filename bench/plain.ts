@@ -29,6 +29,11 @@ export const CONNECTIONS = 64;
 const MANY = 1_000;
 const HALF_PEAK_ROUNDS = 3;
 
+/** The upstream as the bundle names it, with room for all connections of the bench. */
+function endpoint(up: Server): object {
+  return { address: `127.0.0.1:${up.port}`, capacity: 4 * MANY, connectionsMax: MANY };
+}
+
 /** One answer, compared byte by byte: a wrong one cannot win. */
 export function checkAnswer(
   url: string,
@@ -55,7 +60,7 @@ function target(s: Server, scheme: string, port: number): Target {
 
 export const plain: Bench = async (options) => {
   const up = await upstream();
-  const gateway = await startGateway(plainBundle([`127.0.0.1:${up.port}`]));
+  const gateway = await startGateway(plainBundle([endpoint(up)]));
   const peers = [
     ...(hasNginx ? [await nginxProxy(up.port, null)] : []),
     ...(hasHaproxy ? [await haproxyProxy(up.port, null)] : []),
@@ -107,7 +112,7 @@ export function bothFile(): string {
 export const tls: Bench = async (options) => {
   const up = await upstream();
   const leaf = testAuthority().leaf();
-  const gateway = await startGateway(plainBundle([`127.0.0.1:${up.port}`]));
+  const gateway = await startGateway(plainBundle([endpoint(up)]));
   const peers = [
     ...(hasNginx ? [await nginxProxy(up.port, leaf)] : []),
     ...(hasHaproxy ? [await haproxyProxy(up.port, { ...leaf, bothFile: bothFile() })] : []),
