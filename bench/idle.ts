@@ -29,13 +29,15 @@ function open(get: Get, agent: Agent, url: string): Promise<void> {
 
 export const idle: Bench = async () => {
   const up = await upstream();
-  const gateway = await startGateway(plainBundle([`127.0.0.1:${up.port}`]));
   const figures: Figure[] = [];
   try {
-    for (const [name, scheme, port] of [
-      ['plain', 'http', gateway.port],
-      ['tls', 'https', gateway.httpsPort],
+    for (const [name, scheme] of [
+      ['plain', 'http'],
+      ['tls', 'https'],
     ] as const) {
+      // A process of its own for each: what the first gave back would hide what the second takes.
+      const gateway = await startGateway(plainBundle([`127.0.0.1:${up.port}`]));
+      const port = scheme === 'http' ? gateway.port : gateway.httpsPort;
       const url = `${scheme}://127.0.0.1:${port}/bench`;
       const get: Get = scheme === 'http' ? httpGet : httpsGet;
       const agents: Agent[] = [];
@@ -56,10 +58,10 @@ export const idle: Bench = async () => {
       const bytes = ((rssMib(gateway.pid) - before) * 2 ** 20) / CONNECTIONS;
       figures.push({ metric: `bytes_per_idle_connection_${name}`, unit: 'B', ours: bytes, rounds: 1 });
       for (const agent of agents) agent.destroy();
+      await gateway.stop();
     }
     return figures;
   } finally {
-    await gateway.stop();
     await up.stop();
   }
 };

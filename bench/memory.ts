@@ -12,7 +12,10 @@ const SLICE_SECONDS = 10;
 
 export const memory: Bench = async (options) => {
   const up = await upstream();
-  const gateway = await startGateway(plainBundle([`127.0.0.1:${up.port}`]), { lanes: 2, core: null, binary: true });
+  const gateway = await startGateway(
+    plainBundle([{ address: `127.0.0.1:${up.port}`, capacity: 4 * CONNECTIONS, connectionsMax: CONNECTIONS }]),
+    { lanes: 2, core: null, binary: true },
+  );
   const url = `http://127.0.0.1:${gateway.port}/bench`;
   try {
     const idle = rssMib(gateway.pid);
@@ -26,7 +29,7 @@ export const memory: Bench = async (options) => {
       console.error(`  ${(i + 1) * seconds} s: ${Math.round(seen.at(-1) ?? 0)} MiB`);
     }
     // The first third warms up; from there on it must be flat.
-    const third = Math.floor(seen.length / 3);
+    const third = Math.max(1, Math.floor(seen.length / 3));
     const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0) / Math.max(1, list.length);
     return [
       { metric: 'rss_idle', unit: 'MiB', ours: idle, rounds: 1 },
