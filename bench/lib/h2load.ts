@@ -1,4 +1,4 @@
-/** h2load: HTTP/2 as fast as the target answers, and either version at a fixed rate. It costs its core a fraction of what a load generator in JavaScript does. */
+/** h2load: HTTP/2 as fast as the target answers. */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,11 +13,6 @@ const run = promisify(execFile);
 /** As fast as the target answers, over HTTP/2. */
 export function h2load(load: Load): Promise<LoadResult> {
   return measure(load, ['-m', String(load.streams ?? 1)]);
-}
-
-/** At a fixed rate over HTTP/1.1. Unit of `rate`: requests a second over all connections. */
-export function paced(load: Load, rate: number): Promise<LoadResult> {
-  return measure(load, ['--h1', `--rps=${Math.max(1, Math.round(rate / load.connections))}`]);
 }
 
 async function measure(load: Load, more: readonly string[]): Promise<LoadResult> {
