@@ -1,6 +1,7 @@
 /** The suites that `conformance` knows. A suite is a row here. */
 import { plainBundle } from '../harness/bundle.ts';
 import { TestGateway } from '../harness/gateway.ts';
+import { stopped } from './afterwards.ts';
 import type { DataDirectory } from './data.ts';
 import { withTargets } from './h2/gateway.ts';
 import { runH2 } from './h2/suite.ts';
@@ -54,22 +55,7 @@ async function http1({ data, target, upstreamPort, progress }: SuiteOptions): Pr
     try {
       const own = { host: '127.0.0.1', port: gateway.ports.http };
       const results = await runHttp1({ data, target: own, upstream, progress });
-      // What was measured stands even when the gateway cannot end in order; that is a failure of its own.
-      const fault = await gateway.stop().then(
-        () => undefined,
-        (error: unknown) => (error as Error).message,
-      );
-      if (fault !== undefined)
-        results.push({
-          id: 'gateway/stop',
-          set: 'gateway',
-          mark: 'fail',
-          stall: false,
-          expected: 'an orderly end, code 0',
-          got: fault,
-          outcome: 'lost',
-        });
-      return results;
+      return await stopped(gateway, results);
     } finally {
       await gateway.kill();
     }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { RespondConfig } from '../../config/route.ts';
 import { rewritten } from '../../data/stages/respond.ts';
 import type { RespondPlan } from '../../snapshot/snapshot.ts';
-import { EDITS_MAX as TRANSPORT_EDITS_MAX } from '../../data/transport/uws/bounds.ts';
+import { EDITS_MAX as TRANSPORT_EDITS_MAX } from '../../data/transport/bounds.ts';
 import { compileRespond, EDITS_MAX, STRICT_TRANSPORT } from './respond.ts';
 
 const bare: RespondConfig = { stripPrefix: '', addPrefix: '' };

@@ -1,11 +1,11 @@
 /** Runs one flood on many connections at once, asks good requests meanwhile, and judges. */
+import { CONNECTIONS } from '../afterwards.ts';
 import { readFileSync } from 'node:fs';
 import type { CaseResult, Mark } from '../result.ts';
 import { goodRequest, H2Connection, type H2Target, schemeOf, STALL_MS } from './connection.ts';
 import { codeName, ping } from './frames.ts';
 import type { Flood } from './floods.ts';
 
-export const CONNECTIONS = 32;
 /** Time that one flood has, milliseconds: what is not sent by then is not sent. */
 const FLOOD_MS = 4_000;
 /** Frames that are written at once. */

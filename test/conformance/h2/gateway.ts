@@ -1,4 +1,5 @@
 /** What the suite `h2` runs against: the project's own gateway with its native transport, or a proxy that is there. */
+import { stopped } from '../afterwards.ts';
 import { plainBundle } from '../../harness/bundle.ts';
 import { testAuthority } from '../../harness/certs.ts';
 import { TestGateway } from '../../harness/gateway.ts';
@@ -48,22 +49,7 @@ async function withGateway(
         tls: { ca: testAuthority().certificate, servername: 'localhost' },
       },
     ]);
-    // What was measured stands even when the gateway cannot end in order; that is a failure of its own.
-    const fault = await gateway.stop().then(
-      () => undefined,
-      (error: unknown) => (error as Error).message,
-    );
-    if (fault !== undefined)
-      results.push({
-        id: 'gateway/stop',
-        set: 'gateway',
-        mark: 'fail',
-        stall: false,
-        expected: 'an orderly end, code 0',
-        got: fault,
-        outcome: 'lost',
-      });
-    return results;
+    return await stopped(gateway, results);
   } finally {
     await gateway.kill();
   }

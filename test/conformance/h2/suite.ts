@@ -1,16 +1,14 @@
 /** The suite `h2`: h2spec, vectors of single frames, and floods, over plain text by prior knowledge and over TLS by ALPN. */
+import { afterwards, CONNECTIONS, GOOD_TIMEOUT_MS } from '../afterwards.ts';
 import type { DataDirectory } from '../data.ts';
 import type { CaseResult } from '../result.ts';
 import { BUSY, type Busy, runBusy } from './busy.ts';
 import { goodRequest, type H2Target, schemeOf, STALL_MS } from './connection.ts';
-import { CONNECTIONS, runFlood } from './flooding.ts';
+import { runFlood } from './flooding.ts';
 import { type Flood, FLOODS } from './floods.ts';
 import { h2specTool, runH2spec } from './h2spec.ts';
 import { observe } from './observe.ts';
 import { type Plan, plansOf, readVectors, VECTORS } from './vectors.ts';
-
-const GOOD_REQUESTS = 64;
-const GOOD_TIMEOUT_MS = 5_000;
 
 export interface H2Options {
   readonly data: DataDirectory;
@@ -39,7 +37,7 @@ export async function runH2(options: H2Options): Promise<CaseResult[]> {
     const timed = async (set: string, run: () => Promise<CaseResult[]>): Promise<void> => {
       const startedAt = performance.now();
       const own = await run();
-      results.push(...own, await afterwards(set, target));
+      results.push(...own, await afterwards(set, good(target)));
       progress(`${set}: ${own.length} cases in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
     };
     if ('path' in tool) await timed(`h2spec-${target.name}`, () => runH2spec(tool.path, target));
@@ -86,23 +84,7 @@ async function runPlans(plans: readonly Plan[], target: H2Target, stallMs: numbe
   return results;
 }
 
-/** Good requests must pass when a set is over: GET and POST, 32 at once. */
-async function afterwards(set: string, target: H2Target): Promise<CaseResult> {
-  const faults: string[] = [];
-  for (let n = 0; n < GOOD_REQUESTS; n += CONNECTIONS) {
-    const ask = (i: number): Promise<string | undefined> =>
-      goodRequest(target, GOOD_TIMEOUT_MS, i % 2 === 0 ? undefined : Buffer.from('content', 'latin1'));
-    const answers = await Promise.all(Array.from({ length: CONNECTIONS }, (_, i) => ask(i)));
-    faults.push(...answers.filter((fault) => fault !== undefined));
-  }
-  const [first] = faults;
-  return {
-    id: `${set}/afterwards`,
-    set,
-    mark: first === undefined ? 'pass' : 'fail',
-    stall: faults.some((fault) => fault.startsWith('no answer')),
-    expected: `${GOOD_REQUESTS} good requests pass after the set`,
-    got: first === undefined ? 'all passed' : `${faults.length} of ${GOOD_REQUESTS} did not: ${first}`,
-    outcome: first === undefined ? 'served' : 'lost',
-  };
+/** GET and POST in turn. */
+function good(target: H2Target): (n: number) => Promise<string | undefined> {
+  return (n) => goodRequest(target, GOOD_TIMEOUT_MS, n % 2 === 0 ? undefined : Buffer.from('content', 'latin1'));
 }

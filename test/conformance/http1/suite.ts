@@ -1,4 +1,5 @@
 /** The suite `http1`: five sets of raw requests through a gateway into a recording upstream. */
+import { afterwards, CONNECTIONS, GOOD_TIMEOUT_MS } from '../afterwards.ts';
 import type { DataDirectory } from '../data.ts';
 import type { CaseResult } from '../result.ts';
 import { RawConnection } from '../../harness/raw-client.ts';
@@ -12,11 +13,8 @@ import * as http11probe from './sets/http11probe.ts';
 import * as llhttp from './sets/llhttp.ts';
 import * as smuggler from './sets/smuggler.ts';
 
-export const CONNECTIONS = 32;
 /** Time for what is still under way between gateway and upstream to arrive, before the records are read. */
 const SETTLE_MS = 300;
-const GOOD_REQUESTS = 64;
-const GOOD_TIMEOUT_MS = 5_000;
 
 interface Set1 {
   readonly set: string;
@@ -58,7 +56,7 @@ export async function runHttp1({
     const cases = casesOf(list, from);
     const startedAt = performance.now();
     results.push(...(await runSet(cases, from, target, upstream, stallMs)));
-    results.push(await afterwards(set, target));
+    results.push(await afterwards(set, good(target)));
     from += cases.length;
     progress(`${set}: ${cases.length} cases in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   }
@@ -106,30 +104,15 @@ function verdictOf(one: Http1Case, seen: StepSeen[] | Error | undefined, records
   return { id, set: one.set, ...one.judge({ steps: seen, records }) };
 }
 
-/** Good requests must pass when a set is over, more of them at once than any upstream pool has connections. */
-async function afterwards(set: string, target: Target): Promise<CaseResult> {
-  const ask = async (n: number): Promise<string | undefined> => {
+/** GET and POST in turn. */
+function good(target: Target): (n: number) => Promise<string | undefined> {
+  return (n) => {
     const body = `after-${n}`;
     const request =
       n % 2 === 0
         ? `GET / HTTP/1.1\r\nHost: good.test\r\n\r\n`
         : `POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
     return goodAnswer(target, request, n % 2 === 0 ? 'OK' : body);
-  };
-  const faults: string[] = [];
-  for (let n = 0; n < GOOD_REQUESTS; n += CONNECTIONS) {
-    const answers = await Promise.all(Array.from({ length: CONNECTIONS }, (_, i) => ask(n + i)));
-    faults.push(...answers.filter((fault) => fault !== undefined));
-  }
-  const [first] = faults;
-  return {
-    id: `${set}/afterwards`,
-    set,
-    mark: first === undefined ? 'pass' : 'fail',
-    stall: faults.some((fault) => fault.startsWith('no answer')),
-    expected: `${GOOD_REQUESTS} good requests pass after the set`,
-    got: first === undefined ? 'all passed' : `${faults.length} of ${GOOD_REQUESTS} did not: ${first}`,
-    outcome: first === undefined ? 'served' : 'lost',
   };
 }
 

@@ -321,22 +321,26 @@ fn draining_serves_what_is_open_and_says_goodbye() {
     lane.end();
 }
 
+/// An extended CONNECT for a WebSocket of this version (RFC 8441).
+fn handshake(version: &str) -> http::request::Parts {
+    let (mut parts, ()) = Request::builder()
+        .method("CONNECT")
+        .uri("http://a/f0/up/2")
+        .header("sec-websocket-version", version)
+        .body(())
+        .unwrap()
+        .into_parts();
+    parts.extensions.insert(Protocol::from_static("websocket"));
+    parts
+}
+
 #[test]
 fn a_handshake_over_http2_that_is_none_is_refused() {
     let upstream = obedient();
     let lane = speaking_h2(&upstream).start();
     let mut client = H2Client::to(lane.port, None);
     client.until("settings", |c| c.client.extended_connect());
-    let mut parts = Request::builder()
-        .method("CONNECT")
-        .uri("http://a/f0/up/2")
-        .header("sec-websocket-version", "8")
-        .body(())
-        .unwrap()
-        .into_parts()
-        .0;
-    parts.extensions.insert(Protocol::from_static("websocket"));
-    let stream = client.ask_parts(parts, Some((0, false)));
+    let stream = client.ask_parts(handshake("8"), Some((0, false)));
     assert!(client.end(stream).status >= 400);
     drop(client);
     lane.end();
@@ -348,16 +352,7 @@ fn websockets_over_http2_reach_an_http1_upstream() {
     let lane = speaking_h2(&upstream).start();
     let mut client = H2Client::to(lane.port, None);
     client.until("settings", |c| c.client.extended_connect());
-    let mut parts = Request::builder()
-        .method("CONNECT")
-        .uri("http://a/f0/up/2")
-        .header("sec-websocket-version", "13")
-        .body(())
-        .unwrap()
-        .into_parts()
-        .0;
-    parts.extensions.insert(Protocol::from_static("websocket"));
-    let stream = client.ask_parts(parts, Some((0, false)));
+    let stream = client.ask_parts(handshake("13"), Some((0, false)));
     client.sending.clear();
     client.until("hello", |c| c.got[&stream].body == 5);
     assert_eq!(client.client.data(stream, b"ping", false), 4);

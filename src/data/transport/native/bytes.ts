@@ -1,5 +1,5 @@
 /** Text into shared memory, one byte per char. */
-import { NOT_IN_VALUE } from '../uws/fields.ts';
+import { NOT_IN_VALUE } from '../fields.ts';
 
 /** A loop over chars is cheaper than a call up to about this many. */
 const LOOP_MAX = 64;

@@ -1,7 +1,7 @@
 /** What stages change in a head: written at once where the engine reads it, in the slot's memory. One for each direction of a wire. */
 import type { HeaderEdits } from '../../../snapshot/snapshot.ts';
 import { applyEdits } from '../edit-list.ts';
-import { EDITS_MAX } from '../uws/bounds.ts';
+import { EDITS_MAX } from '../bounds.ts';
 import { writeField, writeLatin1 } from './bytes.ts';
 import { Edit, EDITS_BYTES } from './layout.ts';
 import { editable, NAMES_MAX } from './names.ts';

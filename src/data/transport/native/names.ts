@@ -1,5 +1,5 @@
 /** Names of header fields: those with an id, and which of them stages may edit. */
-import { endsHere, TOKEN } from '../uws/fields.ts';
+import { endsHere, TOKEN } from '../fields.ts';
 import { KNOWN_NAMES } from './layout.ts';
 
 /** Id of a known lower-case name; undefined for others. */

@@ -6,7 +6,7 @@ import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';
 import type { ForwardPlan, TransportEvents, Wire } from '../transport.ts';
 import { BodyKind, BodyState } from '../transport.ts';
-import { INSPECT_BYTES_MAX, OWN_ANSWER_BYTES_MAX } from '../uws/bounds.ts';
+import { INSPECT_BYTES_MAX, OWN_ANSWER_BYTES_MAX } from '../bounds.ts';
 import { isFieldValue, writeLatin1, writeVisible } from './bytes.ts';
 import { Edits, EDIT_BYTES_MAX } from './edits.ts';
 import type { Chunk, HeadHost } from './head.ts';

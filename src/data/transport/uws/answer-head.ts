@@ -1,7 +1,7 @@
 /** Heads on their way through: the upstream's answer made into ours, and the client's request made into the upstream's. */
 import { ANSWER_FIELDS_MAX } from './bounds.ts';
 import { isClaim } from '../claims.ts';
-import { eachListed, endsHere, NOT_ASCII_VALUE, NOT_IN_VALUE, TOKEN } from './fields.ts';
+import { eachListed, endsHere, NOT_ASCII_VALUE, NOT_IN_VALUE, TOKEN } from '../fields.ts';
 import type { Head } from './head.ts';
 import type { HeaderEdits } from './header-edits.ts';
 

@@ -5,7 +5,8 @@
 import { Readable } from 'node:stream';
 import type { HttpResponse } from 'uWebSockets.js';
 import { BodyState } from '../transport.ts';
-import { BODY_QUEUE_BYTES_MAX, DISCARD_BYTES_MAX, INSPECT_BYTES_MAX, INSPECT_LANE_BYTES_MAX } from './bounds.ts';
+import { INSPECT_BYTES_MAX } from '../bounds.ts';
+import { BODY_QUEUE_BYTES_MAX, DISCARD_BYTES_MAX, INSPECT_LANE_BYTES_MAX } from './bounds.ts';
 
 const NOTHING = Buffer.alloc(0);
 

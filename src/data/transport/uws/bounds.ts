@@ -16,21 +16,15 @@ export const COLLECT_MS = 30_000;
 export const WHOLE_BODY_BYTES_MAX = 16 * 1024;
 /** Bytes of a request body that wait in the lane before the client is no longer read. The socket's own read (512 KiB) may come on top. */
 export const BODY_QUEUE_BYTES_MAX = 64 * 1024;
-/** Largest prefix of one body that a stage may ask to see, bytes. */
-export const INSPECT_BYTES_MAX = 16 * 1024 * 1024;
 /** Bytes of bodies that one lane holds for inspection at once; beyond it a request is refused as overloaded. */
 export const INSPECT_LANE_BYTES_MAX = 64 * 1024 * 1024;
 /** A refused request's remaining body up to this many bytes is read and dropped so that the connection can be used again. */
 export const DISCARD_BYTES_MAX = 256 * 1024;
 
-/** Header edits of one exchange in one direction. */
-export const EDITS_MAX = 64;
 /** Header fields of a response. */
 export const ANSWER_FIELDS_MAX = 256;
 /** Bytes of a response head. */
 export const ANSWER_HEAD_BYTES_MAX = 64 * 1024;
-/** Bytes of our own answers (redirects, direct answers). */
-export const OWN_ANSWER_BYTES_MAX = 1024 * 1024;
 
 /** Requests that wait for a connection of one endpoint: at most this many per connection, and never fewer than the second. */
 export const WAITING_PER_CONNECTION = 2;

@@ -6,7 +6,7 @@ import type { HttpRequest } from 'uWebSockets.js';
 import { BodyKind } from '../transport.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';
-import { eachListed, endsHere, listHas, NOT_ASCII_VALUE, TOKEN } from './fields.ts';
+import { eachListed, endsHere, listHas, NOT_ASCII_VALUE, TOKEN } from '../fields.ts';
 
 /** Longest Content-Length that is believed: 15 digits are exact in a double. */
 const LENGTH = /^[0-9]{1,15}$/;

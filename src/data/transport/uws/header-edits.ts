@@ -1,6 +1,6 @@
 /** What stages change in a head: fields set, added, removed. One object per direction and wire, used again. */
-import { EDITS_MAX } from './bounds.ts';
-import { endsHere, NOT_IN_VALUE, TOKEN } from './fields.ts';
+import { EDITS_MAX } from '../bounds.ts';
+import { endsHere, NOT_IN_VALUE, TOKEN } from '../fields.ts';
 
 export class HeaderEdits {
   /** Fields to write, in order. */

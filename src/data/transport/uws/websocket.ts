@@ -24,7 +24,7 @@ import {
   WEBSOCKET_MESSAGE_BYTES_MAX,
   WEBSOCKET_UPSTREAM_BYTES_MAX,
 } from './bounds.ts';
-import { endsHere } from './fields.ts';
+import { endsHere } from '../fields.ts';
 import type { Head } from './head.ts';
 import type { HeaderEdits } from './header-edits.ts';
 

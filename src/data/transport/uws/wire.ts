@@ -11,14 +11,8 @@ import { Attempt } from './attempt.ts';
 import type { AttemptOwner } from './attempt.ts';
 import type { BodyOwner, InspectionStore } from './body.ts';
 import { RequestBody } from './body.ts';
-import {
-  COLLECT_MS,
-  DECIDE_MS,
-  DISCARD_BYTES_MAX,
-  OWN_ANSWER_BYTES_MAX,
-  TICK_MS,
-  WHOLE_BODY_BYTES_MAX,
-} from './bounds.ts';
+import { OWN_ANSWER_BYTES_MAX } from '../bounds.ts';
+import { COLLECT_MS, DECIDE_MS, DISCARD_BYTES_MAX, TICK_MS, WHOLE_BODY_BYTES_MAX } from './bounds.ts';
 import type { DownstreamOwner } from './downstream.ts';
 import { AnswerBody, Downstream } from './downstream.ts';
 import type { EndpointPools } from './endpoint-pool.ts';
