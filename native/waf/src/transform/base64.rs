@@ -13,31 +13,54 @@ fn value(b: u8) -> Option<u32> {
     }))
 }
 
+/// Gathers six bits at a time.
+#[derive(Default)]
+struct Bits {
+    bits: u32,
+    count: u32,
+}
+
+impl Bits {
+    fn add(&mut self, v: u32, out: &mut Vec<u8>) {
+        self.bits = self.bits << 6 | v;
+        self.count += 6;
+        if self.count >= 8 {
+            self.count -= 8;
+            out.push((self.bits >> self.count & 0xff) as u8);
+        }
+    }
+
+    /// One digit of a group of four has been seen.
+    fn is_one_digit(&self) -> bool {
+        self.count == 6
+    }
+}
+
 /// Decodes up to the first byte that does not belong to base64; line ends are skipped.
 pub fn decode(input: &[u8], out: &mut Vec<u8>) {
-    decode_with(input, out, |b| matches!(b, b'\r' | b'\n'));
-}
-
-/// Decodes what belongs to base64 and skips the rest.
-pub fn decode_ext(input: &[u8], out: &mut Vec<u8>) {
-    decode_with(input, out, |b| b != b'=');
-}
-
-fn decode_with(input: &[u8], out: &mut Vec<u8>, skip: fn(u8) -> bool) {
-    let mut bits = 0u32;
-    let mut count = 0u32;
+    let mut bits = Bits::default();
     for &b in input {
         match value(b) {
-            Some(v) => {
-                bits = bits << 6 | v;
-                count += 6;
-                if count >= 8 {
-                    count -= 8;
-                    out.push((bits >> count & 0xff) as u8);
-                }
-            }
-            None if skip(b) => {}
+            Some(v) => bits.add(v, out),
+            None if matches!(b, b'\r' | b'\n') => {}
             None => return,
+        }
+    }
+}
+
+/// Decodes what belongs to base64 and skips the rest; a text whose padding follows a single digit of a group gives
+/// nothing.
+pub fn decode_ext(input: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut bits = Bits::default();
+    for (i, &b) in input.iter().enumerate() {
+        match value(b) {
+            Some(v) => bits.add(v, out),
+            None if b == b'=' && bits.is_one_digit() && input.get(i + 1) != Some(&b'=') => {
+                out.truncate(start);
+                return;
+            }
+            None => {}
         }
     }
 }

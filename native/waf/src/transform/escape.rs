@@ -1,6 +1,5 @@
 //! `escapeSeqDecode`.
 
-use super::js::octal;
 use crate::bytes::hex_pair;
 
 /// The byte of a one-letter escape.
@@ -17,7 +16,7 @@ pub fn letter(c: u8) -> Option<u8> {
     })
 }
 
-/// ANSI C escapes; a wrong escape stays as it is.
+/// ANSI C escapes; of a wrong escape the backslash vanishes. Octal escapes count modulo 256.
 pub fn decode(input: &[u8], out: &mut Vec<u8>) {
     let mut i = 0;
     while i < input.len() {
@@ -37,11 +36,12 @@ pub fn decode(input: &[u8], out: &mut Vec<u8>) {
             out.push(b);
             i += 4;
         } else if matches!(c, b'0'..=b'7') {
-            let (b, used) = octal(&input[i + 1..]);
-            out.push(b);
+            let digits = input[i + 1..].iter().take(3).take_while(|b| matches!(b, b'0'..=b'7'));
+            let (value, used) = digits.fold((0u8, 0), |(v, n), d| (v.wrapping_mul(8).wrapping_add(d - b'0'), n + 1));
+            out.push(value);
             i += 1 + used;
         } else {
-            out.extend_from_slice(&[b'\\', c]);
+            out.push(c);
             i += 2;
         }
     }

@@ -2,18 +2,19 @@
 
 use crate::bytes::hex_pair;
 
-/// Pairs of digits to bytes; what is no pair is skipped.
+/// Pairs to bytes. As in ModSecurity nothing is checked: whatever stands for a digit counts as its arithmetic makes it.
+/// A single byte at the end vanishes.
 pub fn decode(input: &[u8], out: &mut Vec<u8>) {
-    let mut i = 0;
-    while i < input.len() {
-        match hex_pair(input, i) {
-            Some(b) => {
-                out.push(b);
-                i += 2;
-            }
-            None => i += if crate::bytes::hex(input[i]).is_some() { 2 } else { 1 },
-        }
-    }
+    let digit = |b: u8| match b {
+        b'A'.. => (b & 0xdf).wrapping_sub(b'A').wrapping_add(10),
+        _ => b.wrapping_sub(b'0'),
+    };
+    let (pairs, _) = input.as_chunks::<2>();
+    out.extend(
+        pairs
+            .iter()
+            .map(|[a, b]| digit(*a).wrapping_mul(16).wrapping_add(digit(*b))),
+    );
 }
 
 /// Bytes to pairs of digits.

@@ -27,15 +27,15 @@ fn entity(rest: &[u8]) -> Option<(u8, usize)> {
     if rest.first() == Some(&b'#') {
         let is_hex = matches!(rest.get(1), Some(b'x' | b'X'));
         let from = if is_hex { 2 } else { 1 };
-        let mut code: u32 = 0;
+        let mut code: i64 = 0;
         let mut i = from;
         while let Some(d) = rest
             .get(i)
             .and_then(|b| if is_hex { hex(*b) } else { hex(*b).filter(|d| *d < 10) })
         {
-            code = code
-                .wrapping_mul(if is_hex { 16 } else { 10 })
-                .wrapping_add(u32::from(d));
+            // As strtol: what does not fit is the largest number.
+            let wider = code.checked_mul(if is_hex { 16 } else { 10 });
+            code = wider.and_then(|c| c.checked_add(i64::from(d))).unwrap_or(i64::MAX);
             i += 1;
         }
         return (i > from).then_some(((code & 0xff) as u8, i));

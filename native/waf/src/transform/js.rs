@@ -31,7 +31,7 @@ pub fn decode(input: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Up to three octal digits that fit a byte, and how many they are. The first byte must be a digit.
-pub fn octal(digits: &[u8]) -> (u8, usize) {
+fn octal(digits: &[u8]) -> (u8, usize) {
     let mut value: u32 = 0;
     let mut used = 0;
     while used < 3 {

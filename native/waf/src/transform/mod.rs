@@ -96,11 +96,11 @@ transforms! {
     "base64Decode" "" Trigger::Always, 1, base64::decode, "base64 to bytes, up to the first character that does not belong to it";
     "base64DecodeExt" "" Trigger::Always, 1, base64::decode_ext, "base64 to bytes, other characters skipped";
     "base64Encode" "" Trigger::Always, 2, base64::encode, "bytes to base64";
-    "cmdLine" "" Trigger::Bytes(ByteSet::range(b'A', b'Z').or(SPACES).or(ByteSet::of(b"\\\"'^,;/("))), 1, command::cmd_line, "shell obfuscation removed";
-    "compressWhitespace" "" Trigger::Bytes(SPACES.or(ByteSet::of(b"\xa0"))), 1, space::compress, "each run of white space to one space";
+    "cmdLine" "" Trigger::Bytes(ByteSet::range(b'A', b'Z').or(ByteSet::of(b" \t\r\n\\\"'^,;/("))), 1, command::cmd_line, "shell obfuscation removed";
+    "compressWhitespace" "" Trigger::Bytes(SPACES), 1, space::compress, "each run of white space to one space";
     "cssDecode" "" on(b"\\"), 1, css::decode, "CSS escapes to bytes";
     "escapeSeqDecode" "" on(b"\\"), 1, escape::decode, "ANSI C escapes to bytes";
-    "hexDecode" "" Trigger::Always, 1, hex::decode, "hexadecimal digits to bytes";
+    "hexDecode" "" Trigger::Always, 1, hex::decode, "pairs of hexadecimal digits to bytes";
     "hexEncode" "" Trigger::Always, 2, hex::encode, "bytes to hexadecimal digits";
     "htmlEntityDecode" "" on(b"&"), 1, html::decode, "HTML entities to bytes";
     "jsDecode" "" on(b"\\"), 1, js::decode, "JavaScript escapes to bytes";
@@ -112,10 +112,10 @@ transforms! {
     "parityEven7bit" "" Trigger::Always, 1, unicode::parity_even, "even parity in the eighth bit";
     "parityOdd7bit" "" Trigger::Always, 1, unicode::parity_odd, "odd parity in the eighth bit";
     "parityZero7bit" "" Trigger::Bytes(NON_ASCII), 1, unicode::parity_zero, "the eighth bit cleared";
-    "removeComments" "" on(b"/-#*<"), 1, comment::remove, "comments of C, SQL, shell and HTML removed";
+    "removeComments" "" on(b"/-#<"), 1, comment::remove, "comments of C, SQL, shell and HTML removed";
     "removeCommentsChar" "" on(b"/-#*<"), 1, comment::remove_marks, "the marks of comments removed";
     "removeNulls" "" on(b"\0"), 1, space::remove_nulls, "NUL bytes removed";
-    "removeWhitespace" "" Trigger::Bytes(SPACES.or(ByteSet::of(b"\xa0"))), 1, space::remove, "white space removed";
+    "removeWhitespace" "" Trigger::Bytes(SPACES.or(ByteSet::of(b"\xa0\xc2"))), 1, space::remove, "white space removed";
     "replaceComments" "" on(b"/"), 1, comment::replace, "each C comment to one space";
     "replaceNulls" "" on(b"\0"), 1, space::replace_nulls, "NUL bytes to spaces";
     "sha1" "" Trigger::Always, 1, digest::sha1, "the SHA-1 digest, 20 bytes";
@@ -127,7 +127,7 @@ transforms! {
     "urlDecode" "" on(b"%+"), 1, url::decode, "percent escapes to bytes";
     "urlDecodeUni" "" on(b"%+"), 1, url::decode_uni, "percent and %u escapes to bytes";
     "urlEncode" "" Trigger::Always, 3, url::encode, "bytes to percent escapes";
-    "utf8toUnicode" "" Trigger::Bytes(NON_ASCII), 3, unicode::utf8_to_unicode, "UTF-8 sequences to %u escapes";
+    "utf8toUnicode" "" Trigger::Bytes(NON_ASCII), 4, unicode::utf8_to_unicode, "UTF-8 sequences to %u escapes";
 }
 
 /// Looks a name up, ignoring case.
@@ -164,24 +164,26 @@ mod tests {
         let table: &[(&str, &[u8], &[u8])] = &[
             ("urlDecodeUni", b"a%20b+c%u0041%uff1c%zz%4", b"a b cA<%zz%4"),
             ("urlDecode", b"%3Cscript%3e%u0041", b"<script>%u0041"),
-            ("urlEncode", b"a b/\xff", b"a+b%2f%ff"),
+            ("urlEncode", b"a b/\xff-._*", b"a+b%2f%ff%2d%2e%5f*"),
             (
                 "htmlEntityDecode",
                 b"&lt;a&gt;&#x3C;&#60;&quot;&amp;&nbsp;&foo;&#;&",
                 b"<a><<\"&\xa0&foo;&#;&",
             ),
             ("htmlEntityDecode", b"&#x3cscript", b"<script"),
+            ("htmlEntityDecode", b"&#99999999999999999999;", b"\xff"),
+            ("htmlEntityDecode", b"javascript&colon;&Tab;", b"javascript:\t"),
             ("jsDecode", br"\u003c\x3c\74\n\q\uff1c\", b"<<<\nq<\\"),
             ("cssDecode", br"\3c \00003cx\a", b"<<x\n"),
             ("cssDecode", b"ja\\vasc\\\nript\\", b"javascript"),
-            ("escapeSeqDecode", br"\x41\101\n\\\q\x4", b"AA\n\\\\q\\x4"),
+            ("escapeSeqDecode", br"\x41\101\n\\\q\x4\400\18", b"AA\n\\qx4\x00\x018"),
             ("utf8toUnicode", "aé€😀".as_bytes(), b"a%u00e9%u20ac%u1f600"),
-            ("utf8toUnicode", b"\xc3(\xff", b"\xc3(\xff"),
+            ("utf8toUnicode", b"\xc3(\xff\xc0\xaf", b"(\xff%u002f\xc0"),
             ("lowercase", b"AbC\xc4", b"abc\xc4"),
             ("uppercase", b"abC", b"ABC"),
             ("removeNulls", b"a\0b", b"ab"),
             ("replaceNulls", b"a\0b", b"a b"),
-            ("removeWhitespace", b" a\t b\xa0", b"ab"),
+            ("removeWhitespace", b" a\t b\xc2\xa0", b"ab"),
             ("compressWhitespace", b"a \t\n b  ", b"a b "),
             ("trim", b" \ta b\n", b"a b"),
             ("trimLeft", b" a ", b"a "),
@@ -189,6 +191,9 @@ mod tests {
             ("replaceComments", b"UNI/**/ON /* x", b"UNI ON  "),
             ("removeComments", b"a/*x*/b--c", b"ab"),
             ("removeComments", b"a<!--x-->b#c", b"ab"),
+            ("removeComments", b"a/*x", b"a "),
+            ("removeComments", b"a/*x-->/*y*/", b"a/*y*/"),
+            ("removeComments", b"/**/", b"\0"),
             ("removeCommentsChar", b"a/*x*/b--c#<!---->d", b"axbcd"),
             ("normalizePath", b"/a//b/./../c/", b"/a/c/"),
             ("normalizePath", b"../../etc/passwd", b"../../etc/passwd"),
@@ -202,12 +207,15 @@ mod tests {
             ("base64Decode", b"SGVsbG8=", b"Hello"),
             ("base64Decode", b"SGVs-bG8=", b"Hel"),
             ("base64DecodeExt", b"SG-Vs bG8=", b"Hello"),
+            ("base64DecodeExt", b"QQ==QQ==", b"A\x04\x10"),
+            ("base64DecodeExt", b"QQQ=AA=A", b""),
             ("base64Encode", b"Hello", b"SGVsbG8="),
-            ("hexDecode", b"414g42", b"AB"),
+            ("hexDecode", b"4142a", b"AB"),
+            ("hexDecode", b"4G", b"P"),
             ("hexEncode", b"A\xff", b"41ff"),
             ("sqlHexDecode", b"x 0x414243 0xz", b"x ABC 0xz"),
             ("parityZero7bit", b"\xc1", b"A"),
-            ("parityEven7bit", b"A\x07", b"A\x87"),
+            ("parityEven7bit", b"A\x07\x81", b"A\x87\x01"),
             ("parityOdd7bit", b"A", b"\xc1"),
         ];
         for (name, input, want) in table {

@@ -2,26 +2,21 @@
 
 use crate::bytes::is_space;
 
-/// White space, or the no-break space of Latin-1, as ModSecurity counts it.
-fn is_blank(b: u8) -> bool {
-    is_space(b) || b == 0xa0
-}
-
-/// Removes white space.
+/// Removes white space and the bytes of no-break spaces in Latin-1 and UTF-8.
 pub fn remove(input: &[u8], out: &mut Vec<u8>) {
-    out.extend(input.iter().filter(|b| !is_blank(**b)));
+    out.extend(input.iter().filter(|b| !is_space(**b) && !matches!(b, 0xa0 | 0xc2)));
 }
 
 /// Makes one space of each run of white space.
 pub fn compress(input: &[u8], out: &mut Vec<u8>) {
     let mut inside = false;
     for &b in input {
-        if !is_blank(b) {
+        if !is_space(b) {
             out.push(b);
         } else if !inside {
             out.push(b' ');
         }
-        inside = is_blank(b);
+        inside = is_space(b);
     }
 }
 

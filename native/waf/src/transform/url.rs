@@ -59,12 +59,12 @@ pub fn low_byte_of_code(input: &[u8], at: usize) -> Option<u8> {
     })
 }
 
-/// Everything but letters, digits and `*-._` is escaped; a space becomes `+`.
+/// Everything but letters, digits and `*` is escaped; a space becomes `+`.
 pub fn encode(input: &[u8], out: &mut Vec<u8>) {
     for &b in input {
         match b {
             b' ' => out.push(b'+'),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => out.push(b),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' => out.push(b),
             _ => {
                 out.push(b'%');
                 out.push(b"0123456789abcdef"[usize::from(b >> 4)]);
