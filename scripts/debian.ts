@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 
-/** Binary that is looked for → package that holds it. */
+/** Binary or file that is looked for → package that holds it. */
 const PACKAGES: Readonly<Record<string, string>> = {
   'docker-registry': 'docker-registry',
   htpasswd: 'apache2-utils',
@@ -15,6 +15,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
   nghttp: 'nghttp2-client',
   h2load: 'nghttp2-client',
   slowhttptest: 'slowhttptest',
+  'c++': 'g++',
+  // The WAF is compared with them.
+  '/usr/include/modsecurity/modsecurity.h': 'libmodsecurity-dev',
+  '/usr/share/modsecurity-crs/rules': 'modsecurity-crs',
   // Chromium without a window: half the size, and no desktop's libraries.
   'chromium-headless-shell': 'chromium-headless-shell',
 };
@@ -24,10 +28,10 @@ const PLACES = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin', '/
 
 const DAEMON_POLICY = '/usr/sbin/policy-rc.d';
 
-/** Binaries of the list that are not on this machine. */
+/** Binaries and files of the list that are not on this machine. */
 export function missingTools(binaries: readonly string[]): string[] {
   const places = [...(process.env['PATH'] ?? '').split(':'), ...PLACES].filter((dir) => dir !== '');
-  return binaries.filter((b) => !places.some((dir) => existsSync(`${dir}/${b}`)));
+  return binaries.filter((b) => !(b.startsWith('/') ? existsSync(b) : places.some((dir) => existsSync(`${dir}/${b}`))));
 }
 
 /** What installs these binaries. */

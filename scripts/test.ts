@@ -33,6 +33,9 @@ const TOOLS = [
   'h2load',
   'slowhttptest',
   'chromium-headless-shell',
+  'c++',
+  '/usr/include/modsecurity/modsecurity.h',
+  '/usr/share/modsecurity-crs/rules',
 ];
 
 interface Step {
@@ -181,7 +184,7 @@ const STEPS: readonly Step[] = [
     needs: ['cargo'],
   }),
   command('clippy fuzz', ['cargo', 'clippy', '--locked', '--', '-D', 'warnings'], fuzz, { needs: ['cargo'] }, fuzzEnv),
-  suite('cargo test', ['cargo', 'test', '--locked', '--workspace'], native, ['cargo'], cargoCounts),
+  suite('cargo test', ['cargo', 'test', '--locked', '--workspace'], native, ['cargo', 'debian packages'], cargoCounts),
   command('generated files', [...node, join(root, 'scripts/generate.ts'), '--check'], root, { needs: ['cargo'] }),
   now('binary', buildBinary, ['addon']),
   suite(
