@@ -1,17 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { native } from '../native.ts';
-import type { WafVerdict } from './waf.ts';
+import type { WafTrace, WafVerdict } from './waf.ts';
 import {
   packRequest,
+  packResponse,
   readVerdict,
+  verdictBytes,
   verdictScore,
+  verdictWanted,
   WAF_BLOCK,
   WAF_ERROR,
   WAF_HEADERS_MAX,
+  WAF_KEPT_BYTES_MAX,
   WAF_PASS,
   WAF_VERDICT_BYTES_MAX,
   WAF_VERDICT_HEAD_BYTES,
+  WAF_WANTED_BODY,
   WafPacker,
   wafDiagnostics,
 } from './waf.ts';
@@ -249,4 +254,97 @@ test('fields are found in the memory of a transport as in a packed request', () 
   words[countAt / 4] = 25;
   assert.equal(waf.wafInspectHead(handle, block, bare, memory, 0), WAF_ERROR, 'more fields than there is room for');
   assert.equal(waf.wafHeadMemory(heads, 8, 16, 64, 256), -1);
+});
+
+const ANSWER_RULES = `
+SecResponseBodyAccess On
+SecRule ARGS "@contains odd" "id:200,phase:2,pass,nolog,setvar:tx.odd=1"
+SecRule RESPONSE_BODY "@contains secret" "id:201,phase:4,deny,msg:'leak',logdata:'%{MATCHED_VAR}',tag:'leak',severity:'ERROR',chain"
+  SecRule TX:odd "@eq 1" "setvar:tx.outbound_anomaly_score=4"
+`;
+const answerHandle = waf.wafCompile([{ name: 'a.conf', bytes: Buffer.from(ANSWER_RULES) }]);
+const answering = waf.wafProfile(answerHandle, { mode: 'block', answers: true });
+const html = { status: 200, headers: [['content-type', 'text/html']], body: Buffer.from('a secret') } as const;
+
+test('an answer is inspected with what was kept of its request, in buffers, in this thread’s memories and after a batch', () => {
+  const requestMemory = Buffer.from(waf.wafRequestMemory(4096).buffer);
+  const verdictMemory = Buffer.from(waf.wafVerdictMemory(WAF_VERDICT_BYTES_MAX).buffer);
+  const keptMemory = Buffer.from(waf.wafKeptMemory(WAF_KEPT_BYTES_MAX).buffer);
+  const kept = Buffer.alloc(1000);
+  for (const [target, expected] of [
+    ['/?a=odd', 'block'],
+    ['/?a=even', 'pass'],
+  ] as const) {
+    const length = packRequest(request, { method: 'GET', target });
+    waf.wafInspect(answerHandle, answering, request, length, out);
+    assert.equal(verdictWanted(out), WAF_WANTED_BODY);
+    assert.equal(readVerdict(out).wanted, 'body');
+    const keptBytes = waf.wafKeep(answerHandle, answering, kept);
+    assert.ok(keptBytes > 0 && keptBytes < 100, `${keptBytes} bytes are kept`);
+    assert.equal(waf.wafKeep(answerHandle, answering, kept.subarray(0, 9)), -1);
+    const answer = packResponse(request, html);
+    waf.wafInspectResponse(answerHandle, answering, kept.subarray(0, keptBytes), request, answer, out);
+    const verdict = readVerdict(out);
+    assert.equal(verdict.verdict, expected);
+    assert.equal(verdict.score, expected === 'block' ? 4 : 0);
+
+    waf.wafInspectMemory(answerHandle, answering, packRequest(requestMemory, { method: 'GET', target }));
+    const inMemory = waf.wafKeepMemory(answerHandle, answering);
+    assert.deepEqual(keptMemory.subarray(0, inMemory), kept.subarray(0, keptBytes));
+    waf.wafInspectResponseMemory(answerHandle, answering, inMemory, packResponse(requestMemory, html));
+    assert.deepEqual({ ...readVerdict(verdictMemory), work: 0 }, { ...verdict, work: 0 });
+
+    const size = packRequest(request.subarray(8), { method: 'GET', target });
+    request.writeUInt32LE(1);
+    request.writeUInt32LE(size, 4);
+    const written = waf.wafInspectBatch(answerHandle, answering, request, 8 + size, out);
+    const behind = out.subarray(8 + verdictBytes(out.subarray(8)), written);
+    assert.deepEqual(behind, kept.subarray(0, keptBytes));
+  }
+  const notRead = packResponse(request, { status: 200, headers: html.headers });
+  waf.wafInspect(
+    answerHandle,
+    answering,
+    requestMemory,
+    packRequest(requestMemory, { method: 'GET', target: '/?a=odd' }),
+    out,
+  );
+  const length = waf.wafKeep(answerHandle, answering, kept);
+  waf.wafInspectResponse(answerHandle, answering, kept.subarray(0, length), request, notRead, out);
+  assert.equal(readVerdict(out).verdict, 'pass');
+  const foreign = waf.wafInspectResponse(handle, block, kept.subarray(0, length), request, notRead, out);
+  assert.equal(foreign, WAF_ERROR, 'what another rule set kept is refused');
+  assert.deepEqual(waf.wafStats(answerHandle).answer, {
+    rules: true,
+    body: true,
+    mimeTypes: ['text/plain', 'text/html', 'text/xml'],
+    bodyBytesMax: 524_288,
+    rejectLonger: false,
+  });
+});
+
+test('a trace tells each match with its texts, what was interrupted, the scores and the variables', () => {
+  const length = packRequest(request, { method: 'GET', target: '/?a=odd' });
+  const answer = Buffer.alloc(1000);
+  const size = packResponse(answer, html);
+  const trace = JSON.parse(
+    waf.wafTrace(answerHandle, answering, request.subarray(0, length), answer.subarray(0, size)),
+  ) as WafTrace;
+  assert.equal(trace.verdict, 'block');
+  assert.deepEqual(trace.interruptions, [{ phase: 4, ruleId: 201, action: 'deny' }]);
+  assert.deepEqual(trace.scores, {
+    inbound: 0,
+    outbound: 4,
+    inboundPerLevel: [0, 0, 0, 0],
+    outboundPerLevel: [0, 0, 0, 0],
+  });
+  assert.deepEqual(trace.tx, { odd: '1', outbound_anomaly_score: '4' });
+  const [set, leak] = trace.matches;
+  assert.deepEqual([set?.ruleId, set?.logged, set?.variable, set?.value], [200, false, 'ARGS:a', 'odd']);
+  assert.equal(leak?.severity, 'ERROR');
+  assert.deepEqual(leak.tags, ['leak']);
+  assert.match(leak.logLine, /\[id "201"\] \[msg "leak"\] \[data "1"\] \[severity "ERROR"\] \[tag "leak"\]$/);
+  const alone = JSON.parse(waf.wafTrace(answerHandle, answering, request.subarray(0, length), null)) as WafTrace;
+  assert.deepEqual([alone.verdict, alone.matches.length], ['pass', 1]);
+  assert.throws(() => waf.wafTrace(answerHandle, answering, Buffer.from('no'), null), /malformed/);
 });

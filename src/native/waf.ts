@@ -1,5 +1,5 @@
 /**
- * What the addon offers for the WAF, and the packed form of a request and of its verdict. Rule sets are compiled once for
+ * What the addon offers for the WAF, and the packed forms of a request, of an answer and of a verdict. Rule sets are compiled once for
  * the whole process and used by every thread through a handle; a profile is a rule set as one route uses it. All numbers
  * are little-endian and nothing is padded (`native/waf/src/wire.rs` is the other side).
  */
@@ -20,17 +20,26 @@ export const WAF_VERDICTS = ['pass', 'detect-match', 'block', 'budget-exceeded',
 export type WafVerdictName = (typeof WAF_VERDICTS)[number];
 
 /** Which bound was passed, by number. */
-export const WAF_LIMITS = ['none', 'work', 'arguments', 'body', 'memory', 'files'] as const;
+export const WAF_LIMITS = ['none', 'work', 'arguments', 'body', 'memory', 'files', 'response-body'] as const;
 export type WafLimitName = (typeof WAF_LIMITS)[number];
 
 /** What the blocking rule asked for, by number. */
 export const WAF_ACTIONS = ['none', 'deny', 'drop', 'redirect'] as const;
 export type WafActionName = (typeof WAF_ACTIONS)[number];
 
+/** What rules want to see of the answer, by number: nothing, its status and header fields, or its body too when its media type is among {@link WafAnswerStats.mimeTypes}. */
+export const WAF_WANTED = ['nothing', 'head', 'body'] as const;
+export type WafWantedName = (typeof WAF_WANTED)[number];
+export const WAF_WANTED_NOTHING = 0;
+export const WAF_WANTED_HEAD = 1;
+export const WAF_WANTED_BODY = 2;
+
 /** Bytes of a verdict with no match. */
 export const WAF_VERDICT_HEAD_BYTES = 32;
 /** Bytes that hold any verdict: 64 matches with their longest texts. */
 export const WAF_VERDICT_BYTES_MAX = WAF_VERDICT_HEAD_BYTES + 64 * (14 + 200 + 100 + 100);
+/** Bytes that hold what is kept of any request until its answer. With the CRS it is some hundred bytes. */
+export const WAF_KEPT_BYTES_MAX = 256 * 1024;
 /** Most header fields of a packed request. */
 export const WAF_HEADERS_MAX = 1000;
 /** Most requests of one batch. */
@@ -71,6 +80,25 @@ export interface WafProfileOptions {
   readonly inboundAnomalyThreshold?: number;
   /** Work of one request, roughly bytes looked at; default 16 Mi (some 40 ms, 1 MB of body with the whole CRS). Passing it is `budget-exceeded`. */
   readonly workMax?: number;
+  /**
+   * Answers will be handed in with `wafInspectResponse`: phases 3 to 5 run then. Default false: phase 5 ends the inspection of the request when something
+   * matched, phases 3 and 4 never run.
+   */
+  readonly answers?: boolean;
+}
+
+/** What the rules of a rule set see of answers. */
+export interface WafAnswerStats {
+  /** Some rule runs in phases 3 to 5. */
+  readonly rules: boolean;
+  /** Some rule looks at the body of an answer. Whether it is wanted of one exchange is in its verdict, {@link verdictWanted}. */
+  readonly body: boolean;
+  /** `SecResponseBodyMimeType`, lower case, without parameters: bodies of other types are never looked at. */
+  readonly mimeTypes: string[];
+  /** `SecResponseBodyLimit`, bytes. */
+  readonly bodyBytesMax: number;
+  /** `SecResponseBodyLimitAction Reject`: a longer body is `budget-exceeded` with the limit `response-body`; else its begin is inspected. */
+  readonly rejectLonger: boolean;
 }
 
 /** Numbers of a compiled rule set. */
@@ -89,6 +117,7 @@ export interface WafStats {
   readonly loadMs: number;
   /** Profiles alive. */
   readonly profiles: number;
+  readonly answer: WafAnswerStats;
 }
 
 export interface WafAddon {
@@ -130,9 +159,40 @@ export interface WafAddon {
   wafInspectHead(handle: number, profile: number, length: number, memory: number, place: number): number;
   /**
    * Inspects many: `u32` count, then for each `u32` length and the packed request. Writes `u32` count, then for each `u32`
-   * length and the verdict (matches cut to 4 KiB). Returns the bytes written, or -1 when a buffer is malformed or too small.
+   * length and the verdict (matches cut to 4 KiB), behind it what is kept of the request ({@link verdictBytes} says where that begins) when an answer is wanted;
+   * when it is wanted and nothing follows, it could not be kept in 4 KiB. Returns the bytes written, or -1 when a buffer is malformed or too small.
    */
   wafInspectBatch(handle: number, profile: number, requests: Uint8Array, length: number, out: Uint8Array): number;
+  /**
+   * After an inspection whose verdict wants to see the answer ({@link verdictWanted}), before the next one of this thread: writes into `out` what the rules of
+   * phases 3 to 5 need of the request, and returns its bytes (0: no answer is wanted). -1 when it does not fit: what that means is the caller's policy, as for
+   * an exceeded budget. Any thread may go on with it, as long as the rule set is not released.
+   */
+  wafKeep(handle: number, profile: number, out: Uint8Array): number;
+  /** Likewise memory of this thread for `wafKeepMemory`, {@link WAF_KEPT_BYTES_MAX} to be safe; see `wafRequestMemory`. */
+  wafKeptMemory(bytes: number): Uint8Array<ArrayBuffer>;
+  /** `wafKeep` into this thread's memory. */
+  wafKeepMemory(handle: number, profile: number): number;
+  /**
+   * Inspects an answer, phases 3 to 5: `kept` is exactly what `wafKeep` wrote for its request with the same handles, `response` holds the packed answer
+   * ({@link WafResponsePacker}) in its first `length` bytes. The request is not needed again. Returns the verdict's number as `wafInspect` does; its score is the
+   * outbound anomaly score and its matches are those of the answer alone.
+   */
+  wafInspectResponse(
+    handle: number,
+    profile: number,
+    kept: Uint8Array,
+    response: Uint8Array,
+    length: number,
+    out: Uint8Array,
+  ): number;
+  /** `wafInspectResponse` with this thread's memories: what was kept in the first `keptLength` bytes of `wafKeptMemory`, the answer packed into `wafRequestMemory`. */
+  wafInspectResponseMemory(handle: number, profile: number, keptLength: number, length: number): number;
+  /**
+   * Inspects a packed request and, unless it is null, a packed answer, all phases at once, and tells everything as the JSON of a {@link WafTrace}. For people and
+   * tests: it allocates freely. Throws when a handle was released or the packed bytes are malformed.
+   */
+  wafTrace(handle: number, profile: number, request: Uint8Array, response: Uint8Array | null): string;
   /** Numbers of a rule set. Throws when it was released. */
   wafStats(handle: number): WafStats;
 }
@@ -203,6 +263,21 @@ export class WafPacker {
     this.#short(protocol);
     this.#short(client);
     this.#short(id);
+    if (!this.#room(2)) return;
+    this.#countAt = this.length;
+    this.length += 2;
+  }
+
+  /** The head of an answer; see {@link WafResponsePacker}. */
+  answer(status: number, protocol: string, flags: number): void {
+    if (!this.#room(4)) return;
+    const at = this.length;
+    this.buffer[at] = 1;
+    this.buffer[at + 1] = flags;
+    this.buffer[at + 2] = status;
+    this.buffer[at + 3] = status >>> 8;
+    this.length = at + 4;
+    this.#short(protocol);
     if (!this.#room(2)) return;
     this.#countAt = this.length;
     this.length += 2;
@@ -309,6 +384,68 @@ export function packRequest(buffer: Buffer, request: WafRequest): number {
   return p.body(request.body ?? null);
 }
 
+/** The body of an answer is only its begin. */
+export const WAF_RESPONSE_BODY_TRUNCATED = 1;
+/** The body of an answer was not read: its media type is not inspected, it is an event stream, … */
+export const WAF_RESPONSE_BODY_NOT_READ = 2;
+
+/**
+ * Packs answers as {@link WafPacker} packs requests: `begin`, `head`, `header`…, `body`.
+ *
+ * Layout: `u8` version 1, `u8` flags, `u16` status; `u16` + protocol; `u16` count of header fields, for each `u16` + name and `u32` + value; `u32` + body.
+ */
+export class WafResponsePacker {
+  readonly #packer: WafPacker;
+
+  constructor(buffer: Buffer) {
+    this.#packer = new WafPacker(buffer);
+  }
+
+  /** Bytes used, or -1 when something did not fit. */
+  get length(): number {
+    return this.#packer.length;
+  }
+
+  /** Status line, and whether the body is whole. */
+  head(status: number, protocol: string, flags = 0): void {
+    this.#packer.begin();
+    this.#packer.answer(status, protocol, flags);
+  }
+
+  /** One header field. */
+  header(name: string, value: string): void {
+    this.#packer.header(name, value);
+  }
+
+  /** The body, or its begin; ends the answer. Returns its bytes, or -1. */
+  body(bytes: Uint8Array | null): number {
+    return this.#packer.body(bytes);
+  }
+}
+
+/** An answer as plain values, for callers that do not count nanoseconds. */
+export interface WafResponse {
+  readonly status: number;
+  readonly protocol?: string;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** Absent: it was not read. */
+  readonly body?: Uint8Array;
+  readonly bodyTruncated?: boolean;
+}
+
+/** Packs an answer into `buffer`; returns its bytes, or -1 when it does not fit. */
+export function packResponse(buffer: Buffer, response: WafResponse): number {
+  const p = new WafResponsePacker(buffer);
+  const notRead = response.body === undefined ? WAF_RESPONSE_BODY_NOT_READ : 0;
+  p.head(
+    response.status,
+    response.protocol ?? 'HTTP/1.1',
+    notRead | (response.bodyTruncated === true ? WAF_RESPONSE_BODY_TRUNCATED : 0),
+  );
+  for (const [name, value] of response.headers ?? []) p.header(name, value);
+  return p.body(response.body ?? null);
+}
+
 /** One match of a rule that reports. */
 export interface WafMatch {
   readonly ruleId: number;
@@ -336,6 +473,8 @@ export interface WafVerdict {
   readonly limit: WafLimitName;
   /** Work done, roughly bytes looked at; values that were seen in earlier requests cost none. */
   readonly work: number;
+  /** What rules want to see of the answer; then `wafKeep` follows. */
+  readonly wanted: WafWantedName;
   /** Rules that matched and report. */
   readonly matchCount: number;
   /** The matches that were kept, in order: one for each matched value. */
@@ -369,6 +508,7 @@ export function readVerdict(out: Buffer, offset = 0): WafVerdict {
     action: WAF_ACTIONS[out.readUInt8(offset + 29)] ?? 'none',
     limit: WAF_LIMITS[out.readUInt8(offset + 28)] ?? 'none',
     work: Number(out.readBigUInt64LE(offset + 16)),
+    wanted: WAF_WANTED[out.readUInt8(offset + 30)] ?? 'nothing',
     matchCount: out.readUInt32LE(offset + 4),
     matches,
   };
@@ -379,7 +519,67 @@ export function verdictBytes(out: Buffer): number {
   return Math.max(WAF_VERDICT_HEAD_BYTES, out.readUInt32LE(24));
 }
 
+/** What the rules want to see of the answer, of a packed verdict, by number. */
+export function verdictWanted(out: Buffer): number {
+  return out.readUInt8(30);
+}
+
 /** The anomaly score of a packed verdict, without garbage. */
 export function verdictScore(out: Buffer): number {
   return out.readInt32LE(8);
+}
+
+/** One match of a trace. */
+export interface WafTraceMatch {
+  /** 1 to 5. */
+  readonly phase: number;
+  readonly ruleId: number;
+  /** False for rules with `nolog`: they set variables or switch something. */
+  readonly logged: boolean;
+  readonly message: string;
+  /** `logdata`, filled in; masked when what matched is a credential. */
+  readonly data: string;
+  /** As in `CRITICAL`; empty when the rule names none. */
+  readonly severity: string;
+  /** As in `ARGS:q`; empty when the rule looks at nothing. */
+  readonly variable: string;
+  /** Printable, cut; masked when it is a credential. */
+  readonly value: string;
+  /** What the rule does beside reporting. */
+  readonly action: 'pass' | 'deny' | 'drop' | 'redirect' | 'allow';
+  readonly file: string;
+  readonly line: number;
+  readonly tags: readonly string[];
+  /** The line of ModSecurity's log: `… [id "942100"] [msg "…"] [data "…"] …`. */
+  readonly logLine: string;
+}
+
+/** What `wafTrace` answers, as JSON. */
+export interface WafTrace {
+  readonly verdict: WafVerdictName;
+  readonly wouldBlock: boolean;
+  readonly blockingRuleId: number;
+  readonly action: WafActionName;
+  readonly limit: WafLimitName;
+  readonly work: number;
+  readonly matchCount: number;
+  /** Matches beyond the ten thousand that are listed. */
+  readonly notTold: number;
+  /** Anomaly scores: the blocking ones, and for each of the paranoia levels 1 to 4. */
+  readonly scores: {
+    readonly inbound: number;
+    readonly outbound: number;
+    readonly inboundPerLevel: readonly number[];
+    readonly outboundPerLevel: readonly number[];
+  };
+  /** Where a rule refused, or would have. */
+  readonly interruptions: readonly {
+    readonly phase: number;
+    readonly ruleId: number;
+    readonly action: WafActionName;
+  }[];
+  /** In order: one for each matched value, for chains and rules with `nolog` one for each rule. */
+  readonly matches: readonly WafTraceMatch[];
+  /** Variables of the collection TX at the end. */
+  readonly tx: Readonly<Record<string, string>>;
 }

@@ -8,13 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use cnx_waf::engine::{Outcome, Transaction, Verdict};
+use cnx_waf::engine::{Outcome, Transaction, Verdict, Wanted};
 use cnx_waf::profile::{Profile, ProfileOptions};
 use cnx_waf::program::Program;
 use cnx_waf::program::compile::{CompileOptions, SourceFile, compile};
 use cnx_waf::seclang::diagnostic::to_json;
 use cnx_waf::seclang::setting::EngineMode;
-use cnx_waf::wire::{FieldTable, Request, VERDICT_HEAD_BYTES, pack_outcome};
+use cnx_waf::seclang::setting::LimitAction;
+use cnx_waf::wire::{FieldTable, Request, Response, VERDICT_HEAD_BYTES, pack_outcome};
 use napi::bindgen_prelude::{Error, Result, Uint8Array, Uint8ArraySlice};
 use napi_derive::napi;
 
@@ -95,9 +96,12 @@ struct Lane {
     profiles: Vec<(u32, u32, Arc<Profile>)>,
     request: Option<Arc<Shared>>,
     verdict: Option<Arc<Shared>>,
+    kept: Option<Arc<Shared>>,
     heads: Vec<HeadMemory>,
     /// Scratch memory for each rule set, by its serial number: expressions keep their caches warm.
     transactions: Vec<(u64, Box<Transaction>)>,
+    /// Likewise for answers: what is known of the values of requests stays warm.
+    answers: Vec<(u64, Box<Transaction>)>,
 }
 
 thread_local! {
@@ -113,6 +117,7 @@ impl Lane {
             self.profiles.retain(|(h, ..)| registry.profiles.contains_key(h));
             let live: Vec<u64> = registry.programs.values().map(|c| c.program.serial).collect();
             self.transactions.retain(|(serial, _)| live.contains(serial));
+            self.answers.retain(|(serial, _)| live.contains(serial));
         }
         if let Some((_, owner, profile)) = self.profiles.iter().rev().find(|(h, ..)| *h == handle) {
             return (*owner == program).then(|| Arc::clone(profile));
@@ -123,15 +128,24 @@ impl Lane {
         (*owner == program).then(|| Arc::clone(profile))
     }
 
-    fn transaction(&mut self, serial: u64) -> &mut Transaction {
-        let at = match self.transactions.iter().position(|(s, _)| *s == serial) {
-            Some(at) => at,
-            None => {
-                self.transactions.push((serial, Box::default()));
-                self.transactions.len() - 1
-            }
+    /// Writes down what the answer of the request that was inspected last needs; -1 when it cannot.
+    fn keep(&mut self, program: u32, handle: u32, out: &mut [u8]) -> i32 {
+        let Some(profile) = self.profile(program, handle) else {
+            return -1;
         };
-        &mut self.transactions[at].1
+        let serial = profile.program.serial;
+        let found = self.transactions.iter_mut().find(|(s, _)| *s == serial);
+        let kept = found.and_then(|(_, transaction)| transaction.keep(&profile, out));
+        kept.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1)
+    }
+
+    fn respond(&mut self, program: u32, handle: u32, kept: &[u8], response: &[u8], out: &mut [u8]) -> Verdict {
+        let (Some(profile), Ok(response)) = (self.profile(program, handle), Response::unpack(response)) else {
+            return failed(out);
+        };
+        run(&mut self.answers, profile.program.serial, out, |transaction| {
+            transaction.respond(&profile, kept, &response)
+        })
     }
 
     fn inspect(&mut self, program: u32, handle: u32, request: &[u8], out: &mut [u8]) -> Verdict {
@@ -145,22 +159,41 @@ impl Lane {
         let Some(profile) = self.profile(program, handle) else {
             return failed(out);
         };
-        let serial = profile.program.serial;
-        let transaction = self.transaction(serial);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let outcome = transaction.inspect(&profile, request);
-            pack_outcome(&outcome, transaction, out);
-            outcome.verdict
-        }));
-        match outcome {
-            Ok(verdict) => verdict,
-            Err(_) => {
-                // What a panic left behind is thrown away.
-                self.transactions.retain(|(s, _)| *s != serial);
-                failed(out)
-            }
-        }
+        run(&mut self.transactions, profile.program.serial, out, |transaction| {
+            transaction.inspect(&profile, request)
+        })
     }
+}
+
+/// The scratch memory of a rule set.
+fn transaction_of(list: &mut Vec<(u64, Box<Transaction>)>, serial: u64) -> &mut Transaction {
+    let at = match list.iter().position(|(s, _)| *s == serial) {
+        Some(at) => at,
+        None => {
+            list.push((serial, Box::default()));
+            list.len() - 1
+        }
+    };
+    &mut list[at].1
+}
+
+/// Runs a transaction and packs its verdict. What a panic left behind is thrown away.
+fn run(
+    list: &mut Vec<(u64, Box<Transaction>)>,
+    serial: u64,
+    out: &mut [u8],
+    inspect: impl FnOnce(&mut Transaction) -> Outcome,
+) -> Verdict {
+    let transaction = transaction_of(list, serial);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = inspect(transaction);
+        pack_outcome(&outcome, transaction, out);
+        outcome.verdict
+    }));
+    outcome.unwrap_or_else(|_| {
+        list.retain(|(s, _)| *s != serial);
+        failed(out)
+    })
 }
 
 fn failed(out: &mut [u8]) -> Verdict {
@@ -195,6 +228,17 @@ pub struct WafProfileOptions {
     pub paranoia_level: Option<u32>,
     pub inbound_anomaly_threshold: Option<u32>,
     pub work_max: Option<f64>,
+    pub answers: Option<bool>,
+}
+
+/// What rules see of answers.
+#[napi(object)]
+pub struct WafAnswerStats {
+    pub rules: bool,
+    pub body: bool,
+    pub mime_types: Vec<String>,
+    pub body_bytes_max: f64,
+    pub reject_longer: bool,
 }
 
 /// Numbers of a compiled rule set.
@@ -207,6 +251,7 @@ pub struct WafStats {
     pub source_bytes: f64,
     pub load_ms: f64,
     pub profiles: u32,
+    pub answer: WafAnswerStats,
 }
 
 #[napi]
@@ -271,6 +316,7 @@ pub fn waf_profile(handle: u32, options: WafProfileOptions) -> Result<u32> {
             paranoia_level: options.paranoia_level.map(|l| u8::try_from(l).unwrap_or(u8::MAX)),
             inbound_anomaly_threshold: options.inbound_anomaly_threshold,
             work_max,
+            answers: options.answers.unwrap_or(false),
         },
     )
     .map_err(|p| Error::from_reason(format!("{}; {}", p.message, p.mend)))?;
@@ -304,6 +350,91 @@ pub fn waf_inspect(handle: u32, profile: u32, request: &[u8], length: u32, mut o
         Ok(mut lane) => lane.inspect(handle, profile, request, out) as u32,
         Err(_) => failed(out) as u32,
     })
+}
+
+#[napi]
+pub fn waf_keep(handle: u32, profile: u32, mut out: Uint8ArraySlice<'_>) -> i32 {
+    // SAFETY: as in `waf_inspect`.
+    let out = unsafe { out.as_mut() };
+    LANE.with(|lane| match lane.try_borrow_mut() {
+        Ok(mut lane) => lane.keep(handle, profile, out),
+        Err(_) => -1,
+    })
+}
+
+#[napi]
+pub fn waf_keep_memory(handle: u32, profile: u32) -> i32 {
+    LANE.with(|lane| {
+        let Ok(mut lane) = lane.try_borrow_mut() else { return -1 };
+        let Some(kept) = lane.kept.clone() else { return -1 };
+        // SAFETY: an allocation of this thread, alive in this clone; its JavaScript runs nothing while this call lasts.
+        let out = unsafe { std::slice::from_raw_parts_mut(kept.0.as_ptr().cast_mut().cast::<u8>(), kept.0.len()) };
+        lane.keep(handle, profile, out)
+    })
+}
+
+#[napi]
+pub fn waf_inspect_response(
+    handle: u32,
+    profile: u32,
+    kept: &[u8],
+    response: &[u8],
+    length: u32,
+    mut out: Uint8ArraySlice<'_>,
+) -> u32 {
+    if out.len() < VERDICT_HEAD_BYTES || overlap(response, &out) || overlap(kept, &out) {
+        return Verdict::Error as u32;
+    }
+    // SAFETY: as in `waf_inspect`.
+    let out = unsafe { out.as_mut() };
+    let Some(response) = response.get(..length as usize) else {
+        return failed(out) as u32;
+    };
+    LANE.with(|lane| match lane.try_borrow_mut() {
+        Ok(mut lane) => lane.respond(handle, profile, kept, response, out) as u32,
+        Err(_) => failed(out) as u32,
+    })
+}
+
+#[napi]
+pub fn waf_inspect_response_memory(handle: u32, profile: u32, kept_length: u32, length: u32) -> u32 {
+    in_memory(length, |lane, response, out| {
+        let Some(kept) = lane.kept.clone().filter(|k| kept_length as usize <= k.0.len()) else {
+            return failed(out);
+        };
+        // SAFETY: as in `in_memory`; the third allocation of this thread.
+        let kept = unsafe { std::slice::from_raw_parts(kept.0.as_ptr().cast::<u8>(), kept_length as usize) };
+        lane.respond(handle, profile, kept, response, out)
+    })
+}
+
+#[napi]
+pub fn waf_trace(handle: u32, profile: u32, request: &[u8], response: Option<&[u8]>) -> Result<String> {
+    let malformed = |_| Error::from_reason("the packed request or answer is malformed");
+    let request = Request::unpack(request).map_err(malformed)?;
+    let response = response.map(Response::unpack).transpose().map_err(malformed)?;
+    LANE.with(|lane| {
+        let mut lane = lane
+            .try_borrow_mut()
+            .map_err(|_| Error::from_reason("the engine is busy"))?;
+        let profile = lane
+            .profile(handle, profile)
+            .ok_or_else(|| Error::from_reason("the rule set was released"))?;
+        let serial = profile.program.serial;
+        let transaction = transaction_of(&mut lane.transactions, serial);
+        catch_unwind(AssertUnwindSafe(|| {
+            transaction.trace(&profile, &request, response.as_ref())
+        }))
+        .map_err(|_| {
+            lane.transactions.retain(|(s, _)| *s != serial);
+            Error::from_reason("the engine failed")
+        })
+    })
+}
+
+#[napi]
+pub fn waf_kept_memory(bytes: u32) -> Result<Uint8Array> {
+    memory(bytes, |lane| &mut lane.kept)
 }
 
 #[napi]
@@ -430,23 +561,36 @@ pub fn waf_inspect_batch(handle: u32, profile: u32, requests: &[u8], length: u32
     head.copy_from_slice(&count.to_le_bytes());
     let mut at = 4;
     let mut room = [0u8; BATCH_VERDICT_BYTES];
+    let mut kept_room = [0u8; BATCH_VERDICT_BYTES];
     for _ in 0..count {
         let Some(size) = take_u32(&mut rest) else { return -1 };
         let Some(request) = rest.get(..size as usize) else {
             return -1;
         };
         rest = &rest[size as usize..];
-        LANE.with(|lane| match lane.try_borrow_mut() {
-            Ok(mut lane) => lane.inspect(handle, profile, request, &mut room),
-            Err(_) => failed(&mut room),
+        let kept = LANE.with(|lane| match lane.try_borrow_mut() {
+            Ok(mut lane) => {
+                lane.inspect(handle, profile, request, &mut room);
+                if room[30] == Wanted::Nothing as u8 {
+                    0
+                } else {
+                    // What cannot be kept is missing behind a verdict that asks for the answer.
+                    usize::try_from(lane.keep(handle, profile, &mut kept_room)).unwrap_or(0)
+                }
+            }
+            Err(_) => {
+                failed(&mut room);
+                0
+            }
         });
-        let used = u32::from_le_bytes([room[24], room[25], room[26], room[27]]);
-        let Some(to) = out.get_mut(at..at + 4 + used as usize) else {
+        let used = u32::from_le_bytes([room[24], room[25], room[26], room[27]]) as usize;
+        let Some(to) = out.get_mut(at..at + 4 + used + kept) else {
             return -1;
         };
-        to[..4].copy_from_slice(&used.to_le_bytes());
-        to[4..].copy_from_slice(&room[..used as usize]);
-        at += 4 + used as usize;
+        to[..4].copy_from_slice(&((used + kept) as u32).to_le_bytes());
+        to[4..4 + used].copy_from_slice(&room[..used]);
+        to[4 + used..].copy_from_slice(&kept_room[..kept]);
+        at += 4 + used + kept;
     }
     i32::try_from(at).unwrap_or(-1)
 }
@@ -467,6 +611,13 @@ pub fn waf_stats(handle: u32) -> Result<WafStats> {
         load_ms: c.load_ms,
         profiles: u32::try_from(registry.profiles.values().filter(|(owner, _)| *owner == handle).count())
             .unwrap_or(u32::MAX),
+        answer: WafAnswerStats {
+            rules: c.program.answer.rules || c.program.answer.last,
+            body: c.program.answer.body,
+            mime_types: c.program.settings.response_body_mime_types.clone(),
+            body_bytes_max: c.program.settings.response_body_bytes_max as f64,
+            reject_longer: c.program.settings.response_body_limit_action == LimitAction::Reject,
+        },
     })
 }
 

@@ -34,6 +34,8 @@ pub struct ProfileOptions {
     pub inbound_anomaly_threshold: Option<u32>,
     /// Work of one transaction.
     pub work_max: Option<u64>,
+    /// Answers will be handed in: phases 3 to 5 run then. Else phase 5 ends the request phases when something matched.
+    pub answers: bool,
 }
 
 /// A rule set as one route uses it.
@@ -48,8 +50,10 @@ pub struct Profile {
     pub target_removals: Vec<Arc<TargetRemoval>>,
     /// Variables that the route sets and rules cannot change.
     pub pinned: Vec<(u32, i64)>,
-    /// Work of one transaction.
+    /// Work of one transaction; an answer has as much again.
     pub work_max: u64,
+    /// Answers will be handed in.
+    pub answers: bool,
 }
 
 impl Profile {
@@ -115,6 +119,7 @@ impl Profile {
             target_removals,
             pinned,
             work_max: options.work_max.unwrap_or(WORK_MAX_DEFAULT),
+            answers: options.answers,
             program,
         })
     }

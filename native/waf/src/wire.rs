@@ -1,12 +1,16 @@
-//! The packed form of a request and of its verdict, little-endian and without padding.
+//! The packed form of a request and of a verdict, little-endian and without padding; [`response`] has that of an answer.
 //!
 //! Request: `u8` version (1), `u8` flags (1: the body is only the begin), `u16` port of the client; then texts, each with
 //! its length before it: `u16` method, `u32` target as received, `u16` protocol, `u16` client address, `u16` request id;
 //! then `u16` number of header fields, for each `u16` name and `u32` value; then `u32` body.
 //!
 //! Verdict: `u8` verdict, `u8` flags, `u16` matches that follow, `u32` matches in all, `i32` anomaly score, `u32` id of the
-//! rule that blocked or would have, `u64` work, `u32` bytes written, `u8` limit, `u8` disruptive action, `u16` 0; then for each
-//! match: `u32` id, `u8` severity, `u8` phase, `u16` 0, and three texts with `u16` lengths: message, variable, value.
+//! rule that blocked or would have, `u64` work, `u32` bytes written, `u8` limit, `u8` disruptive action, `u8` what of the answer
+//! is wanted (0 nothing, 1 its head, 2 its body too), `u8` 0; then for each match: `u32` id, `u8` severity, `u8` phase, `u16` 0, and three texts with `u16` lengths: message, variable, value.
+
+mod response;
+
+pub use response::{RESPONSE_BODY_NOT_READ, RESPONSE_BODY_TRUNCATED, Response, pack_response};
 
 use crate::engine::{Outcome, Transaction};
 
@@ -119,6 +123,35 @@ impl<'a> Reader<'a> {
         let n = self.u32()?;
         self.take(n as usize)
     }
+
+    /// Header fields with their number before them.
+    fn fields(&mut self) -> Result<(Fields<'a>, usize), Malformed> {
+        let count = usize::from(self.u16()?);
+        if count > HEADERS_MAX {
+            return Err(Malformed);
+        }
+        let from = self.0;
+        for _ in 0..count {
+            self.short()?;
+            self.long()?;
+        }
+        Ok((Fields::Packed(&from[..from.len() - self.0.len()]), count))
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn iter(self, count: usize) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let mut fields = self;
+        (0..count).map_while(move |index| match &mut fields {
+            Fields::Packed(rest) => {
+                let mut r = Reader(rest);
+                let field = (r.short().ok()?, r.long().ok()?);
+                *rest = r.0;
+                Some(field)
+            }
+            Fields::Table(table) => table.field(index),
+        })
+    }
 }
 
 impl<'a> Request<'a> {
@@ -131,16 +164,7 @@ impl<'a> Request<'a> {
         let body_truncated = r.u8()? & BODY_TRUNCATED != 0;
         let client_port = r.u16()?;
         let (method, target, protocol, client, id) = (r.short()?, r.long()?, r.short()?, r.short()?, r.short()?);
-        let header_count = usize::from(r.u16()?);
-        if header_count > HEADERS_MAX {
-            return Err(Malformed);
-        }
-        let from = r.0;
-        for _ in 0..header_count {
-            r.short()?;
-            r.long()?;
-        }
-        let headers = Fields::Packed(&from[..from.len() - r.0.len()]);
+        let (headers, header_count) = r.fields()?;
         let body = r.long()?;
         if !r.0.is_empty() {
             return Err(Malformed);
@@ -173,16 +197,7 @@ impl<'a> Request<'a> {
 
     /// Name and value of each header field.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let mut fields = self.headers;
-        (0..self.header_count).map_while(move |index| match &mut fields {
-            Fields::Packed(rest) => {
-                let mut r = Reader(rest);
-                let field = (r.short().ok()?, r.long().ok()?);
-                *rest = r.0;
-                Some(field)
-            }
-            Fields::Table(table) => table.field(index),
-        })
+        self.headers.iter(self.header_count)
     }
 
     /// Number of header fields.
@@ -201,27 +216,29 @@ pub fn pack_request(
     body: &[u8],
 ) -> Vec<u8> {
     let mut out = vec![VERSION, 0, 0, 0];
-    let short = |out: &mut Vec<u8>, t: &[u8]| {
-        let t = &t[..t.len().min(usize::from(u16::MAX))];
-        out.extend_from_slice(&(t.len() as u16).to_le_bytes());
-        out.extend_from_slice(t);
-    };
-    let long = |out: &mut Vec<u8>, t: &[u8]| {
-        out.extend_from_slice(&(t.len() as u32).to_le_bytes());
-        out.extend_from_slice(t);
-    };
-    short(&mut out, method);
-    long(&mut out, target);
-    short(&mut out, protocol);
-    short(&mut out, client);
-    short(&mut out, b"id");
+    push_short(&mut out, method);
+    push_long(&mut out, target);
+    push_short(&mut out, protocol);
+    push_short(&mut out, client);
+    push_short(&mut out, b"id");
     out.extend_from_slice(&(headers.len().min(HEADERS_MAX) as u16).to_le_bytes());
     for (name, value) in headers.iter().take(HEADERS_MAX) {
-        short(&mut out, name);
-        long(&mut out, value);
+        push_short(&mut out, name);
+        push_long(&mut out, value);
     }
-    long(&mut out, body);
+    push_long(&mut out, body);
     out
+}
+
+fn push_short(out: &mut Vec<u8>, text: &[u8]) {
+    let text = &text[..text.len().min(usize::from(u16::MAX))];
+    out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    out.extend_from_slice(text);
+}
+
+fn push_long(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text);
 }
 
 /// Packs a verdict into `out` and returns the bytes written; matches that do not fit are left out. Needs
@@ -258,7 +275,8 @@ pub fn pack_outcome(outcome: &Outcome, transaction: &Transaction, out: &mut [u8]
     out[24..28].copy_from_slice(&(at as u32).to_le_bytes());
     out[28] = outcome.limit as u8;
     out[29] = outcome.action;
-    out[30..32].fill(0);
+    out[30] = outcome.answer as u8;
+    out[31] = 0;
     at
 }
 

@@ -13,6 +13,12 @@ const NAMED_MAX: usize = 4096;
 /// Most removed targets of one transaction.
 const TARGET_REMOVALS_MAX: usize = 4096;
 
+/// Texts of a match.
+pub(super) struct Told {
+    pub message: Vec<u8>,
+    pub variable: Vec<u8>,
+}
+
 impl Transaction {
     /// What happens once for each value that matched a step.
     pub(crate) fn act(&mut self, program: &Program, step: &Step) {
@@ -128,18 +134,28 @@ impl Transaction {
                     self.put(Var::ReqbodyProcessor, p.name().as_bytes());
                 }
                 Ctl::ForceRequestBody(on) => self.controls.force_body = *on,
-                // Answers are not inspected by this version of the engine's callers.
-                Ctl::ResponseBodyAccess(_)
-                | Ctl::ResponseBodyLimit(_)
-                | Ctl::ResponseBodyProcessor(_)
-                | Ctl::Nothing => {}
-                Ctl::Remove(_) | Ctl::RemoveTarget(..) => {}
+                Ctl::ResponseBodyAccess(on) => self.controls.response_body_access = *on,
+                Ctl::ResponseBodyLimit(n) => self.controls.response_body_bytes_max = *n,
+                Ctl::ResponseBodyProcessor(p) => self.controls.response_processor = Some(*p),
+                Ctl::Nothing | Ctl::Remove(_) | Ctl::RemoveTarget(..) => {}
             },
         }
     }
 
+    /// The message of a rule, filled in, and the full name of what it matched last.
+    pub(super) fn told_texts(&mut self, program: &Program, rule: &Rule) -> Told {
+        let mut message = Vec::new();
+        self.expand(program, &rule.message, &mut message);
+        let mut variable = Vec::new();
+        if let Some(m) = &self.matched.last().copied() {
+            self.push_name(program, m, &mut variable);
+        }
+        Told { message, variable }
+    }
+
     /// Leaves a report of a match.
     pub(crate) fn report(&mut self, program: &Program, phase: usize, rule: &Rule) {
+        self.note(program, phase, rule);
         if self.reports.is_full() {
             return;
         }

@@ -3,15 +3,19 @@
 mod act;
 mod collect;
 mod expand;
+mod keep;
 mod report;
 mod request;
+mod response;
 mod run;
 mod sink;
+mod trace;
 mod transaction;
 mod values;
 
+pub use keep::KEPT_BYTES_MAX;
 pub use report::Report;
-pub use transaction::{Outcome, Transaction, Verdict};
+pub use transaction::{Outcome, Transaction, Verdict, Wanted};
 
 /// Which bound of a request was passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,4 +34,6 @@ pub enum Limit {
     Memory = 4,
     /// `SecUploadFileLimit`.
     Files = 5,
+    /// `SecResponseBodyLimit` with Reject.
+    ResponseBody = 6,
 }

@@ -58,12 +58,12 @@ impl Reports {
             return;
         }
         let a = self.bytes.len();
-        printable(&mut self.bytes, message, MESSAGE_BYTES_MAX);
+        push_printable(&mut self.bytes, message, MESSAGE_BYTES_MAX);
         let b = self.bytes.len();
-        printable(&mut self.bytes, variable, VARIABLE_BYTES_MAX);
+        push_printable(&mut self.bytes, variable, VARIABLE_BYTES_MAX);
         let c = self.bytes.len();
         match value {
-            Shown::Plain(v) => printable(&mut self.bytes, v, VALUE_BYTES_MAX),
+            Shown::Plain(v) => push_printable(&mut self.bytes, v, VALUE_BYTES_MAX),
             Shown::Masked(length) => self
                 .bytes
                 .extend_from_slice(format!("<masked, {length} bytes>").as_bytes()),
@@ -96,7 +96,7 @@ pub(crate) enum Shown<'a> {
 }
 
 /// Appends at most `max` bytes of printable ASCII; other bytes become `\xHH`.
-fn printable(out: &mut Vec<u8>, text: &[u8], max: usize) {
+pub(crate) fn push_printable(out: &mut Vec<u8>, text: &[u8], max: usize) {
     let end = out.len() + max;
     for &b in text {
         let room = end - out.len();

@@ -6,6 +6,7 @@ use super::values::{ValueId, Values};
 use crate::bytes::to_int;
 use crate::operator::{Groups, Probe, RegexCaches};
 use crate::profile::Profile;
+use crate::program::answer::LAST_PHASE;
 use crate::program::bits;
 use crate::program::prefilter::{Class, Prefilter};
 use crate::program::{Gate, GateOf, Phase, Program, Rule, Step, Test, group_of};
@@ -69,7 +70,7 @@ impl Transaction {
             if let Some(jump) = rule.jump {
                 at = jump as usize;
             }
-            match self.disrupt(rule) {
+            match self.disrupt(phase, rule) {
                 Flow::GoOn => {}
                 Flow::EndPhase => return true,
                 Flow::EndTransaction => return false,
@@ -170,6 +171,8 @@ impl Transaction {
             if !single || rule.steps[0].test.is_none() {
                 self.report(program, phase, rule);
             }
+        } else {
+            self.note(program, phase, rule);
         }
         true
     }
@@ -304,7 +307,11 @@ impl Transaction {
         true
     }
 
-    fn disrupt(&mut self, rule: &Rule) -> Flow {
+    fn disrupt(&mut self, phase: usize, rule: &Rule) -> Flow {
+        if phase == LAST_PHASE {
+            // Everything is over: there is nothing left to refuse or to skip.
+            return Flow::GoOn;
+        }
         let action = match rule.disruptive {
             Disruptive::Pass | Disruptive::Block => return Flow::GoOn,
             Disruptive::Allow => {
@@ -323,6 +330,9 @@ impl Transaction {
         if self.outcome.blocking_rule == 0 {
             self.outcome.blocking_rule = rule.id;
             self.outcome.action = action;
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.interruption(phase, rule.id, action);
         }
         if self.controls.mode == EngineMode::On {
             self.outcome.verdict = Verdict::Block;

@@ -55,3 +55,36 @@ impl Sink for ArgSink<'_> {
         self.exceeded = Some(limit);
     }
 }
+
+/// Where parsers of an answer's body put what they find.
+pub(super) struct AnswerSink<'t> {
+    pub tx: &'t mut Transaction,
+    pub left: usize,
+    pub exceeded: Option<Limit>,
+}
+
+impl Sink for AnswerSink<'_> {
+    fn argument(&mut self, name: &[u8], value: &[u8]) -> bool {
+        if self.left == 0 {
+            self.exceeded = Some(Limit::Arguments);
+            return false;
+        }
+        self.left -= 1;
+        self.tx.add(Var::ResponseArgs, name, value);
+        true
+    }
+
+    fn item(&mut self, var: Var, key: &[u8], value: &[u8]) {
+        if var == Var::Xml {
+            self.tx.add(Var::ResponseXml, key, value);
+        }
+    }
+
+    fn flag(&mut self, _: Var) {}
+
+    fn number(&mut self, _: Var, _: i64) {}
+
+    fn exceed(&mut self, limit: Limit) {
+        self.exceeded = Some(limit);
+    }
+}

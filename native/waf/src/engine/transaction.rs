@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use super::Limit;
 use super::report::{Report, Reports};
+use super::trace::Trace;
 use super::values::{ValueId, Values};
 use crate::operator::{Groups, RegexCaches};
 use crate::profile::Profile;
+use crate::program::answer::LAST_PHASE;
 use crate::program::bits::Bits;
 use crate::program::{PHASES, Program, TargetRemoval};
 use crate::seclang::setting::{BodyProcessor, EngineMode};
 use crate::seclang::variable::{VARIABLE_COUNT, Var};
-use crate::wire::Request;
+use crate::wire::{Request, Response};
 
 /// What the engine says about a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,21 @@ pub struct Outcome {
     pub limit: Limit,
     /// 0 none, 1 deny, 2 drop, 3 redirect.
     pub action: u8,
+    /// What is wanted of the answer, see [`Transaction::keep`].
+    pub answer: Wanted,
+}
+
+/// What rules want to see of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Wanted {
+    /// Nothing: the transaction has ended.
+    #[default]
+    Nothing = 0,
+    /// Status and header fields.
+    Head = 1,
+    /// The body too, when its media type is among those to be inspected.
+    Body = 2,
 }
 
 /// A value with its key.
@@ -92,6 +109,9 @@ pub(crate) struct Controls {
     pub body_bytes_max: u64,
     pub processor: Option<BodyProcessor>,
     pub force_body: bool,
+    pub response_body_access: bool,
+    pub response_body_bytes_max: u64,
+    pub response_processor: Option<BodyProcessor>,
     /// Phases from this one on (0-based) are skipped until the last.
     pub allowed: Allowed,
 }
@@ -128,6 +148,7 @@ pub struct Transaction {
     pub(crate) cache_serial: u64,
     pub(crate) highest_severity: u8,
     pub(crate) rule_running: (u8, u32),
+    pub(crate) trace: Option<Box<Trace>>,
 }
 
 impl Default for Transaction {
@@ -155,6 +176,9 @@ impl Default for Transaction {
                 body_bytes_max: 0,
                 processor: None,
                 force_body: false,
+                response_body_access: false,
+                response_body_bytes_max: 0,
+                response_processor: None,
                 allowed: Allowed::Nothing,
             },
             outcome: Outcome::default(),
@@ -162,24 +186,105 @@ impl Default for Transaction {
             cache_serial: 0,
             highest_severity: 255,
             rule_running: (0, 0),
+            trace: None,
         }
     }
 }
 
 impl Transaction {
-    /// Inspects a request: phases 1 and 2.
+    /// Inspects a request: phases 1 and 2. When the profile says that no answer will be handed in, or a rule refuses the request, phase 5
+    /// follows at once if something matched; else [`Transaction::keep`] must be called next.
     pub fn inspect(&mut self, profile: &Profile, request: &Request<'_>) -> Outcome {
         self.begin(profile);
         if self.controls.mode == EngineMode::Off {
             return self.outcome;
         }
         let program = &*profile.program;
-        self.fill_head(program, request);
-        if self.phase(profile, 0) {
-            self.fill_body(program, request);
-            self.phase(profile, 1);
+        self.request_phases(profile, request);
+        self.outcome.answer = self.wanted(profile);
+        if self.outcome.answer == Wanted::Nothing && (self.outcome.matches > 0 || self.outcome.blocking_rule != 0) {
+            self.phase(profile, LAST_PHASE);
         }
-        self.finish(program)
+        self.finish(program, &program.score_slots)
+    }
+
+    /// Inspects a request and its answer at once, all phases: for tools and tests. Without an answer phases 3 and 4 are left out.
+    pub fn inspect_whole(
+        &mut self,
+        profile: &Profile,
+        request: &Request<'_>,
+        response: Option<&Response<'_>>,
+    ) -> Outcome {
+        self.begin(profile);
+        if self.controls.mode == EngineMode::Off {
+            return self.outcome;
+        }
+        let program = &*profile.program;
+        let mut goes_on = self.request_phases(profile, request);
+        let score = self.score(&program.score_slots);
+        if let Some(response) = response
+            && goes_on
+        {
+            goes_on = self.answer_phases(profile, response);
+        }
+        if goes_on || self.outcome.verdict == Verdict::Block {
+            self.phase(profile, LAST_PHASE);
+        }
+        let mut outcome = self.finish(program, &[]);
+        outcome.score = score;
+        outcome
+    }
+
+    /// Inspects an answer: phases 3 to 5 with what [`Transaction::keep`] kept of its request. The score is that of the answer.
+    pub fn respond(&mut self, profile: &Profile, kept: &[u8], response: &Response<'_>) -> Outcome {
+        self.begin(profile);
+        let program = &*profile.program;
+        if self.restore(profile, kept).is_err() {
+            self.outcome.verdict = Verdict::Error;
+            return self.outcome;
+        }
+        if self.controls.mode == EngineMode::Off {
+            return self.outcome;
+        }
+        if self.answer_phases(profile, response) || self.outcome.verdict == Verdict::Block {
+            self.phase(profile, LAST_PHASE);
+        }
+        self.finish(program, &program.outbound_score_slots)
+    }
+
+    /// Phases 1 and 2. False when the transaction ends with them.
+    fn request_phases(&mut self, profile: &Profile, request: &Request<'_>) -> bool {
+        let program = &*profile.program;
+        self.fill_head(program, request);
+        self.phase(profile, 0) && {
+            self.fill_body(program, request);
+            self.phase(profile, 1)
+        }
+    }
+
+    /// Phases 3 and 4: the latter runs for answers whose body was not read as well, since rules that add scores up stand there.
+    fn answer_phases(&mut self, profile: &Profile, response: &Response<'_>) -> bool {
+        let program = &*profile.program;
+        self.fill_answer_head(program, response);
+        self.phase(profile, 2) && {
+            self.fill_answer_body(program, response);
+            self.phase(profile, 3)
+        }
+    }
+
+    /// What rules want to see of the answer, as far as the caller will hand it in.
+    fn wanted(&self, profile: &Profile) -> Wanted {
+        let answer = &profile.program.answer;
+        let ended = self.outcome.verdict == Verdict::Block
+            || self.outcome.limit != Limit::None
+            || self.controls.mode == EngineMode::Off;
+        if ended || !profile.answers || !(answer.rules || answer.last) {
+            Wanted::Nothing
+        } else if answer.body && self.controls.response_body_access && self.controls.allowed != Allowed::All {
+            Wanted::Body
+        } else {
+            Wanted::Head
+        }
     }
 
     /// What rules reported, in order, up to a bound; [`Outcome::matches`] counts all.
@@ -233,20 +338,22 @@ impl Transaction {
             body_bytes_max: program.settings.request_body_bytes_max,
             processor: None,
             force_body: false,
+            response_body_access: program.settings.response_body_access,
+            response_body_bytes_max: program.settings.response_body_bytes_max,
+            response_processor: None,
             allowed: Allowed::Nothing,
         };
     }
 
-    fn finish(&mut self, program: &Program) -> Outcome {
-        for slot in &program.score_slots {
-            let n = match self.slots[*slot as usize] {
-                SlotValue::Unset => continue,
-                SlotValue::Int(n) => n,
-                SlotValue::Value(id) => crate::bytes::to_int(self.values.get(id)),
-            };
-            self.outcome.score = i32::try_from(n).unwrap_or(i32::MAX);
-            break;
-        }
+    /// The number in the first of some slots that is set.
+    fn score(&self, slots: &[u32]) -> i32 {
+        let score = slots.iter().find_map(|slot| self.slot_int(*slot));
+        i32::try_from(score.unwrap_or(0)).unwrap_or(i32::MAX)
+    }
+
+    fn finish(&mut self, program: &Program, score_slots: &[u32]) -> Outcome {
+        debug_assert_eq!(self.cache_serial, program.serial);
+        self.outcome.score = self.score(score_slots);
         if self.values.exhausted && self.outcome.limit == Limit::None {
             self.outcome.limit = Limit::Memory;
         }

@@ -3,8 +3,8 @@
 //! one transaction to the next until there is too much of it: most fields of most requests were seen before.
 
 use crate::bytes::ByteSet;
-use crate::program::Chain;
 use crate::program::prefilter::Prefilter;
+use crate::program::{Chain, GROUPS};
 use crate::transform::{TRANSFORMS, TransformId, Trigger};
 
 /// Id of a value. 0 is the empty value.
@@ -30,8 +30,8 @@ struct Meta {
     hash: u32,
     /// Row of the transformation memo, or `NONE`.
     memo: u32,
-    /// Row of the hits, or `NONE`.
-    hits: u32,
+    /// Rows of the hits for each group of phases, or `NONE`.
+    hits: [u32; GROUPS],
     /// A value that differs only in the case of letters, or `NONE`: the prefilter ignores case, so it has the same hits.
     twin: u32,
     /// `present` is worked out.
@@ -52,8 +52,8 @@ pub struct Values {
     memo: Vec<u32>,
     memo_width: usize,
     hits: Vec<u64>,
-    /// Group of phases whose hits are known.
-    hits_group: usize,
+    /// Group of phases that runs.
+    group: usize,
     facts: Facts,
     scratch: Vec<u8>,
     seed: u64,
@@ -73,7 +73,7 @@ impl Default for Values {
             memo: Vec::new(),
             memo_width: 0,
             hits: Vec::new(),
-            hits_group: 0,
+            group: 0,
             facts: Facts::default(),
             scratch: Vec::new(),
             seed,
@@ -219,7 +219,7 @@ impl Values {
             len: len as u32,
             hash,
             memo: NONE,
-            hits: NONE,
+            hits: [NONE; GROUPS],
             twin: NONE,
             known: false,
             present: ByteSet::EMPTY,
@@ -300,17 +300,9 @@ impl Values {
         m.memo as usize
     }
 
-    /// Forgets the hits if phases with another prefilter follow.
+    /// Says which group of phases runs: each has a prefilter of its own, and hits of its own.
     pub fn use_group(&mut self, group: usize) {
-        if self.hits_group == group {
-            return;
-        }
-        self.hits_group = group;
-        self.facts.clear();
-        self.hits.clear();
-        for m in &mut self.metas {
-            m.hits = NONE;
-        }
+        self.group = group.min(GROUPS - 1);
     }
 
     /// The rules of the running phase that could match a value. All phases of a group share one prefilter and one search.
@@ -323,7 +315,7 @@ impl Values {
     /// Where the hits of a value stand until they are forgotten; see [`Values::hits_of`].
     #[inline]
     pub fn hits_row(&mut self, id: ValueId, prefilter: &Prefilter, work: &mut u64) -> u32 {
-        match self.metas[id as usize].hits {
+        match self.metas[id as usize].hits[self.group] {
             NONE => self.search(id, prefilter, work),
             row => row,
         }
@@ -340,22 +332,23 @@ impl Values {
     fn search(&mut self, id: ValueId, prefilter: &Prefilter, work: &mut u64) -> u32 {
         // A twin is always older, so this ends.
         let mut of = id;
-        while self.metas[of as usize].hits == NONE && self.metas[of as usize].twin != NONE {
+        let group = self.group;
+        while self.metas[of as usize].hits[group] == NONE && self.metas[of as usize].twin != NONE {
             of = self.metas[of as usize].twin;
         }
         self.present(of);
         let words = prefilter.words;
         let m = &mut self.metas[of as usize];
-        if m.hits == NONE {
+        if m.hits[group] == NONE {
             let row = self.hits.len();
-            m.hits = row as u32;
+            m.hits[group] = row as u32;
             self.hits.resize(row + words, 0);
             let value = &self.arena[m.at as usize..(m.at + m.len) as usize];
             *work += 8 + value.len() as u64;
             prefilter.scan(value, &m.present, &mut self.hits[row..]);
         }
-        let row = m.hits;
-        self.metas[id as usize].hits = row;
+        let row = m.hits[group];
+        self.metas[id as usize].hits[group] = row;
         row
     }
 

@@ -175,10 +175,15 @@ impl Compiler<'_> {
             Ctl::Nothing => None,
             Ctl::Remove(choice) => Some(Control::Remove(Box::new(select(choice, known, counts)))),
             Ctl::RemoveTarget(choice, t) => match target(t, &mut self.slots, &mut self.expressions, &mut self.used) {
-                Ok(target) => Some(Control::RemoveTarget(Arc::new(TargetRemoval {
-                    rules: select(choice, known, counts),
-                    target,
-                }))),
+                Ok(target) => {
+                    let removal = Arc::new(TargetRemoval {
+                        rules: select(choice, known, counts),
+                        target,
+                        number: u32::try_from(self.target_removals.len()).ok(),
+                    });
+                    self.target_removals.push(Arc::clone(&removal));
+                    Some(Control::RemoveTarget(removal))
+                }
                 Err(p) => {
                     self.report(place, p);
                     None

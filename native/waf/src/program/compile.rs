@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::answer::Answer;
 use super::bits::Bits;
 use super::change::plain;
 use super::prefilter::{self, Builder, Classes, Prefilter};
 use super::slots::Slots;
-use super::{Chain, GROUPS, PHASES, Phase, Program, Rule, Selector, Step, Test, group_of};
+use super::{Chain, GROUPS, PHASES, Phase, Program, Rule, Selector, Step, TargetRemoval, Test, group_of};
 use crate::bytes::ByteSet;
 use crate::operator::Requirement;
 use crate::seclang::diagnostic::{Diagnostic, Place, Problem};
@@ -114,6 +115,7 @@ pub(super) struct Compiler<'a> {
     pub used: [bool; VARIABLE_COUNT],
     pub expressions: u32,
     pub memory: usize,
+    pub target_removals: Vec<Arc<TargetRemoval>>,
 }
 
 /// What is known of each rule before it is compiled: where it will stand and what can name it.
@@ -139,6 +141,7 @@ impl<'a> Compiler<'a> {
             used: [false; VARIABLE_COUNT],
             expressions: 0,
             memory: 0,
+            target_removals: Vec::new(),
         }
     }
 
@@ -169,14 +172,16 @@ impl<'a> Compiler<'a> {
                 self.used[*var as usize] = true;
             }
         }
-        let score_slots = [
+        let find = |names: &[&str]| -> Vec<u32> {
+            let slots = names.iter().filter_map(|n| self.slots.find(Var::Tx, n.as_bytes()));
+            slots.collect()
+        };
+        let score_slots = find(&[
             "blocking_inbound_anomaly_score",
             "anomaly_score",
             "inbound_anomaly_score",
-        ]
-        .iter()
-        .filter_map(|n| self.slots.find(Var::Tx, n.as_bytes()))
-        .collect();
+        ]);
+        let outbound_score_slots = find(&["blocking_outbound_anomaly_score", "outbound_anomaly_score"]);
         let mut out: [Phase; PHASES] = Default::default();
         let mut prefiltered = 0u32;
         let mut builders: [Builder; GROUPS] = Default::default();
@@ -188,7 +193,11 @@ impl<'a> Compiler<'a> {
             *to = builder.build()?;
         }
         let prefilter_bytes: usize = prefilters.iter().map(Prefilter::memory_bytes).sum();
+        let kept: Vec<u32> = score_slots.iter().chain(&outbound_score_slots).copied().collect();
         Ok(Program {
+            answer: Answer::of(&out, &self.slots, &kept),
+            target_removals: std::mem::take(&mut self.target_removals),
+            outbound_score_slots,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             phases: out,
             chains: std::mem::take(&mut self.chains),

@@ -1,5 +1,6 @@
 //! A compiled rule set: one flat program for each phase, shared by all threads and never changed.
 
+pub mod answer;
 pub mod bits;
 mod build;
 mod change;
@@ -20,6 +21,7 @@ use crate::seclang::diagnostic::Place;
 use crate::seclang::setting::Settings;
 use crate::seclang::variable::{VARIABLE_COUNT, Var};
 use crate::transform::TransformId;
+use answer::Answer;
 use bits::Bits;
 use prefilter::{Classes, Prefilter};
 use slots::Slots;
@@ -160,6 +162,8 @@ pub struct TargetRemoval {
     pub rules: [Bits; PHASES],
     /// The target.
     pub target: Target,
+    /// Its place in [`Program::target_removals`]; `None` for those of a profile.
+    pub number: Option<u32>,
 }
 
 /// A condition and what happens on each value that matches it.
@@ -253,4 +257,10 @@ pub struct Program {
     pub memory_bytes: usize,
     /// The slots in which the inbound anomaly score may stand, best first.
     pub score_slots: Vec<u32>,
+    /// Likewise that of the answer.
+    pub outbound_score_slots: Vec<u32>,
+    /// What phases 3 to 5 need.
+    pub answer: Answer,
+    /// The removals of targets that rules make, by number.
+    pub target_removals: Vec<Arc<TargetRemoval>>,
 }

@@ -38,6 +38,7 @@ impl Program {
                 Ok(TargetRemoval {
                     rules: self.select(choice),
                     target: target(t, &mut slots, &mut expressions, &mut used)?,
+                    number: None,
                 })
             }
             _ => Err(Problem::new(

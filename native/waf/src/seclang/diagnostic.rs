@@ -80,7 +80,7 @@ pub fn to_json(list: &[Diagnostic]) -> String {
     out
 }
 
-fn push_json(out: &mut String, text: &str) {
+pub(crate) fn push_json(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -126,6 +126,11 @@ variables! {
     RequestProtocol "REQUEST_PROTOCOL" One Head "HTTP/1.1 and the like";
     RequestUri "REQUEST_URI" One Head "path and query as received";
     RequestUriRaw "REQUEST_URI_RAW" One Head "the request target as received";
+    ResBodyError "RES_BODY_ERROR" One Response "1 when the answer's body could not be read";
+    ResBodyErrorMsg "RES_BODY_ERROR_MSG" One Response "why";
+    ResBodyProcessor "RES_BODY_PROCESSOR" One Response "JSON, XML or empty";
+    ResBodyProcessorError "RES_BODY_PROCESSOR_ERROR" One Response "same as RES_BODY_ERROR";
+    ResBodyProcessorErrorMsg "RES_BODY_PROCESSOR_ERROR_MSG" One Response "same as RES_BODY_ERROR_MSG";
     Resource "RESOURCE" Store Rule "values of this transaction set as resource.*";
     ResponseArgs "RESPONSE_ARGS" Many Response "arguments parsed from a JSON answer";
     ResponseBody "RESPONSE_BODY" One Response "the answer's body";
@@ -135,6 +140,7 @@ variables! {
     ResponseHeadersNames "RESPONSE_HEADERS_NAMES" Many Response "their names";
     ResponseProtocol "RESPONSE_PROTOCOL" One Response "its protocol";
     ResponseStatus "RESPONSE_STATUS" One Response "its status";
+    ResponseXml "RESPONSE_XML" Many Response "`/*` and `//@*` of an answer read as XML";
     Rule "RULE" Many Rule "id, msg, severity of the rule that runs";
     ScriptFilename "SCRIPT_FILENAME" One Never "empty: there is no script";
     ServerAddr "SERVER_ADDR" One Head "our own address";
