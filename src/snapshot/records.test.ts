@@ -124,11 +124,35 @@ test('the ring keeps the newest records and says of older ones that they are gon
   assert.equal(reader.read(total, copy), Read.Ahead);
 });
 
+test('long records leave room for fewer, and the reader goes on at the oldest that is whole', () => {
+  const memory = createRecords(RECORD_SLOTS_MIN);
+  const writer = new RecordWriter(memory);
+  const reader = new RecordReader(memory);
+  const copy = new RecordCopy();
+  const total = RECORD_SLOTS_MIN * 5;
+  for (let seq = 1; seq <= total; seq++) {
+    writer.open();
+    for (const [name, , max] of TEXTS)
+      writer.text((seq % 3 === 0 ? name : `${name} ${seq} `.repeat(max)).slice(0, max));
+    writer.commit(seq);
+    const { oldest } = reader;
+    assert.ok(oldest < seq && seq - oldest >= Math.min(seq, 40), `${seq}: ${oldest}`);
+    for (let position = Math.max(0, oldest - 3); position < seq; position++) {
+      const outcome = reader.read(position, copy);
+      assert.equal(outcome, position < oldest ? Read.Gone : Read.Ok, `${position} of ${seq}`);
+      if (outcome !== Read.Ok) continue;
+      assert.equal(copy.wide(Wide.Seq), position + 1);
+      assert.ok(copy.text('detail').startsWith((position + 1) % 3 === 0 ? 'detail' : `detail ${position + 1} `));
+    }
+  }
+});
+
 test('positions go on beyond 2^32', () => {
   const memory = createRecords(RECORD_SLOTS_MIN);
   // As if the ring had been written almost 2^32 times.
   new Int32Array(memory, 8, 1)[0] = -3;
   new Int32Array(memory, 64, RECORD_SLOTS_MIN).fill(2);
+  new Int32Array(memory, 24, 2).fill(-200);
   const writer = new RecordWriter(memory);
   const reader = new RecordReader(memory);
   const copy = new RecordCopy();

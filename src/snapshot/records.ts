@@ -1,28 +1,31 @@
 /**
- * Decision records: one ring per lane in shared memory, written by the lane, read by main. A record is a slot of fixed size: numbers at fixed
- * places, then the texts one after another, each cut at its own bound. Writing allocates nothing.
+ * Decision records: one ring per lane in shared memory, written by the lane, read by main. A record has its numbers at fixed places, then the texts one
+ * after another, each cut at its own bound; it takes as many bytes as it needs. Writing allocates nothing.
  *
- * The ring is in the order in which exchanges ended. `seqs` holds the sequence number of the record in each slot, so finding a request id is one
- * search through `recordSlots` contiguous words and a slow exchange displaces the oldest record, not a newer one with the same remainder.
+ * There are two rings: one of slots, in the order in which exchanges ended, and one of bytes, in which the record of each slot begins at `starts[slot]`. `seqs` holds
+ * the sequence number of the record in each slot, so finding a request id is one search through `recordSlots` contiguous words and a slow exchange
+ * displaces the oldest record, not a newer one with the same remainder.
  *
  * One writer, any number of readers, no locks. `guards[slot]` is odd while the slot is written and says afterwards which turn around the ring it
- * holds; a reader copies the slot and looks at the guard before and after. JavaScript has no memory fences, so a reader also keeps
- * `RECORDS_MARGIN` slots away from the writer: no processor delays a store that long.
+ * holds, and `Claimed` says how far the bytes may be overwritten; a reader copies the record and looks at both before and after. JavaScript has no memory
+ * fences, so a reader also keeps `RECORDS_MARGIN` slots and as many longest records away from the writer: no processor delays a store that long.
  *
- * Retention: the last `recordSlots` exchanges of the lane (at 1,000 requests a second and the default, eight seconds). What must be kept longer is in
- * the log: refused exchanges always, answered ones as sampled.
+ * Retention: the last `recordSlots` exchanges of the lane (at 1,000 requests a second and the default, eight seconds), fewer when their records are longer than
+ * `RECORD_BYTES_KEPT` on average. What must be kept longer is in the log: refused exchanges always, answered ones as sampled.
  */
 import { assert } from '../base/assert.ts';
 import { STAGES } from './stages.ts';
 
-/** Records that a lane's ring holds unless configured; 10.1 MiB a lane. */
+/** Records that a lane's ring holds unless configured; 4.1 MiB a lane. */
 export const RECORD_SLOTS_DEFAULT = 8192;
 export const RECORD_SLOTS_MIN = 128;
 export const RECORD_SLOTS_MAX = 1 << 20;
 /** Oldest records that are treated as overwritten already, see above. */
 export const RECORDS_MARGIN = 4;
-/** Bytes of one record. */
+/** Bytes of the longest record. */
 export const RECORD_BYTES = 1280;
+/** Bytes of the ring for each of its slots: an ordinary record has about 300, one with WAF matches twice as many. */
+export const RECORD_BYTES_KEPT = 512;
 
 /** Numbers that need all 53 bits. */
 export const Wide = { Seq: 0, StartedAt: 1, BytesIn: 2, BytesOut: 3, TotalUs: 4 } as const;
@@ -113,11 +116,17 @@ const TEXT_AT = SHAPE_AT + TEXTS.length * 4;
 assert(SPANS > STAGES.length, 'a record has room for the time of every stage');
 assert(INT_AT % 4 === 0 && RECORD_BYTES % 8 === 0, 'the numbers of a record are aligned');
 
-// The ring: header, guards, seqs, records.
+// The ring: header, guards, seqs, starts, records.
 const HEADER_BYTES = 64;
-const LAYOUT = 1;
-/** Words of the header. */
-const Head = { Layout: 0, Slots: 1, Written: 2 } as const;
+const LAYOUT = 2;
+/** Words of the header. `Next`: where the next record begins; `Claimed`: where it ends at most. Both count units, modulo 2^32. */
+const Head = { Layout: 0, Slots: 1, Written: 2, Next: 6, Claimed: 7 } as const;
+const HEAD_WORDS = 8;
+/** Records begin at multiples of so many bytes, so that places of 32 bits count far. */
+const UNIT_BYTES = 8;
+const RECORD_UNITS = RECORD_BYTES / UNIT_BYTES;
+/** Words of each slot beside its record: guard, sequence number, start. */
+const SLOT_WORDS = 3;
 /** Highest sequence number seen, as a double after the words. */
 const SEQ_HIGH_AT = 16;
 
@@ -128,8 +137,8 @@ const LOOP_CHARS_MAX = 24;
 export function createRecords(wanted: number = RECORD_SLOTS_DEFAULT): SharedArrayBuffer {
   assert(wanted >= 1 && wanted <= RECORD_SLOTS_MAX, `recordSlots is from 1 to ${RECORD_SLOTS_MAX}`);
   const slots = Math.max(RECORD_SLOTS_MIN, 2 ** Math.ceil(Math.log2(wanted)));
-  const memory = new SharedArrayBuffer(HEADER_BYTES + slots * (8 + RECORD_BYTES));
-  const head = new Int32Array(memory, 0, 4);
+  const memory = new SharedArrayBuffer(HEADER_BYTES + slots * (SLOT_WORDS * 4 + RECORD_BYTES_KEPT));
+  const head = new Int32Array(memory, 0, HEAD_WORDS);
   head[Head.Layout] = LAYOUT;
   head[Head.Slots] = slots;
   return memory;
@@ -141,13 +150,15 @@ class Ring {
   readonly seqHigh: Float64Array;
   readonly guards: Int32Array;
   readonly seqs: Uint32Array;
+  readonly starts: Uint32Array;
   readonly mask: number;
   readonly shift: number;
-  /** Byte where slot 0 begins. */
+  /** Byte where the ring of bytes begins, and its units: a power of two. */
   readonly base: number;
+  readonly units: number;
 
   constructor(memory: SharedArrayBuffer) {
-    this.head = new Int32Array(memory, 0, 4);
+    this.head = new Int32Array(memory, 0, HEAD_WORDS);
     assert(this.head[Head.Layout] === LAYOUT, 'the memory is a record ring of this layout');
     const slots = this.head[Head.Slots] ?? 0;
     this.mask = slots - 1;
@@ -155,7 +166,15 @@ class Ring {
     this.seqHigh = new Float64Array(memory, SEQ_HIGH_AT, 1);
     this.guards = new Int32Array(memory, HEADER_BYTES, slots);
     this.seqs = new Uint32Array(memory, HEADER_BYTES + slots * 4, slots);
-    this.base = HEADER_BYTES + slots * 8;
+    this.starts = new Uint32Array(memory, HEADER_BYTES + slots * 8, slots);
+    this.base = HEADER_BYTES + slots * SLOT_WORDS * 4;
+    this.units = (slots * RECORD_BYTES_KEPT) / UNIT_BYTES;
+  }
+
+  /** True when the writer may be about to overwrite what begins at `start`. */
+  isOverwritten(start: number): boolean {
+    const ahead = (Atomics.load(this.head, Head.Claimed) - start) >>> 0;
+    return ahead > this.units - RECORDS_MARGIN * RECORD_UNITS;
   }
 }
 
@@ -168,6 +187,8 @@ export class RecordWriter {
   readonly #i32: Int32Array;
   readonly #u16: Uint16Array;
   #position: number;
+  /** Unit at which the next record begins. */
+  #next: number;
   #slot = 0;
   #at = 0;
   #textAt = 0;
@@ -184,6 +205,7 @@ export class RecordWriter {
     this.#i32 = new Int32Array(memory);
     this.#u16 = new Uint16Array(memory);
     this.#position = (this.#ring.head[Head.Written] ?? 0) >>> 0;
+    this.#next = (this.#ring.head[Head.Next] ?? 0) >>> 0;
   }
 
   /** Highest sequence number in this ring's life: a restarted lane numbers its exchanges from beyond it. */
@@ -195,7 +217,16 @@ export class RecordWriter {
   open(): void {
     const ring = this.#ring;
     this.#slot = this.#position & ring.mask;
-    this.#at = ring.base + this.#slot * RECORD_BYTES;
+    let place = this.#next & (ring.units - 1);
+    if (place + RECORD_UNITS > ring.units) {
+      // No record goes around the end.
+      this.#next = (this.#next + ring.units - place) >>> 0;
+      place = 0;
+    }
+    this.#at = ring.base + place * UNIT_BYTES;
+    // Both before the guard: its store is a fence.
+    ring.head[Head.Claimed] = (this.#next + RECORD_UNITS) | 0;
+    ring.starts[this.#slot] = this.#next;
     Atomics.store(ring.guards, this.#slot, ((this.#position >>> ring.shift) * 2 + 1) | 0);
     this.#textAt = this.#at + TEXT_AT;
     this.#textEnd = this.#at + RECORD_BYTES;
@@ -231,6 +262,8 @@ export class RecordWriter {
     this.wide(Wide.Seq, seq);
     ring.seqs[this.#slot] = seq;
     if (seq > (ring.seqHigh[0] ?? 0)) ring.seqHigh[0] = seq;
+    this.#next = (this.#next + ((this.#textAt - this.#at + UNIT_BYTES - 1) >>> 3)) >>> 0;
+    ring.head[Head.Next] = this.#next | 0;
     Atomics.store(ring.guards, this.#slot, ((this.#position >>> ring.shift) * 2 + 2) | 0);
     this.#position = (this.#position + 1) >>> 0;
     Atomics.store(ring.head, Head.Written, this.#position | 0);
@@ -289,9 +322,20 @@ export class RecordReader {
   /** Oldest position that can still be read. */
   get oldest(): number {
     const written = this.written;
+    const ring = this.#ring;
     // The counter wraps, so that a ring in its first turn is known by a slot that was never written.
-    if (Atomics.load(this.#ring.guards, written & this.#ring.mask) === 0) return 0;
-    return (written - this.slots + RECORDS_MARGIN) >>> 0;
+    const first = Atomics.load(ring.guards, written & ring.mask) === 0;
+    let from = first ? 0 : (written - this.slots + RECORDS_MARGIN) >>> 0;
+    // Records lie in the order of their slots, so that what is overwritten is a first part of them.
+    for (let count = (written - from) >>> 0; count > 0; ) {
+      const half = count >>> 1;
+      const middle = (from + half) >>> 0;
+      if (ring.isOverwritten(ring.starts[middle & ring.mask] as number)) {
+        from = (middle + 1) >>> 0;
+        count -= half + 1;
+      } else count = half;
+    }
+    return from;
   }
 
   /** Copies the record at `position` into `into`. Only `Ok` says that it is whole. */
@@ -303,9 +347,12 @@ export class RecordReader {
     const slot = position & ring.mask;
     const expected = ((position >>> ring.shift) * 2 + 2) | 0;
     if (Atomics.load(ring.guards, slot) !== expected) return Read.Torn;
-    const at = ring.base + slot * RECORD_BYTES;
+    const start = ring.starts[slot] as number;
+    if (ring.isOverwritten(start)) return Read.Gone;
+    const at = ring.base + (start & (ring.units - 1)) * UNIT_BYTES;
     this.#bytes.copy(into.bytes, 0, at, at + RECORD_BYTES);
     if (Atomics.load(ring.guards, slot) !== expected) return Read.Torn;
+    if (ring.isOverwritten(start)) return Read.Gone;
     return ((this.written - position) | 0) > this.slots - RECORDS_MARGIN ? Read.Gone : Read.Ok;
   }
 

@@ -2,8 +2,9 @@
 //! 32 bits, native-endian; offsets count from the start of the block unless their name says otherwise. The other side
 //! is `src/data/transport/native/layout.ts`; a test compares the two.
 
-/// Bytes of one slot. Pages that a request never touches cost nothing.
-pub const SLOT_BYTES: usize = 104 * 1024;
+/// Bytes of one slot. Pages that a request never touches cost nothing, and an ordinary one touches the first two: record, fields and short edits lie in one, the
+/// begin of the head in the other.
+pub const SLOT_BYTES: usize = 108 * 1024;
 /// Slots of one chunk: memory is mapped and shown to JavaScript chunk by chunk.
 pub const CHUNK_SLOTS: usize = 64;
 
@@ -14,14 +15,16 @@ pub const FIELDS_AT: usize = 1024;
 pub const FIELD_HOP: i32 = 1 << 29;
 /// Header fields of a request; more are `head_too_large`.
 pub const FIELDS_MAX: usize = 128;
-/// Where decisions write: target, authority, edits, request id.
+/// Where decisions write: target, authority, edits, request id; as long as they are short. Their offsets count from here.
 pub const EDITS_AT: usize = 2048;
-/// Bytes for them: a quarter for the edits of each direction, the rest for a target that escaping has made longer.
-pub const EDITS_BYTES: usize = 64 * 1024;
 /// Where the bytes of the head begin.
-pub const HEAD_AT: usize = EDITS_AT + EDITS_BYTES;
+pub const HEAD_AT: usize = 4096;
+/// Bytes for what decisions write that is longer: a quarter for the edits of each direction, the rest for a target that escaping has made longer.
+pub const LONG_EDITS_BYTES: usize = 64 * 1024;
+/// Where these begin; they end with the slot.
+pub const LONG_EDITS_AT: usize = SLOT_BYTES - LONG_EDITS_BYTES;
 /// Bytes of the longest head that is read; longer ones are `head_too_large`.
-pub const HEAD_BYTES_MAX: usize = SLOT_BYTES - HEAD_AT;
+pub const HEAD_BYTES_MAX: usize = LONG_EDITS_AT - HEAD_AT;
 
 /// Indices of words in a slot's record.
 pub mod word {

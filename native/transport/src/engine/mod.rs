@@ -142,7 +142,7 @@ impl Engine {
             now: 1,
             date: Vec::new(),
             date_at: 0,
-            slots: Slots::new(),
+            slots: Slots::new()?,
             exchanges: Vec::new(),
             free: Vec::new(),
             ending: VecDeque::new(),
@@ -363,6 +363,8 @@ impl Engine {
                 break;
             }
             self.ending.pop_front();
+            let head_bytes = self.exchanges[slot as usize].head_bytes;
+            self.slots.trim(slot, head_bytes);
             self.exchanges[slot as usize].clear();
             self.free.push(slot);
         }
@@ -539,7 +541,7 @@ impl Engine {
             if self.exchanges.len() + CHUNK_SLOTS > self.options.exchanges_max.next_multiple_of(CHUNK_SLOTS) {
                 return None;
             }
-            let chunk = self.slots.grow();
+            let chunk = self.slots.grow().ok()?;
             let nobody = Key::unpack(u64::from(u32::MAX)).1;
             let from = self.exchanges.len() as u32;
             for slot in (from..from + CHUNK_SLOTS as u32).rev() {

@@ -99,6 +99,7 @@ impl Engine {
             }
         }
         let kept = bytes.len().min(HEAD_BYTES_MAX);
+        x.head_bytes = kept;
         self.slots.head(slot)[..kept].copy_from_slice(&bytes[..kept]);
         let record = self.slots.record(slot);
         record[word::GENERATION] = generation;

@@ -2,17 +2,20 @@
 //! holds no reference into it across calls, and reads every integer that decisions wrote as something to check.
 #![allow(unsafe_code)]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-use std::ptr::NonNull;
+use std::io;
+use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
-use crate::layout::{CHUNK_SLOTS, EDITS_AT, EDITS_BYTES, EVENT_WORDS, EVENTS_MAX, HEAD_AT, HEAD_BYTES_MAX, SLOT_BYTES};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+
+use crate::layout::{CHUNK_SLOTS, EDITS_AT, EVENT_WORDS, EVENTS_MAX, HEAD_AT, HEAD_BYTES_MAX, SLOT_BYTES, word};
 
 const PAGE: usize = 4096;
-/// What is aligned to more than this is zeroed by writing to all of it; like this it is mapped, and pages that nobody touches cost nothing.
-const ALIGN: usize = 16;
+/// Of a longer head than this the memory is given back at its end, so that a burst of long heads costs nothing for ever.
+const HEAD_BYTES_KEPT: usize = 2 * PAGE;
 
-/// Zeroed pages. Shared, since JavaScript's views of them may outlive the engine by some turns: whoever shows them keeps a clone.
+/// Zeroed pages, mapped, so that those that nobody touches cost nothing. Shared, since JavaScript's views of them may outlive the engine by some turns: whoever shows
+/// them keeps a clone.
 pub struct Pages {
     at: NonNull<u8>,
     bytes: usize,
@@ -24,13 +27,18 @@ unsafe impl Send for Pages {}
 unsafe impl Sync for Pages {}
 
 impl Pages {
-    fn zeroed(bytes: usize) -> Arc<Self> {
-        // SAFETY: the size is not zero and the alignment is a power of two.
-        let at = unsafe { alloc_zeroed(layout_of(bytes)) };
-        let Some(at) = NonNull::new(at) else {
-            handle_alloc_error(layout_of(bytes))
+    fn zeroed(bytes: usize) -> io::Result<Arc<Self>> {
+        // SAFETY: a new mapping of its own, at no address in particular.
+        let at = unsafe {
+            mmap_anonymous(
+                null_mut(),
+                bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )?
         };
-        Arc::new(Self { at, bytes })
+        let at = NonNull::new(at.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Arc::new(Self { at, bytes }))
     }
 
     /// Where they begin.
@@ -46,13 +54,10 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: allocated with the same layout; nobody holds it any more.
-        unsafe { dealloc(self.at.as_ptr(), layout_of(self.bytes)) };
+        // SAFETY: mapped with this size; nobody holds it any more.
+        let unmapped = unsafe { munmap(self.at.as_ptr().cast(), self.bytes) };
+        debug_assert!(unmapped.is_ok(), "{unmapped:?}");
     }
-}
-
-fn layout_of(bytes: usize) -> Layout {
-    Layout::from_size_align(bytes, ALIGN).unwrap_or_else(|_| unreachable!("sizes are constants"))
 }
 
 /// All slots of one engine, and the list of events.
@@ -62,17 +67,38 @@ pub struct Slots {
 }
 
 impl Slots {
-    pub fn new() -> Self {
-        Self {
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
             chunks: Vec::new(),
-            events: Pages::zeroed((EVENTS_MAX * EVENT_WORDS * 4).next_multiple_of(PAGE)),
-        }
+            events: Pages::zeroed((EVENTS_MAX * EVENT_WORDS * 4).next_multiple_of(PAGE))?,
+        })
     }
 
     /// Maps one more chunk; returns its number.
-    pub fn grow(&mut self) -> usize {
-        self.chunks.push(Pages::zeroed(SLOT_BYTES * CHUNK_SLOTS));
-        self.chunks.len() - 1
+    pub fn grow(&mut self) -> io::Result<usize> {
+        self.chunks.push(Pages::zeroed(SLOT_BYTES * CHUNK_SLOTS)?);
+        Ok(self.chunks.len() - 1)
+    }
+
+    /// Gives back what a use of a slot that is over took beyond the ordinary.
+    pub fn trim(&mut self, slot: u32, head_bytes: usize) {
+        let long_edits = [word::TARGET_AT, word::REQUEST_EDITS_AT, word::ANSWER_EDITS_AT]
+            .iter()
+            .any(|at| self.word(slot, *at) > (HEAD_AT - EDITS_AT) as i32);
+        if head_bytes <= HEAD_BYTES_KEPT && !long_edits {
+            return;
+        }
+        let from = HEAD_AT + HEAD_BYTES_KEPT;
+        // SAFETY: within the slot and behind all that a record names; whoever reads these bytes next finds zeros, and writes before it reads.
+        let given = unsafe {
+            madvise(
+                self.base(slot).add(from).cast(),
+                SLOT_BYTES - from,
+                Advice::LinuxDontNeed,
+            )
+        };
+        // Where pages are larger than those of x86 the place is none that can be given back, and stays.
+        debug_assert!(given.is_ok() || cfg!(not(target_arch = "x86_64")), "{given:?}");
     }
 
     /// Memory of a chunk, for JavaScript.
@@ -140,15 +166,48 @@ impl Slots {
     pub fn written(&self, slot: u32, at: i32, len: i32) -> Option<&[u8]> {
         let at = usize::try_from(at).ok()?;
         let len = usize::try_from(len).ok()?;
-        if at.checked_add(len)? > EDITS_BYTES {
+        if at.checked_add(len)? > SLOT_BYTES - EDITS_AT {
             return None;
         }
-        // SAFETY: within the edits of the slot, as just checked; as in `record`.
+        // SAFETY: within the slot, as just checked; as in `record`.
         Some(unsafe { std::slice::from_raw_parts(self.base(slot).add(EDITS_AT + at), len) })
     }
 
     /// A pair of words that name what decisions wrote.
     pub fn written_at(&self, slot: u32, word: usize) -> Option<&[u8]> {
         self.written(slot, self.word(slot, word), self.word(slot, word + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::LONG_EDITS_AT;
+
+    #[test]
+    fn what_a_long_head_or_long_edits_took_is_given_back_and_nothing_else() {
+        let mut slots = Slots::new().unwrap();
+        assert_eq!(slots.grow().unwrap(), 0);
+        let fill = |slots: &mut Slots| {
+            for slot in [6, 7, 8] {
+                slots.head(slot).fill(1);
+                slots.record(slot).fill(0);
+                slots.set_word(slot, word::GENERATION, 5);
+            }
+        };
+        let kept = |slots: &Slots, slot| slots.head_ref(slot).iter().filter(|b| **b == 1).count();
+        fill(&mut slots);
+        slots.trim(7, HEAD_BYTES_KEPT);
+        assert_eq!(kept(&slots, 7), HEAD_BYTES_MAX);
+        slots.trim(7, HEAD_BYTES_KEPT + 1);
+        assert_eq!(
+            [6, 7, 8].map(|s| kept(&slots, s)),
+            [HEAD_BYTES_MAX, HEAD_BYTES_KEPT, HEAD_BYTES_MAX]
+        );
+        assert_eq!([6, 7, 8].map(|s| slots.word(s, word::GENERATION)), [5, 5, 5]);
+        fill(&mut slots);
+        slots.set_word(7, word::ANSWER_EDITS_AT, (LONG_EDITS_AT - EDITS_AT) as i32);
+        slots.trim(7, 0);
+        assert_eq!(kept(&slots, 7), HEAD_BYTES_KEPT);
     }
 }

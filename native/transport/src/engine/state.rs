@@ -92,6 +92,8 @@ pub struct Exchange {
     pub expects: bool,
 
     // The attempt.
+    /// Bytes of the head in the slot.
+    pub head_bytes: usize,
     /// Head of the upstream request, as it goes out.
     pub head_out: Vec<u8>,
     pub upstream_chunked: bool,
@@ -169,6 +171,7 @@ impl Exchange {
             inbox: Vec::new(),
             inbox_ended: false,
             expects: false,
+            head_bytes: 0,
             head_out: Vec::new(),
             upstream_chunked: false,
             request_ended: false,

@@ -1,13 +1,16 @@
-/** What stages change in a head: written at once where the engine reads it, in the slot's memory. One for each direction of a wire. */
+/**
+ * What stages change in a head: written at once where the engine reads it, in the slot's memory. One for each direction of a wire. Edits begin in a short room that lies in the
+ * page of the slot's record; when they outgrow it, they move to a long one.
+ */
 import type { HeaderEdits } from '../../../snapshot/snapshot.ts';
 import { applyEdits } from '../edit-list.ts';
 import { EDITS_MAX } from '../bounds.ts';
 import { writeField, writeLatin1 } from './bytes.ts';
-import { Edit, EDITS_BYTES } from './layout.ts';
+import { Edit, LONG_EDITS_BYTES } from './layout.ts';
 import { editable, NAMES_MAX } from './names.ts';
 
 /** Bytes of the edits of one direction; the other half of the room is for target and Host. */
-export const EDIT_BYTES_MAX = EDITS_BYTES / 4;
+export const EDIT_BYTES_MAX = LONG_EDITS_BYTES / 4;
 /** Kind, length of the name, two bytes of the value's length. */
 const HEAD_BYTES = 4;
 
@@ -22,19 +25,32 @@ const packed = new WeakMap<HeaderEdits, Packed | null>();
 
 export class Edits {
   readonly #bytes: Buffer;
-  /** Place of the first one's first byte. */
-  readonly #from: number;
+  readonly #short: number;
+  readonly #shortEnd: number;
+  readonly #long: number;
+  /** Place of the first one's first byte, and where their room ends. */
+  #from: number;
+  #most: number;
   #end: number;
   #count = 0;
   /** By a name's number: the use of this list in which it was last edited. So that two edits of one name are noticed without looking for them. */
   readonly #edited = new Uint32Array(NAMES_MAX + 1);
   #use = 1;
 
-  /** `from`: place of the list in the memory of its chunk. */
-  constructor(bytes: Buffer, from: number) {
+  /** `short` to `shortEnd`: the short room in the memory of its chunk. `long`: where the long one begins, of EDIT_BYTES_MAX. */
+  constructor(bytes: Buffer, short: number, shortEnd: number, long: number) {
     this.#bytes = bytes;
-    this.#from = from;
-    this.#end = from;
+    this.#short = short;
+    this.#shortEnd = shortEnd;
+    this.#long = long;
+    this.#from = short;
+    this.#most = shortEnd;
+    this.#end = short;
+  }
+
+  /** Place of the list. */
+  get from(): number {
+    return this.#from;
   }
 
   /** Bytes of all of them. */
@@ -63,7 +79,7 @@ export class Edits {
     if (list === undefined) packed.set(edits, (list = pack(edits)));
     if (list === null) return false;
     const { bytes, count, names } = list;
-    if (this.#count + count > EDITS_MAX || this.length + bytes.length > EDIT_BYTES_MAX) return false;
+    if (this.#count + count > EDITS_MAX || !this.#hasRoom(bytes.length)) return false;
     const edited = this.#edited;
     for (let i = 0; i < names.length; i++) if (edited[names[i] as number] === this.#use) return applyEdits(this, edits);
     for (let i = 0; i < names.length; i++) edited[names[i] as number] = this.#use;
@@ -74,6 +90,8 @@ export class Edits {
   }
 
   clear(): void {
+    this.#from = this.#short;
+    this.#most = this.#shortEnd;
     this.#end = this.#from;
     this.#count = 0;
     // Zero is the use in which nothing was edited.
@@ -85,8 +103,8 @@ export class Edits {
     const known = editable(name);
     if (known === null || this.#count >= EDITS_MAX) return false;
     const lower = known.lower;
+    if (!this.#hasRoom(HEAD_BYTES + lower.length + value.length)) return false;
     const at = this.#end;
-    if (at - this.#from + HEAD_BYTES + lower.length + value.length > EDIT_BYTES_MAX) return false;
     const bytes = this.#bytes;
     const valueAt = writeLatin1(bytes, at + HEAD_BYTES, lower);
     const end = writeField(bytes, valueAt, value);
@@ -99,6 +117,17 @@ export class Edits {
     bytes[at + 3] = value.length >> 8;
     this.#end = end;
     this.#count++;
+    return true;
+  }
+
+  /** Room for so many bytes more, in the long room if need be. */
+  #hasRoom(bytes: number): boolean {
+    if (this.#end + bytes <= this.#most) return true;
+    if (this.#from === this.#long || this.length + bytes > EDIT_BYTES_MAX) return false;
+    this.#bytes.copyWithin(this.#long, this.#from, this.#end);
+    this.#end += this.#long - this.#from;
+    this.#from = this.#long;
+    this.#most = this.#long + EDIT_BYTES_MAX;
     return true;
   }
 
@@ -116,7 +145,7 @@ export class Edits {
 
 function pack(edits: HeaderEdits): Packed | null {
   const memory = Buffer.alloc(EDIT_BYTES_MAX);
-  const made = new Edits(memory, 0);
+  const made = new Edits(memory, 0, EDIT_BYTES_MAX, 0);
   if (!applyEdits(made, edits)) return null;
   const texts = [...edits.remove, ...pairNames(edits.set), ...pairNames(edits.add)];
   const names = new Set(texts.map((name) => editable(name)?.number ?? 0));

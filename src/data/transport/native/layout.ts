@@ -1,12 +1,13 @@
 /** The memory that the engine shares with us: native/transport/src/layout.rs says what each place means; a test compares the two. */
 
-export const SLOT_BYTES = 104 * 1024;
+export const SLOT_BYTES = 108 * 1024;
 export const CHUNK_SLOTS = 64;
 export const FIELDS_AT = 1024;
 export const FIELDS_MAX = 128;
 export const EDITS_AT = 2048;
-export const EDITS_BYTES = 64 * 1024;
-export const HEAD_AT = EDITS_AT + EDITS_BYTES;
+export const HEAD_AT = 4096;
+export const LONG_EDITS_BYTES = 64 * 1024;
+export const LONG_EDITS_AT = SLOT_BYTES - LONG_EDITS_BYTES;
 export const EVENT_WORDS = 8;
 export const EVENTS_MAX = 1024;
 

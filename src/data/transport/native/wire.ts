@@ -11,17 +11,19 @@ import { isFieldValue, writeLatin1, writeVisible } from './bytes.ts';
 import { Edits, EDIT_BYTES_MAX } from './edits.ts';
 import type { Chunk, HeadHost } from './head.ts';
 import { NativeHead } from './head.ts';
-import { Decided, EDITS_AT, EDITS_BYTES, Word } from './layout.ts';
+import { Decided, EDITS_AT, HEAD_AT, LONG_EDITS_AT, SLOT_BYTES, Word } from './layout.ts';
 
 const INT_MAX = 0x7fff_ffff;
 /** 2^32: what the high word of a length counts. */
 const HIGH = 0x1_0000_0000;
 const EMPTY = new Uint8Array(0);
-/** Room for target and Host beside the edits of both directions. */
-const TARGET_BYTES_MAX = EDITS_BYTES - 2 * EDIT_BYTES_MAX;
-/** Where these texts begin: from the begin of the edits, and of the slot. */
-const TEXTS = 2 * EDIT_BYTES_MAX;
-const TEXTS_AT = EDITS_AT + TEXTS;
+/** Bytes of the short room for the edits of each direction; the rest up to the head is for target and Host. */
+const SHORT_EDIT_BYTES = 704;
+const TEXTS_AT = EDITS_AT + 2 * SHORT_EDIT_BYTES;
+const SHORT_TEXTS_MAX = HEAD_AT - TEXTS_AT;
+/** Where these texts are when they are longer, and their room. */
+const LONG_TEXTS_AT = LONG_EDITS_AT + 2 * EDIT_BYTES_MAX;
+const TARGET_BYTES_MAX = SLOT_BYTES - LONG_TEXTS_AT;
 
 /** What all wires of a lane share. */
 export interface WireHost extends HeadHost {
@@ -53,8 +55,11 @@ export class NativeWire extends NativeHead implements Wire {
   constructor(host: WireHost, chunk: Chunk, slot: number, place: number) {
     super(host, chunk, slot, place);
     this.#host = host;
-    this.#upstreamEdits = new Edits(chunk.bytes, this.from + EDITS_AT);
-    this.#answerEdits = new Edits(chunk.bytes, this.from + EDITS_AT + EDIT_BYTES_MAX);
+    const short = this.from + EDITS_AT;
+    const middle = short + SHORT_EDIT_BYTES;
+    const long = this.from + LONG_EDITS_AT;
+    this.#upstreamEdits = new Edits(chunk.bytes, short, middle, long);
+    this.#answerEdits = new Edits(chunk.bytes, middle, middle + SHORT_EDIT_BYTES, long + EDIT_BYTES_MAX);
   }
 
   // ——— what the transport calls ———
@@ -173,12 +178,13 @@ export class NativeWire extends NativeHead implements Wire {
       this.#refuseLater(fault);
       return;
     }
-    if (plan.target.length + plan.authority.length > TARGET_BYTES_MAX) {
+    const textBytes = plan.target.length + plan.authority.length;
+    if (textBytes > TARGET_BYTES_MAX) {
       this.#refuseLater(REFUSALS.target_too_long);
       return;
     }
     const { words, base, bytes } = this;
-    const at = this.from + TEXTS_AT;
+    const at = this.from + textsAt(textBytes);
     const targetEnd = writeVisible(bytes, at, plan.target);
     const end = targetEnd < 0 ? -1 : writeVisible(bytes, targetEnd, plan.authority);
     // A last look: normalize made both, and anything else in them would be another request to the upstream.
@@ -186,13 +192,14 @@ export class NativeWire extends NativeHead implements Wire {
       this.#refuseLater(REFUSALS.internal_error);
       return;
     }
-    words[base + Word.REQUEST_EDITS_AT] = 0;
+    const edits = this.from + EDITS_AT;
+    words[base + Word.REQUEST_EDITS_AT] = this.#upstreamEdits.from - edits;
     words[base + Word.REQUEST_EDITS_AT + 1] = this.#upstreamEdits.length;
-    words[base + Word.ANSWER_EDITS_AT] = EDIT_BYTES_MAX;
+    words[base + Word.ANSWER_EDITS_AT] = this.#answerEdits.from - edits;
     words[base + Word.ANSWER_EDITS_AT + 1] = this.#answerEdits.length;
-    words[base + Word.TARGET_AT] = TEXTS;
+    words[base + Word.TARGET_AT] = at - edits;
     words[base + Word.TARGET_AT + 1] = targetEnd - at;
-    words[base + Word.AUTHORITY_AT] = TEXTS + targetEnd - at;
+    words[base + Word.AUTHORITY_AT] = targetEnd - edits;
     words[base + Word.AUTHORITY_AT + 1] = end - targetEnd;
     words[base + Word.CONNECT_MS] = Math.min(plan.connectTimeoutMs, INT_MAX);
     words[base + Word.HEAD_MS] = Math.min(plan.headTimeoutMs, INT_MAX);
@@ -224,10 +231,11 @@ export class NativeWire extends NativeHead implements Wire {
   /** Edits of the answer, and the text that goes where an upstream's target would. */
   #writeOwn(text: string): void {
     const { words, base } = this;
-    const at = this.from + TEXTS_AT;
-    words[base + Word.ANSWER_EDITS_AT] = EDIT_BYTES_MAX;
+    const edits = this.from + EDITS_AT;
+    const at = this.from + textsAt(text.length);
+    words[base + Word.ANSWER_EDITS_AT] = this.#answerEdits.from - edits;
     words[base + Word.ANSWER_EDITS_AT + 1] = this.#answerEdits.length;
-    words[base + Word.TARGET_AT] = TEXTS;
+    words[base + Word.TARGET_AT] = at - edits;
     words[base + Word.TARGET_AT + 1] = writeLatin1(this.bytes, at, text) - at;
   }
 
@@ -248,3 +256,8 @@ export class NativeWire extends NativeHead implements Wire {
 }
 
 const SLASH = 0x2f;
+
+/** Where texts of so many bytes are written, from the begin of the slot. */
+function textsAt(bytes: number): number {
+  return bytes <= SHORT_TEXTS_MAX ? TEXTS_AT : LONG_TEXTS_AT;
+}
