@@ -2,6 +2,7 @@
 import { plainBundle } from '../harness/bundle.ts';
 import { TestGateway } from '../harness/gateway.ts';
 import { stopped } from './afterwards.ts';
+import { runCrs } from './crs/suite.ts';
 import type { DataDirectory } from './data.ts';
 import { withTargets } from './h2/gateway.ts';
 import { runH2 } from './h2/suite.ts';
@@ -35,6 +36,7 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   },
   http1: { title: 'HTTP/1.1 requests, well-formed and not, into a recording upstream', run: http1 },
   h2: { title: 'HTTP/2: h2spec, single frames, floods', run: h2 },
+  crs: { title: 'the Core Rule Set’s own regression tests through the WAF engine', run: runCrs },
 };
 
 async function h2({ data, target, upstreamPort, progress, note }: SuiteOptions): Promise<CaseResult[]> {
