@@ -107,7 +107,7 @@ test('wrong rules are told with file, line and mend, all at once', () => {
     { name: 'a.conf', bytes: Buffer.from('SecRul x\nSecRule ARGS "@rx (a" "id:1"') },
     {
       name: 'b.conf',
-      bytes: Buffer.from('SecRule ARGS "@pmFromFile none.data" "id:2"\nSecRule ARGS "@detectSQLi" "id:3"'),
+      bytes: Buffer.from('SecRule ARGS "@pmFromFile none.data" "id:2"\nSecRule ARGS "@inspectFile x" "id:3"'),
     },
   ];
   let thrown: unknown;

@@ -33,6 +33,9 @@ impl Transaction {
     /// Writes the groups of the last match to TX.0 to TX.9.
     pub(crate) fn capture(&mut self, matched: &Candidate) {
         let groups = std::mem::take(&mut self.groups);
+        if let Some(text) = groups.said() {
+            self.slots[0] = SlotValue::Value(self.values.intern(text));
+        }
         for (i, range) in groups.all().iter().enumerate() {
             let id = self.values.intern_part(matched.value, range.clone());
             self.slots[i] = SlotValue::Value(id);

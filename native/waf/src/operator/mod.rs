@@ -2,6 +2,7 @@
 
 mod bytes_valid;
 mod compare;
+mod injection;
 mod ip;
 mod pm;
 mod rx;
@@ -17,17 +18,34 @@ use crate::seclang::diagnostic::{Problem, did_you_mean};
 /// Most groups that `capture` keeps: TX.0 to TX.9.
 pub const GROUPS_MAX: usize = 10;
 
+/// Most bytes of a text that an operator says of a match.
+const SAID_BYTES_MAX: usize = 8;
+
 /// Where groups lie in the value that matched.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
     ranges: [Range<usize>; GROUPS_MAX],
     len: usize,
+    said: [u8; SAID_BYTES_MAX],
+    said_len: usize,
 }
 
 impl Groups {
     /// Forgets all.
     pub fn clear(&mut self) {
         self.len = 0;
+        self.said_len = 0;
+    }
+
+    /// Sets TX.0 to a text that is no part of the value; it is cut to eight bytes.
+    pub fn say(&mut self, text: &[u8]) {
+        self.said_len = text.len().min(SAID_BYTES_MAX);
+        self.said[..self.said_len].copy_from_slice(&text[..self.said_len]);
+    }
+
+    /// That text.
+    pub fn said(&self) -> Option<&[u8]> {
+        (self.said_len > 0).then(|| &self.said[..self.said_len])
     }
 
     /// Adds one; those beyond the tenth are dropped.
@@ -154,6 +172,22 @@ pub static OPERATORS: &[OperatorDef] = &[
         "the text occurs with no letter, digit or _ beside it"
     ),
     operator!(
+        "detectSQLi",
+        [],
+        "",
+        false,
+        injection::sql,
+        "libinjection takes the value for SQL injection; TX.0 is the fingerprint"
+    ),
+    operator!(
+        "detectXSS",
+        [],
+        "",
+        false,
+        injection::script,
+        "libinjection takes the value for cross-site scripting"
+    ),
+    operator!(
         "endsWith",
         [],
         "text",
@@ -268,14 +302,6 @@ pub static OPERATORS: &[OperatorDef] = &[
 
 /// Operators that are refused, with the reason.
 const REFUSED: &[(&str, &str)] = &[
-    (
-        "detectSQLi",
-        "not in this version yet; leave the rule out with a comment, or write an @rx",
-    ),
-    (
-        "detectXSS",
-        "not in this version yet; leave the rule out with a comment, or write an @rx",
-    ),
     ("fuzzyHash", "rules see no files on disk"),
     ("geoLookup", "the engine has no address database; use a policy"),
     ("gsbLookup", "rules never ask the network"),

@@ -33,10 +33,12 @@ fn ask(name: &str, argument: &str, value: &[u8]) -> (bool, Vec<String>) {
         work: &mut work,
     };
     let hit = op.matches(&mut probe);
+    let parts = groups.all().iter().map(|r| &value[r.clone()]);
     let found = groups
-        .all()
-        .iter()
-        .map(|r| String::from_utf8_lossy(&value[r.clone()]).into_owned())
+        .said()
+        .into_iter()
+        .chain(parts)
+        .map(|text| String::from_utf8_lossy(text).into_owned())
         .collect();
     if hit && let Requirement::OneOf(set) = op.requirement() {
         let folded = value.to_ascii_lowercase();
@@ -101,6 +103,10 @@ fn operators_give_the_known_answers() {
         ("validateUtf8Encoding", "", b"\xc0\xaf", true),
         ("validateUtf8Encoding", "", b"\xed\xa0\x80", true),
         ("validateUtf8Encoding", "", b"a\xe2\x82", true),
+        ("detectSQLi", "", b"1' or '1'='1", true),
+        ("detectSQLi", "", b"it's fine", false),
+        ("detectXSS", "", b"<svg/onload=a>", true),
+        ("detectXSS", "", b"a < b", false),
         ("unconditionalMatch", "", b"", true),
         ("noMatch", "", b"x", false),
     ];
@@ -118,6 +124,8 @@ fn operators_give_the_known_answers() {
 fn groups_are_captured() {
     assert_eq!(ask("rx", "(a)(x)?(b)", b"zab").1, ["ab", "a", "", "b"]);
     assert_eq!(ask("pm", "foo bar", b"xBARx").1, ["BAR"]);
+    assert_eq!(ask("detectSQLi", "", b"1' or '1'='1").1, ["s&sos"]);
+    assert_eq!(ask("detectXSS", "", b"x <script").1, ["x <script"]);
 }
 
 #[test]
@@ -146,6 +154,6 @@ fn wrong_arguments_are_errors() {
         let made = by_name(name).unwrap().build(&mut recipe);
         assert!(made.is_err_and(|p| !p.mend.is_empty()), "@{name} {argument}");
     }
-    assert!(by_name("detectSQLi").is_err());
+    assert!(by_name("inspectFile").is_err());
     assert_eq!(by_name("pmFromFil").err().unwrap().mend, "did you mean pmFromFile?");
 }
