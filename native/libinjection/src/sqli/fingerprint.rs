@@ -18,7 +18,7 @@ impl Fingerprint {
         len: 1,
     };
 
-    fn of(tokens: &[Token]) -> Self {
+    fn of(tokens: &[Token<'_>]) -> Self {
         if tokens.iter().any(|t| t.kind == Kind::Evil) {
             return Self::EVIL;
         }
@@ -114,7 +114,7 @@ impl<'a> Reading<'a> {
 
     /// Behind a number at the beginning of the value stands white space or a comment: "1234--" but not "1234-ABCD--". Bytes above
     /// 0x7f count as white space here.
-    fn number_ends_well(&self, number: &Token) -> bool {
+    fn number_ends_well(&self, number: &Token<'_>) -> bool {
         let rest = self.folder.scanner.value.get(number.text().len()..).unwrap_or_default();
         match rest {
             [] | [..=b' ' | 0x80.., ..] => true,

@@ -15,7 +15,7 @@ const ROOM: usize = 8;
 /// The tokens while they are folded.
 pub(super) struct Folder<'a> {
     pub scanner: Scanner<'a>,
-    pub tokens: [Token; ROOM],
+    pub tokens: [Token<'a>; ROOM],
     /// How many there are: where the next goes.
     pub count: usize,
     /// How many of them are done.
@@ -23,7 +23,7 @@ pub(super) struct Folder<'a> {
     /// More may come from the scanner.
     more: bool,
     /// A comment behind all tokens.
-    comment: Option<Token>,
+    comment: Option<Token<'a>>,
 }
 
 /// What a rule did.
@@ -104,7 +104,7 @@ impl<'a> Folder<'a> {
     }
 
     /// The first token that is more than a comment, a parenthesis, a type or a sign.
-    fn first(&mut self) -> Option<Token> {
+    fn first(&mut self) -> Option<Token<'a>> {
         while let Some(token) = self.scanner.next() {
             if !matches!(token.kind, Kind::Comment | Kind::Open | Kind::SqlType) && !token.is_unary() {
                 return Some(token);

@@ -147,7 +147,7 @@ impl Folder<'_> {
         };
         phrase[..a.len()].copy_from_slice(a);
         phrase[a.len() + 1..].copy_from_slice(b);
-        let Some(kind) = tables::kind_of(phrase) else {
+        let Some((kind, phrase)) = tables::phrase(phrase) else {
             return false;
         };
         self.tokens[self.left].set(kind, phrase);

@@ -61,7 +61,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next token; `None` at the end.
-    pub fn next(&mut self) -> Option<Token> {
+    pub fn next(&mut self) -> Option<Token<'a>> {
         let token = match self.quote {
             Quote::Single if self.at == 0 => Some(self.quoted(0, b'\'', 0)),
             Quote::Double if self.at == 0 => Some(self.quoted(0, b'"', 0)),
@@ -71,7 +71,7 @@ impl<'a> Scanner<'a> {
         token
     }
 
-    fn unquoted(&mut self) -> Option<Token> {
+    fn unquoted(&mut self) -> Option<Token<'a>> {
         self.at += span(&self.value[self.at..], |b| b <= b' ' || b == 0x7f || b == 0xa0);
         let first = *self.value.get(self.at)?;
         Some(match first {
@@ -111,25 +111,25 @@ impl<'a> Scanner<'a> {
     }
 
     /// A token of so many bytes.
-    pub fn take(&mut self, kind: Kind, len: usize) -> Token {
+    pub fn take(&mut self, kind: Kind, len: usize) -> Token<'a> {
         let from = self.at;
         self.at += len;
         Token::new(kind, &self.value[from..self.at])
     }
 
-    pub fn one(&mut self, kind: Kind) -> Token {
+    pub fn one(&mut self, kind: Kind) -> Token<'a> {
         self.take(kind, 1)
     }
 
     /// A comment up to the end of the line, which is left out.
-    fn line_comment(&mut self) -> Token {
+    fn line_comment(&mut self) -> Token<'a> {
         let len = span(&self.value[self.at..], |b| b != b'\n');
         let token = self.take(Kind::Comment, len);
         self.at = (self.at + 1).min(self.value.len());
         token
     }
 
-    fn hash(&mut self) -> Token {
+    fn hash(&mut self) -> Token<'a> {
         self.other_in_mysql = true;
         match self.dialect {
             Dialect::MySql => self.line_comment(),
@@ -138,7 +138,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// `--` and white space is a comment to all; `--` and something else is two operators to MySQL.
-    fn dash(&mut self) -> Token {
+    fn dash(&mut self) -> Token<'a> {
         if self.peek(1) != Some(b'-') {
             return self.one(Kind::Operator);
         }
@@ -153,7 +153,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A comment that holds the beginning of another is read differently by PostgreSQL, and `/*!` by MySQL: neither is taken.
-    fn slash(&mut self) -> Token {
+    fn slash(&mut self) -> Token<'a> {
         if self.peek(1) != Some(b'*') {
             return self.one(Kind::Operator);
         }
@@ -169,14 +169,14 @@ impl<'a> Scanner<'a> {
     }
 
     /// `\N` is NULL to MySQL.
-    fn backslash(&mut self) -> Token {
+    fn backslash(&mut self) -> Token<'a> {
         if self.peek(1) == Some(b'N') {
             return self.take(Kind::Number, 2);
         }
         self.one(Kind::Backslash)
     }
 
-    fn operator(&mut self) -> Token {
+    fn operator(&mut self) -> Token<'a> {
         let rest = &self.value[self.at..];
         if rest.len() < 2 {
             return self.one(Kind::Operator);

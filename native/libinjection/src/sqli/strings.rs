@@ -4,9 +4,9 @@ use super::scan::{Scanner, find_pair, span};
 use super::tables;
 use super::token::{Kind, Token};
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
     /// Text from a place up to a delimiter that is neither doubled nor behind an odd number of backslashes.
-    pub fn quoted(&mut self, from: usize, delimiter: u8, open: u8) -> Token {
+    pub fn quoted(&mut self, from: usize, delimiter: u8, open: u8) -> Token<'a> {
         let value = self.value;
         let mut at = from;
         loop {
@@ -28,7 +28,7 @@ impl Scanner<'_> {
     }
 
     /// PostgreSQL's `E'...'` and MySQL's `N'...'`.
-    pub fn escape_string(&mut self) -> Token {
+    pub fn escape_string(&mut self) -> Token<'a> {
         if self.peek(1) != Some(b'\'') || self.peek(2).is_none() {
             return self.word();
         }
@@ -36,7 +36,7 @@ impl Scanner<'_> {
     }
 
     /// `U&'...'`
-    pub fn unicode_string(&mut self) -> Token {
+    pub fn unicode_string(&mut self) -> Token<'a> {
         if !self.value[self.at + 1..].starts_with(b"&'") {
             return self.word();
         }
@@ -48,7 +48,7 @@ impl Scanner<'_> {
     }
 
     /// `N'...'`, or Oracle's `NQ'(...)'`.
-    pub fn national_string(&mut self) -> Token {
+    pub fn national_string(&mut self) -> Token<'a> {
         if self.peek(1) == Some(b'\'') && self.peek(2).is_some() {
             return self.escape_string();
         }
@@ -56,7 +56,7 @@ impl Scanner<'_> {
     }
 
     /// Oracle's `Q'(...)'`, with any byte for the parentheses; the `Q` stands so far from the place.
-    pub fn oracle_string(&mut self, offset: usize) -> Token {
+    pub fn oracle_string(&mut self, offset: usize) -> Token<'a> {
         let (Some(b'q' | b'Q'), Some(b'\''), Some(first)) =
             (self.peek(offset), self.peek(offset + 1), self.peek(offset + 2))
         else {
@@ -81,7 +81,7 @@ impl Scanner<'_> {
         quote: u8,
         find: impl FnOnce(&[u8]) -> Option<usize>,
         delimiter_bytes: usize,
-    ) -> Token {
+    ) -> Token<'a> {
         let text = &self.value[from..];
         match find(text) {
             None => {
@@ -96,7 +96,7 @@ impl Scanner<'_> {
     }
 
     /// `B'0101'` and `X'0aff'`.
-    pub fn digits_in_quotes(&mut self, digit: impl Fn(u8) -> bool) -> Token {
+    pub fn digits_in_quotes(&mut self, digit: impl Fn(u8) -> bool) -> Token<'a> {
         if self.peek(1) != Some(b'\'') || self.peek(2).is_none() {
             return self.word();
         }
@@ -108,7 +108,7 @@ impl Scanner<'_> {
     }
 
     /// A name in backticks. MySQL calls functions by such names too.
-    pub fn tick(&mut self) -> Token {
+    pub fn tick(&mut self) -> Token<'a> {
         let mut token = self.quoted(self.at + 1, b'`', b'`');
         token.kind = match tables::kind_of(token.text()) {
             Some(Kind::Function) => Kind::Function,
@@ -118,7 +118,7 @@ impl Scanner<'_> {
     }
 
     /// `$1,000.00`, or PostgreSQL's `$$...$$` and `$name$...$name$`.
-    pub fn money(&mut self) -> Token {
+    pub fn money(&mut self) -> Token<'a> {
         let rest = &self.value[self.at + 1..];
         let digits = span(rest, |b| matches!(b, b'0'..=b'9' | b'.' | b',' | 0));
         if digits == 1 && rest[0] == b'.' {

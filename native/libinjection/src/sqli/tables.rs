@@ -12,9 +12,15 @@ const PRINT_SLOTS: usize = 16384;
 static WORDS: LazyLock<Words> = LazyLock::new(|| Words::read(include_str!("../../data/words.txt")));
 static PRINTS: LazyLock<Prints> = LazyLock::new(|| Prints::read(include_str!("../../data/fingerprints.txt")));
 
-/// The kind of a word or phrase, ASCII case ignored; `None` when nobody knows it.
+/// The kind of a word, ASCII case ignored; `None` when nobody knows it.
 pub(super) fn kind_of(word: &[u8]) -> Option<Kind> {
-    WORDS.find(word)
+    Some(WORDS.find(word)?.kind)
+}
+
+/// The kind of a phrase, ASCII case ignored, and the phrase as the table has it.
+pub(super) fn phrase(text: &[u8]) -> Option<(Kind, &'static [u8])> {
+    let found = WORDS.find(text)?;
+    Some((found.kind, found.text))
 }
 
 /// Whether a fingerprint is one of an attack.
@@ -66,7 +72,7 @@ impl Words {
         out
     }
 
-    fn find(&self, word: &[u8]) -> Option<Kind> {
+    fn find(&self, word: &[u8]) -> Option<&Word> {
         if word.len() > self.longest || word.is_empty() {
             return None;
         }
@@ -79,7 +85,7 @@ impl Words {
         loop {
             let entry = &self.list[usize::from(self.slots[at].checked_sub(1)?)];
             if entry.text == upper {
-                return Some(entry.kind);
+                return Some(entry);
             }
             at = (at + 1) % WORD_SLOTS;
         }

@@ -83,35 +83,34 @@ kinds! {
 
 /// One token.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token {
+pub(super) struct Token<'a> {
     pub kind: Kind,
     /// The quote that opens it: 0 for none, or the letter of its form of string.
     pub open: u8,
     /// The quote that closes it, likewise; 0 when the value ended before.
     pub close: u8,
-    len: u8,
-    text: [u8; TEXT_BYTES_MAX + 1],
+    text: &'a [u8],
 }
 
-impl Token {
+impl<'a> Token<'a> {
     /// The rest of a bounded array.
     pub const NONE: Self = Self {
         kind: Kind::None,
         open: 0,
         close: 0,
-        len: 0,
-        text: [0; TEXT_BYTES_MAX + 1],
+        text: b"",
     };
 
     /// A token; what is too long of its text is not kept.
-    pub fn new(kind: Kind, text: &[u8]) -> Self {
+    #[inline]
+    pub fn new(kind: Kind, text: &'a [u8]) -> Self {
         let mut out = Self::NONE;
         out.set(kind, text);
         out
     }
 
     /// A string with the quotes around it.
-    pub fn quoted(text: &[u8], open: u8, close: u8) -> Self {
+    pub fn quoted(text: &'a [u8], open: u8, close: u8) -> Self {
         Self {
             open,
             close,
@@ -120,17 +119,16 @@ impl Token {
     }
 
     /// Another kind and text; the quotes stay.
-    pub fn set(&mut self, kind: Kind, text: &[u8]) {
-        let kept = &text[..text.len().min(TEXT_BYTES_MAX)];
+    #[inline]
+    pub fn set(&mut self, kind: Kind, text: &'a [u8]) {
         self.kind = kind;
-        self.len = kept.len() as u8;
-        self.text[..kept.len()].copy_from_slice(kept);
+        self.text = &text[..text.len().min(TEXT_BYTES_MAX)];
     }
 
     /// What is kept of the text.
     #[inline]
-    pub fn text(&self) -> &[u8] {
-        &self.text[..usize::from(self.len)]
+    pub fn text(&self) -> &'a [u8] {
+        self.text
     }
 
     /// The byte at a place of the text; 0 behind it.

@@ -49,9 +49,9 @@ fn is_of_variable(b: u8) -> bool {
     !ends_both(b) && b != b'`'
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
     /// A word. What stands in it before `.` or a backtick is one of its own when it is known: `SELECT.1`.
-    pub fn word(&mut self) -> Token {
+    pub fn word(&mut self) -> Token<'a> {
         let rest = &self.value[self.at..];
         // The known part is looked for before the end of the word, so that a word of many dots is not searched once for each.
         let begin = span(&rest[..rest.len().min(TEXT_BYTES_MAX)], is_of_word);
@@ -78,14 +78,14 @@ impl Scanner<'_> {
     }
 
     /// A name in brackets, as SQL Server writes it.
-    pub fn bracketed(&mut self) -> Token {
+    pub fn bracketed(&mut self) -> Token<'a> {
         let rest = &self.value[self.at..];
         let len = rest.iter().position(|b| *b == b']').map_or(rest.len(), |end| end + 1);
         self.take(Kind::Bareword, len)
     }
 
     /// `@name`, `@@name` and both with quotes.
-    pub fn variable(&mut self) -> Token {
+    pub fn variable(&mut self) -> Token<'a> {
         self.at += if self.peek(1) == Some(b'@') { 2 } else { 1 };
         let mut token = match self.peek(0) {
             Some(b'`') => self.tick(),
@@ -100,7 +100,7 @@ impl Scanner<'_> {
     }
 
     /// `1`, `1.5`, `.5e-3`, `0x1f`, `0b11`, and Oracle's `1.5f`.
-    pub fn number(&mut self) -> Token {
+    pub fn number(&mut self) -> Token<'a> {
         if let Some(token) = self.prefixed_number() {
             return token;
         }
@@ -142,7 +142,7 @@ impl Scanner<'_> {
     }
 
     /// `0x1f` and `0b11`.
-    fn prefixed_number(&mut self) -> Option<Token> {
+    fn prefixed_number(&mut self) -> Option<Token<'a>> {
         if self.peek(0) != Some(b'0') {
             return None;
         }
