@@ -85,6 +85,44 @@ export interface WafProfileOptions {
    * matched, phases 3 and 4 never run.
    */
   readonly answers?: boolean;
+  /** Rules, or targets of theirs, that are left out. */
+  readonly exclusions?: WafExclusion[];
+  /** Variables of the collection TX; rules cannot change them. Those that no rule names are passed over. */
+  readonly variables?: WafVariable[];
+}
+
+/** Exactly one of `rules`, `tag`, `message`. */
+export interface WafExclusion {
+  /** Ids and ranges, as in `942100-942199, 941100`. */
+  readonly rules?: string;
+  /** A whole tag. */
+  readonly tag?: string;
+  /** A whole message as rules write it. */
+  readonly message?: string;
+  /** `ARGS`, `ARGS:password`, `REQUEST_COOKIES:/^_ga/`; absent: the rules whole. */
+  readonly target?: string;
+}
+
+export interface WafVariable {
+  /** Without `tx.`. */
+  readonly name: string;
+  readonly value: string;
+}
+
+/** A rule as it was compiled; of a chain, its head. */
+export interface WafRule {
+  readonly id: number;
+  /** 1 to 5. */
+  readonly phase: number;
+  /** 0 (emergency) to 7 (debug); 255 when it names none. */
+  readonly severity: number;
+  readonly file: string;
+  readonly line: number;
+  /** With its macros. */
+  readonly message: string;
+  readonly tags: string[];
+  /** A match is reported. */
+  readonly log: boolean;
 }
 
 /** What the rules of a rule set see of answers. */
@@ -193,6 +231,8 @@ export interface WafAddon {
    * tests: it allocates freely. Throws when a handle was released or the packed bytes are malformed.
    */
   wafTrace(handle: number, profile: number, request: Uint8Array, response: Uint8Array | null): string;
+  /** The rules of a rule set, by phase and then in their order. Throws when it was released. */
+  wafRules(handle: number): WafRule[];
   /** Numbers of a rule set. Throws when it was released. */
   wafStats(handle: number): WafStats;
 }

@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use cnx_waf::engine::{Outcome, Transaction, Verdict, Wanted};
-use cnx_waf::profile::{Profile, ProfileOptions};
+use cnx_waf::profile::{Exclusion, Profile, ProfileOptions};
 use cnx_waf::program::Program;
 use cnx_waf::program::compile::{CompileOptions, SourceFile, compile};
+use cnx_waf::seclang::ctl::parse_ids;
 use cnx_waf::seclang::diagnostic::to_json;
+use cnx_waf::seclang::draft::RuleChoice;
 use cnx_waf::seclang::setting::EngineMode;
 use cnx_waf::seclang::setting::LimitAction;
 use cnx_waf::wire::{FieldTable, Request, Response, VERDICT_HEAD_BYTES, pack_outcome};
@@ -229,6 +231,37 @@ pub struct WafProfileOptions {
     pub inbound_anomaly_threshold: Option<u32>,
     pub work_max: Option<f64>,
     pub answers: Option<bool>,
+    pub exclusions: Option<Vec<WafExclusion>>,
+    pub variables: Option<Vec<WafVariable>>,
+}
+
+/// Rules that a route leaves out, or one target of theirs.
+#[napi(object)]
+pub struct WafExclusion {
+    pub rules: Option<String>,
+    pub tag: Option<String>,
+    pub message: Option<String>,
+    pub target: Option<String>,
+}
+
+/// A variable of the collection TX that rules cannot change.
+#[napi(object)]
+pub struct WafVariable {
+    pub name: String,
+    pub value: String,
+}
+
+/// A rule as it was compiled.
+#[napi(object)]
+pub struct WafRule {
+    pub id: u32,
+    pub phase: u32,
+    pub severity: u32,
+    pub file: String,
+    pub line: u32,
+    pub message: String,
+    pub tags: Vec<String>,
+    pub log: bool,
 }
 
 /// What rules see of answers.
@@ -317,12 +350,64 @@ pub fn waf_profile(handle: u32, options: WafProfileOptions) -> Result<u32> {
             inbound_anomaly_threshold: options.inbound_anomaly_threshold,
             work_max,
             answers: options.answers.unwrap_or(false),
+            exclusions: options
+                .exclusions
+                .unwrap_or_default()
+                .into_iter()
+                .map(exclusion)
+                .collect::<Result<_>>()?,
+            variables: options
+                .variables
+                .unwrap_or_default()
+                .into_iter()
+                .map(|v| (v.name, v.value))
+                .collect(),
         },
     )
     .map_err(|p| Error::from_reason(format!("{}; {}", p.message, p.mend)))?;
     let id = registry.handle()?;
     registry.profiles.insert(id, (handle, Arc::new(profile)));
     Ok(id)
+}
+
+fn exclusion(e: WafExclusion) -> Result<Exclusion> {
+    let rules = match (e.rules, e.tag, e.message) {
+        (Some(ids), None, None) => {
+            RuleChoice::Ids(parse_ids(&ids).map_err(|p| Error::from_reason(format!("{}; {}", p.message, p.mend)))?)
+        }
+        (None, Some(tag), None) => RuleChoice::Tag(tag),
+        (None, None, Some(message)) => RuleChoice::Message(message),
+        _ => {
+            return Err(Error::from_reason(
+                "an exclusion names rules, a tag or a message: one of them",
+            ));
+        }
+    };
+    Ok(Exclusion {
+        rules,
+        target: e.target,
+    })
+}
+
+#[napi]
+pub fn waf_rules(handle: u32) -> Result<Vec<WafRule>> {
+    let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
+    let compiled = registry.programs.get(&handle);
+    let compiled = compiled.ok_or_else(|| Error::from_reason("the rule set was released"))?;
+    let phases = compiled.program.phases.iter().zip(1..);
+    let rules = phases.flat_map(|(phase, n)| phase.rules.iter().map(move |r| (n, r)));
+    Ok(rules
+        .map(|(phase, r)| WafRule {
+            id: r.id,
+            phase,
+            severity: u32::from(r.severity),
+            file: r.place.file.to_string(),
+            line: r.place.line,
+            message: r.message_text.clone(),
+            tags: r.tags.clone(),
+            log: r.log,
+        })
+        .collect())
 }
 
 #[napi]

@@ -17,6 +17,34 @@ pub const WORK_MAX_DEFAULT: u64 = 16 * 1024 * 1024;
 /// Most exclusions of one profile.
 pub const EXCLUSIONS_MAX: usize = 10_000;
 
+/// Rules that a route leaves out, or one target of theirs.
+#[derive(Clone, Debug)]
+pub struct Exclusion {
+    /// Which rules.
+    pub rules: RuleChoice,
+    /// `ARGS:password`, `ARGS`, `REQUEST_COOKIES:/^_ga/`; `None`: the rules whole.
+    pub target: Option<String>,
+}
+
+/// What a variable is pinned to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// A number.
+    Int(i64),
+    /// Any other text.
+    Text(Vec<u8>),
+}
+
+impl Pin {
+    /// A number when the text is the way a number is written, else the text.
+    pub fn of(text: &str) -> Self {
+        match text.parse::<i64>() {
+            Ok(n) if n.to_string() == text => Self::Int(n),
+            _ => Self::Text(text.as_bytes().to_vec()),
+        }
+    }
+}
+
 /// What a route says.
 #[derive(Clone, Debug, Default)]
 pub struct ProfileOptions {
@@ -36,6 +64,10 @@ pub struct ProfileOptions {
     pub work_max: Option<u64>,
     /// Answers will be handed in: phases 3 to 5 run then. Else phase 5 ends the request phases when something matched.
     pub answers: bool,
+    /// Further rules and targets left out.
+    pub exclusions: Vec<Exclusion>,
+    /// Variables of the collection TX with their values, which rules cannot change; those that no rule names are passed over. They win over the two above.
+    pub variables: Vec<(String, String)>,
 }
 
 /// A rule set as one route uses it.
@@ -49,7 +81,7 @@ pub struct Profile {
     /// Targets left out.
     pub target_removals: Vec<Arc<TargetRemoval>>,
     /// Variables that the route sets and rules cannot change.
-    pub pinned: Vec<(u32, i64)>,
+    pub pinned: Vec<(u32, Pin)>,
     /// Work of one transaction; an answer has as much again.
     pub work_max: u64,
     /// Answers will be handed in.
@@ -59,7 +91,10 @@ pub struct Profile {
 impl Profile {
     /// Works a route's options out.
     pub fn new(program: Arc<Program>, options: &ProfileOptions) -> Result<Self, Problem> {
-        let total = options.remove_rule_ids.len() + options.remove_tags.len() + options.remove_targets.len();
+        let total = options.remove_rule_ids.len()
+            + options.remove_tags.len()
+            + options.remove_targets.len()
+            + options.exclusions.len();
         if total > EXCLUSIONS_MAX {
             return Err(Problem::new(
                 format!("more than {EXCLUSIONS_MAX} exclusions"),
@@ -68,12 +103,19 @@ impl Profile {
         }
         let mut removed: [Bits; PHASES] = std::array::from_fn(|p| Bits::new(program.phases[p].rules.len()));
         let ids = RuleChoice::Ids(options.remove_rule_ids.iter().map(|id| (*id, *id)).collect());
-        for choice in std::iter::once(ids).chain(options.remove_tags.iter().cloned().map(RuleChoice::Tag)) {
+        let tags = options.remove_tags.iter().cloned().map(RuleChoice::Tag);
+        let whole = options.exclusions.iter().filter(|e| e.target.is_none());
+        for choice in std::iter::once(ids).chain(tags).chain(whole.map(|e| e.rules.clone())) {
             for (to, from) in removed.iter_mut().zip(program.select(&choice)) {
                 to.union(&from);
             }
         }
         let mut target_removals = Vec::new();
+        for exclusion in &options.exclusions {
+            if let Some(target) = &exclusion.target {
+                target_removals.push(Arc::new(program.target_removal(&exclusion.rules, target)?));
+            }
+        }
         for text in &options.remove_targets {
             let Some((which, target)) = text.split_once(';') else {
                 return Err(Problem::new(
@@ -90,7 +132,7 @@ impl Profile {
         let mut pinned = Vec::new();
         let mut pin = |name: &str, n: i64| {
             if let Some(slot) = program.slots.find(Var::Tx, name.as_bytes()) {
-                pinned.push((slot, n));
+                pinned.push((slot, Pin::Int(n)));
             }
         };
         if let Some(level) = options.paranoia_level {
@@ -108,6 +150,12 @@ impl Profile {
         }
         if let Some(threshold) = options.inbound_anomaly_threshold {
             pin("inbound_anomaly_score_threshold", i64::from(threshold));
+        }
+        for (name, value) in &options.variables {
+            if let Some(slot) = program.slots.find(Var::Tx, name.to_ascii_lowercase().as_bytes()) {
+                pinned.retain(|(other, _)| *other != slot);
+                pinned.push((slot, Pin::of(value)));
+            }
         }
         let mode = options
             .mode

@@ -3,7 +3,8 @@
 mod common;
 
 use cnx_waf::engine::{Limit, Verdict};
-use cnx_waf::profile::ProfileOptions;
+use cnx_waf::profile::{Exclusion, ProfileOptions};
+use cnx_waf::seclang::draft::RuleChoice;
 use cnx_waf::seclang::setting::EngineMode;
 use common::Gateway;
 
@@ -189,4 +190,71 @@ fn a_profile_pins_what_the_route_says() {
     let outcome = g.get("/", &[]);
     assert_eq!(g.ids(), [2, 3]);
     assert_eq!(outcome.score, 3);
+}
+
+#[test]
+fn a_profile_pins_any_variable_and_leaves_rules_and_targets_out() {
+    let rules = "SecAction \"id:1,phase:1,pass,nolog,setvar:tx.allowed_methods=GET,setvar:tx.max_num_args=1\"\n\
+                 SecRule REQUEST_METHOD \"!@within %{tx.allowed_methods}\" \"id:2,phase:1,pass,tag:policy\"\n\
+                 SecRule &ARGS \"@gt %{tx.max_num_args}\" \"id:3,pass,msg:'Too many'\"\n\
+                 SecRule ARGS \"@streq evil\" \"id:4,pass,tag:attack\"\n\
+                 SecRule ARGS \"@contains evil\" \"id:5,pass,tag:attack,msg:'Evil'\"";
+    let files = vec![("t.conf".to_owned(), rules.as_bytes().to_vec())];
+    let ids = |variables: &[(&str, &str)], exclusions: &[(RuleChoice, Option<&str>)]| {
+        let options = ProfileOptions {
+            variables: variables.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+            exclusions: exclusions
+                .iter()
+                .map(|(rules, target)| Exclusion {
+                    rules: rules.clone(),
+                    target: target.map(str::to_owned),
+                })
+                .collect(),
+            ..ProfileOptions::default()
+        };
+        let mut g = Gateway::with(&files, &options);
+        g.send("POST", "/?json.a=evil&json.b=evil&c=evil", &[], b"");
+        g.ids()
+    };
+    let tag = |t: &str| RuleChoice::Tag(t.into());
+    let four_and_five = RuleChoice::Ids(vec![(4, 5)]);
+    assert_eq!(ids(&[], &[]), [2, 3, 4, 4, 4, 5, 5, 5]);
+    assert_eq!(
+        ids(
+            &[("Allowed_Methods", "GET POST"), ("max_num_args", "3"), ("unknown", "x")],
+            &[]
+        ),
+        [4, 4, 4, 5, 5, 5]
+    );
+    assert_eq!(
+        ids(
+            &[],
+            &[
+                (tag("policy"), None),
+                (RuleChoice::Message("Too many".into()), None),
+                (four_and_five.clone(), None)
+            ]
+        ),
+        []
+    );
+    assert_eq!(
+        ids(
+            &[],
+            &[
+                (four_and_five, Some("ARGS:c")),
+                (tag("attack"), Some("ARGS:/^json\\./"))
+            ]
+        ),
+        [2, 3]
+    );
+    assert_eq!(
+        ids(
+            &[],
+            &[
+                (RuleChoice::Message("Evil".into()), Some("ARGS")),
+                (tag("policy"), Some("ARGS:/^x/"))
+            ]
+        ),
+        [2, 3, 4, 4, 4]
+    );
 }

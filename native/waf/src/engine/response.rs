@@ -107,8 +107,13 @@ fn media_type<'a>(r: &Response<'a>) -> &'a [u8] {
     value.split(|b| *b == b';').next().unwrap_or(b"").trim_ascii()
 }
 
-/// True when bodies of this media type are to be inspected: `SecResponseBodyMimeType`.
+/// True when bodies of this media type are to be inspected: `SecResponseBodyMimeType`, where `text/*` is all of a kind.
 pub fn is_inspected(program: &Program, media_type: &[u8]) -> bool {
     let list = &program.settings.response_body_mime_types;
-    list.iter().any(|m| m.as_bytes().eq_ignore_ascii_case(media_type))
+    list.iter().any(|m| match m.as_bytes().strip_suffix(b"*") {
+        Some(kind) if kind.ends_with(b"/") => media_type
+            .get(..kind.len())
+            .is_some_and(|k| k.eq_ignore_ascii_case(kind)),
+        _ => m.as_bytes().eq_ignore_ascii_case(media_type),
+    })
 }

@@ -7,7 +7,7 @@ use super::report::{Report, Reports};
 use super::trace::Trace;
 use super::values::{ValueId, Values};
 use crate::operator::{Groups, RegexCaches};
-use crate::profile::Profile;
+use crate::profile::{Pin, Profile};
 use crate::program::answer::LAST_PHASE;
 use crate::program::bits::Bits;
 use crate::program::{PHASES, Program, TargetRemoval};
@@ -318,9 +318,12 @@ impl Transaction {
         self.slots.resize(program.slots.len(), SlotValue::Unset);
         self.named.clear();
         self.pinned.clear();
-        for (slot, n) in &profile.pinned {
+        for (slot, pin) in &profile.pinned {
             self.pinned.push(*slot);
-            self.slots[*slot as usize] = SlotValue::Int(*n);
+            self.slots[*slot as usize] = match pin {
+                Pin::Int(n) => SlotValue::Int(*n),
+                Pin::Text(text) => SlotValue::Value(self.values.intern(text)),
+            };
         }
         for (to, from) in self.removed.iter_mut().zip(&profile.removed) {
             to.0.clear();

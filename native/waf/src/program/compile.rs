@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::answer::Answer;
 use super::bits::Bits;
@@ -205,6 +205,7 @@ impl<'a> Compiler<'a> {
             settings: draft.settings.clone(),
             used: self.used,
             expressions: self.expressions,
+            profile_expressions: AtomicU32::new(0),
             rule_count: u32::try_from(rule_count).unwrap_or(u32::MAX),
             prefiltered_count: prefiltered,
             memory_bytes: self.memory + prefilter_bytes + rule_count * 512,

@@ -12,6 +12,7 @@ mod select;
 pub mod slots;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use crate::bytes::ByteSet;
 use crate::operator::{Expression, Operator};
@@ -249,6 +250,8 @@ pub struct Program {
     pub used: [bool; VARIABLE_COUNT],
     /// Number of regular expressions.
     pub expressions: u32,
+    /// Number of those that profiles have added.
+    pub profile_expressions: AtomicU32,
     /// Rules, links included.
     pub rule_count: u32,
     /// Rules that the prefilter knows.

@@ -1,12 +1,14 @@
 //! Finding rules of a compiled program, for profiles.
 
+use std::sync::atomic::Ordering;
+
 use super::bits::Bits;
 use super::build::target;
 use super::slots::Slots;
 use super::{PHASES, Program, TargetRemoval};
 use crate::seclang::diagnostic::Problem;
 use crate::seclang::draft::RuleChoice;
-use crate::seclang::variable::{SelectorText, Shape, VARIABLE_COUNT};
+use crate::seclang::variable::{Shape, VARIABLE_COUNT};
 
 impl Program {
     /// The rules that a choice means, as bits for each phase.
@@ -27,23 +29,19 @@ impl Program {
     pub fn target_removal(&self, choice: &RuleChoice, text: &str) -> Result<TargetRemoval, Problem> {
         let list = crate::seclang::variable::parse_targets(text)?;
         let (mut slots, mut used) = (Slots::default(), [false; VARIABLE_COUNT]);
-        // Expressions in profiles take their scratch memory behind the program's own.
-        let mut expressions = self.expressions;
+        // Expressions of profiles take their scratch memory behind the program's own, each a place that no other profile has.
+        let mut expressions = self
+            .expressions
+            .saturating_add(self.profile_expressions.fetch_add(1, Ordering::Relaxed));
         match list.as_slice() {
-            [t] if !t.exclude
-                && !t.count
-                && t.var.def().shape != Shape::Store
-                && !matches!(t.selector, SelectorText::Pattern(_)) =>
-            {
-                Ok(TargetRemoval {
-                    rules: self.select(choice),
-                    target: target(t, &mut slots, &mut expressions, &mut used)?,
-                    number: None,
-                })
-            }
+            [t] if !t.exclude && !t.count && t.var.def().shape != Shape::Store => Ok(TargetRemoval {
+                rules: self.select(choice),
+                target: target(t, &mut slots, &mut expressions, &mut used)?,
+                number: None,
+            }),
             _ => Err(Problem::new(
                 format!("{text} is not one plain target"),
-                "write VARIABLE or VARIABLE:key",
+                "write VARIABLE, VARIABLE:key or VARIABLE:/expression/",
             )),
         }
     }
