@@ -2,7 +2,7 @@
  * Reads the lanes' rings in main: percentiles from every record, a log line from every refused one and from the sampled share of the rest. Bounded per
  * turn of the loop, so that main stays able to answer; when lanes write faster than main reads, records are lost and counted.
  */
-import { PolicyOutcome } from '../data/exchange.ts';
+import { PolicyOutcome, WafVerdict } from '../data/exchange.ts';
 import { Int, Read, RecordCopy, RecordReader, Span, Wide } from '../snapshot/records.ts';
 import { STAGE_INDEX } from '../snapshot/stages.ts';
 import { accountOf, parseRequestId } from './account.ts';
@@ -170,7 +170,9 @@ export class Drain {
     if (log === null) return;
     const sample = names.of(r.int(Int.Revision))?.accessLogSample ?? 1;
     const kind = r.int(Int.Refusal) < 0 ? 'answered' : 'refused';
-    if (kind === 'answered' && !sampled(r.wide(Wide.Seq), sample)) return;
+    // What the WAF has found and let pass is what exclusions are made from, so it is logged as refusals are.
+    const found = r.int(Int.Waf) !== WafVerdict.Pass && r.text('wafMatches') !== '';
+    if (kind === 'answered' && !found && !sampled(r.wide(Wide.Seq), sample)) return;
     if (this.#allowance[kind]-- <= 0) {
       this.skipped++;
       return;

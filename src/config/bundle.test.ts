@@ -54,7 +54,7 @@ const wrong: readonly (readonly [what: string, documents: Documents, lines: read
     'an unknown key that resembles none names what is known',
     { routes: route('waf: {zzzzzzzzzzzz: 1}') },
     [
-      'routes.yaml:6:11: /routes/0/waf/zzzzzzzzzzzz: unknown key "zzzzzzzzzzzz"; known: mode, bodyBytes, beyond, paranoiaLevel, threshold, excludeRules, excludeTags',
+      'routes.yaml:6:11: /routes/0/waf/zzzzzzzzzzzz: unknown key "zzzzzzzzzzzz"; known: mode, bodyBytes, paranoiaLevel, detectionParanoiaLevel, threshold, outboundThreshold, earlyBlocking, samplingPercentage, exclude, beyond, coded, workMax, …',
     ],
   ],
   [

@@ -172,7 +172,7 @@ describe('hostile documents', () => {
             access: 'public',
             reason: 'for a test',
             limits: ['a'],
-            waf: { mode: 'off', excludeRules: [1] },
+            waf: { mode: 'off', exclude: [{ rule: 1 }] },
             tenant: { header: 'a' },
             respond: { requestHeaders: { set: { a: 'b' } }, redirect: { to: '/' } },
             timeouts: { headMs: 10 },

@@ -6,6 +6,7 @@ import { type Document, inOrder, pointerPart, type Problem, PROBLEMS_MAX } from 
 import type { IssuersConfig } from './issuer.ts';
 import { suggestion } from './nearest.ts';
 import type { RouteConfig } from './route.ts';
+import { routeWafProblems, wafProblems } from './waf-problems.ts';
 
 /** Documents of a bundle as far as they could be read: what is wrong with one does not hide what is wrong with another. */
 type Given = { readonly [P in Part]: BundleConfig[P] | undefined };
@@ -54,6 +55,7 @@ export function findProblems(b: Given, documents: ReadonlyMap<Part, Document>): 
     const fault = networkFault(cidr);
     if (fault !== null) note('defaults', `/forwardedFrom/${i}`, fault);
   }
+  if (b.waf !== undefined) wafProblems(b.waf, note);
   for (const [i, r] of (b.routes?.routes ?? []).entries()) routeProblems(r, `/routes/${i}`, b, known, note);
   return [...found.values()].flatMap((list) => [...inOrder(list.slice(0, PROBLEMS_MAX)), ...list.slice(PROBLEMS_MAX)]);
 }
@@ -228,6 +230,7 @@ function routeProblems(r: RouteConfig, path: string, b: Given, known: Known, not
     if (r.policy === undefined)
       at('', `route "${r.id}" has no policy; add \`policy: {name: …}\`, or \`access: public\` with a reason`);
   }
+  if (r.waf !== undefined) routeWafProblems(r.waf, b.waf, `${path}/waf`, note);
   if (r.tenant?.claim !== undefined && r.issuers.length === 0) at('/tenant/claim', 'a claim needs an issuer');
   if (redirect !== undefined && !REDIRECTS.includes(redirect.status))
     at('/respond/redirect/status', `${redirect.status} is not a redirect; 301, 302, 303, 307 or 308 is expected`);

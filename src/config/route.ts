@@ -1,6 +1,7 @@
 /** Routes: which requests go where, and what is asked of them on the way. */
 import Type, { type Static } from 'typebox';
 import { closed, HeaderEditsConfig, HeaderName, Id, Ms, word } from './fields.ts';
+import { RouteWaf } from './waf-tuning.ts';
 
 export const PathMatch = closed(
   {
@@ -93,38 +94,6 @@ export const TenantConfig = closed(
   },
   'Where the tenant id comes from: exactly one.',
 );
-
-export const RouteWaf = closed(
-  {
-    mode: Type.Optional(word(['off', 'detect', 'block'], 'off = not asked; detect = logged only; block = refused.')),
-    bodyBytes: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        maximum: 16_777_216,
-        description: 'How much of the body is inspected; 0 = the head only. Unit: bytes.',
-      }),
-    ),
-    beyond: Type.Optional(
-      word(['refuse', 'pass'], 'A longer body is refused (413), or its beginning is inspected and the rest passed.'),
-    ),
-    paranoiaLevel: Type.Optional(Type.Integer({ minimum: 1, maximum: 4, description: 'Paranoia level.' })),
-    threshold: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 1000, description: 'Anomaly score at which a request is blocked.' }),
-    ),
-    excludeRules: Type.Array(Type.Integer({ minimum: 1, maximum: 4_294_967_295, description: 'Rule id.' }), {
-      default: [],
-      maxItems: 1024,
-      description: 'Rule ids that are not run here.',
-    }),
-    excludeTags: Type.Array(Type.String({ minLength: 1, maxLength: 128, description: 'Tag.' }), {
-      default: [],
-      maxItems: 64,
-      description: 'Tags whose rules are not run here.',
-    }),
-  },
-  'The WAF on this route; what is absent comes from `waf.yaml`.',
-);
-export type RouteWaf = Static<typeof RouteWaf>;
 
 export const RedirectConfig = closed(
   {

@@ -1,7 +1,16 @@
 /** Independent chances out of the one random number of an exchange: who draws names a salt of its own, so that no two decisions hang together. */
 
 /** Salts in use. */
-export const Salt = { Tie: 1, Trickle: 2, TraceSampled: 3, TraceA: 4, TraceB: 5, Span: 6, SpanB: 7 } as const;
+export const Salt = {
+  Tie: 1,
+  Trickle: 2,
+  TraceSampled: 3,
+  TraceA: 4,
+  TraceB: 5,
+  Span: 6,
+  SpanB: 7,
+  WafDetected: 8,
+} as const;
 export type Salt = (typeof Salt)[keyof typeof Salt];
 
 /** 32 bits from `random` for this salt, unsigned (the finalizer of MurmurHash3). */

@@ -5,7 +5,7 @@ import { Prng } from '../base/prng.ts';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { EndpointPlan, RoutePlan } from '../snapshot/snapshot.ts';
 import { STAGE_INDEX, STAGES, type StageName } from '../snapshot/stages.ts';
-import { TestWire, testRoute } from '../../test/harness/wire.ts';
+import { TestWire, testRoute, testWafPlan } from '../../test/harness/wire.ts';
 import type { Exchange } from './exchange.ts';
 import type { Revision } from './lane/revision.ts';
 import { type Observer, Pipeline, type PipelineParts, STAGE_TIMING_SAMPLE } from './pipeline.ts';
@@ -101,7 +101,7 @@ class Given {
 const WORK: Partial<RoutePlan> = {
   public: false,
   policy: 0,
-  waf: { mode: 'block', profile: 0, bodyBytes: 0, beyond: 'refuse' },
+  waf: testWafPlan({ mode: 'block', profile: 0 }),
 };
 
 describe('a request', () => {

@@ -3,6 +3,10 @@
  * the whole process and used by every thread through a handle; a profile is a rule set as one route uses it. All numbers
  * are little-endian and nothing is padded (`native/waf/src/wire.rs` is the other side).
  */
+import type { WafProfileOptions, WafRule } from './waf-profile.ts';
+
+export type { WafExclusion, WafProfileOptions, WafRule, WafVariable } from './waf-profile.ts';
+export { WAF_WORK_MAX_DEFAULT } from './waf-profile.ts';
 
 /** What the engine says about a request; also the answer of `wafInspect`. */
 export const WAF_PASS = 0;
@@ -62,67 +66,6 @@ export interface WafDiagnostic {
 export interface WafCompileOptions {
   /** `^` and `$` also match at line ends, as in ModSecurity 3. CRS is written for `false`, the default. */
   readonly multiLine?: boolean;
-}
-
-/** What a route may change. Everything is optional. */
-export interface WafProfileOptions {
-  /** Default: what `SecRuleEngine` says, else detect. */
-  readonly mode?: 'off' | 'detect' | 'block';
-  /** Rules left out by id. */
-  readonly removeRuleIds?: number[];
-  /** Rules left out by a whole tag. */
-  readonly removeTags?: string[];
-  /** Targets left out: `942100;ARGS:password` or `attack-sqli;ARGS:password`. */
-  readonly removeTargets?: string[];
-  /** CRS paranoia level, 1 to 4; rules cannot change it back. */
-  readonly paranoiaLevel?: number;
-  /** CRS inbound anomaly score threshold; rules cannot change it back. */
-  readonly inboundAnomalyThreshold?: number;
-  /** Work of one request, roughly bytes looked at; default 16 Mi (some 40 ms, 1 MB of body with the whole CRS). Passing it is `budget-exceeded`. */
-  readonly workMax?: number;
-  /**
-   * Answers will be handed in with `wafInspectResponse`: phases 3 to 5 run then. Default false: phase 5 ends the inspection of the request when something
-   * matched, phases 3 and 4 never run.
-   */
-  readonly answers?: boolean;
-  /** Rules, or targets of theirs, that are left out. */
-  readonly exclusions?: WafExclusion[];
-  /** Variables of the collection TX; rules cannot change them. Those that no rule names are passed over. */
-  readonly variables?: WafVariable[];
-}
-
-/** Exactly one of `rules`, `tag`, `message`. */
-export interface WafExclusion {
-  /** Ids and ranges, as in `942100-942199, 941100`. */
-  readonly rules?: string;
-  /** A whole tag. */
-  readonly tag?: string;
-  /** A whole message as rules write it. */
-  readonly message?: string;
-  /** `ARGS`, `ARGS:password`, `REQUEST_COOKIES:/^_ga/`; absent: the rules whole. */
-  readonly target?: string;
-}
-
-export interface WafVariable {
-  /** Without `tx.`. */
-  readonly name: string;
-  readonly value: string;
-}
-
-/** A rule as it was compiled; of a chain, its head. */
-export interface WafRule {
-  readonly id: number;
-  /** 1 to 5. */
-  readonly phase: number;
-  /** 0 (emergency) to 7 (debug); 255 when it names none. */
-  readonly severity: number;
-  readonly file: string;
-  readonly line: number;
-  /** With its macros. */
-  readonly message: string;
-  readonly tags: string[];
-  /** A match is reported. */
-  readonly log: boolean;
 }
 
 /** What the rules of a rule set see of answers. */

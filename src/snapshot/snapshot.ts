@@ -98,12 +98,32 @@ export type TenantSource =
 
 export interface WafRoutePlan {
   readonly mode: 'off' | 'detect' | 'block';
-  /** Native profile (mode, exclusions, thresholds); -1 when off. */
+  /** Native profile (mode, exclusions, thresholds, budget); -1 when off. */
   readonly profile: NativeHandle;
   /** Bytes of the body that are inspected; 0 = the head only. */
   readonly bodyBytes: number;
   /** What happens to a body longer than `bodyBytes`: refused, or its beginning inspected and the rest passed. */
-  readonly beyond: 'refuse' | 'pass';
+  readonly beyond: 'refuse' | 'partial';
+  /** What happens to a body with Content-Encoding: refused, decoded for inspection in the pool, or passed with only the head inspected. */
+  readonly coded: 'refuse' | 'decode' | 'pass';
+  /** What happens to a request whose budget ends before all rules have run: refused, or passed and recorded. */
+  readonly exhausted: 'block' | 'log';
+  /** What happens when the pool's queue is full: refused, or matched in the lane. */
+  readonly queueFull: 'refuse' | 'lane';
+  /** Share of requests found in detect mode whose matches are recorded, 0 … 1. */
+  readonly detectSample: number;
+  /** Inspection of answers; null = none. */
+  readonly answer: WafAnswerPlan | null;
+}
+
+/** How much of an answer is inspected. */
+export interface WafAnswerPlan {
+  /** Bytes of the body that are held back and inspected; 0 = the head only. */
+  readonly bodyBytes: number;
+  /** What happens to a longer body: passed after its beginning was inspected, or the answer refused. */
+  readonly beyond: 'pass' | 'refuse';
+  /** Media types whose bodies are inspected, lower-case, without parameters; `text/*` is all of a kind. */
+  readonly types: readonly string[];
 }
 
 export interface WafLimits {

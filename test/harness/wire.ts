@@ -3,7 +3,7 @@ import { applyEdits } from '../../src/data/transport/edit-list.ts';
 import type { RefusalRow } from '../../src/data/refusal.ts';
 import { Exchange } from '../../src/data/exchange.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
-import type { HeaderEdits, ListenerPlan, RoutePlan } from '../../src/snapshot/snapshot.ts';
+import type { HeaderEdits, ListenerPlan, RoutePlan, WafRoutePlan } from '../../src/snapshot/snapshot.ts';
 import { BodyKind, BodyState, type ForwardPlan, type TlsFacts, type Wire } from '../../src/data/transport/transport.ts';
 
 export interface WireOptions {
@@ -151,6 +151,22 @@ export class TestWire implements Wire {
   }
 }
 
+/** Not asked; a test overrides what it is about. */
+export function testWafPlan(over: Partial<WafRoutePlan> = {}): WafRoutePlan {
+  return {
+    mode: 'off',
+    profile: -1,
+    bodyBytes: 0,
+    beyond: 'refuse',
+    coded: 'refuse',
+    exhausted: 'block',
+    queueFull: 'refuse',
+    detectSample: 1,
+    answer: null,
+    ...over,
+  };
+}
+
 /** A route with nothing on it; a test overrides what it is about. */
 export function testRoute(over: Partial<RoutePlan> = {}): RoutePlan {
   return {
@@ -163,7 +179,7 @@ export function testRoute(over: Partial<RoutePlan> = {}): RoutePlan {
     entrypoint: 0,
     admit: [],
     limit: [],
-    waf: { mode: 'off', profile: -1, bodyBytes: 0, beyond: 'refuse' },
+    waf: testWafPlan(),
     tenant: null,
     cell: 0,
     respond: {

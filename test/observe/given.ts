@@ -2,6 +2,7 @@
 import { Exchange } from '../../src/data/exchange.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
 import type { Wire } from '../../src/data/transport/transport.ts';
+import { testWafPlan } from '../harness/wire.ts';
 import type { EndpointPlan, RoutePlan, Snapshot } from '../../src/snapshot/snapshot.ts';
 
 export function givenRoute(id: string, index: number, over: Partial<RoutePlan> = {}): RoutePlan {
@@ -15,7 +16,7 @@ export function givenRoute(id: string, index: number, over: Partial<RoutePlan> =
     entrypoint: 0,
     admit: [0],
     limit: [],
-    waf: { mode: 'block', profile: 0, bodyBytes: 0, beyond: 'pass' },
+    waf: testWafPlan({ mode: 'block', profile: 0 }),
     tenant: { from: 'claim', name: 'tenant' },
     cell: -1,
     respond: {

@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import capabilities from '../../src/config/opa-capabilities.json' with { type: 'json' };
 import { checkIn, findOpa, moduleOf, type RegoSource } from '../../src/control/policy/rego.ts';
-import { ArchiveError, readTarGz } from '../../src/control/policy/tar.ts';
+import { ArchiveError, readTarGz } from '../../src/control/archive/tar.ts';
 import { inspectModule } from '../../src/control/policy/inspect.ts';
 import { BUILTINS } from '../../src/policy/builtins.ts';
 import { SOURCES } from '../fixtures/policy/build.ts';

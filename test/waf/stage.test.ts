@@ -12,7 +12,7 @@ import { POOL_BYTES_MAX, POOL_WAIT_MS, POOL_WAITING_MAX, WafPoolClient } from '.
 import { addonPath, native } from '../../src/native.ts';
 import type { WafRoutePlan } from '../../src/snapshot/snapshot.ts';
 import type { WafBatch, WafReply } from '../../src/snapshot/waf-batch.ts';
-import { TestWire, testExchange, testRoute, type WireOptions } from '../harness/wire.ts';
+import { TestWire, testExchange, testRoute, testWafPlan, type WireOptions } from '../harness/wire.ts';
 
 const RULES = `SecRule ARGS "@contains attack" "id:100,phase:2,deny,t:none,t:lowercase,msg:'an attack'"
 SecRule REQUEST_HEADERS:User-Agent "@contains scanner" "id:101,phase:1,deny,msg:'a scanner'"
@@ -38,7 +38,7 @@ function given(serve: (port: MessageChannel['port1']) => void = (port) => pool.s
   const exchange = (options: WireOptions, plan: Partial<WafRoutePlan> = {}, handle = program): Exchange => {
     const wire = new TestWire(options);
     const revision = { snapshot: { waf: handle, wafLimits: { laneBytesMax: LANE_BYTES } } } as unknown as Revision;
-    const waf: WafRoutePlan = { mode: 'block', profile: block, bodyBytes: 100_000, beyond: 'refuse', ...plan };
+    const waf = testWafPlan({ mode: 'block', profile: block, bodyBytes: 100_000, ...plan });
     return testExchange(wire, revision, testRoute({ waf }));
   };
   return {
@@ -141,9 +141,9 @@ describe('the WAF stage', () => {
     const refused = lane.exchange(options, { bodyBytes: 10 });
     assert.equal(lane.stage.enter(refused), Verdict.Refuse);
     assert.equal(refused.refusal?.code, 'body_too_large');
-    const passed = lane.exchange({ ...options, body: 'q=hello' }, { bodyBytes: 7, beyond: 'pass' });
+    const passed = lane.exchange({ ...options, body: 'q=hello' }, { bodyBytes: 7, beyond: 'partial' });
     assert.equal(lane.stage.enter(passed), Verdict.Next);
-    const cut = lane.exchange({ ...options, body: 'q=attack&r=1' }, { bodyBytes: 10, beyond: 'pass' });
+    const cut = lane.exchange({ ...options, body: 'q=attack&r=1' }, { bodyBytes: 10, beyond: 'partial' });
     assert.equal(lane.stage.enter(cut), Verdict.Refuse, 'an attack in the beginning is seen');
     assert.equal(cut.refusal?.code, 'waf_blocked');
   });

@@ -14,6 +14,7 @@ import { compileBundle } from '../compile/compile.ts';
 import type { LayerInput } from '../oci/artifact.ts';
 import { LAYERS, POLICY_ANNOTATION } from '../oci/media-types.ts';
 import { warningsOf } from './warnings.ts';
+import { crsFiles } from './crs.ts';
 import { modulesOf, type PolicyModule } from './policies.ts';
 
 const EXTENSIONS = ['.yaml', '.yml', '.json'];
@@ -103,8 +104,12 @@ async function filesOf(
       const bytes = load('waf', `/${list}/${i}`, name);
       return bytes === null ? [] : [{ name, bytes }];
     });
-  const seclang = all('rules');
-  const seclangData = all('data');
+  const crs = crsFiles(root, config.waf, load, (path, message) => {
+    const doc = documents.get('waf');
+    if (doc !== undefined) problems.push(doc.problem(path, message));
+  });
+  const seclang = [...crs.rules, ...all('rules')];
+  const seclangData = [...crs.data, ...all('data')];
   const modules = await modulesOf(root, config.policies, opa, load, (path, message) => {
     const doc = documents.get('policies');
     if (doc !== undefined) problems.push(doc.problem(path, message));

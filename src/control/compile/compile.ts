@@ -54,7 +54,7 @@ export async function compileBundle(
   };
   const secret: SecretReader = purpose.kind === 'check' ? () => ANY_SECRET : secretReader(purpose.secrets, report);
   const wafWritten = documents.get('waf')?.value as { readonly mode?: unknown } | null | undefined;
-  const waf = new WafCompiler(native, config.waf, files, report, wafWritten?.mode !== undefined);
+  const waf = new WafCompiler(native, config, files, report, wafWritten?.mode !== undefined);
   const policies = await compilePolicies(config.policies, files.modules, report);
   const cells = compileCells(config.cells, {
     slots,

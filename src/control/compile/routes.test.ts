@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type BundleConfig, type Part, readBundle } from '../../config/bundle.ts';
 import { Document } from '../../config/document.ts';
+import { testWafPlan } from '../../../test/harness/wire.ts';
 import { native } from '../../native.ts';
 import { ROUTE_NONE } from '../../native/router.ts';
 import type { RoutePlan } from '../../snapshot/snapshot.ts';
@@ -41,7 +42,7 @@ function compile(routes: string, over: Readonly<Record<string, string>> = {}): R
   const compiled = compileRoutes({
     config: bundle(routes, over),
     native: native(),
-    waf: { plan: () => ({ mode: 'off', profile: -1, bodyBytes: 0, beyond: 'refuse' }) },
+    waf: { plan: () => testWafPlan() },
     secret: (_part, _path, name) => (name === 'broken' ? 'a\nb' : `value of ${name}`),
     report: (part, path, message) => problems.push(`${part} ${path}: ${message}`),
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Value } from 'typebox/value';
-import { RouteWaf } from '../../config/route.ts';
+import { RouteWaf } from '../../config/waf-tuning.ts';
 import { WafConfig } from '../../config/waf.ts';
 import { native } from '../../native.ts';
 import { WafCompiler } from './waf.ts';
@@ -11,7 +11,13 @@ test('a mode that is written and inspects nothing is an error; no word about the
     const problems: string[] = [];
     const config = { ...Value.Create(WafConfig), mode };
     const files = { seclang: [], seclangData: [], modules: new Map() };
-    const waf = new WafCompiler(native(), config, files, (part, path) => problems.push(part + path), written);
+    const waf = new WafCompiler(
+      native(),
+      { waf: config, routes: { routes: [] } },
+      files,
+      (part, path) => problems.push(part + path),
+      written,
+    );
     const plan = waf.plan(route === undefined ? undefined : { ...Value.Create(RouteWaf), mode: route }, '/routes/0');
     assert.equal(plan.mode, 'off');
     return problems;

@@ -11,7 +11,7 @@ import { basename, delimiter, dirname, join } from 'node:path';
 import capabilities from '../../config/opa-capabilities.json' with { type: 'json' };
 import { PolicyError } from '../../policy/policy-error.ts';
 import { MODULE_BYTES_MAX } from './inspect.ts';
-import { readTarGz } from './tar.ts';
+import { readTarGz } from '../archive/tar.ts';
 
 export interface RegoSource {
   /** Name of the policy, for errors. */

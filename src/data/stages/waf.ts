@@ -16,6 +16,7 @@ import {
   WafPacker,
 } from '../../native/waf.ts';
 import type { WafRoutePlan } from '../../snapshot/snapshot.ts';
+import { chance, Salt } from '../chance.ts';
 import { type Exchange, WafVerdict } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
@@ -54,18 +55,21 @@ export class WafStage implements Stage {
     let body = NO_BODY;
     let flags = 0;
     if (plan.bodyBytes > 0 && wire.bodyKind !== BodyKind.None) {
-      if (plan.mode === 'block' && isCoded(wire)) {
+      const coded = isCoded(wire);
+      if (coded && plan.coded === 'refuse') {
         x.waf = WafVerdict.Blocked;
-        return x.refuse(REFUSALS.waf_blocked, 'rules cannot see into a body with Content-Encoding');
+        return x.refuse(REFUSALS.waf_blocked, 'rules cannot see into a body with Content-Encoding (`coded: refuse`)');
       }
-      const state = wire.inspectBody(plan.bodyBytes);
-      if (state === BodyState.Pending) return Verdict.Wait;
-      if (state === BodyState.Cut) {
-        if (plan.beyond === 'refuse')
-          return x.refuse(REFUSALS.body_too_large, `more than the ${plan.bodyBytes} bytes that the WAF inspects`);
-        flags = WAF_BODY_TRUNCATED;
+      if (!coded || plan.coded === 'decode') {
+        const state = wire.inspectBody(plan.bodyBytes);
+        if (state === BodyState.Pending) return Verdict.Wait;
+        if (state === BodyState.Cut) {
+          if (plan.beyond === 'refuse')
+            return x.refuse(REFUSALS.body_too_large, `more than the ${plan.bodyBytes} bytes that the WAF inspects`);
+          flags = WAF_BODY_TRUNCATED;
+        }
+        body = wire.body as Uint8Array<ArrayBuffer>;
       }
-      body = wire.body as Uint8Array<ArrayBuffer>;
     }
     const { snapshot } = x.revision;
     const estimate = estimated(x, body.length);
@@ -88,6 +92,14 @@ export class WafStage implements Stage {
     const length = pack(new WafPacker(Buffer.from(memory)), x, body, flags, true);
     if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
     if (!this.#pool.submit(x, x.revision.snapshot.waf, plan.profile, memory.slice(0, length))) {
+      if (plan.queueFull === 'lane') {
+        const packed = new Uint8Array(memory);
+        return this.#judge(
+          x,
+          this.#waf.wafInspect(x.revision.snapshot.waf, plan.profile, packed, length, this.#out),
+          this.#out,
+        );
+      }
       x.waf = WafVerdict.Failed;
       return x.refuse(REFUSALS.waf_failed, 'too many requests wait for the WAF pool');
     }
@@ -112,6 +124,11 @@ export class WafStage implements Stage {
       x.waf = WafVerdict.Failed;
       return x.refuse(REFUSALS.waf_failed, 'the engine gave no verdict');
     }
+    const { detectSample, exhausted } = present(x.route, 'route').waf;
+    if (verdict === WAF_DETECT_MATCH && !chance(x.random, Salt.WafDetected, detectSample)) {
+      x.waf = WafVerdict.Detected;
+      return Verdict.Next;
+    }
     const detail = note(x, out);
     switch (verdict) {
       case WAF_DETECT_MATCH:
@@ -122,7 +139,9 @@ export class WafStage implements Stage {
         return x.refuse(REFUSALS.waf_blocked, detail);
       case WAF_BUDGET_EXCEEDED:
         x.waf = WafVerdict.Exhausted;
-        return x.refuse(REFUSALS.waf_exhausted, detail);
+        if (exhausted === 'block') return x.refuse(REFUSALS.waf_exhausted, detail);
+        x.detail = detail;
+        return Verdict.Next;
       default:
         x.waf = WafVerdict.Failed;
         return x.refuse(REFUSALS.waf_failed, `verdict ${verdict} is not known`);
