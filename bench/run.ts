@@ -1,5 +1,5 @@
 /**
- * The bench: `npm run bench -- [name …] [--json FILE] [--quick]`. Without a name all but `memory` run. Peers are measured in the same run; a peer that is missing is
+ * The bench: `npm run bench -- [name …] [--json FILE] [--quick]`. Without a name all but `memory` and `engine` run. Peers are measured in the same run; a peer that is missing is
  * said. Results also go to bench/record/ with machine and commit.
  */
 import { execFileSync } from 'node:child_process';
@@ -28,6 +28,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   plain: async () => (await import('./plain.ts')).plain,
   tls: async () => (await import('./plain.ts')).tls,
   http2: async () => (await import('./http2.ts')).http2,
+  engine: async () => (await import('./engine.ts')).engine,
   lanes: async () => (await import('./lanes.ts')).lanes,
   idle: async () => (await import('./idle.ts')).idle,
   chain: async () => (await import('./chain.ts')).chain,

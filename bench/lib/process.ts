@@ -39,15 +39,24 @@ function family(pid: number): number[] {
   return all;
 }
 
-/** CPU seconds that a process and its children have used so far. */
-export function cpuSeconds(pid: number): number {
-  let ticks = 0;
+/** CPU seconds. */
+export interface CpuTimes {
+  readonly own: number;
+  /** In system calls, and in what the kernel did on their behalf. */
+  readonly system: number;
+}
+
+/** CPU time that a process and its children have used so far. */
+export function cpuTimes(pid: number): CpuTimes {
+  let own = 0;
+  let system = 0;
   for (const p of family(pid)) {
     const stat = readFileSync(`/proc/${p}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    ticks += Number(fields[11]) + Number(fields[12]);
+    own += Number(fields[11]);
+    system += Number(fields[12]);
   }
-  return ticks / TICKS;
+  return { own: own / TICKS, system: system / TICKS };
 }
 
 /** Resident memory of a process and its children. Unit: MiB. */

@@ -1,5 +1,5 @@
 /** Interleaved rounds over several targets: the machine's moods hit all of them. */
-import { cpuSeconds } from './process.ts';
+import { cpuTimes } from './process.ts';
 import { type Load, type LoadResult, saturate } from './load.ts';
 import { median } from './row.ts';
 
@@ -16,6 +16,8 @@ export interface Measured {
   readonly p99Ms: number;
   /** CPU microseconds that the target used per request. */
   readonly cpuUs: number;
+  /** Of these, in the kernel. */
+  readonly systemUs: number;
   readonly failed: number;
 }
 
@@ -31,7 +33,7 @@ export async function interleaved(
   check: (t: Target) => Promise<void>,
   loaded: (load: Load) => Promise<LoadResult> = saturate,
 ): Promise<Map<string, Measured>> {
-  const results = new Map<string, (LoadResult & { readonly cpuUs: number })[]>();
+  const results = new Map<string, (LoadResult & { readonly cpuUs: number; readonly systemUs: number })[]>();
   for (const t of targets) {
     await check(t);
     await loaded({ ...t.load, seconds: 2 });
@@ -39,10 +41,13 @@ export async function interleaved(
   }
   for (let round = 0; round < options.rounds; round++) {
     for (const t of targets) {
-      const before = cpuSeconds(t.pid);
+      const before = cpuTimes(t.pid);
       const r = await loaded({ ...t.load, seconds: options.seconds });
-      const cpuUs = ((cpuSeconds(t.pid) - before) * 1e6) / Math.max(1, r.requests);
-      results.get(t.name)?.push({ ...r, cpuUs });
+      const after = cpuTimes(t.pid);
+      const perRequest = (seconds: number): number => (seconds * 1e6) / Math.max(1, r.requests);
+      const systemUs = perRequest(after.system - before.system);
+      const cpuUs = perRequest(after.own - before.own) + systemUs;
+      results.get(t.name)?.push({ ...r, cpuUs, systemUs });
       console.error(
         `  ${t.name.padEnd(16)} ${Math.round(r.rate).toString().padStart(7)} req/s  p99 ${r.p99Ms.toFixed(2)} ms  ${cpuUs.toFixed(1)} µs CPU  ${r.failed} failed`,
       );
@@ -58,6 +63,7 @@ export async function interleaved(
         p50Ms: median(list.map((r) => r.p50Ms)),
         p99Ms: median(list.map((r) => r.p99Ms)),
         cpuUs: median(list.map((r) => r.cpuUs)),
+        systemUs: median(list.map((r) => r.systemUs)),
         failed: list.reduce((n, r) => n + r.failed, 0),
       },
     ]),
@@ -87,5 +93,6 @@ export function figures(
     row('latency_p50', 'ms', (m) => m.p50Ms),
     row('latency_p99', 'ms', (m) => m.p99Ms),
     row('cpu_per_request', 'µs', (m) => m.cpuUs),
+    row('system_cpu_per_request', 'µs', (m) => m.systemUs),
   ];
 }
