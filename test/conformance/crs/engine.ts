@@ -70,10 +70,11 @@ export class Engine {
   readonly #request = Buffer.alloc(BUFFER_BYTES);
   readonly #response = Buffer.alloc(BUFFER_BYTES);
 
-  constructor(files: readonly WafFile[], profile: WafProfileOptions = {}) {
+  /** `multiLine`: `^` and `$` match at line ends, as in ModSecurity 3. */
+  constructor(files: readonly WafFile[], profile: WafProfileOptions = {}, multiLine = false) {
     this.#waf = native();
     try {
-      this.handle = this.#waf.wafCompile(files);
+      this.handle = this.#waf.wafCompile(files, { multiLine });
     } catch (error) {
       const list = wafDiagnostics(error);
       throw list === null ? error : new Error(list.map(shown).join('\n'), { cause: error });
