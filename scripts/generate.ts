@@ -1,5 +1,5 @@
 /**
- * Files that are made from the code: the JSON Schemas of configuration and policy input, the references of configuration, metrics, refusals and SecLang. `--check` fails
+ * Files that are made from the code: the JSON Schemas of configuration and policy input, the references of configuration, metrics, refusals, SecLang and WAF expressions. `--check` fails
  * when one is stale.
  */
 import { spawnSync } from 'node:child_process';
@@ -28,14 +28,14 @@ ${rows.join('\n')}
 `;
 }
 
-/** The WAF engine's own tables, printed by an example of its crate. */
-function seclang(): string {
-  const printed = spawnSync('cargo', ['run', '--quiet', '--locked', '-p', 'cnx-waf', '--example', 'seclang_docs'], {
+/** Tables of the WAF engine, printed by an example of its crate. */
+function printedBy(example: string): string {
+  const printed = spawnSync('cargo', ['run', '--quiet', '--locked', '-p', 'cnx-waf', '--example', example], {
     cwd: join(root, 'native'),
     encoding: 'utf8',
   });
   if (printed.error !== undefined) throw printed.error;
-  if (printed.status !== 0) throw new Error(`the example seclang_docs failed:\n${printed.stderr}`);
+  if (printed.status !== 0) throw new Error(`the example ${example} failed:\n${printed.stderr}`);
   return printed.stdout;
 }
 
@@ -45,7 +45,8 @@ const FILES: Readonly<Record<string, () => string>> = {
   'docs/config.md': configReference,
   'docs/metrics.md': metricDocs,
   'docs/refusals.md': refusals,
-  'docs/seclang.md': seclang,
+  'docs/seclang.md': () => printedBy('seclang_docs'),
+  'docs/waf-expressions.md': () => printedBy('expression_docs'),
 };
 
 const check = process.argv.includes('--check');

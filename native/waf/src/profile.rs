@@ -68,6 +68,8 @@ pub struct ProfileOptions {
     pub exclusions: Vec<Exclusion>,
     /// Variables of the collection TX with their values, which rules cannot change; those that no rule names are passed over. They win over the two above.
     pub variables: Vec<(String, String)>,
+    /// Expressions that run on this route alone, by id.
+    pub local_rules: Vec<u32>,
 }
 
 /// A rule set as one route uses it.
@@ -108,6 +110,11 @@ impl Profile {
         for choice in std::iter::once(ids).chain(tags).chain(whole.map(|e| e.rules.clone())) {
             for (to, from) in removed.iter_mut().zip(program.select(&choice)) {
                 to.union(&from);
+            }
+        }
+        for (phase, index, id) in &program.local {
+            if !options.local_rules.contains(id) {
+                removed[*phase].add(*index);
             }
         }
         let mut target_removals = Vec::new();

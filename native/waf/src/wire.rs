@@ -2,7 +2,9 @@
 //!
 //! Request: `u8` version (1), `u8` flags (1: the body is only the begin), `u16` port of the client; then texts, each with
 //! its length before it: `u16` method, `u32` target as received, `u16` protocol, `u16` client address, `u16` request id;
-//! then `u16` number of header fields, for each `u16` name and `u32` value; then `u32` body.
+//! then `u16` number of header fields, for each `u16` name and `u32` value; then `u32` body. With flag 4 (TLS facts) texts follow,
+//! each with `u16` length: version, cipher, server name, JA4, subject and fingerprint of the client's certificate; then `u16`
+//! number of its alternative names, each with `u16` length. Flag 2: the request came through TLS.
 //!
 //! Verdict: `u8` verdict, `u8` flags, `u16` matches that follow, `u32` matches in all, `i32` anomaly score, `u32` id of the
 //! rule that blocked or would have, `u64` work, `u32` bytes written, `u8` limit, `u8` disruptive action, `u8` what of the answer
@@ -18,6 +20,10 @@ use crate::engine::{Outcome, Transaction};
 pub const VERSION: u8 = 1;
 /// Flag of a request: the body is only its begin.
 pub const BODY_TRUNCATED: u8 = 1;
+/// Flag of a request: it came through TLS.
+pub const SECURE: u8 = 2;
+/// Flag of a request: what the handshake told follows the body.
+pub const TLS_FACTS: u8 = 4;
 /// Bytes of a packed verdict before its matches.
 pub const VERDICT_HEAD_BYTES: usize = 32;
 /// Most header fields of a packed request.
@@ -45,6 +51,56 @@ pub struct Request<'a> {
     header_count: usize,
     /// The body.
     pub body: &'a [u8],
+    /// It came through TLS.
+    pub secure: bool,
+    /// What the handshake told; all empty when it is not known.
+    pub tls: Tls<'a>,
+}
+
+/// What a TLS handshake told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tls<'a> {
+    /// `TLSv1.3` or `TLSv1.2`.
+    pub version: &'a [u8],
+    /// IANA name of the cipher suite.
+    pub cipher: &'a [u8],
+    /// Server name that the client asked for.
+    pub server_name: &'a [u8],
+    /// JA4 fingerprint of the ClientHello.
+    pub ja4: &'a [u8],
+    /// Subject of the client's certificate.
+    pub client_subject: &'a [u8],
+    /// Its SHA-256, hexadecimal.
+    pub client_fingerprint: &'a [u8],
+    /// Its alternative names, packed; iterate with [`Tls::client_names`].
+    names: &'a [u8],
+}
+
+impl<'a> Tls<'a> {
+    fn unpack(r: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let mut out = Self {
+            version: r.short()?,
+            cipher: r.short()?,
+            server_name: r.short()?,
+            ja4: r.short()?,
+            client_subject: r.short()?,
+            client_fingerprint: r.short()?,
+            names: &[],
+        };
+        let count = r.u16()?;
+        let from = r.0;
+        for _ in 0..count {
+            r.short()?;
+        }
+        out.names = &from[..from.len() - r.0.len()];
+        Ok(out)
+    }
+
+    /// The alternative names of the client's certificate.
+    pub fn client_names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut rest = Reader(self.names);
+        std::iter::from_fn(move || rest.short().ok())
+    }
 }
 
 /// Where header fields lie.
@@ -161,16 +217,20 @@ impl<'a> Request<'a> {
         if r.u8()? != VERSION {
             return Err(Malformed);
         }
-        let body_truncated = r.u8()? & BODY_TRUNCATED != 0;
+        let flags = r.u8()?;
         let client_port = r.u16()?;
         let (method, target, protocol, client, id) = (r.short()?, r.long()?, r.short()?, r.short()?, r.short()?);
         let (headers, header_count) = r.fields()?;
         let body = r.long()?;
+        let tls = match flags & TLS_FACTS {
+            0 => Tls::default(),
+            _ => Tls::unpack(&mut r)?,
+        };
         if !r.0.is_empty() {
             return Err(Malformed);
         }
         Ok(Self {
-            body_truncated,
+            body_truncated: flags & BODY_TRUNCATED != 0,
             client_port,
             method,
             target,
@@ -180,6 +240,8 @@ impl<'a> Request<'a> {
             headers,
             header_count,
             body,
+            secure: flags & SECURE != 0,
+            tls,
         })
     }
 
@@ -239,6 +301,21 @@ fn push_short(out: &mut Vec<u8>, text: &[u8]) {
 fn push_long(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(&(text.len() as u32).to_le_bytes());
     out.extend_from_slice(text);
+}
+
+/// Adds TLS facts to a packed request: version, cipher, server name, JA4, subject, fingerprint, and the alternative names.
+pub fn pack_tls(packed: &mut Vec<u8>, facts: [&[u8]; 6], names: &[&[u8]]) {
+    if let Some(flags) = packed.get_mut(1) {
+        *flags |= SECURE | TLS_FACTS;
+    }
+    let names = &names[..names.len().min(usize::from(u16::MAX))];
+    for fact in facts {
+        push_short(packed, fact);
+    }
+    packed.extend_from_slice(&(names.len() as u16).to_le_bytes());
+    for name in names {
+        push_short(packed, name);
+    }
 }
 
 /// Packs a verdict into `out` and returns the bytes written; matches that do not fit are left out. Needs

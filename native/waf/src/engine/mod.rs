@@ -3,6 +3,7 @@
 mod act;
 mod collect;
 mod expand;
+mod expression;
 mod keep;
 mod report;
 mod request;

@@ -135,7 +135,7 @@ const SECRET_WORDS: [&[u8]; 12] = [
 /// True when a value is a credential by its place or the name of its key, so that records must not show it.
 pub(crate) fn is_secret(var: Var, key: &[u8]) -> bool {
     match var {
-        Var::RequestCookies => true,
+        Var::RequestCookies | Var::RequestBodyRaw => true,
         Var::RequestHeaders | Var::Args | Var::ArgsGet | Var::ArgsPost | Var::ResponseHeaders => {
             let key = &key[..key.len().min(256)];
             let folded = key.to_ascii_lowercase();

@@ -8,10 +8,12 @@ use crate::program::Program;
 use crate::program::compile::STRICT_PARTS;
 use crate::seclang::setting::{BodyProcessor, LimitAction};
 use crate::seclang::variable::Var;
-use crate::wire::Request;
+use crate::wire::{Request, Tls};
 
 /// Most cookies of a request; more are answered by the limit policy.
 const COOKIES_MAX: usize = 1000;
+/// Most languages that are looked at.
+const LANGUAGES_MAX: usize = 64;
 /// Bytes for which the part of a body that could not be read is named in REQBODY_ERROR_MSG.
 const NOT_JSON: &str = "the body is not what its media type says";
 
@@ -29,6 +31,7 @@ impl Transaction {
             None => (local, &b""[..]),
         };
         self.put(Var::QueryString, query);
+        self.put(Var::RequestPathRaw, path);
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         body::percent_decode(path, &mut text);
@@ -47,6 +50,8 @@ impl Transaction {
         self.put(Var::RemoteAddr, r.client);
         self.put(Var::RemoteHost, r.client);
         self.put_int(Var::RemotePort, i64::from(r.client_port));
+        self.put_int(Var::Https, i64::from(r.secure));
+        self.fill_tls(&r.tls);
         self.put(Var::UniqueId, r.id);
         self.put(Var::ModsecBuild, b"030000000");
         self.put(Var::WebAppId, program.settings.web_app_id.as_bytes());
@@ -97,6 +102,11 @@ impl Transaction {
                 self.fill_cookies(value);
             } else if name.eq_ignore_ascii_case(b"content-type") {
                 processor = processor_of(value);
+                if self.used[Var::RequestMediaType as usize] {
+                    self.put(Var::RequestMediaType, &media_type(value).to_ascii_lowercase());
+                }
+            } else if name.eq_ignore_ascii_case(b"accept-language") && self.used[Var::RequestLanguages as usize] {
+                self.fill_languages(value);
             } else if name.eq_ignore_ascii_case(b"host") {
                 let host = strip_port(value);
                 self.put(Var::ServerName, host);
@@ -136,6 +146,41 @@ impl Transaction {
                 key: entry.key,
                 value: entry.key,
             });
+        }
+    }
+
+    /// What the handshake told.
+    fn fill_tls(&mut self, tls: &Tls<'_>) {
+        for (var, text) in [
+            (Var::TlsVersion, tls.version),
+            (Var::TlsCipher, tls.cipher),
+            (Var::TlsServerName, tls.server_name),
+            (Var::TlsJa4, tls.ja4),
+            (Var::TlsClientSubject, tls.client_subject),
+            (Var::TlsClientFingerprint, tls.client_fingerprint),
+        ] {
+            self.put(var, text);
+        }
+        for name in tls.client_names() {
+            self.add(Var::TlsClientNames, b"", name);
+        }
+    }
+
+    /// Languages of Accept-Language (RFC 9110 §12.5.4) by their weights; those of weight 0 are not accepted.
+    fn fill_languages(&mut self, header: &[u8]) {
+        let mut list: Vec<(u16, Vec<u8>)> = Vec::new();
+        for part in header.split(|b| *b == b',').take(LANGUAGES_MAX) {
+            let mut pieces = part.split(|b| *b == b';').map(<[u8]>::trim_ascii);
+            let tag = pieces.next().unwrap_or(b"").to_ascii_lowercase();
+            let weight = pieces.find_map(|p| p.strip_prefix(b"q=").or(p.strip_prefix(b"Q=")));
+            let weight = weight.map_or(1000, weight_of);
+            if !tag.is_empty() && weight > 0 {
+                list.push((weight, tag));
+            }
+        }
+        list.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+        for (_, tag) in list {
+            self.add(Var::RequestLanguages, b"", &tag);
         }
     }
 
@@ -192,6 +237,7 @@ impl Transaction {
         if self.controls.force_body || processor == Some(BodyProcessor::Urlencoded) {
             self.put(Var::RequestBody, content);
         }
+        self.put(Var::RequestBodyRaw, content);
         if content.is_empty() {
             return;
         }
@@ -291,9 +337,21 @@ fn strip_port(host: &[u8]) -> &[u8] {
     memchr::memchr(b':', host).map_or(host, |at| &host[..at])
 }
 
+/// A weight in thousandths (RFC 9110 §12.4.2); what is none counts as 1.
+fn weight_of(text: &[u8]) -> u16 {
+    let text = std::str::from_utf8(text).ok().and_then(|t| t.parse::<f32>().ok());
+    text.filter(|w| (0.0..=1.0).contains(w))
+        .map_or(1000, |w| (w * 1000.0) as u16)
+}
+
+/// A media type without its parameters.
+fn media_type(content_type: &[u8]) -> &[u8] {
+    content_type.split(|b| *b == b';').next().unwrap_or(b"").trim_ascii()
+}
+
 /// How a body of this media type is read. JSON and XML are recognised without a rule, unlike ModSecurity.
 fn processor_of(content_type: &[u8]) -> Option<BodyProcessor> {
-    let media = content_type.split(|b| *b == b';').next().unwrap_or(b"").trim_ascii();
+    let media = media_type(content_type);
     let is = |name: &[u8]| media.eq_ignore_ascii_case(name);
     let ends =
         |suffix: &[u8]| media.len() > suffix.len() && media[media.len() - suffix.len()..].eq_ignore_ascii_case(suffix);

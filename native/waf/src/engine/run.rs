@@ -152,6 +152,11 @@ impl Transaction {
     fn rule(&mut self, program: &Program, phase: usize, index: usize, rule: &Rule) -> bool {
         self.matched.clear();
         self.rule_running = (phase as u8, index as u32);
+        if let Some(expression) = &rule.expression
+            && !self.holds(expression)
+        {
+            return false;
+        }
         let single = rule.steps.len() == 1;
         for (i, step) in rule.steps.iter().enumerate() {
             let bit = (i == 0 && rule.prefiltered).then_some((index, rule.search_chain));

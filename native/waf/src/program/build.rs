@@ -45,6 +45,7 @@ impl Compiler<'_> {
             log: a.log.or(defaults.log).unwrap_or(true),
             disruptive,
             jump: None,
+            expression: r.expression.and_then(|n| self.conditions.get_mut(n)?.take()),
             steps,
             prefiltered: false,
             search_chain: 0,

@@ -11,6 +11,8 @@ use super::prefilter::{self, Builder, Classes, Prefilter};
 use super::slots::Slots;
 use super::{Chain, GROUPS, PHASES, Phase, Program, Rule, Selector, Step, TargetRemoval, Test, group_of};
 use crate::bytes::ByteSet;
+use crate::expression::node::Checked;
+use crate::expression::rule::Expressions;
 use crate::operator::Requirement;
 use crate::seclang::diagnostic::{Diagnostic, Place, Problem};
 use crate::seclang::draft::{Draft, Item, RuleChoice, RuleDraft};
@@ -61,6 +63,15 @@ static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// Compiles rule files. All errors are returned at once.
 pub fn compile(files: &[SourceFile<'_>], options: CompileOptions) -> Result<Program, Vec<Diagnostic>> {
+    compile_with(files, &Expressions::default(), options)
+}
+
+/// Compiles rule files and expressions into one program. All errors are returned at once.
+pub fn compile_with(
+    files: &[SourceFile<'_>],
+    expressions: &Expressions,
+    options: CompileOptions,
+) -> Result<Program, Vec<Diagnostic>> {
     let whole = |message: String, mend: &str| {
         vec![Problem::new(message, mend).at(&Place {
             file: Arc::from(""),
@@ -74,12 +85,13 @@ pub fn compile(files: &[SourceFile<'_>], options: CompileOptions) -> Result<Prog
         ));
     }
     let mut parser = Parser::default();
-    let mut seen = false;
+    // How many rules stand before each file.
+    let mut before = Vec::new();
     for file in files.iter().filter(|f| is_rules(f.name)) {
-        seen = true;
+        before.push(parser.draft.items.len());
         parser.file(file.name, file.content);
     }
-    if !seen {
+    if before.is_empty() && expressions.rules.is_empty() {
         return Err(whole("no rule file".into(), "name rule files *.conf"));
     }
     let mut compiler = Compiler {
@@ -89,6 +101,7 @@ pub fn compile(files: &[SourceFile<'_>], options: CompileOptions) -> Result<Prog
         ..Compiler::new(files)
     };
     let mut draft = std::mem::take(&mut parser.draft);
+    compiler.add_expressions(expressions, &mut draft, &before);
     compiler.apply_changes(&mut draft);
     let program = compiler.program(&draft);
     let mut diagnostics = compiler.diagnostics;
@@ -114,6 +127,8 @@ pub(super) struct Compiler<'a> {
     pub chains: Vec<Chain>,
     pub used: [bool; VARIABLE_COUNT],
     pub expressions: u32,
+    /// Checked expressions, by the numbers in drafts.
+    pub conditions: Vec<Option<Box<Checked>>>,
     pub memory: usize,
     pub target_removals: Vec<Arc<TargetRemoval>>,
 }
@@ -140,6 +155,7 @@ impl<'a> Compiler<'a> {
             }],
             used: [false; VARIABLE_COUNT],
             expressions: 0,
+            conditions: Vec::new(),
             memory: 0,
             target_removals: Vec::new(),
         }
@@ -192,6 +208,7 @@ impl<'a> Compiler<'a> {
         for (to, builder) in prefilters.iter_mut().zip(builders) {
             *to = builder.build()?;
         }
+        let local = super::expressions::local(&out);
         let prefilter_bytes: usize = prefilters.iter().map(Prefilter::memory_bytes).sum();
         let kept: Vec<u32> = score_slots.iter().chain(&outbound_score_slots).copied().collect();
         Ok(Program {
@@ -204,6 +221,7 @@ impl<'a> Compiler<'a> {
             slots: std::mem::take(&mut self.slots),
             settings: draft.settings.clone(),
             used: self.used,
+            local,
             expressions: self.expressions,
             profile_expressions: AtomicU32::new(0),
             rule_count: u32::try_from(rule_count).unwrap_or(u32::MAX),
@@ -221,6 +239,17 @@ impl<'a> Compiler<'a> {
         let mut constant = Bits::new(size);
         let mut classes = Classes::new();
         for (index, rule) in rules.iter_mut().enumerate() {
+            if let Some(need) = rule.expression.as_ref().and_then(|e| e.need.as_ref()) {
+                rule.prefiltered = true;
+                *prefiltered += 1;
+                builder.require(first_word * 64 + index, &need.literals);
+                for (var, key, steps) in &need.seen {
+                    let chain = self.chain(steps);
+                    let trigger = self.chains[usize::from(chain)].trigger;
+                    prefilter::note(&mut classes, size, index, (*var, key.as_deref()), (chain, trigger));
+                }
+                continue;
+            }
             let Some(Step { test: Some(test), .. }) = rule.steps.first() else {
                 always.add(index);
                 continue;

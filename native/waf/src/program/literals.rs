@@ -45,7 +45,7 @@ fn usable(set: &Set) -> bool {
 }
 
 /// How often a set is expected to hit ordinary text; smaller is better.
-fn cost(set: &Set) -> f64 {
+pub(crate) fn cost(set: &Set) -> f64 {
     set.iter()
         .map(|l| l.iter().take(6).map(|b| frequency(*b)).product::<f64>())
         .sum()

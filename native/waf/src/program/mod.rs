@@ -6,6 +6,7 @@ mod build;
 mod change;
 pub mod compile;
 mod dense;
+mod expressions;
 pub mod literals;
 pub mod prefilter;
 mod select;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::bytes::ByteSet;
+use crate::expression::node::Checked;
 use crate::operator::{Expression, Operator};
 use crate::seclang::action::Disruptive;
 use crate::seclang::ctl::Ctl;
@@ -201,6 +203,8 @@ pub struct Rule {
     pub disruptive: Disruptive,
     /// The node that runs next after a match, when it is not the next one.
     pub jump: Option<u32>,
+    /// Its condition when it is an expression; it has one step without a test then.
+    pub expression: Option<Box<Checked>>,
     /// The rule and its links.
     pub steps: Vec<Step>,
     /// The prefilter knows this rule: values without its bit cannot match.
@@ -248,6 +252,8 @@ pub struct Program {
     pub settings: Settings,
     /// Variables that some rule or macro uses.
     pub used: [bool; VARIABLE_COUNT],
+    /// Rules that run only where a profile names them: phase (0 to 4), index, id.
+    pub local: Vec<(usize, usize, u32)>,
     /// Number of regular expressions.
     pub expressions: u32,
     /// Number of those that profiles have added.

@@ -31,6 +31,8 @@ pub struct RuleDraft {
     pub links: Vec<RuleDraft>,
     /// The default actions in force where it stands (head only).
     pub defaults: Option<ActionList>,
+    /// Its condition is the expression with this number (head only).
+    pub expression: Option<usize>,
 }
 
 /// What stands in a file, in order.

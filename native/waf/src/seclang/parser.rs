@@ -196,6 +196,7 @@ impl Parser {
             actions: list,
             links: Vec::new(),
             defaults: None,
+            expression: None,
         };
         match self.open_chain.take() {
             Some(head) => self.link(head, rule),

@@ -1,6 +1,8 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod expressions;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
