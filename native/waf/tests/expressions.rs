@@ -2,10 +2,11 @@
 
 mod common;
 
-use cnx_waf::engine::Verdict;
+use cnx_waf::engine::{KEPT_BYTES_MAX, Transaction, Verdict, Wanted};
 use cnx_waf::expression::rule::{Action, ExpressionRule, ID_CHOSEN_LAST, ID_FIRST, ID_JUDGE};
 use cnx_waf::profile::ProfileOptions;
 use cnx_waf::seclang::setting::EngineMode;
+use cnx_waf::wire::{RESPONSE_BODY_NOT_READ, Response, pack_response};
 use common::expressions::{Given, Running, holds, program, rule, strings};
 
 fn browser() -> Given {
@@ -623,6 +624,50 @@ fn files_and_profiles_change_expressions_as_they_change_rules() {
         ..none()
     };
     assert_eq!(verdict(&local, "", here), Verdict::Block);
+}
+
+#[test]
+fn answers_are_asked_together_with_their_requests() {
+    let items = vec![
+        rule(
+            "http.response.code in {500..599} and http.request.path starts_with \"/api\" and ssl",
+            Action::Log,
+        ),
+        rule("any(http.response.headers[\"X-Debug\"][*] eq \"on\")", Action::Block),
+        rule("http.response.content_type.media_type eq \"text/html\"", Action::Log),
+    ];
+    let options = ProfileOptions {
+        answers: true,
+        ..ProfileOptions::default()
+    };
+    let mut running = Running::with(items, &[], &options);
+    let mut exchange = |target: &str, status, headers: &[(&[u8], &[u8])]| {
+        let given = Given {
+            tls: true,
+            ..Given::get(target)
+        };
+        let request = running.send(&given);
+        assert_eq!((request.verdict, request.answer), (Verdict::Pass, Wanted::Head));
+        let mut kept = vec![0; KEPT_BYTES_MAX];
+        let n = running.transaction.keep(&running.profile, &mut kept).expect("it fits");
+        let packed = pack_response(status, b"HTTP/1.1", headers, b"", RESPONSE_BODY_NOT_READ);
+        let response = Response::unpack(&packed).expect("a packed answer");
+        let outcome = Transaction::default().respond(&running.profile, &kept[..n], &response);
+        (outcome.verdict, outcome.matches)
+    };
+    assert_eq!(
+        exchange("/api/x", 503, &[(b"content-type", b"Text/HTML; charset=utf-8")]),
+        (Verdict::DetectMatch, 2)
+    );
+    assert_eq!(exchange("/other", 503, &[(b"x-debug", b"off")]), (Verdict::Pass, 0));
+    assert_eq!(exchange("/other", 200, &[(b"x-debug", b"on")]), (Verdict::Block, 1));
+    let said = program(vec![rule("http.response.code eq 500", Action::Score(3))], &[])
+        .err()
+        .unwrap_or_default();
+    assert_eq!(
+        said,
+        ["the score is of requests, and this asks the answer (use block or log, or ask the request alone)"]
+    );
 }
 
 #[test]

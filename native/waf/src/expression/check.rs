@@ -48,8 +48,10 @@ pub struct Checker<'a> {
     pub lists: &'a HashMap<String, List>,
     /// Where scratch memory of regular expressions is counted.
     pub expressions: &'a mut u32,
-    /// Variables that are looked at.
+    /// Variables that any rule looks at.
     pub used: &'a mut [bool; VARIABLE_COUNT],
+    /// Those that this expression looks at.
+    pub variables: Vec<Var>,
     /// Bytes of compiled parts.
     pub memory: usize,
     /// The phase (1 to 5) from which on all that is looked at is there.
@@ -458,12 +460,10 @@ impl Checker<'_> {
 
     fn look_at(&mut self, var: Var) {
         self.used[var as usize] = true;
-        let phase = match var.def().life {
-            Life::Head | Life::Rule | Life::Never => 1,
-            Life::Body => 2,
-            Life::Response => 4,
-        };
-        self.phase = self.phase.max(phase);
+        if !self.variables.contains(&var) {
+            self.variables.push(var);
+        }
+        self.phase = self.phase.max(phase_of(var));
     }
 
     fn call(&mut self, at: At, name: &str, arguments: &[Condition]) -> Result<Made, Fault> {
@@ -487,6 +487,15 @@ impl Checker<'_> {
             ));
         }
         (def.make)(self, at, arguments)
+    }
+}
+
+/// The phase (1 to 5) from which on a field's variable has its values.
+pub fn phase_of(var: Var) -> u8 {
+    match var.def().life {
+        Life::Head | Life::Rule | Life::Never => 1,
+        Life::Body => 2,
+        Life::Response => 3,
     }
 }
 

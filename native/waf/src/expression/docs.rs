@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use super::ast::OPERATORS;
+use super::check::phase_of;
 use super::field::{ELSEWHERE, FIELDS, FieldKind};
 use super::function::FUNCTIONS;
 use super::node::Kind;
 use super::rule::{ID_CHOSEN_LAST, ID_FIRST, ID_LAST, TAG};
 use super::{EXPRESSION_BYTES_MAX, LIST_ENTRIES_MAX, LISTS_MAX, NEST_MAX, RULES_MAX, SET_ENTRIES_MAX, TERMS_MAX};
-use crate::seclang::variable::Life;
 
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
@@ -47,7 +47,8 @@ pub fn markdown() -> String {
          the score to its beginning and before those that judge it; where no SecLang rule judges, the score is judged by the threshold at the end |\n\
          | `skip` | skips all rules that follow in the list, those of later phases included; with `tags` all rules of SecLang that have one of them, \
          from here on. Not reported |\n\n\
-         Rules run in the order of the list, those about the head alone (phase 1) before those about the body (phase 2). A match stands in \
+         Rules run in the order of the list, those about the head alone (phase 1) before those about the body (phase 2) and those about \
+         the answer (phase 3; only on routes with `responses: {{ inspect: true }}`, and without `score`). A match stands in \
          verdict and decision record as that of any rule: id, message (else `name`, else the text), the value that made it true, \
          masked when it is a secret. Ids are from {ID_FIRST} to {ID_LAST}: `id` may choose one up to {ID_CHOSEN_LAST}, else it follows from \
          the name or text and stays when other rules come and go; SecLang rules cannot have ids from this range. All have the tag `{TAG}`; \
@@ -88,11 +89,7 @@ pub fn markdown() -> String {
         };
         let names = std::iter::once(&f.name).chain(f.aliases);
         let names = names.map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-        let phase = match f.var.def().life {
-            Life::Body => 2,
-            Life::Response => 4,
-            _ => 1,
-        };
+        let phase = phase_of(f.var);
         let _ = writeln!(o, "| {names} | {kind} | {phase} | {} |", cell(f.summary));
     }
     let _ = writeln!(o, "\nOf Cloudflare's other fields:\n\n| field | instead |\n|---|---|");

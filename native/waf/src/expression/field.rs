@@ -74,6 +74,11 @@ fields! {
     "http.request.uri.path" ["http.request.path"], BYTES, RequestFilename "" ["normalizePath"], "the path, percent-decoded once, without `//`, `/./` and `/../`: no spelling of a path evades a rule about it";
     "http.request.uri.query" [], BYTES, QueryString "" [], "the query as received, without `?`";
     "http.request.version" [], BYTES, RequestProtocol "" [], "`HTTP/1.1` and the like";
+    "http.response.code" [], INT, ResponseStatus "" [], "the status of the answer";
+    "http.response.content_type.media_type" [], BYTES, ResponseContentType "" ["lowercase"], "the media type of the answer without parameters, lower case";
+    "http.response.headers" [], MAP, ResponseHeaders "" [], "header fields of the answer; keys ignore case";
+    "http.response.headers.names" [], ARRAY, ResponseHeadersNames "" ["lowercase"], "their names, lower case";
+    "http.response.headers.values" [], ARRAY, ResponseHeaders "" [], "their values";
     "http.user_agent" [], BYTES, RequestHeaders "user-agent" [], "the User-Agent header field";
     "http.x_forwarded_for" [], BYTES, RequestHeaders "x-forwarded-for" [], "the X-Forwarded-For header field: what it claims; `ip.src` is what the gateway believes";
     "ip.src" [], IP, RemoteAddr "" [], "the client's address, after trusted proxies";

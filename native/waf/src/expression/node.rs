@@ -124,6 +124,8 @@ pub enum Test {
 pub struct Checked {
     /// What it says.
     pub root: Node,
+    /// Variables that it looks at.
+    pub variables: Vec<Var>,
     /// What a request must hold for it to be true.
     pub need: Option<super::require::Need>,
     /// It runs only where a profile names it.

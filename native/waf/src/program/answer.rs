@@ -79,6 +79,9 @@ struct Found<'a> {
 impl Found<'_> {
     fn rule(&mut self, rule: &Rule) {
         self.captured = false;
+        for var in rule.expression.iter().flat_map(|e| &e.variables) {
+            self.variables[*var as usize] = true;
+        }
         for step in &rule.steps {
             self.step(step);
         }

@@ -5,8 +5,10 @@ use super::compile::Compiler;
 use crate::expression::check::{Checker, requirement};
 use crate::expression::node::Checked;
 use crate::expression::rule::{self, Expressions};
+use crate::seclang::diagnostic::Problem;
 use crate::seclang::draft::{Draft, Item};
 use crate::seclang::parser::Parser;
+use crate::seclang::variable::Life;
 
 impl Compiler<'_> {
     /// Checks expressions and puts their rules into the draft. `before` says how many rules stand before each file.
@@ -23,16 +25,28 @@ impl Compiler<'_> {
                 lists: &lists,
                 expressions: &mut self.expressions,
                 used: &mut self.used,
+                variables: Vec::new(),
                 memory: 0,
                 phase: 1,
             };
             let made = checker.whole(&read.condition);
             rule.actions.phase = Some(checker.phase);
             self.memory += checker.memory;
+            let variables = checker.variables;
+            // What looks at the body needs it.
+            draft.settings.request_body_access |= variables.iter().any(|v| v.def().life == Life::Body);
+            if rule.actions.phase > Some(2) && !rule.actions.set_vars.is_empty() {
+                let mend = "use block or log, or ask the request alone";
+                self.report(
+                    &rule.place,
+                    Problem::new("the score is of requests, and this asks the answer", mend),
+                );
+            }
             match made {
                 Ok(root) => self.conditions.push(Some(Box::new(Checked {
                     need: requirement(&root),
                     root,
+                    variables,
                     local: read.local,
                 }))),
                 Err(fault) => {
@@ -40,8 +54,6 @@ impl Compiler<'_> {
                     self.report(&rule.place, fault.in_text(&read.text));
                 }
             }
-            // What looks at the body needs it.
-            draft.settings.request_body_access |= rule.actions.phase >= Some(2);
             let at = expressions.rules.iter().find(|r| *r.place == *rule.place.file);
             let at = at.and_then(|r| before.get(r.before).copied()).unwrap_or(usize::MAX);
             places.push((at, number, rule));
