@@ -362,6 +362,7 @@ pub fn waf_profile(handle: u32, options: WafProfileOptions) -> Result<u32> {
                 .into_iter()
                 .map(|v| (v.name, v.value))
                 .collect(),
+            local_rules: Vec::new(),
         },
     )
     .map_err(|p| Error::from_reason(format!("{}; {}", p.message, p.mend)))?;
