@@ -27,6 +27,10 @@ const COMMANDS: Readonly<Record<string, Row>> = {
     what: 'build | sign | verify | inspect | push a bundle',
     load: async () => (await import('./cli/bundle/bundle.ts')).run,
   },
+  waf: {
+    what: 'crs | test | rules | tune: the rules of the WAF',
+    load: async () => (await import('./cli/waf/waf.ts')).run,
+  },
   explain: {
     what: 'why was this request answered so? <request id>',
     load: async () => (await import('./cli/explain.ts')).run,

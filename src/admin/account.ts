@@ -12,6 +12,7 @@ import type { WafMatch } from './masking.ts';
 import { Masker } from './masking.ts';
 import type { RevisionNames } from './names.ts';
 import { numbered } from './names.ts';
+import { exclusionsOf } from './waf-exclusion.ts';
 
 export interface Account {
   /** Request id. */
@@ -59,7 +60,13 @@ export interface Account {
   readonly route: string | null;
   /** Of the limits that were asked, the one with the least left. */
   readonly limit: { readonly id: string; readonly remaining: number; readonly stage: string } | null;
-  readonly waf: { readonly verdict: string; readonly score: number; readonly matches: readonly WafMatch[] };
+  readonly waf: {
+    readonly verdict: string;
+    readonly score: number;
+    readonly matches: readonly WafMatch[];
+    /** What lifts the matches when pasted into `exclude` of the route: flow mappings of YAML. Absent: nothing would. */
+    readonly exclude?: readonly string[];
+  };
   readonly credential: string;
   readonly issuer: string | null;
   readonly subject: string;
@@ -113,11 +120,7 @@ export function accountOf(r: RecordCopy, names: RevisionNames | null, instance: 
     detail: masker.text(r.text('detail')),
     route: named(names, 'route', r.int(Int.Route)),
     limit: limitOf(r, names),
-    waf: {
-      verdict: WAF_VERDICTS[r.int(Int.Waf)] ?? '',
-      score: r.int(Int.WafScore),
-      matches: masker.matches(r.text('wafMatches')),
-    },
+    waf: wafOf(r, masker),
     credential: CREDENTIALS[r.int(Int.Credential)] ?? '',
     issuer: named(names, 'issuer', r.int(Int.Issuer)),
     subject: r.text('subject'),
@@ -167,6 +170,17 @@ function tlsOf(r: RecordCopy): Pick<Account, 'tls'> {
   const fingerprint = r.text('certificate');
   if (ja4 === '' && fingerprint === '') return {};
   return { tls: { ja4, client: fingerprint === '' ? null : { fingerprint } } };
+}
+
+function wafOf(r: RecordCopy, masker: Masker): Account['waf'] {
+  const matches = masker.matches(r.text('wafMatches'));
+  const exclude = exclusionsOf(matches);
+  return {
+    verdict: WAF_VERDICTS[r.int(Int.Waf)] ?? '',
+    score: r.int(Int.WafScore),
+    matches,
+    ...(exclude.length === 0 ? {} : { exclude }),
+  };
 }
 
 /** Null when no policy was asked. */

@@ -5,6 +5,7 @@
 import { STAGES } from '../snapshot/stages.ts';
 import type { StageName } from '../snapshot/stages.ts';
 import type { Account } from './account.ts';
+import { exclusionsOf } from './waf-exclusion.ts';
 
 /** What a stage decided about the exchange. */
 export interface StageAccount {
@@ -149,6 +150,14 @@ export function explainText(a: Account): string {
     lines.push('', '  matched by the WAF');
     for (const m of a.waf.matches)
       lines.push(`    ${m.rule}  ${m.variable} = ${m.value}${m.message === '' ? '' : `  (${m.message})`}`);
+    // Made anew: a line of an older log has none.
+    const exclusions = exclusionsOf(a.waf.matches);
+    if (exclusions.length > 0)
+      lines.push(
+        '',
+        `  if that was a false positive, paste into \`waf.exclude\` of the route${a.route === null ? '' : ` ${a.route}`}:`,
+      );
+    for (const exclusion of exclusions) lines.push(`    - ${exclusion}`);
   }
   return `${lines.map(printable).join('\n')}\n`;
 }

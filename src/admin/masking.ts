@@ -147,6 +147,7 @@ export class Masker {
       variable,
       value: secret ? MASK : this.text(value),
       message: typeof m['message'] === 'string' ? m['message'] : '',
+      ...(m['decides'] === true ? { decides: true as const } : {}),
     };
   }
 }
@@ -203,6 +204,8 @@ export interface WafMatch {
   readonly variable: string;
   readonly value: string;
   readonly message: string;
+  /** The rule that refused, or would have; such as the one over the sum of scores. */
+  readonly decides?: true;
 }
 
 /** Matches read out of a record at most. */

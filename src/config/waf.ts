@@ -15,7 +15,12 @@ const BundlePath = (extension: string, description: string, example: string) =>
 
 /** A directory of the bundle directory. */
 const BundleDir = (description: string, example: string) =>
-  Type.String({ pattern: '^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$', maxLength: 200, description, examples: [example] });
+  Type.String({
+    pattern: '^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$',
+    maxLength: 200,
+    description,
+    examples: [example],
+  });
 
 const WafCrs = closed(
   {

@@ -1,5 +1,6 @@
 /** The Core Rule Set of a bundle directory, in the order in which its parts are loaded: setup, settings of plugins, own files, rules, what plugins put behind them. */
-import { join } from 'node:path';
+import { existsSync, realpathSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import type { Part } from '../../config/bundle.ts';
 import type { WafConfig } from '../../config/waf.ts';
 import { readCrs } from '../crs/directory.ts';
@@ -26,6 +27,10 @@ export function crsFiles(
   const { crs } = waf;
   if (crs?.dir === undefined) return { rules: [], data: [] };
   const { dir } = crs;
+  if (existsSync(join(root, dir)) && relative(root, realpathSync(join(root, dir))).startsWith('..')) {
+    report('/crs/dir', `"${dir}" leads out of the bundle directory`);
+    return { rules: [], data: [] };
+  }
   const set = readCrs(join(root, dir), (message) => report('/crs/dir', message));
   if (set === null) return { rules: [], data: [] };
   const named = (list: readonly { readonly path: string; readonly bytes: Uint8Array }[]): NamedFile[] =>

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CRS_FILES_MAX, LOCK_FILE, lockOf, lockText, parseLock, sha256 } from './lock.ts';
-import type { CrsRelease } from './release.ts';
+import { type CrsRelease, ReleaseError } from './release.ts';
 
 /** Files of a rule set as they are loaded. */
 export interface CrsFiles {
@@ -23,7 +23,7 @@ export interface CrsFile {
 /** Puts a release into a directory, in the place of the one that stood there: whole, or not at all. What stands there must be a rule set of ours, or nothing. */
 export function writeCrs(dir: string, release: CrsRelease): void {
   if (existsSync(dir) && !existsSync(join(dir, LOCK_FILE)) && readdirSync(dir).length > 0)
-    throw new Error(
+    throw new ReleaseError(
       `${dir} holds something else than a rule set that this command has put there; name another directory`,
     );
   const next = `${dir}.next`;

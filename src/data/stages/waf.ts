@@ -13,6 +13,7 @@ import {
   WAF_PASS,
   WAF_VERDICT_BYTES_MAX,
   type WafAddon,
+  type WafMatch,
   WafPacker,
 } from '../../native/waf.ts';
 import type { WafRoutePlan } from '../../snapshot/snapshot.ts';
@@ -183,9 +184,43 @@ function pack(packer: WafPacker, x: Exchange, body: Uint8Array, flags: number, f
 function note(x: Exchange, out: Buffer): string {
   const verdict = readVerdict(out);
   x.wafScore = verdict.score;
-  x.wafMatches = JSON.stringify(
-    verdict.matches.map((m) => ({ rule: m.ruleId, variable: m.variable, value: m.value, message: m.message })),
-  );
+  x.wafMatches = told(verdict.matches, verdict.blockingRuleId);
   const limit = verdict.limit === 'none' ? '' : `, bound passed: ${verdict.limit}`;
   return `rule ${verdict.blockingRuleId}, score ${verdict.score}, ${verdict.matchCount} match(es)${limit}`;
+}
+
+/** Room for matches in a record (`wafMatches` of snapshot/records.ts). Unit: characters. */
+const MATCHES_CHARS_MAX = 400;
+/** Longest value and message, from what is best read to what finds room when many rules matched. */
+const DETAIL = [
+  [100, 200],
+  [32, 48],
+  [12, 0],
+] as const;
+
+/** The matches, each rule once for a variable, in as much detail as there is room for: rules and variables are what exclusions are made from. */
+function told(matches: readonly WafMatch[], blockingRule: number): string {
+  const seen = new Set<string>();
+  const kept = matches.filter((m) => {
+    const key = `${m.ruleId} ${m.variable}`;
+    return !seen.has(key) && seen.add(key);
+  });
+  let text = '';
+  for (const [value, message] of DETAIL) {
+    text = JSON.stringify(
+      kept.map((m) => ({
+        rule: m.ruleId,
+        variable: m.variable,
+        value: shortened(m.value, value),
+        ...(message === 0 ? {} : { message: shortened(m.message, message) }),
+        ...(m.ruleId === blockingRule ? { decides: true } : {}),
+      })),
+    );
+    if (text.length <= MATCHES_CHARS_MAX) return text;
+  }
+  return text;
+}
+
+function shortened(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text;
 }
