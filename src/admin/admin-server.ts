@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Gauge, LaneColumns } from '../snapshot/lane-columns.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
-import type { ControlView } from './control-view.ts';
+import type { ControlView, TrustView } from './control-view.ts';
 import { REJECTIONS_SHOWN_MAX } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import { explainText, explanationOf } from './explain.ts';
@@ -100,13 +100,28 @@ export interface Status {
     readonly seq: number;
     readonly revision: number;
     readonly activatedAt: string;
+    readonly floor: number;
+    readonly createdAt: string;
+    readonly direction: string;
+    readonly signers: readonly string[];
+    readonly expiresAt: string | null;
   } | null;
   readonly source: {
     readonly text: string;
+    readonly answering: string;
+    readonly state: string;
+    readonly seen: string | null;
     readonly lastContactAt: string | null;
+    readonly nextPollAt: string | null;
     readonly lastError: string | null;
+    readonly overdue: boolean;
     readonly stale: boolean;
+    readonly staleReason: string | null;
+    readonly fault: string | null;
   };
+  readonly trust: TrustView;
+  /** What can be fallen back to, newest first. */
+  readonly kept: readonly { readonly digest: string; readonly seq: number; readonly activatedAt: string | null }[];
   readonly rejections: readonly {
     readonly at: string;
     readonly digest: string;
@@ -138,14 +153,24 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
   const endpoints = control.endpoints();
   const out = endpoints.filter((e) => e.ejected || e.downUntil > 0).map((e) => e.identity);
   const time = (at: number): string => new Date(at).toISOString();
+  const timeOrNull = (at: number | null): string | null => (at === null ? null : time(at));
   return {
     version: parts.version,
     instance: parts.instance,
     state: control.state(),
     startedAt: time(parts.startedAt),
     uptimeSeconds: Math.floor((parts.now() - parts.startedAt) / 1000),
-    bundle: active === null ? null : { ...active, activatedAt: time(active.activatedAt) },
-    source: { ...source, lastContactAt: source.lastContactAt === null ? null : time(source.lastContactAt) },
+    bundle:
+      active === null
+        ? null
+        : { ...active, activatedAt: time(active.activatedAt), expiresAt: timeOrNull(active.expiresAt) },
+    source: {
+      ...source,
+      lastContactAt: timeOrNull(source.lastContactAt),
+      nextPollAt: timeOrNull(source.nextPollAt),
+    },
+    trust: control.trust(),
+    kept: control.kept().map((k) => ({ ...k, activatedAt: k.activatedAt === 0 ? null : time(k.activatedAt) })),
     rejections: control
       .rejections()
       .slice(0, REJECTIONS_SHOWN_MAX)

@@ -11,6 +11,10 @@ export interface ControlView {
   /** What serves; null before the first activation. */
   active(): ActiveBundle | null;
   source(): SourceView;
+  /** By which rules bundles are taken. */
+  trust(): TrustView;
+  /** What is on disk to fall back to: the active bundle, then those before it. */
+  kept(): readonly KeptView[];
   /** Bundles that were not taken, newest first. */
   rejections(): readonly RejectionView[];
   /** Bundles that were not taken since start, by the step that said no. */
@@ -31,17 +35,74 @@ export interface ActiveBundle {
   readonly revision: number;
   /** Epoch ms. */
   readonly activatedAt: number;
+  /** Below this no bundle is taken any more. */
+  readonly floor: number;
+  /** As its release document says, UTC. */
+  readonly createdAt: string;
+  /** How it stands to what was active before: `new`, `rollback`, `same` after a start. */
+  readonly direction: string;
+  /** Ids of the keys that count. */
+  readonly signers: readonly string[];
+  /** Epoch ms from which on it is stale by its own word or its keys'; null = never. */
+  readonly expiresAt: number | null;
 }
+
+export interface KeptView {
+  readonly digest: string;
+  readonly seq: number;
+  /** Epoch ms; 0 when that is not known any more. */
+  readonly activatedAt: number;
+}
+
+export interface TrustView {
+  readonly product: string;
+  readonly channel: string;
+  readonly epoch: number;
+  /** `tag` or `endorsed`. */
+  readonly rollback: string;
+  /** Highest sequence that was ever active in this epoch. */
+  readonly highestSeq: number;
+  /** Below this nothing is taken. */
+  readonly floor: number;
+  /** `status`: `active`, `ended`, `revoked`. */
+  readonly keys: readonly { readonly id: string; readonly roles: readonly string[]; readonly status: string }[];
+  /** Why the trust policy file as it stands does not count; null = it does. */
+  readonly refused: string | null;
+}
+
+/** States of a source, in the order of how far they are from `current`. */
+export const SOURCE_STATES = [
+  'current',
+  'starting',
+  'pending_signature',
+  'rejected',
+  'missing',
+  'unreachable',
+  'failing',
+] as const;
 
 export interface SourceView {
   /** As configured, without credentials. */
   readonly text: string;
+  /** The source or mirror that answered last. */
+  readonly answering: string;
+  /** One of {@link SOURCE_STATES}. */
+  readonly state: (typeof SOURCE_STATES)[number];
+  /** Digest that the tag named when it was last looked at; null = none. */
+  readonly seen: string | null;
   /** Epoch ms of the last answer of the source, 304 included; null = never. */
   readonly lastContactAt: number | null;
-  /** Why the last contact failed; null = it did not. */
+  /** Epoch ms; null = none is due. */
+  readonly nextPollAt: number | null;
+  /** Why the state is not `current`; null = it is. */
   readonly lastError: string | null;
   /** The bundle is beyond its expiry, or the source has been silent for too long: still served. */
   readonly stale: boolean;
+  readonly staleReason: string | null;
+  /** A signature has been missing for longer than a publisher needs. */
+  readonly overdue: boolean;
+  /** Why the state directory could not be written last time; null = it could. */
+  readonly fault: string | null;
 }
 
 export interface RejectionView {

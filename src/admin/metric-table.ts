@@ -123,7 +123,7 @@ export const METRICS = {
     'gauge',
     '',
     [],
-    'Lanes that serve another revision than the active one. For a moment during an activation; otherwise a fault.',
+    '1: the source names another bundle than the one that serves, or a lane serves another revision than the active one. For a moment during an activation; otherwise look at `cnx status`.',
   ),
   policy_load_failures: row('counter', '', [], 'Policies that could not be loaded; their bundle was rejected.'),
   // Upstream
@@ -174,6 +174,36 @@ export const METRICS = {
     '',
     [],
     '1: the bundle is beyond its expiry or the source has been silent for too long. It is still served.',
+  ),
+  cnx_bundle_seen_info: row('gauge', '', ['digest'], 'Always 1; the label says what the source named last.'),
+  cnx_bundle_source_state: row(
+    'gauge',
+    '',
+    ['state'],
+    '1 for the state that the source is in: `current`, `starting`, `pending_signature`, `rejected`, `missing`, `unreachable`, `failing` (here, such as a full disk).',
+  ),
+  cnx_bundle_signature_overdue: row(
+    'gauge',
+    '',
+    [],
+    '1: what the source names has been without enough good signatures for more than five minutes.',
+  ),
+  cnx_bundle_seq: row('gauge', '', [], 'Sequence number of the bundle that serves; 0 = none.'),
+  cnx_bundle_highest_seq: row('gauge', '', [], 'Highest sequence number that was ever active in this trust epoch.'),
+  cnx_bundle_floor_seq: row('gauge', '', [], 'Bundles below this sequence number are refused.'),
+  cnx_bundle_expiry_timestamp_seconds: row(
+    'gauge',
+    'seconds',
+    [],
+    'When the bundle that serves is stale by its own word or by that of its keys, Unix time; 0 = never.',
+  ),
+  cnx_bundle_store_failed: row('gauge', '', [], '1: the state directory could not be written last time.'),
+  cnx_trust_epoch: row('gauge', '', [], 'Epoch of the trust policy that counts.'),
+  cnx_trust_refused: row(
+    'gauge',
+    '',
+    [],
+    '1: the trust policy file was changed to something that cannot be used; the former one counts.',
   ),
   // Lanes
   cnx_lane_event_loop_delay_seconds: row(

@@ -18,7 +18,7 @@ import {
 } from '../snapshot/lane-columns.ts';
 import type { RowNames } from '../snapshot/lane-columns.ts';
 import { STAGES } from '../snapshot/stages.ts';
-import type { ControlView, EndpointView } from './control-view.ts';
+import { type ControlView, type EndpointView, SOURCE_STATES } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import type { LogSink } from './log-sink.ts';
 import type { MetricName, MetricRow } from './metric-table.ts';
@@ -185,8 +185,11 @@ export class Metrics {
       policy_eval_errors: sum((c) => policiesFailed(c)),
       policy_deny_rate: () => one(percentiles.denyRate),
       policy_version_mismatch: () => {
-        const active = control.active()?.revision;
-        return one(active === undefined ? 0 : control.lanes().filter((l) => l.revision !== active).length);
+        const active = control.active();
+        if (active === null) return one(0);
+        const { seen } = control.source();
+        const lanes = control.lanes().some((l) => l.revision !== active.revision);
+        return one(lanes || (seen !== null && seen !== active.digest) ? 1 : 0);
       },
       policy_load_failures: () => one(control.policyLoadFailures()),
       cnx_upstream_duration_seconds: () =>
@@ -209,6 +212,22 @@ export class Metrics {
         Object.entries(control.rejectionCounts()).map(([step, value]) => ({ value, labels: { step } })),
       cnx_bundle_source_contact_timestamp_seconds: () => one((control.source().lastContactAt ?? 0) / 1000),
       cnx_bundle_stale: () => one(control.source().stale ? 1 : 0),
+      cnx_bundle_seen_info: () => {
+        const { seen } = control.source();
+        return seen === null ? [] : one(1, { digest: seen });
+      },
+      cnx_bundle_source_state: () => {
+        const { state: now } = control.source();
+        return SOURCE_STATES.map((state) => ({ value: state === now ? 1 : 0, labels: { state } }));
+      },
+      cnx_bundle_signature_overdue: () => one(control.source().overdue ? 1 : 0),
+      cnx_bundle_seq: () => one(control.active()?.seq ?? 0),
+      cnx_bundle_highest_seq: () => one(control.trust().highestSeq),
+      cnx_bundle_floor_seq: () => one(control.trust().floor),
+      cnx_bundle_expiry_timestamp_seconds: () => one((control.active()?.expiresAt ?? 0) / 1000),
+      cnx_bundle_store_failed: () => one(control.source().fault === null ? 0 : 1),
+      cnx_trust_epoch: () => one(control.trust().epoch),
+      cnx_trust_refused: () => one(control.trust().refused === null ? 0 : 1),
       cnx_lane_event_loop_delay_seconds: () =>
         lanes.flatMap((c, lane) =>
           LOOP_QUANTILES.map(([quantile, gauge]) => ({

@@ -8,9 +8,9 @@ import { TrustConfig } from '../config/trust.ts';
 import { validate } from '../config/validate.ts';
 import { readSecrets } from '../control/compile/secrets.ts';
 import { Gateway } from '../control/gateway.ts';
-import type { RegistryOptions } from '../control/oci/registry-http.ts';
 import { addonPath } from '../native.ts';
 import type { Command, CommandIo } from './io.ts';
+import { registryOptions } from './registry.ts';
 
 const HELP = `usage: cnx run --config <bootstrap file> [--take-over]
 
@@ -49,7 +49,9 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
       bootstrap,
       trust,
       secrets: readSecrets(bootstrap.secrets, io.env),
-      registry: registryOptions(bootstrap, io.env),
+      registries: [bootstrap.bundle, ...bootstrap.bundle.mirrors].map(({ source, registry }) =>
+        registryOptions(source, registry, io.env),
+      ),
       addonPath: addonPath(),
       onFatal: (message, code) => {
         io.stderr(`cnx run: ${message}\n`);
@@ -69,20 +71,4 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
       gateway.stop().then(() => resolve(1), reject);
     });
   });
-}
-
-/** Credentials are read anew for every token, so that a rotated file counts. */
-function registryOptions(bootstrap: BootstrapConfig, env: CommandIo['env']): RegistryOptions {
-  const { registry } = bootstrap.bundle;
-  if (registry === undefined) return {};
-  const read = (from: string): string =>
-    from.startsWith('env:') ? (env[from.slice(4)] ?? '') : readFileSync(from.slice(5), 'utf8').trim();
-  const { usernameFrom, passwordFrom, caFile, insecure } = registry;
-  return {
-    insecure,
-    ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
-    ...(usernameFrom === undefined || passwordFrom === undefined
-      ? {}
-      : { credentials: () => ({ username: read(usernameFrom), password: read(passwordFrom) }) }),
-  };
 }

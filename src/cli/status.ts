@@ -55,11 +55,22 @@ export function statusText(s: Status): string {
       ? 'none yet'
       : `${s.bundle.seq}, ${s.bundle.digest}, revision ${s.bundle.revision}, since ${s.bundle.activatedAt}`,
   );
-  fact(
-    'source',
-    `${s.source.text}, last answer ${s.source.lastContactAt ?? 'never'}${s.source.stale ? ', STALE' : ''}`,
-  );
+  if (s.bundle !== null) {
+    const until = s.bundle.expiresAt === null ? '' : `, good until ${s.bundle.expiresAt}`;
+    fact('', `${s.bundle.direction}, signed by ${s.bundle.signers.join(', ')}, made ${s.bundle.createdAt}${until}`);
+  }
+  fact('source', `${s.source.text}: ${s.source.state}, last answer ${s.source.lastContactAt ?? 'never'}`);
+  if (s.source.seen !== null && s.source.seen !== s.bundle?.digest) fact('', `names ${s.source.seen}`);
   if (s.source.lastError !== null) fact('', `last error: ${s.source.lastError}`);
+  if (s.source.staleReason !== null) fact('', `STALE: ${s.source.staleReason}`);
+  if (s.source.fault !== null) fact('', `state directory: ${s.source.fault}`);
+  fact(
+    'trust',
+    `epoch ${s.trust.epoch}, highest sequence ${s.trust.highestSeq}, floor ${s.trust.floor}, rollback ${s.trust.rollback}, keys ${s.trust.keys.map((k) => (k.status === 'active' ? k.id : `${k.id} (${k.status})`)).join(', ')}`,
+  );
+  if (s.trust.refused !== null) fact('', `the policy file is REFUSED, the former one counts: ${s.trust.refused}`);
+  for (const k of s.kept.filter((item) => item.digest !== s.bundle?.digest))
+    fact('kept', `${k.seq}, ${k.digest}${k.activatedAt === null ? '' : `, active from ${k.activatedAt}`}`);
   fact('endpoints', `${s.endpoints.total}${s.endpoints.out.length === 0 ? ', all in rotation' : ''}`);
   for (const identity of s.endpoints.out) fact('', `out of rotation: ${identity}`);
   fact('records', `${s.records.read} read${s.records.lost === 0 ? '' : `, ${s.records.lost} LOST`}`);

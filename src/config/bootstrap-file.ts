@@ -1,7 +1,7 @@
 /** Reads the bootstrap: checks it and makes its paths absolute. */
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
-import { BootstrapConfig, type ListenerTlsConfig } from './bootstrap.ts';
+import { BootstrapConfig, type ListenerTlsConfig, type RegistryConfig } from './bootstrap.ts';
 import { ConfigError, Document, inOrder, type Problem } from './document.ts';
 import { NAME } from './fields.ts';
 import { listenerProblems, uwsProblems } from './listener-problems.ts';
@@ -23,9 +23,12 @@ export function readBootstrap(file: string, text: string): BootstrapConfig {
     bundle: {
       ...b.bundle,
       source: absoluteSource(base, b.bundle.source),
-      ...(b.bundle.registry?.caFile === undefined
-        ? {}
-        : { registry: { ...b.bundle.registry, caFile: resolve(base, b.bundle.registry.caFile) } }),
+      ...absoluteRegistry(base, b.bundle.registry),
+      mirrors: b.bundle.mirrors.map(({ source, registry }) => ({
+        source: absoluteSource(base, source),
+        ...absoluteRegistry(base, registry),
+      })),
+      ...(b.bundle.seed === undefined ? {} : { seed: absoluteSource(base, b.bundle.seed) }),
     },
     trustFile: resolve(base, b.trustFile),
     stateDir: resolve(base, b.stateDir),
@@ -50,9 +53,11 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
   for (const name of Object.keys(b.secrets))
     if (!new RegExp(NAME).test(name))
       problems.push(doc.problem('/secrets', `no bundle can say the name "${name}"; it must fit ${NAME}`, name));
-  const { registry } = b.bundle;
-  if (registry !== undefined && (registry.usernameFrom === undefined) !== (registry.passwordFrom === undefined))
-    at('/bundle/registry', 'usernameFrom and passwordFrom go together');
+  registryProblems(b.bundle.registry, '/bundle/registry', at);
+  for (const [i, mirror] of b.bundle.mirrors.entries())
+    registryProblems(mirror.registry, `/bundle/mirrors/${i}/registry`, at);
+  if (b.bundle.seed?.startsWith('oci:') === false)
+    at('/bundle/seed', 'a seed lies on this machine: write oci:<directory>[:tag]');
   const ids = new Set<string>();
   const places: { path: string; address: string; port: number }[] = [];
   for (const [i, l] of b.listeners.entries()) {
@@ -73,6 +78,34 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
     if (other !== undefined) at(`${p.path}/port`, `${p.port} is already the port of ${other.path}`);
   }
   return inOrder(problems);
+}
+
+function registryProblems(
+  registry: RegistryConfig | undefined,
+  path: string,
+  at: (path: string, message: string) => void,
+): void {
+  if (registry === undefined) return;
+  const { usernameFrom, passwordFrom, dockerConfigFile } = registry;
+  if ((usernameFrom === undefined) !== (passwordFrom === undefined))
+    at(path, 'usernameFrom and passwordFrom go together');
+  if (usernameFrom !== undefined && dockerConfigFile !== undefined)
+    at(path, 'credentials come from usernameFrom and passwordFrom or from dockerConfigFile, not from both');
+}
+
+function absoluteRegistry(base: string, registry: RegistryConfig | undefined): { registry?: RegistryConfig } {
+  if (registry === undefined) return {};
+  const { usernameFrom, passwordFrom, caFile, dockerConfigFile } = registry;
+  const place = (from: string): string => (from.startsWith('file:') ? `file:${resolve(base, from.slice(5))}` : from);
+  return {
+    registry: {
+      ...registry,
+      ...(usernameFrom === undefined ? {} : { usernameFrom: place(usernameFrom) }),
+      ...(passwordFrom === undefined ? {} : { passwordFrom: place(passwordFrom) }),
+      ...(caFile === undefined ? {} : { caFile: resolve(base, caFile) }),
+      ...(dockerConfigFile === undefined ? {} : { dockerConfigFile: resolve(base, dockerConfigFile) }),
+    },
+  };
 }
 
 function absoluteTls(base: string, tls: ListenerTlsConfig): ListenerTlsConfig {

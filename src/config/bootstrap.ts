@@ -151,10 +151,46 @@ export const RegistryConfig = closed(
   {
     usernameFrom: Type.Optional(SecretPlace('User name')),
     passwordFrom: Type.Optional(SecretPlace('Password')),
+    dockerConfigFile: Type.Optional(
+      LocalPath("Docker's `config.json` with user names and passwords by registry; read anew when it is needed."),
+    ),
+    tokenHosts: Type.Array(
+      Type.String({
+        pattern: '^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$',
+        description: 'Host, with its port unless it is the default one.',
+        examples: ['auth.registry.example'],
+      }),
+      {
+        default: [],
+        maxItems: 8,
+        description: "Hosts besides the registry's own that may be sent the password for a token.",
+      },
+    ),
+    proxy: Type.Optional(
+      Type.String({
+        pattern: '^(none|https?://[^\\s]+)$',
+        maxLength: 1_024,
+        description:
+          'HTTP proxy for everything but this machine itself; `none` = no proxy. Unless given: HTTPS_PROXY and NO_PROXY of the environment.',
+        examples: ['http://proxy.example:3128', 'none'],
+      }),
+    ),
     insecure: Type.Boolean({ default: false, description: 'Plain HTTP to a registry that is not on loopback.' }),
     caFile: Type.Optional(LocalPath('PEM of a private certificate authority.')),
   },
   'How to speak with the registry.',
+);
+export type RegistryConfig = Static<typeof RegistryConfig>;
+
+const BundleSource = Type.String({
+  minLength: 1,
+  maxLength: 1_024,
+  description: '`oci:<directory>[:tag]` or `registry.example/repo:tag`.',
+});
+
+export const MirrorConfig = closed(
+  { source: BundleSource, registry: Type.Optional(RegistryConfig) },
+  'Another place that holds the same bundles.',
 );
 
 export const BootstrapConfig = closed(
@@ -162,11 +198,24 @@ export const BootstrapConfig = closed(
     listeners: Type.Array(ListenerConfig, { minItems: 1, maxItems: 16, description: 'Where traffic comes in.' }),
     bundle: closed(
       {
-        source: Type.String({
-          minLength: 1,
-          maxLength: 1_024,
-          description: '`oci:<directory>[:tag]` or `registry.example/repo:tag`.',
+        source: BundleSource,
+        mirrors: Type.Array(MirrorConfig, {
+          default: [],
+          maxItems: 4,
+          description:
+            'Places that are asked in turn while the source does not answer. What they say is verified like everything else; only newer bundles are taken from them.',
         }),
+        seed: Type.Optional(
+          LocalPath(
+            '`oci:<directory>[:tag]`: a signed bundle, for example in the image, to start with where nothing is kept and no source answers.',
+          ),
+        ),
+        silentAfterMs: Ms(
+          'Without an answer of any source for so long the gateway is called stale; it serves on.',
+          60_000,
+          86_400_000,
+          600_000,
+        ),
         pollMs: Ms('Time between polls, ± 20 %.', 5_000, 3_600_000, 30_000),
         registry: Type.Optional(RegistryConfig),
       },

@@ -79,6 +79,14 @@ export const SecretPlaces = Type.Record(Type.String(), SecretPlace('Where the se
   description: 'Name that a bundle may use → `env:NAME` or `file:PATH`.',
 });
 
+/** What a thing is, for selectors: label → value. */
+export const Labels = (description: string) =>
+  Type.Record(
+    Type.String(),
+    Type.String({ minLength: 1, maxLength: 128, description: 'Value of the label.', examples: ['eu'] }),
+    { default: {}, maxProperties: 16, description },
+  );
+
 /** A point in time. */
 export const Time = (description: string) =>
   Type.String({

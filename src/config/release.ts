@@ -1,6 +1,6 @@
 /** The release document: which product and channel a bundle is for, and its place in the sequence. */
 import Type, { type Static } from 'typebox';
-import { closed, Id, Time } from './fields.ts';
+import { closed, Id, Labels, Time } from './fields.ts';
 
 export const ReleaseConfig = closed(
   {
@@ -19,6 +19,14 @@ export const ReleaseConfig = closed(
       default: 0,
       description: 'Bundles below this sequence number are refused from now on.',
     }),
+    selector: Labels('Labels that a gateway must have, with these values, to take the bundle.'),
+    minGateway: Type.Optional(
+      Type.String({
+        pattern: '^[0-9]{1,6}\\.[0-9]{1,6}\\.[0-9]{1,6}$',
+        description: 'Lowest version of the gateway that may take it.',
+        examples: ['0.1.0'],
+      }),
+    ),
     notAfter: Type.Optional(Time('Not activated after this time.')),
   },
   '`release.yaml`: what the bundle is.',

@@ -1,6 +1,6 @@
-/** The trust policy: whose signatures make a bundle believable. Local, never from the registry. */
+/** The trust policy: whose signatures make a bundle believable. Local, never from the registry; followed while the gateway runs. */
 import Type, { type Static } from 'typebox';
-import { closed, Id, Time, word } from './fields.ts';
+import { closed, Id, Labels, Time, word } from './fields.ts';
 
 export const TrustKeyConfig = closed(
   {
@@ -17,7 +17,11 @@ export const TrustKeyConfig = closed(
       description: 'What the key may sign: bundles (builder), channel indexes (promoter).',
     }),
     notAfter: Type.Optional(Time('Not believed after this time.')),
-    status: word(['active', 'revoked'], 'A revoked key is never believed.', 'active'),
+    status: word(
+      ['active', 'revoked'],
+      'A revoked key is never believed; what only revoked keys have signed is not served again after a restart.',
+      'active',
+    ),
   },
   'A key.',
 );
@@ -39,6 +43,19 @@ export const TrustConfig = closed(
       default: 1,
       description: 'Distinct builder keys that must have signed.',
     }),
+    promoterThreshold: Type.Integer({
+      minimum: 1,
+      maximum: 8,
+      default: 1,
+      description: 'Distinct promoter keys that must have signed a channel index.',
+    }),
+    formats: Type.Array(word(['sigstore-bundle', 'cosign-simple'], 'Format.'), {
+      default: ['sigstore-bundle', 'cosign-simple'],
+      minItems: 1,
+      maxItems: 2,
+      description:
+        'Signatures that are read: sigstore-bundle = what this gateway and cosign 3 write; cosign-simple = the `.sig` tags of cosign 1 and 2.',
+    }),
     rollback: word(
       ['tag', 'endorsed'],
       'tag = an older signed bundle above the floor may be activated again; endorsed = never.',
@@ -50,6 +67,24 @@ export const TrustConfig = closed(
       default: 0,
       description: 'Lowest sequence number accepted.',
     }),
+    revokedBundles: Type.Array(
+      Type.String({
+        pattern: '^sha256:[0-9a-f]{64}$',
+        description: 'Digest of a bundle.',
+        examples: [`sha256:${'0'.repeat(64)}`],
+      }),
+      {
+        default: [],
+        maxItems: 256,
+        description: 'Bundles that are never taken, whoever signed them; not served again after a restart either.',
+      },
+    ),
+    serveRevoked: Type.Boolean({
+      default: false,
+      description:
+        'After a restart go on with the kept bundle although its keys were revoked since, with an alarm, where there is no other: availability before revocation.',
+    }),
+    labels: Labels('Labels of this gateway, such as region or cell; a bundle may select by them.'),
   },
   'Whose signatures are believed.',
 );

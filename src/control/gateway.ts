@@ -10,9 +10,11 @@ import {
   type ControlView,
   endpointViews,
   type EndpointView,
+  type KeptView,
   type LaneView,
   type RejectionView,
   type SourceView,
+  type TrustView,
   type WafPoolView,
 } from '../admin/control-view.ts';
 import { workerEntry } from '../base/worker-entry.ts';
@@ -22,7 +24,7 @@ import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import { LaneColumns } from '../snapshot/lane-columns.ts';
 import { createRecords } from '../snapshot/records.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
-import { ActivationError, Activator } from './activator.ts';
+import { Activator } from './activator.ts';
 import { CertificateWatch } from './certificates/watch.ts';
 import { Health } from './health/health.ts';
 import { Prober } from './health/prober.ts';
@@ -31,23 +33,13 @@ import { HandOverOffer } from './hand-over/offer.ts';
 import { TakeOver } from './hand-over/take-over.ts';
 import { JwksFetcher } from './jwks.ts';
 import { laneCountOf, Lanes } from './lanes.ts';
-import type { Digest } from './oci/digest.ts';
-import { formatReference, parseReference, type Reference } from './oci/reference.ts';
 import type { RegistryOptions } from './oci/registry-http.ts';
-import { Rejection } from './oci/rejection.ts';
-import type { ArtifactSource } from './oci/source.ts';
-import { pollInterval } from './source/interval.ts';
-import { openPlace } from './source/open.ts';
-import { BundlePoller } from './source/poller.ts';
-import { BundleStore } from './store/store.ts';
-import { GATEWAY_VERSION, gatewayIdentity } from './trust/gateway.ts';
-import { prepareTrust, type Trust } from './trust/policy.ts';
-import { sequenceOf } from './store/state.ts';
-import { verifyBundle, type VerifiedBundle } from './trust/verify.ts';
+import { BundleSupply } from './supply.ts';
+import { GATEWAY_VERSION } from './trust/gateway.ts';
+import { prepareTrust } from './trust/policy.ts';
+import type { VerifiedBundle } from './trust/verify.ts';
 import { WafPool } from './waf/pool.ts';
 
-/** Rejected bundles that the status page shows. */
-export const REJECTIONS_MAX = 20;
 /** Exit code when the bootstrap cannot be used. */
 const EXIT_CONFIG = 1;
 /** At the end: time for the last log lines. */
@@ -60,7 +52,8 @@ export interface GatewayParts {
   readonly bootstrap: BootstrapConfig;
   readonly trust: Parameters<typeof prepareTrust>[0];
   readonly secrets: ReadonlyMap<string, string>;
-  readonly registry: RegistryOptions;
+  /** How to speak with the source, then with each mirror. */
+  readonly registries: readonly RegistryOptions[];
   /** File that every thread loads the addon from. */
   readonly addonPath: string;
   /** The process must end with this code. */
@@ -75,9 +68,7 @@ export class Gateway implements ControlView {
   readonly admin: Admin;
   readonly #parts: GatewayParts;
   readonly #native: Addon;
-  readonly #trust: Trust;
-  readonly #reference: Reference;
-  readonly #place: ArtifactSource;
+  readonly #supply: BundleSupply;
   readonly #columns: EndpointColumns;
   readonly #lanes: Lanes;
   readonly #pool: WafPool;
@@ -88,12 +79,6 @@ export class Gateway implements ControlView {
   readonly #certificates: CertificateWatch;
   /** TLS of the listeners, by id. */
   #tls: ReadonlyMap<string, ListenerTls> = new Map();
-  readonly #rejections: RejectionView[] = [];
-  readonly #rejectionCounts: Record<string, number> = {};
-  #policyLoadFailures = 0;
-  #store: BundleStore | null = null;
-  #poller: BundlePoller | null = null;
-  #active: (ActiveBundle & { readonly stale: boolean }) | null = null;
   #state: 'starting' | 'serving' = 'starting';
   /** From the begin of `stop` on. */
   #stopping = false;
@@ -103,14 +88,10 @@ export class Gateway implements ControlView {
   #offer: HandOverOffer | null = null;
   /** The process before this one, while it still serves. */
   #former: TakeOver | null = null;
-  #ports: readonly number[] = [];
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
     const { bootstrap, addonPath } = parts;
-    this.#trust = prepareTrust(parts.trust);
-    this.#reference = parseReference(bootstrap.bundle.source);
-    this.#place = openPlace(this.#reference, parts.registry);
     const native = openNative(addonPath);
     this.#native = native;
     native.limitsInit(bootstrap.limitBuckets);
@@ -134,6 +115,16 @@ export class Gateway implements ControlView {
       accessLog: bootstrap.accessLog === 'stdout',
     });
     const log = this.admin.log;
+    this.#supply = new BundleSupply({
+      bundle: bootstrap.bundle,
+      stateDir: bootstrap.stateDir,
+      trustFile: bootstrap.trustFile,
+      trust: prepareTrust(parts.trust),
+      registries: parts.registries,
+      serve: (bundle) => this.#serve(bundle),
+      event: (level, message, fields) => log.event(level, message, fields),
+      now: Date.now,
+    });
     this.#pool = new WafPool(bootstrap.wafThreads, addonPath, (message) =>
       log.event('error', 'waf pool', { error: message }),
     );
@@ -204,17 +195,17 @@ export class Gateway implements ControlView {
     this.#booting = this.#parts.takeOver ? this.#succeed() : this.#open();
     await this.#booting;
     // Asked to end meanwhile: a poller that begins now would never be stopped.
-    if (!this.#stopping) await this.#follow();
+    if (!this.#stopping) await this.#supply.follow();
     if (!this.#stopping && isNative(this.#parts.bootstrap)) await this.#offerHandOver();
   }
 
   /** Everything up to the last good bundle. */
   async #open(): Promise<void> {
-    this.#store = await BundleStore.open(this.#parts.bootstrap.stateDir);
+    await this.#supply.open();
     await this.#show();
     this.#tls = await this.#certificates.load();
     this.#health.start();
-    await this.#boot(this.#store);
+    await this.#supply.boot();
   }
 
   /** Opens the listeners for probes and operators. */
@@ -233,7 +224,7 @@ export class Gateway implements ControlView {
     this.admin.log.event('info', 'gateway started', {
       version: GATEWAY_VERSION,
       lanes: this.#lanes.count,
-      source: formatReference(this.#reference),
+      source: this.#supply.text,
       ...ports,
     });
   }
@@ -249,22 +240,17 @@ export class Gateway implements ControlView {
     const former = await TakeOver.ask(bootstrap.stateDir, this.#native);
     this.#former = former;
     try {
-      const store = await BundleStore.open(bootstrap.stateDir);
-      this.#store = store;
+      await this.#supply.open();
       this.#tls = await this.#certificates.load();
       this.#health.start();
-      const { bundle, passedOver } = await store.boot({
-        trust: this.#trust,
-        gateway: gatewayIdentity(),
-        nowMs: Date.now(),
-      });
+      const { bundle, passedOver } = await this.#supply.best();
       if (bundle?.digest !== former.digest) {
         const reasons = passedOver.map((p) => `; ${p.digest}: ${p.reason}`).join('');
         throw new Error(
           `the running gateway serves ${former.digest}, this one would serve ${bundle?.digest ?? 'nothing'}${reasons}; the running one goes on`,
         );
       }
-      await this.#serve(bundle);
+      await this.#supply.serve(bundle);
     } finally {
       this.#former = null;
       await former.close();
@@ -291,12 +277,11 @@ export class Gateway implements ControlView {
         return this.#state === 'serving' ? null : 'it serves nothing yet; restart it instead';
       },
       freeze: async () => {
-        await this.#poller?.stop();
-        await this.#store?.settled();
-        return this.#active?.digest ?? '';
+        await this.#supply.freeze();
+        return this.#supply.digest;
       },
       thaw: async () => {
-        if (!this.#stopping) await this.#follow();
+        if (!this.#stopping) await this.#supply.follow();
       },
       send: (inbox) => this.#lanes.send(inbox),
       yield: () => this.admin.unlisten(),
@@ -306,123 +291,33 @@ export class Gateway implements ControlView {
     await this.#offer.open();
   }
 
-  /** From now on what the source says. */
-  async #follow(): Promise<void> {
-    const { bootstrap } = this.#parts;
-    const poller = new BundlePoller({
-      source: this.#place,
-      reference: this.#reference.digest ?? this.#reference.tag,
-      interval: pollInterval(bootstrap.bundle.pollMs),
-      ...(this.#reference.kind === 'layout' ? { watch: this.#reference.directory } : {}),
-      evaluate: (digest) => this.#evaluate(digest),
-      onStatus: (status) => {
-        if (status.lastContactMs > 0) void this.#store?.contacted(status.lastContactMs);
-      },
-    });
-    this.#poller = poller;
-    if (this.#active !== null) poller.assumeEvaluated(this.#active.digest as Digest);
-    await poller.start();
-  }
-
-  /** The last good bundle, so that a gateway starts with its registry down. */
-  async #boot(store: BundleStore): Promise<void> {
-    const except = new Set<Digest>();
-    for (;;) {
-      const boot = await store.boot({ trust: this.#trust, gateway: gatewayIdentity(), nowMs: Date.now(), except });
-      if (boot.rebuilt !== undefined) this.admin.log.event('warn', 'state rebuilt', { reason: boot.rebuilt });
-      for (const p of boot.passedOver)
-        this.admin.log.event('warn', 'kept bundle passed over', { digest: p.digest, reason: p.reason });
-      if (boot.bundle === undefined) return;
-      try {
-        await this.#serve(boot.bundle);
-        await store.activated(boot.bundle, this.#trust.policy.epoch, Date.now());
-        return;
-      } catch (error) {
-        if (!(error instanceof ActivationError)) throw error;
-        except.add(boot.bundle.digest);
-        this.#rejected(boot.bundle.digest, boot.bundle.release.seq, error.step, error.message);
-      }
-    }
-  }
-
-  /** pull → verify → compile → activate → keep, for a digest that the source points to. */
-  async #evaluate(digest: Digest): Promise<void> {
-    const store = this.#store;
-    if (store === null) return;
-    let bundle: VerifiedBundle | undefined;
-    try {
-      bundle = await verifyBundle(this.#place, digest, {
-        trust: this.#trust,
-        sequence: sequenceOf(store.state),
-        gateway: gatewayIdentity(),
-        nowMs: Date.now(),
-        purpose: 'candidate',
-        cache: store,
-      });
-      if (bundle.digest !== this.#active?.digest) await this.#serve(bundle);
-      // Also for the one that serves already: its record may have failed before, on a full disk.
-      await store.activated(bundle, this.#trust.policy.epoch, Date.now());
-    } catch (error) {
-      if (error instanceof ActivationError) {
-        if (error.policies) this.#policyLoadFailures++;
-        this.#rejected(digest, bundle?.release.seq ?? null, error.step, error.message);
-        // Lanes that could not take it may be able to later; what does not compile never will.
-        if (error.step === 'activate') throw error;
-        throw new Rejection('invalid_content', error.message, { cause: error });
-      }
-      if (error instanceof Rejection)
-        this.#rejected(digest, bundle?.release.seq ?? null, 'verify', `${error.code}: ${error.message}`);
-      throw error;
-    }
-  }
-
-  async #serve(bundle: VerifiedBundle): Promise<void> {
-    const from = performance.now();
+  /** Lets all lanes serve a bundle, and opens the listeners with the first. Throws ActivationError. Gives the revision. */
+  async #serve(bundle: VerifiedBundle): Promise<number> {
     const snapshot = await this.#activator.activate(bundle);
     this.#jwks.follow(snapshot.issuers);
     this.#health.activate(snapshot);
     this.#prober.activate(snapshot);
-    this.#active = {
-      digest: snapshot.digest,
-      seq: snapshot.seq,
-      revision: snapshot.revision,
-      activatedAt: Date.now(),
-      stale: bundle.stale,
-    };
     if (!this.#listening) {
       const plans = this.#parts.bootstrap.listeners.map((l) => listenerPlan(l, this.#tls.get(l.id) ?? null));
       const inherited = await this.#former?.sockets(plans);
       if (this.#former !== null && this.#stopping) throw new Error('asked to end before it took over');
       this.#listening = true;
       try {
-        this.#ports = await this.#lanes.listen(plans, inherited);
+        const ports = await this.#lanes.listen(plans, inherited);
+        this.admin.log.event('info', 'accepting connections', { ports });
       } catch (error) {
         // The one before this goes on; who was accepted here already is served to the end.
         if (this.#former !== null) throw new Error(`cannot listen: ${messageOf(error)}`, { cause: error });
         // Not the bundle's fault, and nothing that time mends.
         this.#parts.onFatal(`cannot listen: ${messageOf(error)}`, EXIT_CONFIG);
-        return;
+        return snapshot.revision;
       }
       await this.#former?.commit();
       this.#state = 'serving';
       // uWebSockets.js reads certificates once.
       if (isNative(this.#parts.bootstrap)) this.#certificates.follow();
     }
-    this.admin.log.event('info', 'bundle activated', {
-      digest: snapshot.digest,
-      seq: snapshot.seq,
-      revision: snapshot.revision,
-      signers: bundle.signers.map((s) => s.keyId),
-      ms: Math.round(performance.now() - from),
-      ports: this.#ports,
-    });
-  }
-
-  #rejected(digest: string, seq: number | null, step: string, reason: string): void {
-    this.#rejectionCounts[step] = (this.#rejectionCounts[step] ?? 0) + 1;
-    this.#rejections.unshift({ at: Date.now(), digest, seq, step, reason });
-    this.#rejections.splice(REJECTIONS_MAX);
-    this.admin.log.event('warn', 'bundle rejected', { digest, seq, step, reason });
+    return snapshot.revision;
   }
 
   /**
@@ -445,14 +340,13 @@ export class Gateway implements ControlView {
     // Listeners that are being closed take no other certificates.
     await this.#certificates.stop();
     const open = await this.#lanes.drain(drainDeadlineMs, elsewhere);
-    await this.#poller?.stop();
+    await this.#supply.freeze();
     await this.#prober.stop();
     this.#health.stop();
     await this.#jwks.stop();
     await this.#lanes.close();
     await this.#pool.close();
-    await this.#store?.close();
-    await this.#place.close();
+    await this.#supply.close();
     this.admin.log.event('info', 'gateway stopped', { openAtDeadline: open });
     await this.admin.close(LOG_FLUSH_MS);
   }
@@ -462,28 +356,28 @@ export class Gateway implements ControlView {
     return this.#stopping ? 'draining' : this.#state;
   }
   active(): ActiveBundle | null {
-    return this.#active;
+    return this.#supply.active();
   }
   snapshot(): Snapshot | null {
     return this.#activator.active;
   }
   source(): SourceView {
-    const status = this.#poller?.status;
-    return {
-      text: formatReference(this.#reference),
-      lastContactAt: status === undefined || status.lastContactMs === 0 ? null : status.lastContactMs,
-      lastError: status?.reason?.sentence ?? null,
-      stale: this.#active?.stale ?? false,
-    };
+    return this.#supply.source();
+  }
+  trust(): TrustView {
+    return this.#supply.trust();
+  }
+  kept(): readonly KeptView[] {
+    return this.#supply.kept();
   }
   rejections(): readonly RejectionView[] {
-    return this.#rejections;
+    return this.#supply.rejections();
   }
   rejectionCounts(): Readonly<Record<string, number>> {
-    return this.#rejectionCounts;
+    return this.#supply.rejectionCounts();
   }
   policyLoadFailures(): number {
-    return this.#policyLoadFailures;
+    return this.#supply.policyLoadFailures();
   }
   lanes(): readonly LaneView[] {
     return this.#lanes.status();

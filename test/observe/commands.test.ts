@@ -124,7 +124,9 @@ test('status shows what runs', async (t) => {
   assert.match(told.out, /^cnx 0\.1\.0, instance 3f2a1b: serving, up /u);
   for (const text of [
     'bundle      41, sha256:5f70bf18',
-    'source      oci:/srv/bundles, last answer 2026-11-21T00:00:00.000Z',
+    'new, signed by ci-2026a, made 2026-11-20T00:00:00Z, good until 2027-01-01T00:00:00.000Z',
+    'source      oci:/srv/bundles: current, last answer 2026-11-21T00:00:00.000Z',
+    'trust       epoch 2, highest sequence 42, floor 40, rollback tag, keys ci-2026a',
     'out of rotation: eu-1/127.0.0.1:9003',
     'verify  40  sha256:00  no signature by a trusted key',
     '\n  0     serving   7         2     5',

@@ -17,6 +17,7 @@ export interface GivenControl {
   state: 'starting' | 'serving' | 'draining';
   active: ActiveBundle | null;
   laneRevision: number;
+  seen: string | null;
 }
 
 export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, lanes = 2, recordSlots = 1024) {
@@ -31,13 +32,42 @@ export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, la
       seq: snapshot.seq,
       revision: snapshot.revision,
       activatedAt: Date.UTC(2026, 10, 21),
+      floor: 40,
+      createdAt: '2026-11-20T00:00:00Z',
+      direction: 'new',
+      signers: ['ci-2026a'],
+      expiresAt: Date.UTC(2027, 0, 1),
     },
     laneRevision: snapshot.revision,
+    seen: snapshot.digest,
   };
   const view: ControlView = {
     state: () => control.state,
     active: () => control.active,
-    source: () => ({ text: 'oci:/srv/bundles', lastContactAt: Date.UTC(2026, 10, 21), lastError: null, stale: false }),
+    source: () => ({
+      text: 'oci:/srv/bundles',
+      answering: 'oci:/srv/bundles',
+      state: 'current',
+      seen: control.seen,
+      lastContactAt: Date.UTC(2026, 10, 21),
+      nextPollAt: Date.UTC(2026, 10, 21, 0, 0, 30),
+      lastError: null,
+      overdue: false,
+      stale: false,
+      staleReason: null,
+      fault: null,
+    }),
+    trust: () => ({
+      product: 'edge',
+      channel: 'prod',
+      epoch: 2,
+      rollback: 'tag',
+      highestSeq: 42,
+      floor: 40,
+      keys: [{ id: 'ci-2026a', roles: ['builder'], status: 'active' }],
+      refused: null,
+    }),
+    kept: () => [{ digest: snapshot.digest, seq: snapshot.seq, activatedAt: Date.UTC(2026, 10, 21) }],
     rejections: () => [
       {
         at: Date.UTC(2026, 10, 20),

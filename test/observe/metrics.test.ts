@@ -96,7 +96,13 @@ test('what the lanes counted is summed and labelled', async (t) => {
   );
   assert.equal(value('cnx_records_total', 'cnx_records_total{lane="1"}'), 3);
   assert.equal(value('policy_eval_errors'), 1);
-  assert.equal(value('policy_version_mismatch'), 2);
+  // 0 or 1 for a gateway, however many lanes lag.
+  assert.equal(value('policy_version_mismatch'), 1);
+  assert.equal(value('cnx_bundle_source_state', 'cnx_bundle_source_state{state="current"}'), 1);
+  assert.equal(value('cnx_bundle_source_state', 'cnx_bundle_source_state{state="rejected"}'), 0);
+  assert.equal(value('cnx_bundle_highest_seq'), 42);
+  assert.equal(value('cnx_bundle_floor_seq'), 40);
+  assert.equal(value('cnx_trust_epoch'), 2);
   assert.equal(value('policy_load_failures'), 2);
   assert.equal(value('policy_deny_rate'), 0.25);
   const p99 = value('policy_eval_latency_p99') ?? 0;

@@ -18,6 +18,7 @@ export interface BundleSource {
   readonly release: {
     readonly product: string;
     readonly channels: readonly string[];
+    readonly selector?: Readonly<Record<string, string>>;
     readonly seq?: number;
     readonly floor: number;
     readonly notAfter?: string;
@@ -130,11 +131,11 @@ function assembleWith(
   seq: number,
   origin: Origin,
 ): { bundle: AssembledBundle; release: Release } {
-  const { channels, seq: _own, ...rest } = source.release;
+  const { channels, selector = {}, seq: _own, ...rest } = source.release;
   const release: Release = {
     schema: 1,
     ...rest,
-    audience: { channels },
+    audience: { channels, ...(Object.keys(selector).length === 0 ? {} : { selector }) },
     seq,
     createdAt: new Date(origin.createdEpochS * 1000).toISOString(),
     ...(origin.commit === undefined ? {} : { source: { commit: origin.commit } }),

@@ -41,7 +41,7 @@ export const run: Command = async (args, io) => {
       }));
       if (values.json) {
         io.stdout(
-          `${JSON.stringify({ digest, release, annotations: manifest.annotations, layers, signatures: candidates.map((item) => item.descriptor.digest), notes }, null, 2)}\n`,
+          `${JSON.stringify({ digest, release, annotations: manifest.annotations, layers, signatures: candidates.map((item) => item.artifact.descriptor.digest), notes }, null, 2)}\n`,
         );
         return 0;
       }

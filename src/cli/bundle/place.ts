@@ -1,33 +1,32 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { Document } from '../../config/document.ts';
-import { ConfigError } from '../../config/document.ts';
-import { TrustConfig } from '../../config/trust.ts';
-import { validate } from '../../config/validate.ts';
 import type { Digest } from '../../control/oci/digest.ts';
 import { OciLayout } from '../../control/oci/layout.ts';
 import { type ArtifactPlace, resolveDigest } from '../../control/oci/publish.ts';
 import { parseReference, type Reference } from '../../control/oci/reference.ts';
 import { openPlace } from '../../control/source/open.ts';
-import { algorithmOf, prepareTrust, type Trust } from '../../control/trust/policy.ts';
+import { algorithmOf } from '../../control/trust/policy.ts';
 import type { CommandIo } from '../io.ts';
+import { commandRegistryOptions } from '../registry.ts';
 import { UsageError } from './command.ts';
 
 /** Options that every command takes which may speak to a registry. */
 export const PLACE_OPTIONS = {
   insecure: { type: 'boolean', default: false },
   'ca-file': { type: 'string' },
+  'docker-config': { type: 'string' },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
 export const PLACE_HELP = `A <ref> is oci:<directory>[:tag] or registry.example/repository[:tag][@digest]; the tag is latest unless told.
-Registry: CNX_REGISTRY_USERNAME and CNX_REGISTRY_PASSWORD, --ca-file FILE for a private authority,
-          --insecure for plain HTTP beyond loopback.
+Registry: CNX_REGISTRY_USERNAME and CNX_REGISTRY_PASSWORD, else what docker login has written (--docker-config FILE),
+          --ca-file FILE for a private authority, --insecure for plain HTTP beyond loopback; HTTPS_PROXY and NO_PROXY count.
 `;
 
 interface PlaceFlags {
   readonly insecure: boolean;
   readonly 'ca-file'?: string | undefined;
+  readonly 'docker-config'?: string | undefined;
 }
 
 export interface OpenedPlace {
@@ -45,14 +44,8 @@ export async function openReference(
   const reference = parseReference(text);
   if (reference.kind === 'layout' && forWriting)
     return { reference, place: await OciLayout.create(reference.directory) };
-  const username = io.env['CNX_REGISTRY_USERNAME'];
-  const password = io.env['CNX_REGISTRY_PASSWORD'];
-  const ca = flags['ca-file'] === undefined ? undefined : await readFile(flags['ca-file'], 'utf8');
-  const place = openPlace(reference, {
-    insecure: flags.insecure,
-    ...(ca === undefined ? {} : { ca }),
-    ...(username === undefined || password === undefined ? {} : { credentials: () => ({ username, password }) }),
-  });
+  const ca = flags['ca-file'] === undefined ? {} : { ca: await readFile(flags['ca-file'], 'utf8') };
+  const place = openPlace(reference, commandRegistryOptions(text, { ...flags, ...ca }, io.env));
   return { reference, place };
 }
 
@@ -73,13 +66,6 @@ export async function readSigningKey(path: string): Promise<KeyObject> {
   if (algorithmOf(key) === undefined)
     throw new UsageError(`${path} is neither an Ed25519 nor an ECDSA P-256 key; cnx keygen makes one`);
   return key;
-}
-
-/** Reads a trust policy file and loads its keys. */
-export async function readTrust(path: string): Promise<Trust> {
-  const result = validate(TrustConfig, new Document(path, await readFile(path, 'utf8')));
-  if (!result.ok) throw new ConfigError(result.problems);
-  return prepareTrust(result.value);
 }
 
 /** The only positional argument, with an error that names it. */

@@ -171,14 +171,17 @@ export const EMPTY_BLOB: Blob = (() => {
   return { bytes, descriptor: { mediaType: OCI_EMPTY, digest: digestOf(bytes), size: bytes.byteLength } };
 })();
 
-/** The manifest by which a Sigstore bundle refers to what it signs, as cosign v3 writes it. */
+/** A manifest that holds signatures of another one, with everything that it points to. */
 export interface SignatureArtifact {
   readonly manifest: Uint8Array;
   readonly descriptor: Descriptor;
-  /** The empty config and the Sigstore bundle. */
+  /** Config and layers. */
   readonly blobs: readonly Blob[];
+  /** It stands under this tag (cosign 1 and 2) and is no referrer. */
+  readonly tag?: string;
 }
 
+/** The manifest by which a Sigstore bundle refers to what it signs, as cosign v3 writes it. */
 export function assembleSignature(subject: Descriptor, sigstoreBundle: Uint8Array): SignatureArtifact {
   const layer: Descriptor = {
     mediaType: SIGSTORE_BUNDLE,

@@ -7,6 +7,7 @@ import { type Descriptor, type ImageIndex, parseManifest } from './manifest.ts';
 import { MANIFEST_BYTES_MAX, OCI_INDEX, OCI_MANIFEST, REF_NAME_ANNOTATION } from './media-types.ts';
 import { Rejection, SourceError } from './rejection.ts';
 import { collectSignatures, withReferrer } from './signatures.ts';
+import { joinSignatures, readSimpleSignatures, simpleSignatureTag } from './simple-signatures.ts';
 import type { ArtifactSink, ArtifactSource, FetchedManifest, KnownTag, Resolution, SignatureSet } from './source.ts';
 
 export interface LayoutOptions {
@@ -88,6 +89,22 @@ export class OciLayout implements ArtifactSource, ArtifactSink {
   }
 
   async signatures(digest: Digest): Promise<SignatureSet> {
+    return joinSignatures(await this.#referring(digest), await this.#simple(digest));
+  }
+
+  async #simple(digest: Digest): Promise<SignatureSet> {
+    const tagged = await this.#tagged(simpleSignatureTag(digest));
+    if (tagged === undefined) return { candidates: [], notes: [] };
+    try {
+      const bytes = await this.#read(tagged.digest, MANIFEST_BYTES_MAX);
+      return await readSimpleSignatures(this, digest, { bytes, contentType: undefined, digest: tagged.digest });
+    } catch (error) {
+      if (!(error instanceof Rejection) && !(error instanceof SourceError)) throw error;
+      return { candidates: [], notes: [`${simpleSignatureTag(digest)}: ${error.message}`] };
+    }
+  }
+
+  async #referring(digest: Digest): Promise<SignatureSet> {
     const tagged = await this.#tagged(referrersTag(digest));
     if (tagged === undefined) return { candidates: [], notes: [] };
     const index = await this.#referrers(tagged);
@@ -117,6 +134,10 @@ export class OciLayout implements ArtifactSource, ArtifactSink {
 
   async putSignature(subject: Descriptor, signature: SignatureArtifact): Promise<void> {
     for (const blob of signature.blobs) await this.putBlob(blob);
+    if (signature.tag !== undefined) {
+      await this.putManifest(signature.manifest, signature.descriptor, signature.tag);
+      return;
+    }
     await this.putBlob({ bytes: signature.manifest, descriptor: signature.descriptor });
     await this.#serial(async () => {
       const tag = referrersTag(subject.digest);

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { signingKey } from '../trust/policy.ts';
 import { makeSigstoreBundle, verifySigstoreBundle } from '../trust/sigstore-bundle.ts';
-import { type AssembledBundle, assembleSignature } from './artifact.ts';
+import { type AssembledBundle, assembleSignature, type SignatureArtifact } from './artifact.ts';
 import type { Digest } from './digest.ts';
 import { type Descriptor, type ImageManifest, parseManifest } from './manifest.ts';
 import { BUNDLE_ARTIFACT, OCI_MANIFEST, RELEASE } from './media-types.ts';
@@ -34,6 +34,7 @@ export async function signBundle(place: ArtifactPlace, digest: Digest, privateKe
 }
 
 function isSignedWith(candidate: SignatureCandidate, digest: Digest, privateKey: KeyObject): boolean {
+  if (candidate.format !== 'sigstore-bundle') return false;
   try {
     verifySigstoreBundle(candidate.bytes, digest, [signingKey('own', privateKey)]);
     return true;
@@ -72,18 +73,14 @@ export async function copyBundle(from: ArtifactSource, to: ArtifactSink, digest:
   }
   await to.putManifest(bytes, descriptor);
   const { candidates } = await from.signatures(digest);
-  for (const candidate of candidates) {
-    await to.putSignature(descriptor, {
-      manifest: candidate.manifest,
-      descriptor: candidate.descriptor,
-      blobs: [
-        { descriptor: candidate.config, bytes: candidate.configBytes },
-        { descriptor: candidate.layer, bytes: candidate.bytes },
-      ],
-    });
-  }
+  for (const artifact of artifactsOf(candidates)) await to.putSignature(descriptor, artifact);
   await to.putManifest(bytes, descriptor, tag);
   return candidates.length;
+}
+
+/** The artifacts in which candidates stand, each once: a manifest of cosign 2 may hold several. */
+export function artifactsOf(candidates: readonly SignatureCandidate[]): SignatureArtifact[] {
+  return [...new Map(candidates.map(({ artifact }) => [artifact.descriptor.digest, artifact])).values()];
 }
 
 interface Root {

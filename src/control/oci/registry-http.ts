@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Agent, type Dispatcher, request } from 'undici';
+import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
 import { classOfAddress, classOfHost, guardedLookup, isLoopbackHost, literalOf, mayLead } from './address.ts';
+import { type ProxyOptions, throughProxy } from './proxy.ts';
 import { type Credentials, RegistryAuth, type RegistryAction } from './registry-auth.ts';
 import { SourceError, type SourceErrorCode } from './rejection.ts';
 
@@ -16,6 +17,8 @@ export interface RegistryOptions {
   readonly credentials?: () => Credentials | undefined | Promise<Credentials | undefined>;
   /** Hosts besides the registry's own that may be sent the password for a token. */
   readonly tokenHosts?: readonly string[];
+  /** For everything but this machine itself. The addresses of names are then the proxy's to find: of a redirect only the name is judged. */
+  readonly proxy?: ProxyOptions | undefined;
   readonly connectTimeoutMs?: number;
   /** Longest silence of the registry. */
   readonly idleTimeoutMs?: number;
@@ -63,9 +66,10 @@ export class RegistryHttp {
   readonly origin: URL;
   readonly #auth: RegistryAuth;
   readonly #options: RegistryOptions;
-  readonly #agent: Agent;
+  readonly #agent: Dispatcher;
   /** For where redirects lead. */
   #elsewhere: { agent: Agent; from: Awaited<ReturnType<typeof classOfHost>> } | undefined;
+  readonly #proxied: ProxyAgent | undefined;
   readonly #closing = new AbortController();
 
   constructor(host: string, repository: string, options: RegistryOptions) {
@@ -77,7 +81,8 @@ export class RegistryHttp {
     }
     this.origin = new URL(`${scheme}://${host}`);
     this.#options = options;
-    this.#agent = this.#makeAgent();
+    this.#proxied = options.proxy === undefined ? undefined : this.#makeProxyAgent(options.proxy);
+    this.#agent = throughProxy(options.proxy, this.origin) ? this.#requireProxied() : this.#makeAgent();
     this.#auth = new RegistryAuth({
       origin: this.origin,
       repository,
@@ -92,7 +97,7 @@ export class RegistryHttp {
           { ...headers, accept: 'application/json' },
           undefined,
           bytesMax,
-          this.#agent,
+          throughProxy(options.proxy, url) ? this.#requireProxied() : this.#agent,
         );
         return { status: answer.status, bytes: answer.bytes };
       },
@@ -123,6 +128,7 @@ export class RegistryHttp {
     this.#closing.abort();
     await this.#agent.destroy();
     await this.#elsewhere?.agent.destroy();
+    await this.#proxied?.destroy();
   }
 
   async #pause(ms: number): Promise<void> {
@@ -187,7 +193,7 @@ export class RegistryHttp {
   }
 
   /** Judges the place a redirect leads to: by address, also when its name is resolved for the connection. */
-  async #agentFor(url: URL): Promise<Agent> {
+  async #agentFor(url: URL): Promise<Dispatcher> {
     if (this.#elsewhere === undefined) {
       const from = await classOfHost(this.origin.hostname);
       // Two redirects at once may both come here; the second is thrown away unused.
@@ -199,7 +205,28 @@ export class RegistryHttp {
     if (to !== undefined && !mayLead(from, to)) {
       throw new SourceError('redirect_refused', `${this.origin.host} redirects to ${url.host}, a ${to} address`);
     }
-    return agent;
+    return throughProxy(this.#options.proxy, url) ? this.#requireProxied() : agent;
+  }
+
+  #requireProxied(): ProxyAgent {
+    if (this.#proxied === undefined) throw new Error('there is no proxy');
+    return this.#proxied;
+  }
+
+  #makeProxyAgent({ url }: ProxyOptions): ProxyAgent {
+    const { ca } = this.#options;
+    const { username, password } = url;
+    const user = username === '' ? undefined : `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+    return new ProxyAgent({
+      uri: url.origin,
+      ...(user === undefined ? {} : { token: `Basic ${Buffer.from(user, 'utf8').toString('base64')}` }),
+      connections: CONNECTIONS_MAX,
+      allowH2: false,
+      requestTls: { timeout: this.#options.connectTimeoutMs ?? 5000, ...(ca === undefined ? {} : { ca }) },
+      proxyTls: { timeout: this.#options.connectTimeoutMs ?? 5000, ...(ca === undefined ? {} : { ca }) },
+      headersTimeout: this.#options.idleTimeoutMs ?? 15_000,
+      bodyTimeout: this.#options.idleTimeoutMs ?? 15_000,
+    });
   }
 
   #makeAgent(allowed?: Parameters<typeof guardedLookup>[0]): Agent {
@@ -223,7 +250,7 @@ export class RegistryHttp {
     headers: Readonly<Record<string, string>>,
     body: Uint8Array | undefined,
     bytesMax: number,
-    dispatcher: Agent,
+    dispatcher: Dispatcher,
   ): Promise<RegistryAnswer> {
     const signal = AbortSignal.any([
       AbortSignal.timeout(this.#options.totalTimeoutMs ?? 120_000),

@@ -5,6 +5,7 @@ import { MANIFEST_BYTES_MAX, OCI_INDEX, OCI_MANIFEST } from './media-types.ts';
 import { RegistryHttp, type RegistryAnswer, type RegistryOptions } from './registry-http.ts';
 import { Rejection, SourceError } from './rejection.ts';
 import { collectSignatures, REFERRERS_MAX, withReferrer } from './signatures.ts';
+import { joinSignatures, readSimpleSignatures, simpleSignatureTag } from './simple-signatures.ts';
 import type { ArtifactSink, ArtifactSource, FetchedManifest, KnownTag, Resolution, SignatureSet } from './source.ts';
 
 /** Without it registries hide OCI manifests behind a 404. */
@@ -95,7 +96,29 @@ export class OciRegistry implements ArtifactSource, ArtifactSink {
     const listed = await this.#referrers(digest);
     // A signature from before the registry learned the API still stands under the tag.
     const entries = listed.length > 0 ? listed : ((await this.#fallbackIndex(digest))?.manifests ?? []);
-    return collectSignatures(this, digest, entries);
+    const referring = await collectSignatures(this, digest, entries);
+    try {
+      return joinSignatures(referring, await this.#simpleSignatures(digest));
+    } catch (error) {
+      // What was found may be enough; if not, whoever counts learns that there may be more.
+      if (!(error instanceof SourceError)) throw error;
+      return joinSignatures(referring, { candidates: [], notes: [error.message], failure: error });
+    }
+  }
+
+  /** What cosign 1 and 2 have put under a tag of their own; also beside referrers, for keys may have signed with either. */
+  async #simpleSignatures(digest: Digest): Promise<SignatureSet> {
+    const answer = await this.#http.send({
+      method: 'GET',
+      target: this.#manifestPath(simpleSignatureTag(digest)),
+      action: 'pull',
+      headers: { accept: ACCEPT },
+      bytesMax: MANIFEST_BYTES_MAX,
+      accept: [404],
+    });
+    if (answer.status === 404) return { candidates: [], notes: [] };
+    const { bytes } = answer;
+    return readSimpleSignatures(this, digest, { bytes, contentType: contentType(answer), digest: digestOf(bytes) });
   }
 
   async close(): Promise<void> {
@@ -143,7 +166,8 @@ export class OciRegistry implements ArtifactSource, ArtifactSink {
 
   async putSignature(subject: Descriptor, signature: SignatureArtifact): Promise<void> {
     for (const blob of signature.blobs) await this.putBlob(blob);
-    const answer = await this.#putManifest(signature.manifest, signature.descriptor, undefined);
+    const answer = await this.#putManifest(signature.manifest, signature.descriptor, signature.tag);
+    if (signature.tag !== undefined) return;
     if (answer.headers['oci-subject'] === subject.digest && (await this.#referrersApi(subject.digest)) !== undefined)
       return;
     const bytes = withReferrer(await this.#fallbackIndex(subject.digest), signature.descriptor);

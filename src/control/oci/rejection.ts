@@ -37,6 +37,7 @@ const REASONS = {
   seq_jump: 'never',
   epoch_regressed: 'never',
   quarantined: 'never',
+  revoked_bundle: 'never',
   // What the layers say: for the compiler
   invalid_content: 'never',
 } as const;

@@ -48,7 +48,7 @@ export async function collectSignatures(
     }
     try {
       const candidate = await readCandidate(reader, subject, entry, SIGNATURES_TOTAL_BYTES_MAX - total);
-      total += candidate.bytes.byteLength + candidate.manifest.byteLength;
+      total += candidate.bytes.byteLength + candidate.artifact.manifest.byteLength;
       candidates.push(candidate);
     } catch (error) {
       if (!(error instanceof Rejection) && !(error instanceof SourceError)) throw error;
@@ -85,7 +85,11 @@ async function readCandidate(
   const configBytes =
     parsed.config.digest === EMPTY_BLOB.descriptor.digest ? EMPTY_BLOB.bytes : await reader.blob(parsed.config);
   const bytes = await reader.blob(layer);
-  return { format: 'sigstore-bundle', manifest, descriptor: entry, config: parsed.config, configBytes, layer, bytes };
+  const blobs = [
+    { descriptor: parsed.config, bytes: configBytes },
+    { descriptor: layer, bytes },
+  ];
+  return { format: 'sigstore-bundle', artifact: { manifest, descriptor: entry, blobs }, bytes };
 }
 
 /** The fallback index with one more entry; unchanged bytes when it is already there. */

@@ -24,19 +24,18 @@ export interface FetchedManifest {
   readonly contentType: string | undefined;
 }
 
-export type SignatureFormat = 'sigstore-bundle';
+/** `sigstore-bundle`: a referrer with one Sigstore bundle (cosign 3). `cosign-simple`: a layer of the manifest under the `.sig` tag (cosign 1 and 2). */
+export type SignatureFormat = 'sigstore-bundle' | 'cosign-simple';
 
 /** Something that claims to be a signature of a manifest. Nothing in it is trusted yet. */
 export interface SignatureCandidate {
   readonly format: SignatureFormat;
-  /** The manifest that refers to its subject, and its descriptor: kept so that a store can be verified again offline. */
-  readonly manifest: Uint8Array;
-  readonly descriptor: Descriptor;
-  readonly config: Descriptor;
-  readonly configBytes: Uint8Array;
-  readonly layer: Descriptor;
-  /** The Sigstore bundle. */
+  /** Where it stands, whole: kept so that a store can be verified again offline, and copied. */
+  readonly artifact: SignatureArtifact;
+  /** The Sigstore bundle, or what the simple signature signs. */
   readonly bytes: Uint8Array;
+  /** Of a simple signature: base64, as the annotation of its layer says it. */
+  readonly signature?: string;
 }
 
 export interface SignatureSet {

@@ -5,7 +5,9 @@ import { type CrashPoint, DurableFiles, readBounded, TEMPORARY_PREFIX } from '..
 import { OciLayout } from '../oci/layout.ts';
 import { type Descriptor, parseManifest } from '../oci/manifest.ts';
 import { BUNDLE_ARTIFACT, OCI_MANIFEST, REF_NAME_ANNOTATION } from '../oci/media-types.ts';
+import { artifactsOf } from '../oci/publish.ts';
 import { Rejection, SourceError } from '../oci/rejection.ts';
+import { simpleSignatureTag } from '../oci/simple-signatures.ts';
 import type { Trust } from '../trust/policy.ts';
 import { EMPTY_SEQUENCE, type GatewayIdentity, inEpoch, type SequenceState } from '../trust/rules.ts';
 import { type VerifiedBundle, verifyBundle } from '../trust/verify.ts';
@@ -106,17 +108,27 @@ export class BundleStore {
     const passedOver: PassedOver[] = [];
     const rebuilt = this.#damage;
     if (this.#state.active === undefined) await this.#rebuild(options, passedOver);
-    for (const { digest } of keptOf(this.#state)) {
-      if (options.except?.has(digest) === true) continue;
-      try {
-        const sequence = inEpoch(sequenceOf(this.#state), options.trust.policy.epoch);
-        const bundle = await this.#verifyKept(digest, options, sequence);
-        return { bundle, passedOver, rebuilt };
-      } catch (error) {
-        passedOver.push({ digest, reason: reasonOf(error) });
+    const { policy } = options.trust;
+    // Keys that were revoked since count only where the policy says so and nothing else is left.
+    for (const revokedCount of policy.serveRevoked === true ? [false, true] : [false]) {
+      for (const { digest } of keptOf(this.#state)) {
+        if (options.except?.has(digest) === true) continue;
+        try {
+          const sequence = inEpoch(sequenceOf(this.#state), policy.epoch);
+          const bundle = await this.#verifyKept(digest, { ...options, revokedCount }, sequence);
+          return { bundle, passedOver, rebuilt };
+        } catch (error) {
+          if (!revokedCount) passedOver.push({ digest, reason: reasonOf(error) });
+          else reasonOf(error);
+        }
       }
     }
     return { bundle: undefined, passedOver, rebuilt };
+  }
+
+  /** Verifies a kept bundle anew, with a trust policy that has changed. @throws {Rejection} when it would not be served by it. */
+  async reverify(digest: Digest, options: BootOptions): Promise<VerifiedBundle> {
+    return this.#verifyKept(digest, options, inEpoch(sequenceOf(this.#state), options.trust.policy.epoch));
   }
 
   /** Content that is here already and whole, for `verifyBundle`. */
@@ -135,16 +147,7 @@ export class BundleStore {
       await this.layout.putBlob({ descriptor: bundle.manifest.config, bytes: bundle.releaseBytes });
       for (const layer of bundle.layers) await this.layout.putBlob(layer);
       const root = rootDescriptor(bundle);
-      for (const item of bundle.signatures) {
-        await this.layout.putSignature(root, {
-          manifest: item.manifest,
-          descriptor: item.descriptor,
-          blobs: [
-            { descriptor: item.config, bytes: item.configBytes },
-            { descriptor: item.layer, bytes: item.bytes },
-          ],
-        });
-      }
+      for (const artifact of artifactsOf(bundle.signatures)) await this.layout.putSignature(root, artifact);
       await this.layout.putManifest(bundle.manifestBytes, root);
     });
   }
@@ -206,7 +209,11 @@ export class BundleStore {
     await this.layout.close();
   }
 
-  async #verifyKept(digest: Digest, options: BootOptions, sequence: SequenceState): Promise<VerifiedBundle> {
+  async #verifyKept(
+    digest: Digest,
+    options: BootOptions & { readonly revokedCount?: boolean },
+    sequence: SequenceState,
+  ): Promise<VerifiedBundle> {
     return verifyBundle(this.layout, digest, {
       ...options,
       sequence,
@@ -242,7 +249,9 @@ export class BundleStore {
       if (error instanceof SourceError) return [];
       throw error;
     }
-    const roots = entries.filter((entry) => entry.mediaType === OCI_MANIFEST).map((entry) => entry.digest);
+    const roots = entries
+      .filter((entry) => entry.mediaType === OCI_MANIFEST && !isSignatureTag(entry))
+      .map((entry) => entry.digest);
     return [...new Set(roots)].slice(0, RECOVERY_MAX);
   }
 
@@ -267,7 +276,7 @@ export class BundleStore {
     const kept = new Set(
       [this.#state.active, ...this.#state.previous].flatMap((item) => (item === undefined ? [] : [item.digest])),
     );
-    const tags = new Set([...kept].map(referrersTag));
+    const tags = new Set([...kept].flatMap((digest) => [referrersTag(digest), simpleSignatureTag(digest)]));
     await this.layout.update((entries) => {
       return entries.filter(
         (entry) => kept.has(entry.digest) || tags.has(entry.annotations?.[REF_NAME_ANNOTATION] ?? ''),
@@ -311,6 +320,11 @@ export class BundleStore {
     for (const entry of (await this.layout.index()).manifests) await walk(entry, 2);
     return reachable;
   }
+}
+
+/** What cosign 1 and 2 put beside a bundle is none. */
+function isSignatureTag(entry: Descriptor): boolean {
+  return entry.annotations?.[REF_NAME_ANNOTATION]?.startsWith('sha256-') === true;
 }
 
 /** The rejections and failures of a store; a bug is thrown on. */

@@ -1,4 +1,6 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { parseDigest } from '../oci/digest.ts';
+import type { SignatureFormat } from '../oci/source.ts';
 import { decodeBase64 } from './base64.ts';
 
 export type KeyAlgorithm = 'ecdsa-p256' | 'ed25519';
@@ -28,9 +30,17 @@ export interface TrustPolicy {
   readonly keys: readonly TrustedKey[];
   /** How many distinct builder keys must have signed. */
   readonly threshold: number;
+  /** The same of promoter keys, for a channel index. Default 1. */
+  readonly promoterThreshold?: number;
+  /** Signatures that are read. Default all. */
+  readonly formats?: readonly SignatureFormat[];
   readonly rollback: RollbackMode;
   /** Lowest sequence that is ever taken. */
   readonly minSeq: number;
+  /** Digests that are never taken, whoever signed them. */
+  readonly revokedBundles?: readonly string[];
+  /** A kept bundle whose keys were revoked boots nevertheless, as stale, when there is no other. */
+  readonly serveRevoked?: boolean;
   /** What a bundle must say it is for. */
   readonly product: string;
   readonly channel: string;
@@ -90,15 +100,25 @@ export function prepareTrust(policy: TrustPolicy): Trust {
       seen.set(key[field], i);
     }
   }
-  const builders = keys.filter((key) => key.roles.includes('builder') && !key.revoked).length;
-  if (!Number.isSafeInteger(policy.threshold) || policy.threshold < 1)
-    fail('threshold', 'must be a whole number from 1');
-  if (builders < policy.threshold) {
-    fail('threshold', `is ${policy.threshold}, but only ${builders} keys that are not revoked have the role builder`);
+  for (const role of ['builder', 'promoter'] as const) {
+    const where = role === 'builder' ? 'threshold' : 'promoterThreshold';
+    const needed = thresholdOf(policy, role);
+    if (!Number.isSafeInteger(needed) || needed < 1) fail(where, 'must be a whole number from 1');
+    const usable = keys.filter((key) => key.roles.includes(role) && !key.revoked).length;
+    // Without promoters no channel index is taken, which is an ordinary policy.
+    if (usable < needed && (role === 'builder' || usable > 0))
+      fail(where, `is ${needed}, but only ${usable} keys that are not revoked have the role ${role}`);
   }
+  for (const [i, digest] of (policy.revokedBundles ?? []).entries())
+    if (parseDigest(digest) === undefined) fail(`revokedBundles[${i}]`, 'must be sha256: and 64 lowercase hex digits');
   if (policy.product === '') fail('product', 'must be a name');
   if (policy.channel === '') fail('channel', 'must be a name');
   return { policy, keys };
+}
+
+/** Distinct keys of a role that must have signed. */
+export function thresholdOf(policy: TrustPolicy, role: KeyRole): number {
+  return role === 'builder' ? policy.threshold : (policy.promoterThreshold ?? 1);
 }
 
 function prepareKey(entry: TrustedKey, where: string, fail: (where: string, sentence: string) => never): PreparedKey {

@@ -62,6 +62,7 @@ export function inEpoch(state: SequenceState, epoch: number): SequenceState {
  * The order of releases: sequence, floor and epoch (`rollback: tag` and `endorsed`). What is kept may be gone back to
  * when the newer one on disk is torn, but never below the floor.
  *
+ * @param forwardOnly it was named by a mirror: an older one there is one that lags behind.
  * @throws {Rejection} `below_floor`, `equivocation`, `seq_jump`, `rollback_not_endorsed`, `epoch_regressed`.
  */
 export function judgeOrder(
@@ -70,6 +71,7 @@ export function judgeOrder(
   policy: TrustPolicy,
   remembered: SequenceState,
   purpose: Purpose = 'candidate',
+  forwardOnly = false,
 ): Direction {
   const state = inEpoch(remembered, policy.epoch);
   const floor = Math.max(policy.minSeq, state.floor);
@@ -100,11 +102,10 @@ export function judgeOrder(
   }
   if (digest === state.active) return 'same';
   if (state.highestDigest === undefined || seq > state.highestSeq) return 'new';
-  if (purpose === 'candidate' && policy.rollback === 'endorsed' && seq < state.highestSeq) {
-    throw new Rejection(
-      'rollback_not_endorsed',
-      `its sequence ${seq} is below ${state.highestSeq}, and the trust policy takes a rollback only as a newer release`,
-    );
+  if (purpose === 'candidate' && (forwardOnly || policy.rollback === 'endorsed') && seq < state.highestSeq) {
+    const who = forwardOnly ? 'a mirror may lag behind, so that a rollback' : 'the trust policy takes a rollback';
+    const how = forwardOnly ? 'is taken from the first source only' : 'only as a newer release';
+    throw new Rejection('rollback_not_endorsed', `its sequence ${seq} is below ${state.highestSeq}, and ${who} ${how}`);
   }
   return 'rollback';
 }

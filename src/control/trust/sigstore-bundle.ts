@@ -1,12 +1,12 @@
-import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
+import { createPublicKey, type KeyObject, sign } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
 import { canonicalJsonBytes, parseStrictJson, Shape } from '../oci/json.ts';
 import { SIGSTORE_BUNDLE } from '../oci/media-types.ts';
 import { Rejection } from '../oci/rejection.ts';
 import { SIGNATURE_BYTES_MAX } from '../oci/signatures.ts';
 import { decodeBase64, encodeBase64 } from './base64.ts';
-import { preAuthEncoding } from './dsse.ts';
-import { algorithmOf, fingerprintOf, type KeyAlgorithm, type PreparedKey } from './policy.ts';
+import { hashFor, isSignedBy, preAuthEncoding } from './dsse.ts';
+import { algorithmOf, fingerprintOf, type PreparedKey } from './policy.ts';
 import { IN_TOTO, requireStatementAbout, statementFor } from './statement.ts';
 
 /** Keys tried for one signature whose hint names none of ours. */
@@ -73,15 +73,6 @@ export function verifySigstoreBundle(bytes: Uint8Array, subject: Digest, keys: r
   return key;
 }
 
-function isSignedBy(candidate: PreparedKey, signed: Uint8Array, signature: Uint8Array): boolean {
-  try {
-    return verify(hashFor(candidate.alg), signed, candidate.key, signature);
-  } catch {
-    // A signature that cannot be decoded for this kind of key is not this key's: node throws for some lengths.
-    return false;
-  }
-}
-
 function readEnvelope(bytes: Uint8Array): Envelope {
   const bundle = shape.object(parseStrictJson(bytes, { what: 'Sigstore bundle', bytesMax: SIGNATURE_BYTES_MAX }), '');
   if (bundle['mediaType'] !== SIGSTORE_BUNDLE) shape.fail('mediaType', JSON.stringify(SIGSTORE_BUNDLE));
@@ -112,9 +103,4 @@ function base64(value: unknown, where: string): Uint8Array {
   const bytes = decodeBase64(shape.string(value, where, SIGNATURE_BYTES_MAX));
   if (bytes === undefined || bytes.byteLength === 0) shape.fail(where, 'base64 with padding');
   return bytes;
-}
-
-/** ECDSA signs the SHA-256; Ed25519 the message itself (RFC 8032). */
-function hashFor(alg: KeyAlgorithm): 'sha256' | null {
-  return alg === 'ecdsa-p256' ? 'sha256' : null;
 }

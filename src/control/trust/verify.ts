@@ -13,7 +13,7 @@ import {
 import { Rejection, type ReasonCode } from '../oci/rejection.ts';
 import { parseRelease, type Release } from '../oci/release.ts';
 import type { ArtifactSource, SignatureCandidate } from '../oci/source.ts';
-import type { KeyRole, PreparedKey, Trust } from './policy.ts';
+import { type KeyRole, type PreparedKey, thresholdOf, type Trust } from './policy.ts';
 import {
   type Direction,
   type GatewayIdentity,
@@ -23,6 +23,7 @@ import {
   type SequenceState,
 } from './rules.ts';
 import { verifySigstoreBundle } from './sigstore-bundle.ts';
+import { verifySimpleSignature } from './simple-signature.ts';
 
 /** Layers fetched at once. */
 const FETCHES_AT_ONCE = 2;
@@ -56,6 +57,7 @@ interface VerifiedContent {
   readonly signatures: readonly SignatureCandidate[];
   readonly direction: Direction;
   readonly stale: boolean;
+  readonly expiresMs: number;
 }
 
 /**
@@ -75,8 +77,10 @@ class Verified {
   /** Their signatures, so that the bundle can be verified again from a store. */
   readonly signatures: readonly SignatureCandidate[];
   readonly direction: Direction;
-  /** Its `notAfter` (or its keys') has passed: it may go on serving, with an alarm. Never true for a new activation. */
+  /** Its `notAfter` (or its keys') has passed, or they were revoked and it is served nevertheless: with an alarm. Never true for a new activation. */
   readonly stale: boolean;
+  /** When it will be stale by its `notAfter` or by its keys', milliseconds since 1970; Infinity when never. */
+  readonly expiresMs: number;
 
   constructor(content: VerifiedContent) {
     this.digest = content.digest;
@@ -89,6 +93,7 @@ class Verified {
     this.signatures = content.signatures;
     this.direction = content.direction;
     this.stale = content.stale;
+    this.expiresMs = content.expiresMs;
     this.#byRole = Map.groupBy(content.layers, (layer) => layer.role);
   }
 
@@ -117,8 +122,12 @@ export interface VerifyOptions {
   /** Now, milliseconds since 1970. */
   readonly nowMs: number;
   readonly purpose: Purpose;
+  /** A mirror named it: nothing older than the highest seen is taken. */
+  readonly forwardOnly?: boolean;
   /** Content that is already here, so that unchanged layers are not fetched again; must check digests like a source. */
   readonly cache?: { cached(descriptor: Descriptor): Promise<Uint8Array | undefined> };
+  /** Of what is kept: keys that were revoked since count, and make it stale. For a gateway that would serve nothing otherwise. */
+  readonly revokedCount?: boolean;
   /** Digests that were taken back, with the reason. */
   readonly quarantined?: ReadonlyMap<Digest, string>;
   readonly onStep?: (step: VerifyStep) => void;
@@ -135,6 +144,8 @@ export async function verifyBundle(source: ArtifactSource, digest: Digest, optio
   const reason = options.quarantined?.get(digest);
   if (reason !== undefined)
     throw new Rejection('quarantined', `it was taken back and stays out until the tag moves: ${reason}`);
+  if (trust.policy.revokedBundles?.includes(digest) === true)
+    throw new Rejection('revoked_bundle', 'the trust policy lists it under revokedBundles');
 
   const root = await source.manifest(digest);
   const manifest = parseManifest(root.bytes, root.contentType);
@@ -158,7 +169,7 @@ export async function verifyBundle(source: ArtifactSource, digest: Digest, optio
   const names = signed.keys.map((key) => key.id).join(', ');
   onStep?.({
     name: 'signatures',
-    sentence: `${signed.keys.length} of ${trust.policy.threshold} needed, by ${names}`,
+    sentence: `${signed.keys.length} of ${thresholdOf(trust.policy, 'builder')} needed, by ${names}`,
   });
 
   if (manifest.config.size > RELEASE_BYTES_MAX) {
@@ -185,7 +196,14 @@ export async function verifyBundle(source: ArtifactSource, digest: Digest, optio
     sentence: `channel ${trust.policy.channel} of ${release.audience.channels.join(', ')}`,
   });
 
-  const direction = judgeOrder(release, digest, trust.policy, options.sequence, options.purpose);
+  const direction = judgeOrder(
+    release,
+    digest,
+    trust.policy,
+    options.sequence,
+    options.purpose,
+    options.forwardOnly === true,
+  );
   onStep?.({
     name: 'order',
     sentence: `${direction}: epoch ${trust.policy.epoch}, highest seen ${options.sequence.highestSeq}`,
@@ -205,7 +223,8 @@ export async function verifyBundle(source: ArtifactSource, digest: Digest, optio
     signers: signed.keys.map((key) => ({ keyId: key.id, fingerprint: key.fingerprint })),
     signatures: signed.signatures,
     direction,
-    stale: expired || signed.keyExpired,
+    stale: expired || signed.keyExpired || signed.revoked,
+    expiresMs: Math.min(expiresMs, signed.expiresMs),
   });
 }
 
@@ -213,6 +232,10 @@ interface SignedBy {
   readonly keys: readonly PreparedKey[];
   readonly signatures: readonly SignatureCandidate[];
   readonly keyExpired: boolean;
+  /** A revoked key was counted. */
+  readonly revoked: boolean;
+  /** From then on fewer of these keys than needed are good. */
+  readonly expiresMs: number;
 }
 
 /** Counts distinct public keys, never signatures: a key that signs twice is one key. */
@@ -222,18 +245,27 @@ async function verifySignatures(
   role: KeyRole,
   options: VerifyOptions,
 ): Promise<SignedBy> {
-  const needed = role === 'builder' ? options.trust.policy.threshold : 1;
-  const roleKeys = options.trust.keys.filter((key) => key.roles.includes(role));
-  const { candidates, notes, failure } = await source.signatures(digest);
+  const { policy, keys: allKeys } = options.trust;
+  const needed = thresholdOf(policy, role);
+  const roleKeys = allKeys.filter((key) => key.roles.includes(role));
+  const { candidates: found, notes: said, failure } = await source.signatures(digest);
+  const notes = [...said];
+  const candidates = found.filter((item) => policy.formats?.includes(item.format) !== false);
+  if (found.length > candidates.length)
+    notes.push(`${found.length - candidates.length} are of a format that the trust policy does not list`);
   if (candidates.length === 0 && failure !== undefined) throw failure;
   if (candidates.length === 0) throw new Rejection('unsigned', ['no signature of it was found', ...notes].join('; '));
   const good = new Map<string, { key: PreparedKey; signature: SignatureCandidate }>();
   const faults: { code: ReasonCode; sentence: string }[] = [];
+  const grace = options.purpose === 'kept' && options.revokedCount === true;
   let keyExpired = false;
   for (const candidate of candidates) {
     try {
-      const key = verifySigstoreBundle(candidate.bytes, digest, roleKeys);
-      if (key.revoked) throw new Rejection('revoked_key', `the key ${key.id} is revoked`);
+      const key =
+        candidate.format === 'sigstore-bundle'
+          ? verifySigstoreBundle(candidate.bytes, digest, roleKeys)
+          : verifySimpleSignature(candidate.bytes, candidate.signature ?? '', digest, roleKeys);
+      if (key.revoked && !grace) throw new Rejection('revoked_key', `the key ${key.id} is revoked`);
       if (options.nowMs > key.notAfterMs) {
         if (options.purpose === 'candidate') throw new Rejection('expired_key', `the key ${key.id} has expired`);
         keyExpired = true;
@@ -259,8 +291,17 @@ async function verifySignatures(
       [`none of its ${candidates.length} signatures counts`, ...why, ...notes].join('; '),
     );
   }
-  const entries = options.trust.keys.flatMap((key) => good.get(key.fingerprint) ?? []);
-  return { keys: entries.map((entry) => entry.key), signatures: entries.map((entry) => entry.signature), keyExpired };
+  const entries = allKeys.flatMap((key) => good.get(key.fingerprint) ?? []);
+  const keys = entries.map((entry) => entry.key);
+  // The threshold holds until the last but `needed - 1` of them has ended.
+  const ends = keys.map((key) => key.notAfterMs).sort((a, b) => b - a);
+  return {
+    keys,
+    signatures: entries.map((entry) => entry.signature),
+    keyExpired,
+    revoked: keys.some((key) => key.revoked),
+    expiresMs: ends[needed - 1] ?? Number.POSITIVE_INFINITY,
+  };
 }
 
 /** What says most about the cause comes first: an alien key is ordinary, a revoked key of ours is not. */

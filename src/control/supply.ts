@@ -1,0 +1,393 @@
+/**
+ * Where bundles come from and which of them may serve: pull → verify → hand over to be activated → keep. What serves goes on whatever happens to the source, to the
+ * trust policy or to the clock: those raise alarms.
+ */
+import type { ActiveBundle, KeptView, RejectionView, SourceView, TrustView } from '../admin/control-view.ts';
+import type { BootstrapConfig } from '../config/bootstrap.ts';
+import { ActivationError } from './activator.ts';
+import type { Digest } from './oci/digest.ts';
+import { OciLayout } from './oci/layout.ts';
+import { formatReference, parseReference, type Reference } from './oci/reference.ts';
+import type { RegistryOptions } from './oci/registry-http.ts';
+import { Rejection, SourceError } from './oci/rejection.ts';
+import { FailoverSource } from './source/failover.ts';
+import { pollInterval } from './source/interval.ts';
+import { openPlace } from './source/open.ts';
+import { BundlePoller } from './source/poller.ts';
+import { keptOf, sequenceOf } from './store/state.ts';
+import { type Boot, BundleStore } from './store/store.ts';
+import { TrustFile } from './trust/file.ts';
+import { gatewayIdentity } from './trust/gateway.ts';
+import type { Trust } from './trust/policy.ts';
+import { inEpoch } from './trust/rules.ts';
+import { type VerifiedBundle, verifyBundle } from './trust/verify.ts';
+
+/** Rejected bundles that the status page shows. */
+export const REJECTIONS_MAX = 20;
+
+type Level = 'info' | 'warn' | 'error';
+
+export interface SupplyParts {
+  readonly bundle: BootstrapConfig['bundle'];
+  readonly stateDir: string;
+  readonly trustFile: string;
+  /** What the file said at the start. */
+  readonly trust: Trust;
+  /** For the source, then for each mirror. */
+  readonly registries: readonly RegistryOptions[];
+  /** Makes it serve. Throws ActivationError; then nothing has changed. Resolves with its revision. */
+  readonly serve: (bundle: VerifiedBundle) => Promise<number>;
+  readonly event: (level: Level, message: string, fields: Record<string, unknown>) => void;
+  readonly now: () => number;
+}
+
+interface Serving {
+  readonly bundle: VerifiedBundle;
+  readonly revision: number;
+  readonly activatedAt: number;
+}
+
+export class BundleSupply {
+  readonly #parts: SupplyParts;
+  readonly #reference: Reference;
+  readonly #place: FailoverSource;
+  readonly #trustFile: TrustFile;
+  readonly #startedMs: number;
+  #trust: Trust;
+  #store: BundleStore | null = null;
+  #poller: BundlePoller | null = null;
+  #serving: Serving | null = null;
+  /** Why what serves would not be taken by the trust policy as it is now. */
+  #distrusted: string | null = null;
+  /** What was last said about being stale, so that it is said once. */
+  #staleTold: string | null = null;
+  readonly #rejections: RejectionView[] = [];
+  readonly #rejectionCounts: Record<string, number> = {};
+  #policyLoadFailures = 0;
+
+  constructor(parts: SupplyParts) {
+    this.#parts = parts;
+    this.#trust = parts.trust;
+    this.#startedMs = parts.now();
+    const { source, mirrors } = parts.bundle;
+    this.#reference = parseReference(source);
+    const open = (text: string, i: number) => {
+      const reference = parseReference(text);
+      const place = openPlace(reference, parts.registries[i]);
+      return { source: place, reference: reference.digest ?? reference.tag };
+    };
+    this.#place = new FailoverSource(
+      [open(source, 0), ...mirrors.map((mirror, i) => open(mirror.source, i + 1))],
+      parts.now,
+    );
+    this.#trustFile = new TrustFile({
+      file: parts.trustFile,
+      trust: parts.trust,
+      take: (trust) => this.#take(trust),
+      refused: (reason) => parts.event('error', 'trust policy refused; the former one counts on', { reason }),
+    });
+  }
+
+  /** The source as configured, without credentials. */
+  get text(): string {
+    return formatReference(this.#reference);
+  }
+
+  /** The digest that serves; empty before the first. */
+  get digest(): string {
+    return this.#serving?.bundle.digest ?? '';
+  }
+
+  async open(): Promise<void> {
+    this.#store = await BundleStore.open(this.#parts.stateDir);
+  }
+
+  /** What would serve first after a start, without serving it. */
+  async best(except: ReadonlySet<Digest> = new Set()): Promise<Boot> {
+    const boot = await this.#requireStore().boot({ ...this.#conditions(), except });
+    if (boot.rebuilt !== undefined) this.#parts.event('warn', 'state rebuilt', { reason: boot.rebuilt });
+    for (const p of boot.passedOver)
+      this.#parts.event('warn', 'kept bundle passed over', { digest: p.digest, reason: p.reason });
+    return boot;
+  }
+
+  /** The last good bundle, so that a gateway starts with its registry down; else the seed, if there is one. */
+  async boot(): Promise<void> {
+    const except = new Set<Digest>();
+    for (;;) {
+      const { bundle } = await this.best(except);
+      if (bundle === undefined) break;
+      try {
+        await this.serve(bundle);
+        await this.#requireStore().activated(bundle, this.#trust.policy.epoch, this.#parts.now());
+        return;
+      } catch (error) {
+        if (!(error instanceof ActivationError)) throw error;
+        except.add(bundle.digest);
+        this.#rejected(bundle.digest, bundle.release.seq, error.step, error.message);
+      }
+    }
+    await this.#bootSeed();
+  }
+
+  /** From now on what the source says, and what the trust policy file says. */
+  async follow(): Promise<void> {
+    const { bundle } = this.#parts;
+    const poller = new BundlePoller({
+      source: this.#place,
+      reference: this.#reference.digest ?? this.#reference.tag,
+      interval: pollInterval(bundle.pollMs),
+      ...(this.#reference.kind === 'layout' ? { watch: this.#reference.directory } : {}),
+      evaluate: (digest) => this.#evaluate(digest),
+      onStatus: (status) => {
+        if (status.lastContactMs > 0) void this.#store?.contacted(status.lastContactMs);
+        this.#tellOfStaleness();
+      },
+    });
+    this.#poller = poller;
+    if (this.#serving !== null) poller.assumeEvaluated(this.#serving.bundle.digest);
+    this.#trustFile.follow();
+    await poller.start();
+  }
+
+  /** Nothing is pulled or written any more, until `follow`. */
+  async freeze(): Promise<void> {
+    await this.#poller?.stop();
+    await this.#store?.settled();
+  }
+
+  async close(): Promise<void> {
+    await this.#trustFile.stop();
+    await this.#poller?.stop();
+    await this.#store?.close();
+    await this.#place.close();
+  }
+
+  /** Makes a verified bundle serve. @throws {ActivationError} */
+  async serve(bundle: VerifiedBundle): Promise<void> {
+    const from = performance.now();
+    const revision = await this.#parts.serve(bundle);
+    const rollback = bundle.direction === 'rollback';
+    this.#serving = { bundle, revision, activatedAt: this.#parts.now() };
+    this.#distrusted = null;
+    this.#parts.event('info', 'bundle activated', {
+      digest: bundle.digest,
+      seq: bundle.release.seq,
+      revision,
+      direction: bundle.direction,
+      signers: bundle.signers.map((s) => s.keyId),
+      ms: Math.round(performance.now() - from),
+    });
+    if (rollback)
+      this.#parts.event('warn', 'bundle is an older one than was active', {
+        seq: bundle.release.seq,
+        highestSeq: this.#store?.state.highestSeq ?? 0,
+      });
+    this.#tellOfStaleness();
+  }
+
+  /** A new trust policy counts from now on: what the source names and what serves are looked at anew. What serves goes on. */
+  async #take(trust: Trust): Promise<void> {
+    const { event } = this.#parts;
+    this.#trust = trust;
+    const { epoch, keys } = trust.policy;
+    event('info', 'trust policy taken', { epoch, keys: keys.map((key) => key.id) });
+    const serving = this.#serving;
+    if (serving !== null) {
+      try {
+        await this.#requireStore().reverify(serving.bundle.digest, this.#conditions());
+        this.#distrusted = null;
+      } catch (error) {
+        if (!(error instanceof Rejection) && !(error instanceof SourceError)) throw error;
+        this.#distrusted = `${error.code}: ${error.message}`;
+        event('error', 'the bundle that serves is not trusted any more; it serves on until another is taken', {
+          digest: serving.bundle.digest,
+          reason: this.#distrusted,
+        });
+      }
+    }
+    this.#poller?.reconsider();
+    await this.#poller?.pollNow();
+  }
+
+  #conditions() {
+    return { trust: this.#trust, gateway: gatewayIdentity(), nowMs: this.#parts.now() };
+  }
+
+  #requireStore(): BundleStore {
+    if (this.#store === null) throw new Error('the store is not open');
+    return this.#store;
+  }
+
+  async #bootSeed(): Promise<void> {
+    const { seed } = this.#parts.bundle;
+    if (seed === undefined) return;
+    const { event, now } = this.#parts;
+    const store = this.#requireStore();
+    const reference = parseReference(seed);
+    if (reference.kind !== 'layout') return;
+    const layout = OciLayout.at(reference.directory);
+    let digest: Digest | undefined;
+    try {
+      const resolution = await layout.resolve(reference.digest ?? reference.tag);
+      if (resolution.state !== 'found') throw new SourceError('not_found', `${layout.name} has no ${reference.tag}`);
+      digest = resolution.digest;
+      const bundle = await verifyBundle(layout, digest, {
+        ...this.#conditions(),
+        sequence: inEpoch(sequenceOf(store.state), this.#trust.policy.epoch),
+        // Of an image that is older than its seed's end a gateway must still start; it is called stale.
+        purpose: 'kept',
+      });
+      event('info', 'starting with the seed bundle', { seed, digest });
+      await this.serve(bundle);
+      await store.activated(bundle, this.#trust.policy.epoch, now());
+    } catch (error) {
+      const known = error instanceof Rejection || error instanceof SourceError || error instanceof ActivationError;
+      if (!known) throw error;
+      const step = error instanceof ActivationError ? error.step : 'verify';
+      event('error', 'the seed bundle cannot be used', { seed, reason: error.message });
+      if (digest !== undefined) this.#rejected(digest, null, step, error.message);
+    }
+  }
+
+  /** pull → verify → compile → activate → keep, for a digest that the source points to. */
+  async #evaluate(digest: Digest): Promise<void> {
+    const store = this.#store;
+    if (store === null) return;
+    const { policy } = this.#trust;
+    let bundle: VerifiedBundle | undefined;
+    try {
+      bundle = await verifyBundle(this.#place, digest, {
+        ...this.#conditions(),
+        sequence: sequenceOf(store.state),
+        purpose: 'candidate',
+        forwardOnly: this.#place.mirror,
+        cache: store,
+      });
+      if (bundle.digest === this.#serving?.bundle.digest) {
+        // Signed anew, say, or trusted again.
+        this.#serving = { ...this.#serving, bundle };
+        this.#distrusted = null;
+      } else await this.serve(bundle);
+      // Also for the one that serves already: its record may have failed before, on a full disk.
+      await store.activated(bundle, policy.epoch, this.#parts.now());
+    } catch (error) {
+      const seq = bundle?.release.seq ?? null;
+      if (error instanceof ActivationError) {
+        if (error.policies) this.#policyLoadFailures++;
+        this.#rejected(digest, seq, error.step, error.message);
+        // Lanes that could not take it may be able to later; what does not compile never will.
+        if (error.step === 'activate') throw error;
+        throw new Rejection('invalid_content', error.message, { cause: error });
+      }
+      if (error instanceof Rejection) this.#rejected(digest, seq, 'verify', `${error.code}: ${error.message}`);
+      throw error;
+    }
+  }
+
+  #rejected(digest: string, seq: number | null, step: string, reason: string): void {
+    this.#rejectionCounts[step] = (this.#rejectionCounts[step] ?? 0) + 1;
+    this.#rejections.unshift({ at: this.#parts.now(), digest, seq, step, reason });
+    this.#rejections.splice(REJECTIONS_MAX);
+    this.#parts.event('warn', 'bundle rejected', { digest, seq, step, reason });
+  }
+
+  /** Why what serves is stale, as a sentence; null when it is not. */
+  #staleness(): string | null {
+    const now = this.#parts.now();
+    const serving = this.#serving;
+    if (this.#distrusted !== null) return `it is not trusted any more: ${this.#distrusted}`;
+    if (serving?.bundle.stale === true)
+      return 'it was beyond its end, or its keys were, when it was taken from the disk';
+    if (serving !== null && now > serving.bundle.expiresMs)
+      return `it, or the keys that signed it, ended ${new Date(serving.bundle.expiresMs).toISOString()}`;
+    const heard = Math.max(this.#startedMs, this.#poller?.status.lastContactMs ?? 0);
+    const { silentAfterMs } = this.#parts.bundle;
+    if (now - heard > silentAfterMs) return `no source has answered since ${new Date(heard).toISOString()}`;
+    return null;
+  }
+
+  #tellOfStaleness(): void {
+    const why = this.#staleness();
+    if (why === this.#staleTold) return;
+    if (why !== null) this.#parts.event('error', 'the configuration is stale; it serves on', { reason: why });
+    else this.#parts.event('info', 'the configuration is not stale any more', {});
+    this.#staleTold = why;
+  }
+
+  // What the admin side reads.
+  active(): ActiveBundle | null {
+    const serving = this.#serving;
+    if (serving === null) return null;
+    const { bundle, revision, activatedAt } = serving;
+    const { release, digest, direction, signers, expiresMs } = bundle;
+    return {
+      digest,
+      seq: release.seq,
+      revision,
+      activatedAt,
+      floor: release.floor,
+      createdAt: release.createdAt,
+      direction,
+      signers: signers.map((signer) => signer.keyId),
+      expiresAt: Number.isFinite(expiresMs) ? expiresMs : null,
+    };
+  }
+
+  source(): SourceView {
+    const status = this.#poller?.status;
+    const lastContact = status?.lastContactMs ?? 0;
+    const staleReason = this.#staleness();
+    return {
+      text: this.text,
+      answering: this.#place.answering,
+      state: status?.state ?? 'starting',
+      seen: status?.seen ?? null,
+      lastContactAt: lastContact === 0 ? null : lastContact,
+      nextPollAt: status === undefined || status.nextPollMs === 0 ? null : status.nextPollMs,
+      lastError: status?.reason?.sentence ?? null,
+      overdue: status?.overdue ?? false,
+      stale: staleReason !== null,
+      staleReason,
+      fault: this.#store?.fault ?? null,
+    };
+  }
+
+  trust(): TrustView {
+    const { policy, keys } = this.#trust;
+    const state = this.#store?.state;
+    return {
+      product: policy.product,
+      channel: policy.channel,
+      epoch: policy.epoch,
+      rollback: policy.rollback,
+      highestSeq: state?.highestSeq ?? 0,
+      floor: Math.max(policy.minSeq, state?.floor ?? 0),
+      keys: keys.map(({ id, roles, revoked, notAfterMs }) => ({
+        id,
+        roles,
+        status: revoked ? 'revoked' : this.#parts.now() > notAfterMs ? 'ended' : 'active',
+      })),
+      refused: this.#trustFile.refusal,
+    };
+  }
+
+  kept(): readonly KeptView[] {
+    const state = this.#store?.state;
+    return state === undefined
+      ? []
+      : keptOf(state).map(({ digest, seq, activatedAtMs }) => ({ digest, seq, activatedAt: activatedAtMs }));
+  }
+
+  rejections(): readonly RejectionView[] {
+    return this.#rejections;
+  }
+
+  rejectionCounts(): Readonly<Record<string, number>> {
+    return this.#rejectionCounts;
+  }
+
+  policyLoadFailures(): number {
+    return this.#policyLoadFailures;
+  }
+}
