@@ -1,7 +1,7 @@
 //! What a match does: `setvar`, `capture`, `ctl`, reports.
 
 use super::report::{Shown, is_secret};
-use super::transaction::{Candidate, Key, SlotValue, Transaction};
+use super::transaction::{Candidate, Entry, Key, SlotValue, Transaction};
 use crate::bytes::to_int;
 use crate::program::{Control, Destination, Program, Rule, Set, Step};
 use crate::seclang::ctl::Ctl;
@@ -39,6 +39,21 @@ impl Transaction {
         for (i, range) in groups.all().iter().enumerate() {
             let id = self.values.intern_part(matched.value, range.clone());
             self.slots[i] = SlotValue::Value(id);
+        }
+        self.groups = groups;
+    }
+
+    /// Writes groups behind the first to ARGS_PATH, under their names.
+    pub(crate) fn name_groups(&mut self, names: &[String], matched: &Candidate) {
+        let groups = std::mem::take(&mut self.groups);
+        for (name, range) in names.iter().zip(groups.all().iter().skip(1)) {
+            let entry = Entry {
+                key: self.values.intern(name.as_bytes()),
+                value: self.values.intern_part(matched.value, range.clone()),
+            };
+            let list = &mut self.entries[Var::ArgsPath as usize];
+            list.retain(|e| e.key != entry.key);
+            list.push(entry);
         }
         self.groups = groups;
     }

@@ -47,7 +47,7 @@ impl Transaction {
         if def.shape == Shape::Store {
             return self.collect_store(program, target, list);
         }
-        if def.life == Life::Rule && var != Var::ReqbodyProcessor {
+        if def.life == Life::Rule && !matches!(var, Var::ReqbodyProcessor | Var::ArgsPath) {
             self.running_entries(program, var);
         }
         let entries = std::mem::take(&mut self.entries[var as usize]);

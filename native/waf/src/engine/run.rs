@@ -4,7 +4,7 @@ use super::Limit;
 use super::transaction::{Allowed, Candidate, Entry, Transaction, Verdict};
 use super::values::{ValueId, Values};
 use crate::bytes::to_int;
-use crate::operator::{Groups, Probe, RegexCaches};
+use crate::operator::{GIVEN_UP, Groups, Probe, RegexCaches};
 use crate::profile::Profile;
 use crate::program::answer::LAST_PHASE;
 use crate::program::bits;
@@ -284,10 +284,11 @@ impl Transaction {
             self.expand(program, text, &mut argument);
         }
         self.groups.clear();
+        let names = test.operator.names();
         let mut probe = Probe {
             value: self.values.get(c.value),
             argument: &argument,
-            capture: step.capture && !test.negated,
+            capture: (step.capture || !names.is_empty()) && !test.negated,
             groups: &mut self.groups,
             caches: &mut self.caches,
             work: &mut self.outcome.work,
@@ -301,6 +302,9 @@ impl Transaction {
             self.matched.push(c);
         } else if let Some(last) = self.matched.last_mut() {
             *last = c;
+        }
+        if !names.is_empty() {
+            self.name_groups(names, &c);
         }
         if step.capture && !test.negated {
             self.capture(&c);
@@ -449,7 +453,14 @@ fn matches_first(program: &Program, rule: &Rule, value: ValueId, values: &mut Va
         caches: s.caches,
         work: s.work,
     };
-    test.operator.matches(&mut probe) != test.negated
+    let before = *probe.work;
+    let hit = test.operator.matches(&mut probe);
+    if *probe.work >= GIVEN_UP {
+        // What was given up is not known: the rule is visited, and gives up there.
+        *probe.work = before;
+        return true;
+    }
+    hit != test.negated
 }
 
 /// What comes after a match.

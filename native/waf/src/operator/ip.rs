@@ -83,7 +83,14 @@ pub fn list(r: &mut Recipe<'_>) -> Result<Box<dyn Operator>, Problem> {
 }
 
 pub fn file(r: &mut Recipe<'_>) -> Result<Box<dyn Operator>, Problem> {
-    let content = super::pm::data_file(r)?;
+    lines(super::pm::data_file(r)?)
+}
+
+pub fn dataset(r: &mut Recipe<'_>) -> Result<Box<dyn Operator>, Problem> {
+    lines(super::pm::data_set(r)?)
+}
+
+fn lines(content: &[u8]) -> Result<Box<dyn Operator>, Problem> {
     let text = String::from_utf8_lossy(content);
     networks(text.lines().map(|l| l.split('#').next().unwrap_or("")))
 }

@@ -1,13 +1,17 @@
 //! The table of operators. Each has its own file and one row here.
 
+mod absent;
 mod bytes_valid;
 mod compare;
 mod injection;
 mod ip;
+pub mod pcre;
 mod pm;
+mod restpath;
 mod rx;
 mod text;
 mod utf8;
+mod verify;
 
 use std::ops::Range;
 
@@ -17,6 +21,8 @@ use crate::seclang::diagnostic::{Problem, did_you_mean};
 
 /// Most groups that `capture` keeps: TX.0 to TX.9.
 pub const GROUPS_MAX: usize = 10;
+/// Work that is more than any budget: a search was given up, and what that means is the caller's policy.
+pub(crate) const GIVEN_UP: u64 = 1 << 62;
 
 /// Most bytes of a text that an operator says of a match.
 const SAID_BYTES_MAX: usize = 8;
@@ -54,6 +60,11 @@ impl Groups {
             self.ranges[self.len] = range;
             self.len += 1;
         }
+    }
+
+    /// True when no more fit.
+    pub fn is_full(&self) -> bool {
+        self.len == GROUPS_MAX
     }
 
     /// The groups.
@@ -97,6 +108,11 @@ pub trait Operator: Send + Sync {
         Requirement::Unknown
     }
 
+    /// Names of the groups behind the first, for operators whose groups become `ARGS_PATH`.
+    fn names(&self) -> &[String] {
+        &[]
+    }
+
     /// Bytes of memory, roughly.
     fn memory_bytes(&self) -> usize {
         0
@@ -111,6 +127,8 @@ pub struct Recipe<'a> {
     pub has_macros: bool,
     /// Contents of the data files of the bundle, by name.
     pub data: &'a dyn Fn(&str) -> Option<&'a [u8]>,
+    /// Entries of the data sets of the rule files, by name.
+    pub dataset: &'a dyn Fn(&str) -> Option<&'a [u8]>,
     /// Where scratch memory of expressions is counted.
     pub expressions: &'a mut u32,
     /// `^` and `$` match at line ends too.
@@ -204,6 +222,14 @@ pub static OPERATORS: &[OperatorDef] = &[
         compare::ge,
         "the value's number is greater or equal"
     ),
+    operator!(
+        "geoLookup",
+        [],
+        "",
+        false,
+        absent::geo_lookup,
+        "nothing: as in ModSecurity without an address database, it never matches"
+    ),
     operator!("gt", [], "number", true, compare::gt, "the value's number is greater"),
     operator!(
         "ipMatch",
@@ -212,6 +238,14 @@ pub static OPERATORS: &[OperatorDef] = &[
         false,
         ip::list,
         "the value is an address in one of the networks"
+    ),
+    operator!(
+        "ipMatchFromDataset",
+        [],
+        "name",
+        false,
+        ip::dataset,
+        "the same, with the entries of a SecDataset"
     ),
     operator!(
         "ipMatchFromFile",
@@ -240,6 +274,14 @@ pub static OPERATORS: &[OperatorDef] = &[
         "one of the phrases occurs in the value, case ignored"
     ),
     operator!(
+        "pmFromDataset",
+        [],
+        "name",
+        false,
+        pm::dataset,
+        "the same, with the entries of a SecDataset"
+    ),
+    operator!(
         "pmFromFile",
         ["pmf"],
         "file",
@@ -248,10 +290,26 @@ pub static OPERATORS: &[OperatorDef] = &[
         "the same, one phrase on each line of a file of the bundle"
     ),
     operator!(
+        "rbl",
+        [],
+        "dnsbl.httpbl.org",
+        false,
+        absent::rbl,
+        "nothing: as in ModSecurity without a key, this list never matches; others are refused"
+    ),
+    operator!(
+        "restpath",
+        [],
+        "path with {names}",
+        false,
+        restpath::make,
+        "the path occurs in the value; what stands for the names becomes ARGS_PATH"
+    ),
+    operator!(
         "rx",
         [],
         "regular expression",
-        false,
+        true,
         rx::make,
         "the expression matches somewhere in the value"
     ),
@@ -259,9 +317,9 @@ pub static OPERATORS: &[OperatorDef] = &[
         "rxGlobal",
         [],
         "regular expression",
-        false,
-        rx::make,
-        "the same; groups are those of the first match"
+        true,
+        rx::make_global,
+        "the same; groups are those of all matches, one after the other"
     ),
     operator!("streq", [], "text", true, text::equals, "the value is the text"),
     operator!(
@@ -282,6 +340,14 @@ pub static OPERATORS: &[OperatorDef] = &[
         "a byte of the value lies outside of the ranges"
     ),
     operator!(
+        "validateNid",
+        [],
+        "cl or us, and a regular expression",
+        false,
+        verify::nid,
+        "a match of the expression is a valid national number (RUT, SSN)"
+    ),
+    operator!(
         "validateUrlEncoding",
         [],
         "",
@@ -297,20 +363,71 @@ pub static OPERATORS: &[OperatorDef] = &[
         utf8::make,
         "the value is not UTF-8"
     ),
+    operator!(
+        "verifyCC",
+        [],
+        "regular expression",
+        false,
+        verify::card,
+        "a match of the expression is a valid card number (Luhn)"
+    ),
+    operator!(
+        "verifyCPF",
+        [],
+        "regular expression",
+        false,
+        verify::cpf,
+        "a match of the expression is a valid Brazilian CPF"
+    ),
+    operator!(
+        "verifySSN",
+        [],
+        "regular expression",
+        false,
+        verify::ssn,
+        "a match of the expression is a valid social security number"
+    ),
+    operator!(
+        "verifySVNR",
+        [],
+        "regular expression",
+        false,
+        verify::svnr,
+        "a match of the expression is a valid Austrian social insurance number"
+    ),
     operator!("within", [], "text", true, text::within, "the value occurs in the text"),
 ];
 
 /// Operators that are refused, with the reason.
-const REFUSED: &[(&str, &str)] = &[
-    ("fuzzyHash", "rules see no files on disk"),
-    ("geoLookup", "the engine has no address database; use a policy"),
-    ("gsbLookup", "rules never ask the network"),
-    ("inspectFile", "rules never start programs"),
-    ("rbl", "rules never ask the network"),
-    ("rsub", "requests are not edited by rules"),
-    ("validateDTD", "XML is read without schemas"),
-    ("validateHash", "answers are not edited by rules"),
-    ("validateSchema", "XML is read without schemas"),
+pub(crate) const REFUSED: &[(&str, &str)] = &[
+    (
+        "fuzzyHash",
+        "rules see no files on disk; use @rx or @pmFromFile on FILES_TMP_CONTENT",
+    ),
+    (
+        "gsbLookup",
+        "rules never ask the network; put the addresses into a file of the bundle and use @pmFromFile",
+    ),
+    (
+        "inspectFile",
+        "rules never start programs; use @rx or @pmFromFile on FILES_TMP_CONTENT",
+    ),
+    (
+        "rsub",
+        "requests are not edited by rules; edit headers with the respond stage",
+    ),
+    (
+        "validateDTD",
+        "XML is read without document types; check XML:/* and XML://@*",
+    ),
+    (
+        "validateHash",
+        "answers are not edited by rules; sign links in the application",
+    ),
+    (
+        "validateSchema",
+        "XML is read without schemas; check XML:/* and XML://@*, or validate in the application",
+    ),
 ];
 
 /// Looks a name up, ignoring case.
@@ -333,6 +450,11 @@ pub fn by_name(name: &str) -> Result<&'static OperatorDef, Problem> {
 }
 
 impl OperatorDef {
+    /// The argument is a regular expression.
+    pub fn is_expression(&self) -> bool {
+        matches!(self.name, "rx" | "rxGlobal")
+    }
+
     /// Compiles the operator.
     pub fn build(&self, recipe: &mut Recipe<'_>) -> Result<Box<dyn Operator>, Problem> {
         if self.argument.is_empty() && !recipe.argument.trim().is_empty() {
@@ -341,7 +463,7 @@ impl OperatorDef {
                 format!("write @{} alone", self.name),
             ));
         }
-        if !self.argument.is_empty() && recipe.argument.is_empty() && self.name != "streq" && self.name != "rx" {
+        if !self.argument.is_empty() && recipe.argument.is_empty() && self.name != "streq" && !self.is_expression() {
             return Err(Problem::new(
                 format!("@{} needs an argument", self.name),
                 format!("write @{} {}", self.name, self.argument),

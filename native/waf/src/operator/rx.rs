@@ -1,4 +1,7 @@
-//! `rx`: regular expressions in linear time (regex-automata), with the scratch memory of each thread kept apart.
+//! `rx`, `rxGlobal`: regular expressions in linear time (regex-automata), with the scratch memory of each thread kept
+//! apart. What no automaton can do runs behind one, within a number of steps: see [`pcre`].
+
+use std::ops::Range;
 
 use regex_automata::meta::{Cache, Config, Regex};
 use regex_automata::util::captures::Captures;
@@ -6,7 +9,8 @@ use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind};
 use regex_syntax::hir::Hir;
 
-use super::{Operator, Probe, Recipe, Requirement};
+use super::pcre::matcher::{Scratch, TooManySteps, search};
+use super::{GIVEN_UP, Groups, Operator, Probe, Recipe, Requirement, pcre};
 use crate::program::literals;
 use crate::seclang::diagnostic::Problem;
 
@@ -18,57 +22,91 @@ const NFA_BYTES_MAX: usize = 16 * 1024 * 1024;
 const PATTERN_BYTES_MAX: usize = 128 * 1024;
 /// Deepest nesting of an expression.
 const NEST_MAX: u32 = 250;
+/// The same of an expression that was printed from a tree, which bounds its nesting itself.
+const PRINTED_NEST_MAX: u32 = 2_000;
 /// Work of one search beside the bytes it looks at.
 const SEARCH_WORK: u64 = 32;
+
+/// Most expressions with macros whose filled-in forms one thread keeps.
+const RUNNING_MAX: usize = 32;
+/// Longest filled-in expression, in bytes.
+const RUNNING_BYTES_MAX: usize = 8 * 1024;
+/// Work of compiling a filled-in expression, for each of its bytes.
+const RUNNING_WORK: u64 = 256;
 
 /// Scratch memory of one thread for the expressions of one program.
 #[derive(Default)]
 pub struct RegexCaches {
-    caches: Vec<Option<(Cache, Captures)>>,
+    caches: Vec<Option<Room>>,
+    /// Filled-in expressions, the last used at the end; `None` for what is no expression.
+    running: Vec<FilledIn>,
+    scratch: Scratch,
+}
+
+/// A filled-in expression and what was made of it.
+type FilledIn = (Vec<u8>, Option<(Compiled, Room)>);
+
+/// Scratch memory of one expression.
+struct Room {
+    cache: Cache,
+    captures: Captures,
 }
 
 impl RegexCaches {
-    fn at(&mut self, index: u32, regex: &Regex) -> &mut (Cache, Captures) {
+    fn at(&mut self, index: u32, regex: &Regex) -> (&mut Room, &mut Scratch) {
         let index = index as usize;
         if self.caches.len() <= index {
             self.caches.resize_with(index + 1, || None);
         }
-        self.caches[index].get_or_insert_with(|| (regex.create_cache(), regex.create_captures()))
+        let room = self.caches[index].get_or_insert_with(|| Room::new(regex));
+        (room, &mut self.scratch)
     }
 
     /// Bytes in use.
     pub fn memory_bytes(&self) -> usize {
-        self.caches.iter().flatten().map(|(c, _)| c.memory_usage()).sum()
+        let fixed = self.caches.iter().flatten().map(|r| r.cache.memory_usage());
+        let running = self
+            .running
+            .iter()
+            .filter_map(|(text, e)| Some((text.len(), e.as_ref()?)));
+        fixed.sum::<usize>()
+            + running
+                .map(|(n, (c, room))| n + c.memory_bytes() + room.cache.memory_usage())
+                .sum::<usize>()
+            + self.scratch.memory_bytes()
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.caches.clear();
+        self.running.clear();
     }
 }
 
-/// A compiled expression with its place in [`RegexCaches`].
-pub struct Expression {
+impl Room {
+    fn new(regex: &Regex) -> Self {
+        Self {
+            cache: regex.create_cache(),
+            captures: regex.create_captures(),
+        }
+    }
+}
+
+/// A compiled expression: an automaton, and behind it a program where the automaton matches too much.
+struct Compiled {
     regex: Regex,
-    index: u32,
+    tree: Option<Box<pcre::Program>>,
     groups: bool,
 }
 
-impl Expression {
-    /// Compiles an expression in the dialect of rules: bytes, `.` matches line feeds, `$` only the end.
-    pub fn new(
-        pattern: &str,
-        case_insensitive: bool,
-        multi_line: bool,
-        expressions: &mut u32,
-    ) -> Result<(Self, Hir), Problem> {
+impl Compiled {
+    fn new(pattern: &str, case_insensitive: bool, multi_line: bool) -> Result<(Self, Hir), Problem> {
         if pattern.len() > PATTERN_BYTES_MAX {
             return Err(Problem::new(
                 format!("an expression of more than {PATTERN_BYTES_MAX} bytes"),
                 "split the rule",
             ));
         }
-        let pattern = to_bytes_dialect(pattern);
         let config = syntax::Config::new()
             .unicode(false)
             .utf8(false)
@@ -76,19 +114,32 @@ impl Expression {
             .multi_line(multi_line)
             .case_insensitive(case_insensitive)
             .nest_limit(NEST_MAX);
-        let hir = syntax::parse_with(&pattern, &config).map_err(|e| {
-            let detail = e.to_string();
-            let last = detail
-                .lines()
-                .last()
-                .unwrap_or("")
-                .trim_start_matches("error: ")
-                .to_owned();
-            Problem::new(
-                format!("the expression is wrong: {last}"),
-                "look-around and back-references do not exist here, since matching is linear; rewrite it without them",
-            )
-        })?;
+        let simple = if pcre::reads_differently(pattern) {
+            None
+        } else {
+            syntax::parse_with(&to_bytes_dialect(pattern), &config).ok()
+        };
+        let (hir, tree) = match simple {
+            Some(hir) => (hir, None),
+            None => {
+                let tree = pcre::parse(pattern, case_insensitive, multi_line)?;
+                let printed = pcre::print(&tree.node);
+                let config = config
+                    .case_insensitive(false)
+                    .multi_line(false)
+                    .nest_limit(PRINTED_NEST_MAX);
+                let hir = syntax::parse_with(&printed, &config).map_err(|e| {
+                    let detail = e.to_string();
+                    let last = detail.lines().last().unwrap_or("").trim_start_matches("error: ");
+                    Problem::new(format!("the expression is wrong: {last}"), "write it more simply")
+                })?;
+                let program = tree
+                    .special
+                    .then(|| pcre::Program::new(&tree).map(Box::new))
+                    .transpose()?;
+                (hir, program)
+            }
+        };
         let regex = Regex::builder()
             .configure(
                 Config::new()
@@ -104,53 +155,161 @@ impl Expression {
                     "use smaller counted repetitions",
                 )
             })?;
+        let groups = regex.group_info().group_len(regex_automata::PatternID::ZERO) > 1;
+        Ok((Self { regex, tree, groups }, hir))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.regex.memory_usage() + self.tree.as_ref().map_or(0, |t| t.memory_bytes())
+    }
+
+    fn is_match(&self, value: &[u8], (room, scratch): (&mut Room, &mut Scratch), work: &mut u64) -> bool {
+        let input = Input::new(value);
+        let Some(tree) = &self.tree else {
+            let half = self.regex.search_half_with(&mut room.cache, &input.earliest(true));
+            return half.is_some();
+        };
+        let Some(m) = self.regex.search_with(&mut room.cache, &input) else {
+            return false;
+        };
+        match search(tree, value, m.start(), scratch, work) {
+            Ok(found) => found,
+            Err(TooManySteps) => {
+                *work = (*work).max(GIVEN_UP);
+                false
+            }
+        }
+    }
+
+    /// The groups of the match that [`Compiled::is_match`] has just found.
+    fn capture(&self, value: &[u8], (room, scratch): (&mut Room, &mut Scratch), groups: &mut Groups) {
+        if self.tree.is_some() {
+            let start = scratch.groups().next().flatten().map_or(0, |g| g.start);
+            for group in scratch.groups() {
+                groups.push(group.unwrap_or(start..start));
+            }
+        } else {
+            self.capture_from(value, 0, room, groups);
+        }
+    }
+
+    /// The groups of the first match from a position on, and where it lies.
+    fn capture_from(&self, value: &[u8], from: usize, room: &mut Room, groups: &mut Groups) -> Option<Range<usize>> {
+        let input = Input::new(value).range(from..);
+        if !self.groups {
+            let m = self.regex.search_with(&mut room.cache, &input)?;
+            groups.push(m.range());
+            return Some(m.range());
+        }
+        self.regex
+            .search_captures_with(&mut room.cache, &input, &mut room.captures);
+        let whole = room.captures.get_group(0)?;
+        for group in 0..room.captures.group_len() {
+            // A group that took no part is empty, at the begin of the match.
+            let span = room.captures.get_group(group);
+            groups.push(span.map_or(whole.start..whole.start, |s| s.start..s.end));
+        }
+        Some(whole.start..whole.end)
+    }
+}
+
+/// A compiled expression with its place in [`RegexCaches`].
+pub struct Expression {
+    compiled: Compiled,
+    index: u32,
+}
+
+impl Expression {
+    /// Compiles an expression in the dialect of rules: bytes, `.` matches line feeds, `$` only the end.
+    pub fn new(
+        pattern: &str,
+        case_insensitive: bool,
+        multi_line: bool,
+        expressions: &mut u32,
+    ) -> Result<(Self, Hir), Problem> {
+        let (compiled, hir) = Compiled::new(pattern, case_insensitive, multi_line)?;
         let index = *expressions;
         *expressions += 1;
-        let groups = regex.group_info().group_len(regex_automata::PatternID::ZERO) > 1;
-        Ok((Self { regex, index, groups }, hir))
+        Ok((Self { compiled, index }, hir))
     }
 
     /// True when it matches somewhere.
     pub fn is_match(&self, value: &[u8], caches: &mut RegexCaches) -> bool {
-        let (cache, _) = caches.at(self.index, &self.regex);
-        self.regex
-            .search_half_with(cache, &Input::new(value).earliest(true))
-            .is_some()
+        self.compiled
+            .is_match(value, caches.at(self.index, &self.compiled.regex), &mut 0)
     }
 
     /// Bytes of the compiled expression.
     pub fn memory_bytes(&self) -> usize {
-        self.regex.memory_usage()
+        self.compiled.memory_bytes()
+    }
+
+    /// Where the first match at or behind a position lies.
+    pub(super) fn find_from(
+        &self,
+        value: &[u8],
+        from: usize,
+        caches: &mut RegexCaches,
+        work: &mut u64,
+    ) -> Option<Range<usize>> {
+        let (room, scratch) = caches.at(self.index, &self.compiled.regex);
+        let input = Input::new(value).range(from..);
+        let m = self.compiled.regex.search_with(&mut room.cache, &input)?;
+        let Some(tree) = &self.compiled.tree else {
+            return Some(m.range());
+        };
+        match search(tree, value, m.start(), scratch, work) {
+            Ok(true) => scratch.groups().next().flatten(),
+            Ok(false) => None,
+            Err(TooManySteps) => {
+                *work = (*work).max(GIVEN_UP);
+                None
+            }
+        }
+    }
+
+    /// True when it matches somewhere; the groups go where the probe wants them.
+    pub(super) fn find_groups(&self, probe: &mut Probe<'_>) -> bool {
+        let (room, scratch) = probe.caches.at(self.index, &self.compiled.regex);
+        let hit = self
+            .compiled
+            .is_match(probe.value, (&mut *room, &mut *scratch), probe.work);
+        if hit && probe.capture {
+            self.compiled.capture(probe.value, (room, scratch), probe.groups);
+        }
+        hit
     }
 }
 
 struct Rx {
     expression: Expression,
     requirement: Requirement,
+    /// Groups of all matches one after the other, not only of the first.
+    global: bool,
 }
 
 impl Operator for Rx {
     fn matches(&self, probe: &mut Probe<'_>) -> bool {
         *probe.work += probe.value.len() as u64 + SEARCH_WORK;
-        if !self.expression.is_match(probe.value, probe.caches) {
+        let compiled = &self.expression.compiled;
+        let room = probe.caches.at(self.expression.index, &compiled.regex);
+        if !compiled.is_match(probe.value, (&mut *room.0, &mut *room.1), probe.work) {
             return false;
         }
-        if probe.capture {
-            *probe.work += probe.value.len() as u64;
-            let (cache, captures) = probe.caches.at(self.expression.index, &self.expression.regex);
-            let input = Input::new(probe.value);
-            if self.expression.groups {
-                self.expression.regex.search_captures_with(cache, &input, captures);
-                for group in 0..captures.group_len() {
-                    // A group that took no part is empty, at the begin of the match.
-                    let span = captures
-                        .get_group(group)
-                        .or(captures.get_group(0).map(|s| (s.start..s.start).into()));
-                    probe.groups.push(span.map_or(0..0, |s| s.start..s.end));
-                }
-            } else if let Some(m) = self.expression.regex.search_with(cache, &input) {
-                probe.groups.push(m.range());
-            }
+        if !probe.capture {
+            return true;
+        }
+        *probe.work += probe.value.len() as u64;
+        if !self.global || compiled.tree.is_some() {
+            compiled.capture(probe.value, room, probe.groups);
+            return true;
+        }
+        let mut from = 0;
+        while from <= probe.value.len() && !probe.groups.is_full() {
+            let Some(m) = compiled.capture_from(probe.value, from, room.0, probe.groups) else {
+                break;
+            };
+            from = if m.is_empty() { m.end + 1 } else { m.end };
         }
         true
     }
@@ -164,12 +323,78 @@ impl Operator for Rx {
     }
 }
 
-pub fn make(r: &mut Recipe<'_>) -> Result<Box<dyn Operator>, Problem> {
+/// An expression that holds macros: compiled when a rule runs, and kept while it is used.
+struct Running {
+    multi_line: bool,
+}
+
+impl Operator for Running {
+    fn matches(&self, probe: &mut Probe<'_>) -> bool {
+        *probe.work += probe.value.len() as u64 + SEARCH_WORK;
+        let RegexCaches { running, scratch, .. } = probe.caches;
+        let known = running.iter().position(|(text, _)| text == probe.argument);
+        match known {
+            Some(at) => running[at..].rotate_left(1),
+            None => {
+                *probe.work += probe.argument.len() as u64 * RUNNING_WORK;
+                let made = filled_in(probe.argument).and_then(|p| Compiled::new(&p, false, self.multi_line).ok());
+                if running.len() >= RUNNING_MAX {
+                    running.remove(0);
+                }
+                let made = made.map(|(compiled, _)| {
+                    let room = Room::new(&compiled.regex);
+                    (compiled, room)
+                });
+                running.push((probe.argument.to_vec(), made));
+            }
+        }
+        // What is no expression matches nothing, as in ModSecurity.
+        let Some((_, Some((compiled, room)))) = running.last_mut() else {
+            return false;
+        };
+        let hit = compiled.is_match(probe.value, (&mut *room, &mut *scratch), probe.work);
+        if hit && probe.capture {
+            compiled.capture(probe.value, (room, scratch), probe.groups);
+        }
+        hit
+    }
+}
+
+/// A filled-in expression as text: bytes beyond ASCII are escaped, which means the same.
+fn filled_in(text: &[u8]) -> Option<String> {
+    if text.len() > RUNNING_BYTES_MAX {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    for b in text {
+        match b.is_ascii() {
+            true => out.push(char::from(*b)),
+            false => out.push_str(&format!("\\x{b:02x}")),
+        }
+    }
+    Some(out)
+}
+
+fn make_rx(r: &mut Recipe<'_>, global: bool) -> Result<Box<dyn Operator>, Problem> {
+    if r.has_macros {
+        return Ok(Box::new(Running {
+            multi_line: r.multi_line,
+        }));
+    }
     let (expression, hir) = Expression::new(r.argument, false, r.multi_line, r.expressions)?;
     Ok(Box::new(Rx {
         expression,
         requirement: literals::requirement(&hir),
+        global,
     }))
+}
+
+pub fn make(r: &mut Recipe<'_>) -> Result<Box<dyn Operator>, Problem> {
+    make_rx(r, false)
+}
+
+pub fn make_global(r: &mut Recipe<'_>) -> Result<Box<dyn Operator>, Problem> {
+    make_rx(r, true)
 }
 
 /// `\x{hh}` means a byte in PCRE without UTF mode and a code point in regex-syntax: written as `\xhh` it is a byte in

@@ -16,6 +16,7 @@ fn ask(name: &str, argument: &str, value: &[u8]) -> (bool, Vec<String>) {
         argument,
         has_macros: false,
         data: &data,
+        dataset: &data,
         expressions: &mut expressions,
         multi_line: false,
     };
@@ -58,9 +59,35 @@ fn operators_give_the_known_answers() {
         ("rx", r"[^\x00-\x7f]", b"\xff", true),
         ("rx", r"\x{41}", b"A", true),
         ("rx", "^b", b"a\nb", false),
+        ("rx", r"<\?(?!xml)", b"<?xml <?php", true),
+        ("rx", r"<\?(?!xml)", b"<?xml", false),
+        ("rx", r"(\w+)=\1", b"a=ab c=d", true),
+        ("rx", r"(?i)x{{é", "X{{é".as_bytes(), true),
         ("pm", "one two", b"xTWOx", true),
         ("pm", "one two", b"three", false),
         ("pm", "a|4142|b", b"aABb", true),
+        ("pm", "x|41 42 20|y", b"xab y", true),
+        ("pm", r"a\:b c\;d", b"c;d", true),
+        ("pm", r"a\q", br"a\q", true),
+        ("pm", "a|b", b"a|b", true),
+        ("pmFromDataset", "phrases.data", b"alpha", true),
+        ("ipMatchFromDataset", "networks.data", b"::1", true),
+        ("geoLookup", "", b"192.0.2.1", false),
+        ("rbl", "dnsbl.httpbl.org", b"192.0.2.1", false),
+        ("restpath", "/users/{id}/x", b"/api/users/5/x", true),
+        ("restpath", "/users/{id}/x", b"/users/5/6/x", false),
+        ("verifyCC", r"\d{13,16}", b"card 4532015112830366", true),
+        ("verifyCC", r"\d{13,16}", b"card 4532015112830367", false),
+        ("verifyCC", r"(?<!\d)\d{16}(?!\d)", b"94532015112830366", false),
+        ("verifySSN", r"\d{3}-?\d{2}-?\d{4}", b"ssn 078-05-1120", true),
+        ("verifySSN", r"\d{3}-?\d{2}-?\d{4}", b"ssn 666-05-1120", false),
+        ("verifyCPF", r"[\d.-]{11,14}", b"529.982.247-25", true),
+        ("verifyCPF", r"[\d.-]{11,14}", b"529.982.247-26", false),
+        ("verifySVNR", r"\d{10}", b"1237010180", true),
+        ("verifySVNR", r"\d{10}", b"1238010180", false),
+        ("validateNid", r"cl [0-9.]{7,10}-[0-9Kk]", b"rut 11.222.333-9", true),
+        ("validateNid", r"cl [0-9.]{7,10}-[0-9Kk]", b"rut 11.222.333-8", false),
+        ("validateNid", r"us \d{9}", b"078051120", true),
         ("pmFromFile", "phrases.data", b"..ALPHA..", true),
         ("pmf", "phrases.data", b"BETA gamma", true),
         ("pmf", "phrases.data", b"beta", false),
@@ -68,6 +95,7 @@ fn operators_give_the_known_answers() {
         ("contains", "B", b"abc", false),
         ("containsWord", "cat", b"a cat.", true),
         ("containsWord", "cat", b"concat cats", false),
+        ("containsWord", "cat", b"cat9", true),
         ("beginsWith", "ab", b"abc", true),
         ("beginsWith", "bc", b"abc", false),
         ("endsWith", "bc", b"abc", true),
@@ -123,6 +151,8 @@ fn operators_give_the_known_answers() {
 #[test]
 fn groups_are_captured() {
     assert_eq!(ask("rx", "(a)(x)?(b)", b"zab").1, ["ab", "a", "", "b"]);
+    assert_eq!(ask("rx", r"(a+)(?=(b))", b"zaab").1, ["aa", "aa", "b"]);
+    assert_eq!(ask("rxGlobal", "(a)(.)", b"abxac").1, ["ab", "a", "b", "ac", "a", "c"]);
     assert_eq!(ask("pm", "foo bar", b"xBARx").1, ["BAR"]);
     assert_eq!(ask("detectSQLi", "", b"1' or '1'='1").1, ["s&sos"]);
     assert_eq!(ask("detectXSS", "", b"x <script").1, ["x <script"]);
@@ -132,7 +162,7 @@ fn groups_are_captured() {
 fn wrong_arguments_are_errors() {
     for (name, argument) in [
         ("rx", "(a"),
-        ("rx", "(?=a)"),
+        ("rx", "(?R)"),
         ("pmFromFile", "absent.data"),
         ("ipMatch", "10.0.0.0/40"),
         ("ipMatch", "x"),
@@ -141,6 +171,13 @@ fn wrong_arguments_are_errors() {
         ("unconditionalMatch", "x"),
         ("pm", ""),
         ("eq", ""),
+        ("rbl", "sbl.example.org"),
+        ("validateNid", "fr x"),
+        ("validateNid", "cl"),
+        ("restpath", "/{id"),
+        ("restpath", "/{a}/{a}"),
+        ("pmFromDataset", "none"),
+        ("verifyCC", "("),
     ] {
         let data = |_: &str| None;
         let mut expressions = 0;
@@ -148,6 +185,7 @@ fn wrong_arguments_are_errors() {
             argument,
             has_macros: false,
             data: &data,
+            dataset: &data,
             expressions: &mut expressions,
             multi_line: false,
         };

@@ -50,12 +50,13 @@ pub fn contains(r: &mut Recipe<'_>) -> Made {
     text(r, true, |value, argument| memmem::find(value, argument).is_some())
 }
 
+/// As in ModSecurity 3 only letters belong to a word, and the empty word is everywhere.
 pub fn contains_word(r: &mut Recipe<'_>) -> Made {
     text(r, true, |value, argument| {
-        let word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
-        memmem::find_iter(value, argument).any(|at| {
+        let letter = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphabetic);
+        places(value, argument).any(|at| {
             let before = at.checked_sub(1).and_then(|i| value.get(i));
-            !word(before) && !word(value.get(at + argument.len()))
+            !letter(before) && !letter(value.get(at + argument.len()))
         })
     })
 }
@@ -78,4 +79,14 @@ pub fn always(r: &mut Recipe<'_>) -> Made {
 
 pub fn never(r: &mut Recipe<'_>) -> Made {
     text(r, false, |_, _| false)
+}
+
+/// Every place of a text in a value, those that overlap too.
+fn places<'v>(value: &'v [u8], text: &'v [u8]) -> impl Iterator<Item = usize> + 'v {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + memmem::find(value.get(from..)?, text)?;
+        from = at + 1;
+        Some(at)
+    })
 }

@@ -85,21 +85,26 @@ impl Compiler<'_> {
         default_transforms: &[TransformId],
     ) -> Result<Test, Problem> {
         let def = operator::by_name(name)?;
-        let template = if def.macros {
-            Template::parse(argument)?
-        } else {
-            Template {
-                parts: vec![Part::Text(argument.into())],
-            }
+        let as_written = || Template {
+            parts: vec![Part::Text(argument.into())],
+        };
+        let template = match def.macros {
+            // In an expression a percent sign before a brace is not always a macro.
+            true if def.is_expression() => Template::parse(argument).unwrap_or_else(|_| as_written()),
+            true => Template::parse(argument)?,
+            false => as_written(),
         };
         let has_macros = template.fixed().is_none() && !template.parts.is_empty();
         let directory = r.place.file.rsplit_once('/').map_or("", |(d, _)| d).to_owned();
         let files = self.files;
         let data = move |n: &str| find_data(files, &directory, n);
+        let datasets = self.datasets;
+        let dataset = move |n: &str| datasets.get(n).map(Vec::as_slice);
         let mut recipe = Recipe {
             argument,
             has_macros,
             data: &data,
+            dataset: &dataset,
             expressions: &mut self.expressions,
             multi_line: self.options.multi_line,
         };

@@ -34,17 +34,28 @@ impl Compiler<'_> {
                         r.targets.extend(new.iter().cloned());
                     }
                 }
-                Change::Actions(id, actions) => {
+                Change::Actions(id, link, actions) => {
                     for r in rules_of(draft).filter(|r| r.actions.id == Some(*id)) {
-                        touched += 1;
-                        merge_actions(&mut r.actions, actions);
+                        let step = match link.checked_sub(1) {
+                            None => Some(&mut *r),
+                            Some(n) => r.links.get_mut(n as usize),
+                        };
+                        if let Some(step) = step {
+                            touched += 1;
+                            merge_actions(&mut step.actions, actions);
+                        }
                     }
                 }
             }
             // A range, tag or message that finds nothing is no mistake: rule sets differ.
             if touched == 0
-                && let Change::Actions(id, _) = change
+                && let Change::Actions(id, link, _) = change
             {
+                let id = if link == 0 {
+                    id.to_string()
+                } else {
+                    format!("{id}:{link}")
+                };
                 self.report(
                     &place,
                     Problem::new(

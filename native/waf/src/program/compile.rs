@@ -84,23 +84,19 @@ pub fn compile_with(
             "leave out what is not needed",
         ));
     }
-    let mut parser = Parser::default();
-    // How many rules stand before each file.
-    let mut before = Vec::new();
-    for file in files.iter().filter(|f| is_rules(f.name)) {
-        before.push(parser.draft.items.len());
-        parser.file(file.name, file.content);
-    }
-    if before.is_empty() && expressions.rules.is_empty() {
+    if !files.iter().any(|f| is_rules(f.name)) && expressions.rules.is_empty() {
         return Err(whole("no rule file".into(), "name rule files *.conf"));
     }
+    let mut parser = Parser::default();
+    // How many rules stand before each file.
+    let before = parser.files(files.iter().map(|f| (f.name, f.content)).collect(), is_rules);
+    let mut draft = std::mem::take(&mut parser.draft);
+    let datasets = std::mem::take(&mut draft.datasets);
     let mut compiler = Compiler {
         options,
-        files,
         diagnostics: std::mem::take(&mut parser.diagnostics),
-        ..Compiler::new(files)
+        ..Compiler::new(files, &datasets)
     };
-    let mut draft = std::mem::take(&mut parser.draft);
     compiler.add_expressions(expressions, &mut draft, &before);
     compiler.apply_changes(&mut draft);
     let program = compiler.program(&draft);
@@ -122,6 +118,7 @@ pub fn is_rules(name: &str) -> bool {
 pub(super) struct Compiler<'a> {
     pub options: CompileOptions,
     pub files: &'a [SourceFile<'a>],
+    pub datasets: &'a HashMap<String, Vec<u8>>,
     pub diagnostics: Vec<Diagnostic>,
     pub slots: Slots,
     pub chains: Vec<Chain>,
@@ -143,10 +140,11 @@ pub(super) struct Known {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(files: &'a [SourceFile<'a>]) -> Self {
+    fn new(files: &'a [SourceFile<'a>], datasets: &'a HashMap<String, Vec<u8>>) -> Self {
         Self {
             options: CompileOptions::default(),
             files,
+            datasets,
             diagnostics: Vec::new(),
             slots: Slots::default(),
             chains: vec![Chain {

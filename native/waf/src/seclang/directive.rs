@@ -6,7 +6,7 @@ use super::draft::{Change, Item, RuleChoice};
 use super::parser::Parser;
 use super::setting::{EngineMode, LimitAction};
 
-type Parse = fn(&mut Parser, &Place, &[String]) -> Result<(), Problem>;
+type Parse = fn(&mut Parser<'_>, &Place, &[String]) -> Result<(), Problem>;
 
 /// One row of the table.
 pub struct DirectiveDef {
@@ -34,19 +34,62 @@ macro_rules! directive {
 }
 
 macro_rules! without_effect {
-    ($name:literal, $why:literal) => {
+    ($name:literal, $arguments:literal, $check:expr, $why:literal) => {
         DirectiveDef {
             name: $name,
-            arguments: "any",
+            arguments: $arguments,
             summary: concat!("accepted without effect: ", $why),
-            count: (0, 16),
-            parse: |_, _, _| Ok(()),
+            count: (1, 4),
+            parse: |_, _, a| {
+                let check: fn(&str) -> bool = $check;
+                if check(&a[0]) {
+                    return Ok(());
+                }
+                Err(Problem::new(
+                    format!("{} {} is wrong", $name, a[0]),
+                    concat!("write ", $name, " ", $arguments),
+                ))
+            },
         }
     };
 }
 
+fn anything(_: &str) -> bool {
+    true
+}
+
+fn on_or_off(text: &str) -> bool {
+    on_off(text).is_ok()
+}
+
+fn number(text: &str) -> bool {
+    text.parse::<u64>().is_ok()
+}
+
+fn mode(text: &str) -> bool {
+    text.eq_ignore_ascii_case("default") || u32::from_str_radix(text, 8).is_ok_and(|m| m <= 0o7777)
+}
+
+fn one_of(text: &str, known: &[&str]) -> bool {
+    known.iter().any(|k| k.eq_ignore_ascii_case(text))
+}
+
 /// All directives.
 pub static DIRECTIVES: &[DirectiveDef] = &[
+    directive!(
+        "Include",
+        "file or pattern",
+        1..1,
+        "reads files of the rule set here; they are not read again where they stand",
+        |p, at, a| p.include(at, &a[0], false)
+    ),
+    directive!(
+        "IncludeOptional",
+        "file or pattern",
+        1..1,
+        "the same, and no error when there is none",
+        |p, at, a| p.include(at, &a[0], true)
+    ),
     directive!(
         "SecAction",
         "\"ACTIONS\"",
@@ -83,6 +126,16 @@ pub static DIRECTIVES: &[DirectiveDef] = &[
         }
     ),
     directive!(
+        "SecCollectionTimeout",
+        "seconds",
+        1..1,
+        "how long a value of a persistent collection lives after it was written",
+        |p, _, a| {
+            p.draft.settings.collection_timeout_s = count(&a[0], 31_536_000)?;
+            Ok(())
+        }
+    ),
+    directive!(
         "SecComponentSignature",
         "\"text\"",
         1..1,
@@ -93,11 +146,27 @@ pub static DIRECTIVES: &[DirectiveDef] = &[
         }
     ),
     directive!(
+        "SecDataset",
+        "name `entries, one on each line`",
+        2..2,
+        "entries for @pmFromDataset and @ipMatchFromDataset",
+        |p, _, a| {
+            let known = p.draft.datasets.insert(a[0].clone(), a[1].clone().into_bytes());
+            match known {
+                None => Ok(()),
+                Some(_) => Err(Problem::new(
+                    format!("the data set {} is there already", a[0]),
+                    "choose another name",
+                )),
+            }
+        }
+    ),
+    directive!(
         "SecDefaultAction",
         "\"ACTIONS\"",
         1..1,
         "defaults for the rules of a phase that follow",
-        Parser::default_action
+        |p, at, a| p.default_action(at, a)
     ),
     directive!(
         "SecMarker",
@@ -145,12 +214,32 @@ pub static DIRECTIVES: &[DirectiveDef] = &[
         }
     ),
     directive!(
+        "SecRequestBodyNoFilesLimit",
+        "bytes",
+        1..1,
+        "longest body without the content of uploaded files",
+        |p, _, a| {
+            p.draft.settings.no_files_bytes_max = Some(bytes(&a[0])?);
+            Ok(())
+        }
+    ),
+    directive!(
         "SecResponseBodyAccess",
         "On|Off",
         1..1,
         "whether answers are read",
         |p, _, a| {
             p.draft.settings.response_body_access = on_off(&a[0])?;
+            Ok(())
+        }
+    ),
+    directive!(
+        "SecResponseBodyJsonDepthLimit",
+        "number",
+        1..1,
+        "deepest JSON answer",
+        |p, _, a| {
+            p.draft.settings.response_json_depth_max = count(&a[0], 10_000)?;
             Ok(())
         }
     ),
@@ -234,13 +323,20 @@ pub static DIRECTIVES: &[DirectiveDef] = &[
     ),
     directive!(
         "SecRuleUpdateActionById",
-        "id \"ACTIONS\"",
+        "id[:link] \"ACTIONS\"",
         2..2,
-        "replaces actions of a rule",
+        "replaces actions of a rule, or of a link of its chain",
         |p, at, a| {
-            let id = one_id(&a[0])?;
+            let (id, link) = a[0].split_once(':').unwrap_or((&a[0], "0"));
+            let (id, link) = (one_id(id)?, one_id(link)?);
             let actions = p.actions(at, &a[1]);
-            p.change(at, Change::Actions(id, Box::new(actions)))
+            if actions.id.is_some() || actions.phase.is_some() || actions.chain {
+                return Err(Problem::new(
+                    "id, phase and chain of a rule cannot be updated",
+                    "leave them out, or remove the rule and write another",
+                ));
+            }
+            p.change(at, Change::Actions(id, link, Box::new(actions)))
         }
     ),
     directive!(
@@ -274,6 +370,17 @@ pub static DIRECTIVES: &[DirectiveDef] = &[
         }
     ),
     directive!(
+        "SecUnicodeMapFile",
+        "file code-page",
+        2..2,
+        "how %u escapes become bytes in urlDecodeUni: a file of the bundle and a number in it",
+        |p, at, a| {
+            let page = count(&a[1], 99_999)?;
+            p.draft.settings.unicode_map = Some((a[0].clone(), page, at.clone()));
+            Ok(())
+        }
+    ),
+    directive!(
         "SecUploadFileLimit",
         "number",
         1..1,
@@ -287,81 +394,251 @@ pub static DIRECTIVES: &[DirectiveDef] = &[
         p.draft.settings.web_app_id = a[0].clone();
         Ok(())
     }),
-    without_effect!("SecAuditEngine", "the gateway keeps its own decision record"),
-    without_effect!("SecAuditLog", "the gateway keeps its own decision record"),
-    without_effect!("SecAuditLog2", "the gateway keeps its own decision record"),
-    without_effect!("SecAuditLogDirMode", "the gateway keeps its own decision record"),
-    without_effect!("SecAuditLogFileMode", "the gateway keeps its own decision record"),
-    without_effect!("SecAuditLogFormat", "the gateway keeps its own decision record"),
-    without_effect!("SecAuditLogParts", "the gateway keeps its own decision record"),
-    without_effect!("SecAuditLogRelevantStatus", "the gateway keeps its own decision record"),
-    without_effect!("SecAuditLogStorageDir", "the gateway keeps its own decision record"),
-    without_effect!("SecAuditLogType", "the gateway keeps its own decision record"),
-    without_effect!("SecCollectionTimeout", "collections live for one transaction"),
-    without_effect!("SecCookieFormat", "version 0 cookies are read"),
-    without_effect!("SecCookieV0Separator", "cookies are separated by ;"),
-    without_effect!("SecDataDir", "collections live for one transaction"),
-    without_effect!("SecDebugLog", "the engine has no debug log"),
-    without_effect!("SecDebugLogLevel", "the engine has no debug log"),
-    without_effect!("SecInterceptOnError", "a rule that fails is a verdict of its own"),
-    without_effect!("SecPcreMatchLimit", "matching is linear"),
-    without_effect!("SecPcreMatchLimitRecursion", "matching is linear"),
-    without_effect!("SecRequestBodyInMemoryLimit", "bodies are never written to disk"),
     without_effect!(
-        "SecRequestBodyNoFilesLimit",
-        "SecRequestBodyLimit bounds the whole body"
+        "SecAuditEngine",
+        "On|Off|RelevantOnly",
+        |t| one_of(t, &["On", "Off", "RelevantOnly"]),
+        "the gateway keeps its own decision record"
     ),
-    without_effect!("SecRxPreFilter", "the prefilter is always on"),
-    without_effect!("SecSensorId", "the gateway names itself in its records"),
-    without_effect!("SecServerSignature", "headers are edited by the respond stage"),
-    without_effect!("SecStatusEngine", "nothing is reported to anyone"),
-    without_effect!("SecTmpDir", "bodies are never written to disk"),
-    without_effect!("SecTmpSaveUploadedFiles", "bodies are never written to disk"),
     without_effect!(
-        "SecUnicodeMapFile",
-        "%u escapes are mapped by their low byte and full-width forms"
+        "SecAuditLog",
+        "path",
+        anything,
+        "the gateway keeps its own decision record"
     ),
-    without_effect!("SecUploadDir", "bodies are never written to disk"),
-    without_effect!("SecUploadFileMode", "bodies are never written to disk"),
-    without_effect!("SecUploadKeepFiles", "bodies are never written to disk"),
-    without_effect!("SecXmlExternalEntity", "entities are never expanded"),
+    without_effect!(
+        "SecAuditLog2",
+        "path",
+        anything,
+        "the gateway keeps its own decision record"
+    ),
+    without_effect!(
+        "SecAuditLogDirMode",
+        "mode",
+        mode,
+        "the gateway keeps its own decision record"
+    ),
+    without_effect!(
+        "SecAuditLogFileMode",
+        "mode",
+        mode,
+        "the gateway keeps its own decision record"
+    ),
+    without_effect!(
+        "SecAuditLogFormat",
+        "JSON|Native|OCSF",
+        |t| one_of(t, &["JSON", "Native", "OCSF", "JsonLegacy"]),
+        "the gateway keeps its own decision record"
+    ),
+    without_effect!(
+        "SecAuditLogParts",
+        "letters",
+        |t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphabetic()),
+        "the gateway keeps its own decision record"
+    ),
+    without_effect!(
+        "SecAuditLogRelevantStatus",
+        "expression",
+        anything,
+        "the gateway keeps its own decision record"
+    ),
+    without_effect!(
+        "SecAuditLogStorageDir",
+        "path",
+        anything,
+        "the gateway keeps its own decision record"
+    ),
+    without_effect!(
+        "SecAuditLogType",
+        "Serial|Concurrent|HTTPS|Syslog",
+        |t| one_of(t, &["Serial", "Concurrent", "HTTPS", "Syslog"]),
+        "the gateway keeps its own decision record"
+    ),
+    without_effect!(
+        "SecCacheTransformations",
+        "On|Off",
+        on_or_off,
+        "every transformation runs once for each value"
+    ),
+    without_effect!(
+        "SecCookieFormat",
+        "0",
+        |t| t == "0",
+        "version 0 cookies are read, and no others"
+    ),
+    without_effect!(
+        "SecCookieV0Separator",
+        "\";\"",
+        |t| t == ";",
+        "cookies are separated by ; alone"
+    ),
+    without_effect!("SecDataDir", "path", anything, "persistent collections live in memory"),
+    without_effect!("SecDebugLog", "path", anything, "the engine has no debug log"),
+    without_effect!(
+        "SecDebugLogLevel",
+        "0 to 9",
+        |t| t.parse::<u8>().is_ok_and(|n| n <= 9),
+        "the engine has no debug log"
+    ),
+    without_effect!(
+        "SecIgnoreRuleCompilationErrors",
+        "Off",
+        |t| one_of(t, &["Off"]),
+        "wrong rules are always errors"
+    ),
+    without_effect!(
+        "SecInterceptOnError",
+        "On|Off",
+        on_or_off,
+        "a rule that fails is a verdict of its own"
+    ),
+    without_effect!(
+        "SecPcreMatchLimit",
+        "number",
+        number,
+        "matching is bounded by the work of the route"
+    ),
+    without_effect!(
+        "SecPcreMatchLimitRecursion",
+        "number",
+        number,
+        "matching is bounded by the work of the route"
+    ),
+    without_effect!(
+        "SecRequestBodyInMemoryLimit",
+        "bytes",
+        number,
+        "bodies are never written to disk"
+    ),
+    without_effect!(
+        "SecRulePerfTime",
+        "microseconds",
+        number,
+        "the metrics of the gateway have times"
+    ),
+    without_effect!("SecRxPreFilter", "On|Off", on_or_off, "the prefilter is always on"),
+    without_effect!(
+        "SecSensorId",
+        "text",
+        anything,
+        "the gateway names itself in its records"
+    ),
+    without_effect!(
+        "SecServerSignature",
+        "text",
+        anything,
+        "headers are edited by the respond stage"
+    ),
+    without_effect!("SecStatusEngine", "On|Off", on_or_off, "nothing is reported to anyone"),
+    without_effect!("SecTmpDir", "path", anything, "bodies are never written to disk"),
+    without_effect!(
+        "SecTmpSaveUploadedFiles",
+        "Off",
+        |t| one_of(t, &["Off"]),
+        "bodies are never written to disk: use FILES_TMP_CONTENT"
+    ),
+    without_effect!("SecUploadDir", "path", anything, "bodies are never written to disk"),
+    without_effect!("SecUploadFileMode", "mode", mode, "bodies are never written to disk"),
+    without_effect!(
+        "SecUploadKeepFiles",
+        "On|Off|RelevantOnly",
+        |t| one_of(t, &["On", "Off", "RelevantOnly"]),
+        "bodies are never written to disk"
+    ),
+    without_effect!(
+        "SecXmlExternalEntity",
+        "Off",
+        |t| one_of(t, &["Off"]),
+        "entities are never expanded"
+    ),
 ];
 
 /// Directives of other engines that are refused, with the reason.
-pub(super) const REFUSED: &[(&str, &str)] = &[
-    (
-        "Include",
-        "list the files in the bundle, in the order in which they apply",
-    ),
-    (
-        "IncludeOptional",
-        "list the files in the bundle, in the order in which they apply",
-    ),
+pub(crate) const REFUSED: &[(&str, &str)] = &[
     ("SecRuleScript", "rules never run programs; write a SecRule or a policy"),
     (
         "SecRuleInheritance",
         "the gateway has one rule set per route; use exclusions",
     ),
-    ("SecRemoteRules", "rules come only from the signed bundle"),
-    ("SecRemoteRulesFailAction", "rules come only from the signed bundle"),
-    ("SecChrootDir", "the gateway runs in its container"),
+    (
+        "SecRemoteRules",
+        "rules come only from the signed bundle; put the files there",
+    ),
+    (
+        "SecRemoteRulesFailAction",
+        "rules come only from the signed bundle; leave it out",
+    ),
+    ("SecChrootDir", "the gateway runs in its container; leave it out"),
     ("SecConnEngine", "use the limits of the admit stage"),
     ("SecConnReadStateLimit", "use the limits of the admit stage"),
     ("SecConnWriteStateLimit", "use the limits of the admit stage"),
-    ("SecContentInjection", "answers are not edited by rules"),
+    ("SecReadStateLimit", "use the limits of the admit stage"),
+    ("SecWriteStateLimit", "use the limits of the admit stage"),
+    (
+        "SecContentInjection",
+        "answers are not edited by rules; use the respond stage",
+    ),
     ("SecDisableBackendCompression", "use the respond stage"),
-    ("SecGeoLookupDB", "use a policy; the engine has no address database"),
-    ("SecGsbLookupDb", "rules never ask the network"),
-    ("SecGuardianLog", "rules never start programs"),
-    ("SecHttpBlKey", "rules never ask the network"),
-    ("SecHashEngine", "answers are not edited by rules"),
+    (
+        "SecGeoLookupDb",
+        "the engine has no address database; use @ipMatchFromFile with the networks, or a policy",
+    ),
+    (
+        "SecGsbLookupDb",
+        "rules never ask the network; put the addresses into a file of the bundle and use @pmFromFile",
+    ),
+    (
+        "SecGuardianLog",
+        "rules never start programs; read the gateway's records",
+    ),
+    (
+        "SecHttpBlKey",
+        "rules never ask the network; put the addresses into a file of the bundle and use @ipMatchFromFile",
+    ),
+    (
+        "SecHashEngine",
+        "answers are not edited by rules; sign links in the application",
+    ),
+    (
+        "SecHashKey",
+        "answers are not edited by rules; sign links in the application",
+    ),
+    (
+        "SecHashParam",
+        "answers are not edited by rules; sign links in the application",
+    ),
+    (
+        "SecHashMethodPm",
+        "answers are not edited by rules; sign links in the application",
+    ),
+    (
+        "SecHashMethodRx",
+        "answers are not edited by rules; sign links in the application",
+    ),
     (
         "SecStreamInBodyInspection",
-        "bodies are inspected as a whole up to SecRequestBodyLimit",
+        "bodies are inspected as a whole up to SecRequestBodyLimit; leave it out",
     ),
     (
         "SecStreamOutBodyInspection",
-        "bodies are inspected as a whole up to SecResponseBodyLimit",
+        "bodies are inspected as a whole up to SecResponseBodyLimit; leave it out",
+    ),
+    (
+        "SecUnicodeMap",
+        "write SecUnicodeMapFile with a file of the bundle and the number of a code page",
+    ),
+    (
+        "SecUnicodeCodePage",
+        "write SecUnicodeMapFile with a file of the bundle and the number of a code page",
+    ),
+    (
+        "SecFilterEngine",
+        "this is a directive of ModSecurity 1; write SecRuleEngine",
+    ),
+    ("SecFilter", "this is a directive of ModSecurity 1; write SecRule"),
+    (
+        "SecFilterSelective",
+        "this is a directive of ModSecurity 1; write SecRule",
     ),
 ];
 

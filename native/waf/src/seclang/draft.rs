@@ -1,5 +1,7 @@
 //! A rule set as parsed: every part checked, nothing compiled yet.
 
+use std::collections::HashMap;
+
 use super::action::ActionList;
 use super::diagnostic::Place;
 use super::setting::Settings;
@@ -75,8 +77,8 @@ pub enum Change {
     Targets(RuleChoice, Vec<TargetText>),
     /// Replaces one target by others.
     ReplaceTarget(RuleChoice, TargetText, Vec<TargetText>),
-    /// Replaces actions.
-    Actions(u32, Box<ActionList>),
+    /// Replaces actions of a rule, or of a link of its chain (from 1).
+    Actions(u32, u32, Box<ActionList>),
 }
 
 /// The whole rule set.
@@ -86,6 +88,8 @@ pub struct Draft {
     pub items: Vec<Item>,
     /// Changes in order.
     pub changes: Vec<(Place, Change)>,
+    /// `SecDataset`: entries by name, one on each line.
+    pub datasets: HashMap<String, Vec<u8>>,
     /// Settings.
     pub settings: Settings,
 }

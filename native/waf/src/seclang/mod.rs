@@ -10,6 +10,7 @@ pub mod ctl;
 pub mod diagnostic;
 pub mod directive;
 pub mod draft;
+pub mod include;
 pub mod macros;
 pub mod parser;
 pub mod setting;

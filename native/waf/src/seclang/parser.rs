@@ -8,6 +8,7 @@ use super::action_list::parse_actions;
 use super::diagnostic::{Diagnostic, Place, Problem, did_you_mean};
 use super::directive::{DIRECTIVES, REFUSED};
 use super::draft::{Change, Draft, Item, OperatorText, RuleChoice, RuleDraft};
+use super::include::{INCLUDE_DEPTH_MAX, resolve};
 use super::source::{LINE_BYTES_MAX, logical_lines};
 use super::variable::parse_targets;
 use super::words;
@@ -17,9 +18,12 @@ pub const RULES_MAX: usize = 100_000;
 /// Most errors kept; the count goes on.
 pub const DIAGNOSTICS_MAX: usize = 1000;
 
+/// Most bytes of all files as often as they are included.
+const READ_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// State while files are read.
 #[derive(Default)]
-pub struct Parser {
+pub struct Parser<'f> {
     /// What has been understood so far.
     pub draft: Draft,
     /// What is wrong so far.
@@ -28,9 +32,84 @@ pub struct Parser {
     open_chain: Option<Box<RuleDraft>>,
     ids: HashMap<u32, Place>,
     rules: usize,
+    /// All files by name: those that `Include` can mean.
+    files: Vec<(&'f str, &'f [u8])>,
+    /// Files that are being read, the innermost last.
+    open_files: Vec<usize>,
+    was_read: Vec<bool>,
+    read_bytes: usize,
 }
 
-impl Parser {
+impl<'f> Parser<'f> {
+    /// Reads rule files in their order; those that others include are read there.
+    pub fn files(&mut self, files: Vec<(&'f str, &'f [u8])>, is_rules: fn(&str) -> bool) {
+        self.was_read = vec![false; files.len()];
+        self.files = files;
+        let mut included = vec![false; self.files.len()];
+        for (name, content) in self.files.iter().filter(|(n, _)| is_rules(n)) {
+            for pattern in included_patterns(content) {
+                for i in resolve(&pattern, name, self.files.iter().map(|(n, _)| *n)) {
+                    included[i] = true;
+                }
+            }
+        }
+        for (i, included) in included.iter().enumerate() {
+            if !included && is_rules(self.files[i].0) {
+                self.nested(i);
+            }
+        }
+        for i in 0..self.files.len() {
+            let name = self.files[i].0;
+            if is_rules(name) && !self.was_read[i] {
+                let place = Place {
+                    file: Arc::from(name),
+                    line: 0,
+                };
+                let mend = "remove one of the Include directives";
+                self.report(&place, Problem::new("files include one another in a circle", mend));
+                return;
+            }
+        }
+    }
+
+    /// Reads a file at the place where it is included.
+    fn nested(&mut self, index: usize) {
+        let (name, content) = self.files[index];
+        self.read_bytes += content.len();
+        self.was_read[index] = true;
+        self.open_files.push(index);
+        self.file(name, content);
+        self.open_files.pop();
+    }
+
+    /// `Include` and `IncludeOptional`.
+    pub(super) fn include(&mut self, place: &Place, pattern: &str, optional: bool) -> Result<(), Problem> {
+        self.close_chain();
+        let list = resolve(pattern, &place.file, self.files.iter().map(|(n, _)| *n));
+        if list.is_empty() && !optional {
+            return Err(Problem::new(
+                format!("no file of the rule set is called {pattern}"),
+                "put it into the bundle, correct the name, or write IncludeOptional",
+            ));
+        }
+        for index in list {
+            if self.open_files.contains(&index) || self.open_files.len() >= INCLUDE_DEPTH_MAX {
+                return Err(Problem::new(
+                    format!("{} is included by itself, or too deeply", self.files[index].0),
+                    "remove one of the Include directives",
+                ));
+            }
+            if self.read_bytes > READ_BYTES_MAX {
+                return Err(Problem::new(
+                    format!("more than {READ_BYTES_MAX} bytes are included"),
+                    "include each file once",
+                ));
+            }
+            self.nested(index);
+        }
+        Ok(())
+    }
+
     /// Reads one rule file.
     pub fn file(&mut self, name: &str, content: &[u8]) {
         let file: Arc<str> = Arc::from(name);
@@ -276,6 +355,23 @@ impl Parser {
     }
 }
 
+/// What the `Include` directives of a file name.
+fn included_patterns(content: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(content);
+    if !text.contains("nclude") && !text.contains("NCLUDE") {
+        return Vec::new();
+    }
+    let lines = logical_lines(&text);
+    let includes = |name: &str| name.eq_ignore_ascii_case("Include") || name.eq_ignore_ascii_case("IncludeOptional");
+    let named = lines
+        .iter()
+        .filter_map(|l| match words::split(&l.text).ok()?.as_slice() {
+            [name, pattern] if includes(name) => Some(pattern.clone()),
+            _ => None,
+        });
+    named.collect()
+}
+
 /// Splits `!@name argument`; without `@` the whole is a regular expression.
 pub fn parse_operator(text: &str) -> OperatorText {
     let trimmed = text.trim_start();
@@ -304,7 +400,7 @@ pub fn parse_operator(text: &str) -> OperatorText {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Parser {
+    fn parse(text: &str) -> Parser<'static> {
         let mut p = Parser::default();
         p.file("t.conf", text.as_bytes());
         p

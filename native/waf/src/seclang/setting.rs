@@ -1,6 +1,6 @@
 //! Engine settings that rule files may carry.
 
-use super::diagnostic::Problem;
+use super::diagnostic::{Place, Problem};
 
 /// Whether rules run and whether they may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,8 @@ pub struct Settings {
     pub request_body_bytes_max: u64,
     /// `SecRequestBodyLimitAction`.
     pub request_body_limit_action: LimitAction,
+    /// `SecRequestBodyNoFilesLimit`, bytes.
+    pub no_files_bytes_max: Option<u64>,
     /// `SecRequestBodyJsonDepthLimit`.
     pub json_depth_max: u32,
     /// `SecArgumentsLimit`.
@@ -105,6 +107,12 @@ pub struct Settings {
     pub response_body_bytes_max: u64,
     /// `SecResponseBodyLimitAction`.
     pub response_body_limit_action: LimitAction,
+    /// `SecResponseBodyJsonDepthLimit`.
+    pub response_json_depth_max: u32,
+    /// `SecCollectionTimeout`, seconds.
+    pub collection_timeout_s: u32,
+    /// `SecUnicodeMapFile`: file, code page, and where it is written.
+    pub unicode_map: Option<(String, u32, Place)>,
     /// `SecResponseBodyMimeType`.
     pub response_body_mime_types: Vec<String>,
     /// `SecWebAppId`.
@@ -120,6 +128,7 @@ impl Default for Settings {
             request_body_access: true,
             request_body_bytes_max: 128 * 1024,
             request_body_limit_action: LimitAction::Reject,
+            no_files_bytes_max: None,
             json_depth_max: 512,
             arguments_max: 1000,
             files_max: 100,
@@ -127,6 +136,9 @@ impl Default for Settings {
             response_body_access: false,
             response_body_bytes_max: 512 * 1024,
             response_body_limit_action: LimitAction::ProcessPartial,
+            response_json_depth_max: 512,
+            collection_timeout_s: 3600,
+            unicode_map: None,
             response_body_mime_types: vec!["text/plain".into(), "text/html".into(), "text/xml".into()],
             web_app_id: String::new(),
             signatures: Vec::new(),

@@ -19,8 +19,19 @@ pub fn logical_lines(text: &str) -> Vec<Logical> {
     let mut current = String::new();
     let mut first = 0u32;
     let mut open = false;
+    let mut quoted = false;
     for (index, raw) in text.split('\n').enumerate() {
         let line = raw.strip_suffix('\r').unwrap_or(raw);
+        if quoted {
+            // Lines of a data set are kept as they are.
+            current.push('\n');
+            current.push_str(line);
+            if line.trim_end().ends_with('`') {
+                quoted = false;
+                finish(&mut out, first, &current);
+            }
+            continue;
+        }
         if !open {
             first = u32::try_from(index).unwrap_or(u32::MAX).saturating_add(1);
             current.clear();
@@ -33,12 +44,22 @@ pub fn logical_lines(text: &str) -> Vec<Logical> {
         }
         open = false;
         current.push_str(joined);
+        if opens_quote(&current) {
+            quoted = true;
+            continue;
+        }
         finish(&mut out, first, &current);
     }
-    if open {
+    if open || quoted {
         finish(&mut out, first, &current);
     }
     out
+}
+
+/// True for a line that ends with a backtick which none before it closes: what follows belongs to it.
+fn opens_quote(line: &str) -> bool {
+    let name = line.trim_start().get(..10).unwrap_or("");
+    name.eq_ignore_ascii_case("SecDataset") && line.ends_with('`') && line.matches('`').count() == 1
 }
 
 /// True when an odd number of backslashes precedes, so that the last one is itself escaped.
@@ -76,6 +97,14 @@ mod tests {
                 },
             ]
         );
+    }
+
+    #[test]
+    fn a_data_set_goes_on_to_its_closing_backtick() {
+        let lines = logical_lines("SecDataset d `\n a\\\n# b\n`\nSecMarker X");
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0].text, "SecDataset d `\n a\\\n# b\n`");
+        assert_eq!((lines[1].line, lines[1].text.as_str()), (5, "SecMarker X"));
     }
 
     #[test]

@@ -61,6 +61,7 @@ variables! {
     ArgsGet "ARGS_GET" Many Head "query arguments";
     ArgsGetNames "ARGS_GET_NAMES" Many Head "names of the query arguments";
     ArgsNames "ARGS_NAMES" Many Body "names of the query and body arguments";
+    ArgsPath "ARGS_PATH" Many Rule "what @restpath found, by name";
     ArgsPost "ARGS_POST" Many Body "body arguments";
     ArgsPostNames "ARGS_POST_NAMES" Many Body "names of the body arguments";
     AuthType "AUTH_TYPE" One Head "the scheme of the Authorization header";

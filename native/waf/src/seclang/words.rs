@@ -14,7 +14,17 @@ pub fn split(line: &str) -> Result<Vec<String>, Problem> {
         }
         let Some(&start) = bytes.get(i) else { return Ok(words) };
         let mut word: Vec<u8> = Vec::new();
-        if start == b'"' || start == b'\'' {
+        if start == b'`' {
+            // Nothing means anything special inside.
+            let Some(end) = bytes[i + 1..].iter().position(|b| *b == b'`') else {
+                return Err(Problem::new(
+                    "the backtick that opens this argument is never closed",
+                    "close it with `",
+                ));
+            };
+            word.extend_from_slice(&bytes[i + 1..i + 1 + end]);
+            i += end + 2;
+        } else if start == b'"' || start == b'\'' {
             i = quoted(bytes, i, &mut word)?;
             if bytes.get(i).is_some_and(|b| !b.is_ascii_whitespace()) {
                 return Err(Problem::new(
