@@ -46,9 +46,15 @@ impl<'f> Parser<'f> {
         self.was_read = vec![false; files.len()];
         self.files = files;
         let mut included = vec![false; self.files.len()];
-        for (name, content) in self.files.iter().filter(|(n, _)| is_rules(n)) {
+        let mut left: Vec<usize> = (0..self.files.len()).filter(|i| is_rules(self.files[*i].0)).collect();
+        while let Some(index) = left.pop() {
+            let (name, content) = self.files[index];
             for pattern in included_patterns(content) {
                 for i in resolve(&pattern, name, self.files.iter().map(|(n, _)| *n)) {
+                    // What is included is read for rules whatever its name.
+                    if !included[i] && !is_rules(self.files[i].0) {
+                        left.push(i);
+                    }
                     included[i] = true;
                 }
             }
