@@ -36,14 +36,16 @@ pub struct Parser<'f> {
     files: Vec<(&'f str, &'f [u8])>,
     /// Files that are being read, the innermost last.
     open_files: Vec<usize>,
-    was_read: Vec<bool>,
+    /// How many items stood before each file when it was first read.
+    was_read: Vec<Option<usize>>,
     read_bytes: usize,
 }
 
 impl<'f> Parser<'f> {
-    /// Reads rule files in their order; those that others include are read there.
-    pub fn files(&mut self, files: Vec<(&'f str, &'f [u8])>, is_rules: fn(&str) -> bool) {
-        self.was_read = vec![false; files.len()];
+    /// Reads rule files in their order; those that others include are read there. How many rules and markers stand before
+    /// each rule file.
+    pub fn files(&mut self, files: Vec<(&'f str, &'f [u8])>, is_rules: fn(&str) -> bool) -> Vec<usize> {
+        self.was_read = vec![None; files.len()];
         self.files = files;
         let mut included = vec![false; self.files.len()];
         let mut left: Vec<usize> = (0..self.files.len()).filter(|i| is_rules(self.files[*i].0)).collect();
@@ -66,23 +68,25 @@ impl<'f> Parser<'f> {
         }
         for i in 0..self.files.len() {
             let name = self.files[i].0;
-            if is_rules(name) && !self.was_read[i] {
+            if is_rules(name) && self.was_read[i].is_none() {
                 let place = Place {
                     file: Arc::from(name),
                     line: 0,
                 };
                 let mend = "remove one of the Include directives";
                 self.report(&place, Problem::new("files include one another in a circle", mend));
-                return;
+                break;
             }
         }
+        let rules = self.files.iter().zip(&self.was_read).filter(|((n, _), _)| is_rules(n));
+        rules.map(|(_, before)| before.unwrap_or(0)).collect()
     }
 
     /// Reads a file at the place where it is included.
     fn nested(&mut self, index: usize) {
         let (name, content) = self.files[index];
         self.read_bytes += content.len();
-        self.was_read[index] = true;
+        self.was_read[index].get_or_insert(self.draft.items.len());
         self.open_files.push(index);
         self.file(name, content);
         self.open_files.pop();
