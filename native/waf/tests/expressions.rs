@@ -356,7 +356,7 @@ fn what_is_wrong_is_said_with_its_place_and_mend() {
         ),
         (
             "http.host matches r\"(?=a)\"",
-            "column 19: the expression is wrong: look-around, including look-ahead and look-behind, is not supported (look-around and back-references do not exist here, since matching is linear; rewrite it without them)",
+            "column 19: the expression is wrong: look-around, back-references and possessive quantifiers do not exist here (matching is linear; rewrite it without them)",
         ),
         (
             "http.host wildcard \"a**\"",

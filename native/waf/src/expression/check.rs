@@ -253,8 +253,8 @@ impl Checker<'_> {
     }
 
     fn expression(&mut self, at: At, pattern: &str, folds: bool) -> Result<Test, Fault> {
-        let (compiled, hir) =
-            Expression::new(pattern, folds, false, self.expressions).map_err(|p| Fault::new(at, p.message, p.mend))?;
+        let (compiled, hir) = Expression::linear(pattern, folds, false, self.expressions)
+            .map_err(|p| Fault::new(at, p.message, p.mend))?;
         self.memory += compiled.memory_bytes();
         Ok(Test::Matches(Box::new(compiled), literals::requirement(&hir)))
     }

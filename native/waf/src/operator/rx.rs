@@ -233,6 +233,23 @@ impl Expression {
         Ok((Self { compiled, index }, hir))
     }
 
+    /// The same, and an error for what needs more than an automaton: look-around, back-references and the like.
+    pub fn linear(
+        pattern: &str,
+        case_insensitive: bool,
+        multi_line: bool,
+        expressions: &mut u32,
+    ) -> Result<(Self, Hir), Problem> {
+        let (made, hir) = Self::new(pattern, case_insensitive, multi_line, expressions)?;
+        if made.compiled.tree.is_some() {
+            return Err(Problem::new(
+                "the expression is wrong: look-around, back-references and possessive quantifiers do not exist here",
+                "matching is linear; rewrite it without them",
+            ));
+        }
+        Ok((made, hir))
+    }
+
     /// True when it matches somewhere.
     pub fn is_match(&self, value: &[u8], caches: &mut RegexCaches) -> bool {
         self.compiled

@@ -211,7 +211,7 @@ pub(super) fn target(
         SelectorText::All => Selector::All,
         SelectorText::Key(k) if t.var.def().shape == Shape::Store => Selector::Slot(slots.number(t.var, k.as_bytes())),
         SelectorText::Key(k) => Selector::Key(k.to_ascii_lowercase().into_bytes()),
-        SelectorText::Pattern(p) => Selector::Pattern(Box::new(Expression::new(p, true, false, expressions)?.0)),
+        SelectorText::Pattern(p) => Selector::Pattern(Box::new(Expression::linear(p, true, false, expressions)?.0)),
     };
     Ok(Target {
         var: t.var,
