@@ -18,7 +18,13 @@ import { compileBundle } from '../../src/control/compile/compile.ts';
 import { LaneStages } from '../../src/data/lane/stages.ts';
 import { Observe } from '../../src/data/observe.ts';
 import { Pipeline } from '../../src/data/pipeline.ts';
-import { BodyKind, BodyState, type ForwardPlan, type Wire } from '../../src/data/transport/transport.ts';
+import {
+  BodyKind,
+  BodyState,
+  type ForwardPlan,
+  type UpstreamAnswer,
+  type Wire,
+} from '../../src/data/transport/transport.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
 import { addonPath, native } from '../../src/native.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
@@ -137,6 +143,12 @@ class BenchWire implements Wire {
   }
   answer(): void {
     this.refused = 'answered';
+  }
+  get upstreamAnswer(): UpstreamAnswer {
+    return assert.fail('no answer is shown');
+  }
+  pass(): void {
+    this.refused = 'passed';
   }
 }
 

@@ -47,6 +47,7 @@ const noPlan: ForwardPlan = {
   headTimeoutMs: 0,
   idleTimeoutMs: 0,
   bodyBytesMax: 0,
+  showAnswer: false,
 };
 
 export class Exchange {
@@ -136,6 +137,8 @@ export class Exchange {
   /** From hand-over to the response head, ms. */
   upstreamMs = 0;
   handedTick = 0;
+  /** The upstream's answer is shown to `respond`; nothing of it has gone out. */
+  shown = false;
   status = 0;
   bytesIn = 0;
   bytesOut = 0;
@@ -196,6 +199,7 @@ export class Exchange {
     this.upstreamStatus = 0;
     this.upstreamMs = 0;
     this.handedTick = 0;
+    this.shown = false;
     this.status = 0;
     this.bytesIn = 0;
     this.bytesOut = 0;

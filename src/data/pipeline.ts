@@ -44,6 +44,7 @@ export interface PipelineParts {
 
 const HEX2 = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 const BALANCE = STAGE_INDEX.balance;
+const RESPOND = STAGE_INDEX.respond;
 const WAF = STAGE_INDEX.waf;
 const AUTHENTICATE = STAGE_INDEX.authenticate;
 const AUTHORIZE = STAGE_INDEX.authorize;
@@ -126,7 +127,8 @@ export class Pipeline implements TransportEvents {
     if (x.ticket !== ticket || !x.live) return;
     x.ticket++;
     x.now = this.#parts.now();
-    this.#run(x);
+    if (x.shown) this.#judge(x);
+    else this.#run(x);
   }
 
   failed(x: Exchange, reason: FailReason, replayable: boolean): void {
@@ -148,6 +150,15 @@ export class Pipeline implements TransportEvents {
     x.upstreamStatus = status;
     x.upstreamMs = this.#parts.tick() - x.handedTick;
     this.#parts.use.answered(x, status);
+  }
+
+  shown(x: Exchange): void {
+    if (!x.live || x.refusedAt >= 0) return; // Its refusal is on its way.
+    x.shown = true;
+    x.at = RESPOND;
+    x.phase = 0;
+    x.now = this.#parts.now();
+    this.#judge(x);
   }
 
   refused(x: Exchange, row: RefusalRow): void {
@@ -205,6 +216,21 @@ export class Pipeline implements TransportEvents {
       }
     } catch (error) {
       this.#parts.observer.bug(STAGES[x.at] ?? 'pipeline', error, x);
+      if (x.live) this.#refuse(x, REFUSALS.internal_error, 'a stage threw');
+    }
+  }
+
+  /** The upstream's answer passes, waits, or is replaced. */
+  #judge(x: Exchange): void {
+    x.random = this.#parts.prng.uint32();
+    const from = this.#parts.tick();
+    try {
+      const verdict = this.#stages[RESPOND]?.answered?.(x) ?? Verdict.Next;
+      x.stageUs[RESPOND] = (x.stageUs[RESPOND] ?? 0) + (this.#parts.tick() - from) * 1000;
+      if (verdict === Verdict.Next) x.wire.pass();
+      else if (verdict === Verdict.Refuse) this.#refuse(x, x.refusal ?? REFUSALS.internal_error, x.detail);
+    } catch (error) {
+      this.#parts.observer.bug('respond', error, x);
       if (x.live) this.#refuse(x, REFUSALS.internal_error, 'a stage threw');
     }
   }

@@ -9,6 +9,11 @@ import type { Verdict } from './verdict.ts';
  */
 export interface Stage {
   enter(x: Exchange): Verdict;
+  /**
+   * Of `respond` only: the upstream's answer, of which nothing has gone out (`wire.upstreamAnswer`), on routes that ask for it. `Next` lets it pass, `Refuse` and `Handed` put another one
+   * in its place, after `Wait` it is called again.
+   */
+  answered?(x: Exchange): Verdict;
 }
 
 /** Wakes an exchange whose stage said Wait, with the ticket that `x.ticket` showed then. What comes late is dropped. */

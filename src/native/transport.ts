@@ -123,6 +123,10 @@ export interface TransportEngine {
   inspect(slot: number, generation: number, limit: number): number;
   /** A copy of what was collected. */
   body(slot: number): Uint8Array;
+  /** Asks for up to `limit` bytes of the body of an answer that is shown; an `AnswerState`. Pending: an event follows. */
+  inspectAnswer(slot: number, generation: number, limit: number): number;
+  /** A copy of what was collected of it. */
+  answerBody(slot: number): Uint8Array;
   /** The body of an answer of our own, before its verdict. */
   setAnswer(slot: number, body: Uint8Array): void;
   facts(slot: number): TransportFacts | null;

@@ -153,6 +153,8 @@ export interface RespondPlan {
   readonly answer: HeaderEdits;
   /** Value of `Strict-Transport-Security` (RFC 6797), sent over TLS only; `''` = none. */
   readonly strictTransport: string;
+  /** A stage looks at the upstream's answer before it goes on. Costs a call of JavaScript an answer. */
+  readonly showAnswer: boolean;
 }
 
 export interface RedirectPlan {

@@ -4,7 +4,15 @@ import type { RefusalRow } from '../../src/data/refusal.ts';
 import { Exchange } from '../../src/data/exchange.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
 import type { HeaderEdits, ListenerPlan, RoutePlan, WafRoutePlan } from '../../src/snapshot/snapshot.ts';
-import { BodyKind, BodyState, type ForwardPlan, type TlsFacts, type Wire } from '../../src/data/transport/transport.ts';
+import { present } from '../../src/base/assert.ts';
+import {
+  BodyKind,
+  BodyState,
+  type ForwardPlan,
+  type TlsFacts,
+  type UpstreamAnswer,
+  type Wire,
+} from '../../src/data/transport/transport.ts';
 
 export interface WireOptions {
   readonly method?: string;
@@ -48,6 +56,9 @@ export class TestWire implements Wire {
   readonly answerEdits: string[] = [];
   forwarded: ForwardPlan | null = null;
   refusal: RefusalRow | null = null;
+  /** What is shown of the upstream's answer, and how often it was let pass. */
+  upstream: UpstreamAnswer | null = null;
+  passed = 0;
   answered: { status: number; contentType: string; body: string } | null = null;
 
   constructor(o: WireOptions = {}) {
@@ -149,6 +160,12 @@ export class TestWire implements Wire {
   answer(status: number, contentType: string, body: string): void {
     this.answered = { status, contentType, body };
   }
+  get upstreamAnswer(): UpstreamAnswer {
+    return present(this.upstream, 'an answer that is shown');
+  }
+  pass(): void {
+    this.passed++;
+  }
 }
 
 /** Not asked; a test overrides what it is about. */
@@ -190,6 +207,7 @@ export function testRoute(over: Partial<RoutePlan> = {}): RoutePlan {
       request: { set: [], add: [], remove: [] },
       answer: { set: [], add: [], remove: [] },
       strictTransport: '',
+      showAnswer: false,
     },
     forward: { connectTimeoutMs: 1000, headTimeoutMs: 1000, idleTimeoutMs: 0, bodyBytesMax: 1_000_000, retries: 0 },
     websocket: false,

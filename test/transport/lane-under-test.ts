@@ -84,6 +84,8 @@ export interface LaneOptions {
   readonly inspected?: (body: Buffer, state: BodyState) => void;
   /** Run at the stage `authorize`: what it says is the stage's verdict. */
   readonly authorize?: (x: Exchange) => Verdict;
+  /** Asks to be shown answers, and decides about them. */
+  readonly answered?: (x: Exchange) => Verdict;
 }
 
 export class LaneUnderTest {
@@ -261,6 +263,7 @@ function stagesOf(options: LaneOptions, route: RoutePlan, use: EndpointUse) {
       plan.headTimeoutMs = route.forward.headTimeoutMs;
       plan.idleTimeoutMs = route.forward.idleTimeoutMs;
       plan.bodyBytesMax = route.forward.bodyBytesMax;
+      plan.showAnswer = options.answered !== undefined;
       x.wire.forward(plan);
       return Verdict.Handed;
     },
@@ -275,7 +278,7 @@ function stagesOf(options: LaneOptions, route: RoutePlan, use: EndpointUse) {
     authorize: options.authorize === undefined ? next : { enter: options.authorize },
     route: next,
     balance,
-    respond: next,
+    respond: options.answered === undefined ? next : { enter: () => Verdict.Next, answered: options.answered },
     forward,
   };
 }

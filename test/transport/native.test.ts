@@ -1,6 +1,7 @@
 /** The seam's tests, held by the native transport. */
 import { after } from 'node:test';
 import { closeLanes } from './lane-under-test.ts';
+import { answers } from './suites/answers.ts';
 import { bodies } from './suites/bodies.ts';
 import { exchanges } from './suites/exchanges.ts';
 import { failures } from './suites/failures.ts';
@@ -15,4 +16,5 @@ guards('native');
 failures('native');
 websockets('native');
 tls('native');
+answers('native');
 bodies('native');

@@ -22,6 +22,7 @@ const events: TransportEvents = {
   wake: () => undefined,
   failed: () => undefined,
   head: () => undefined,
+  shown: () => undefined,
   refused: () => undefined,
   finished: () => undefined,
   aborted: () => undefined,

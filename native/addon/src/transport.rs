@@ -406,6 +406,23 @@ impl TransportEngine {
     }
 
     #[napi]
+    pub fn inspect_answer(&self, slot: u32, generation: i32, limit: u32) -> i32 {
+        let state = self.lane.with(|engine| engine.inspect_answer(slot, generation, limit));
+        if !self.lane.turning.get() {
+            self.lane.look_again();
+        }
+        state.unwrap_or(0)
+    }
+
+    #[napi]
+    pub fn answer_body(&self, slot: u32) -> Buffer {
+        self.lane
+            .with(|engine| engine.answer_body(slot).to_vec())
+            .unwrap_or_default()
+            .into()
+    }
+
+    #[napi]
     pub fn set_answer(&self, slot: u32, body: &[u8]) {
         self.lane.with(|engine| engine.set_answer(slot, body));
     }

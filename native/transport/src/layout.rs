@@ -2,9 +2,8 @@
 //! 32 bits, native-endian; offsets count from the start of the block unless their name says otherwise. The other side
 //! is `src/data/transport/native/layout.ts`; a test compares the two.
 
-/// Bytes of one slot. Pages that a request never touches cost nothing, and an ordinary one touches the first two: record, fields and short edits lie in one, the
-/// begin of the head in the other.
-pub const SLOT_BYTES: usize = 108 * 1024;
+use crate::http1::{RESPONSE_FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX};
+
 /// Slots of one chunk: memory is mapped and shown to JavaScript chunk by chunk.
 pub const CHUNK_SLOTS: usize = 64;
 
@@ -19,12 +18,25 @@ pub const FIELDS_MAX: usize = 128;
 pub const EDITS_AT: usize = 2048;
 /// Where the bytes of the head begin.
 pub const HEAD_AT: usize = 4096;
+/// Where the head of the upstream's answer lies when decisions have asked to see it: words (`answer`), a table of fields like FIELDS_AT's with offsets
+/// from ANSWER_HEAD_AT, and the bytes.
+pub const ANSWER_AT: usize = 108 * 1024;
 /// Bytes for what decisions write that is longer: a quarter for the edits of each direction, the rest for a target that escaping has made longer.
 pub const LONG_EDITS_BYTES: usize = 64 * 1024;
-/// Where these begin; they end with the slot.
-pub const LONG_EDITS_AT: usize = SLOT_BYTES - LONG_EDITS_BYTES;
+/// Where these begin; the answer follows.
+pub const LONG_EDITS_AT: usize = ANSWER_AT - LONG_EDITS_BYTES;
 /// Bytes of the longest head that is read; longer ones are `head_too_large`.
 pub const HEAD_BYTES_MAX: usize = LONG_EDITS_AT - HEAD_AT;
+/// Where the answer's table of fields begins.
+pub const ANSWER_FIELDS_AT: usize = ANSWER_AT + 256;
+/// Where its bytes begin: as many as a response head may have.
+pub const ANSWER_HEAD_AT: usize = ANSWER_FIELDS_AT + 2048;
+/// Bytes of one slot. Pages that a request never touches cost nothing, and an ordinary one touches the first two: record, fields and short edits lie in one, the
+/// begin of the head in the other.
+pub const SLOT_BYTES: usize = 68 * 1024 + ANSWER_AT;
+
+const _: () = assert!(ANSWER_FIELDS_AT + 8 * RESPONSE_FIELDS_MAX <= ANSWER_HEAD_AT);
+const _: () = assert!(ANSWER_HEAD_AT + RESPONSE_HEAD_BYTES_MAX <= SLOT_BYTES);
 
 /// Indices of words in a slot's record.
 pub mod word {
@@ -89,8 +101,28 @@ pub mod word {
     pub const IDLE_MS: usize = 76;
     /// Largest request body, low and high 32 bits.
     pub const BODY_MAX: usize = 77;
+    /// 1: the head of the answer is shown before it goes on.
+    pub const ASKS: usize = 79;
     /// Words of a record.
     pub const COUNT: usize = 96;
+}
+
+/// Indices of words from ANSWER_AT on.
+pub mod answer {
+    /// Status.
+    pub const STATUS: usize = 0;
+    /// Count of header fields.
+    pub const FIELD_COUNT: usize = 1;
+    /// Bytes of all names and values.
+    pub const FIELD_BYTES: usize = 2;
+    /// Bit n: the known field n occurs more than once.
+    pub const REPEATED: usize = 3;
+    /// 0 none, 1 length, 2 unknown until it ends.
+    pub const BODY_KIND: usize = 4;
+    /// Declared length, low and high 32 bits.
+    pub const BODY_LENGTH: usize = 5;
+    /// 32 words: index of the first field with known id n, or -1.
+    pub const KNOWN: usize = 8;
 }
 
 /// Bits of `word::FLAGS`.
@@ -131,6 +163,8 @@ pub mod verdict {
     pub const REFUSE: i32 = 2;
     /// An answer with status CHOICE whose body was handed over by a call.
     pub const ANSWER: i32 = 3;
+    /// The upstream's answer, which was shown, goes on with the edits of answers.
+    pub const PASS: i32 = 4;
 }
 
 /// What is wrong with a message, as `word::FAULT` and `event::REFUSED` tell it. The order is that of `FAULTS` in layout.ts.
@@ -180,7 +214,7 @@ pub mod event {
     pub const BODY: i32 = 2;
     /// An attempt failed: word 3 the reason (`FailReason`), word 4 whether it can be sent again.
     pub const FAILED: i32 = 3;
-    /// The response head: word 3 the status.
+    /// The response head: word 3 the status; word 4 is 1 when it is shown and waits for a verdict.
     pub const HEAD: i32 = 4;
     /// The request cannot go on: word 3 is a `Fault`.
     pub const REFUSED: i32 = 5;
@@ -190,6 +224,8 @@ pub mod event {
     pub const ABORTED: i32 = 7;
     /// A chunk of slots was mapped: word 1 is its number. JavaScript asks for its memory.
     pub const CHUNK: i32 = 8;
+    /// The answer's body that was asked for is here, cut at the limit, or finds no room.
+    pub const ANSWER_BODY: i32 = 9;
 }
 
 /// Why an attempt failed; the order is that of `FailReason` in transport.ts.

@@ -79,6 +79,7 @@ export function compileRespond(input: RespondInput): RespondPlan {
     request: compileEdits(config?.requestHeaders, `${at}/requestHeaders`, input),
     answer: { ...answer, set: [...security, ...answer.set] },
     strictTransport: secure && !named.has('strict-transport-security') ? STRICT_TRANSPORT : '',
+    showAnswer: false,
   };
 }
 

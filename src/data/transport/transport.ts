@@ -22,6 +22,21 @@ export const BodyState = {
 } as const;
 export type BodyState = (typeof BodyState)[keyof typeof BodyState];
 
+/** Answer of `UpstreamAnswer.inspectBody`. */
+export const AnswerState = {
+  /** `body` is all of it (perhaps empty). */
+  Complete: 0,
+  /** `body` holds the first `limit` bytes; more follow. */
+  Cut: 1,
+  /** Still arriving: the stage says Wait; the transport wakes the exchange. */
+  Pending: 2,
+  /** A body that is never held back: event streams, gRPC, ranges (`passing.ts`). It goes on as it comes. */
+  Passes: 3,
+  /** The lane holds as much as it may; `body` is what has come so far. */
+  NoRoom: 4,
+} as const;
+export type AnswerState = (typeof AnswerState)[keyof typeof AnswerState];
+
 /** Why an attempt failed after the hand-over. */
 export const FailReason = {
   Connect: 0,
@@ -65,6 +80,33 @@ export interface TlsClient {
   readonly sans: readonly string[];
   /** SHA-256 of the certificate in DER, lower-case hex. */
   readonly fingerprint: string;
+}
+
+/**
+ * The upstream's answer while nothing of it has gone out: what `ForwardPlan.showAnswer` asks for. Readable from the pipeline's `shown` until the stage has decided.
+ * Texts are made when asked for, as those of requests.
+ */
+export interface UpstreamAnswer {
+  /** 200 to 599. */
+  readonly status: number;
+  /** `Chunked`: of no declared length, however it is framed. */
+  readonly bodyKind: BodyKind;
+  /** Declared length in bytes; 0 unless `bodyKind` is `Length`. */
+  readonly bodyLength: number;
+  /** As of requests. */
+  readonly headerCount: number;
+  readonly fieldBytes: number;
+  headerName(index: number): string;
+  headerValue(index: number): string;
+  header(name: string): string | undefined;
+  repeats(name: string): boolean;
+  /**
+   * Asks for up to `limit` bytes of the body, which is held back meanwhile. `Pending` means: say Wait; the transport wakes the exchange when the body is complete, cut at the limit,
+   * or finds no room; when it breaks off or takes too long, the attempt has failed. Calling again is cheap.
+   */
+  inspectBody(limit: number): AnswerState;
+  /** What `inspectBody` collected. Under a native transport a copy is made here. */
+  readonly body: Uint8Array;
 }
 
 /**
@@ -160,6 +202,10 @@ export interface Wire {
   refuse(row: RefusalRow, requestId: string): void;
   /** Way out 3: a complete answer (redirect, direct answer). The status is the operator's. */
   answer(status: number, contentType: string, body: string): void;
+  /** The answer that was shown. Only between the pipeline's `shown` and the way out. */
+  readonly upstreamAnswer: UpstreamAnswer;
+  /** Way out 4, after `shown`: the upstream's answer goes on, with the edits of the answer. The others may be taken instead: then it is dropped. */
+  pass(): void;
 }
 
 /** What `forward` needs; one object per exchange, reused between attempts. */
@@ -177,6 +223,8 @@ export interface ForwardPlan {
   idleTimeoutMs: number;
   /** Largest request body, bytes; beyond it `body_too_large`. */
   bodyBytesMax: number;
+  /** The answer's head is shown before it goes on (`TransportEvents.shown`). Not when it agrees to another protocol (101). */
+  showAnswer: boolean;
 }
 
 /** What the transport calls. The pipeline is the only implementation; all of it is synchronous and never throws. */
@@ -189,6 +237,8 @@ export interface TransportEvents {
   failed(x: Exchange, reason: FailReason, replayable: boolean): void;
   /** The response head has arrived from upstream (status as sent), before it goes to the client. Timing and passive health hang on it. */
   head(x: Exchange, status: number): void;
+  /** Follows `head` when `showAnswer` was said: nothing of the answer goes out before a way out is taken. */
+  shown(x: Exchange): void;
   /** The request cannot go on because of what the transport saw (body too large, deadline, framing): answer this refusal. */
   refused(x: Exchange, row: RefusalRow): void;
   /** The last byte was handed to the client. The exchange is recycled: the transport lets go of it. */

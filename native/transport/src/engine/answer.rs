@@ -161,6 +161,9 @@ impl Engine {
     pub(super) fn answer_bytes(&mut self, slot: u32, bytes: &[u8], _last: bool) {
         let now = self.now;
         let x = &mut self.exchanges[slot as usize];
+        if x.phase == Phase::Judging {
+            return self.hold(slot, bytes);
+        }
         if x.phase != Phase::Answering || bytes.is_empty() {
             return;
         }
@@ -194,6 +197,9 @@ impl Engine {
     /// The answer is complete.
     pub(super) fn answer_end(&mut self, slot: u32, trailers: &[u8]) {
         let x = &mut self.exchanges[slot as usize];
+        if x.phase == Phase::Judging {
+            return self.held_ends(slot, trailers);
+        }
         if x.phase != Phase::Answering {
             return;
         }
@@ -225,6 +231,15 @@ impl Engine {
     /// Whether bytes for this client may be read from the upstream.
     pub(super) fn client_has_room(&self, slot: u32) -> bool {
         let x = &self.exchanges[slot as usize];
+        match x.phase {
+            Phase::Judging => x.collecting,
+            _ => x.held.is_empty() && self.client_takes_more(slot),
+        }
+    }
+
+    /// Whether less waits for the client than may.
+    pub(super) fn client_takes_more(&self, slot: u32) -> bool {
+        let x = &self.exchanges[slot as usize];
         if x.stream != 0 {
             return x.outbox.len() < self.options.queue_bytes_max;
         }
@@ -236,6 +251,9 @@ impl Engine {
     /// The client's socket has taken something.
     pub(super) fn client_takes(&mut self, slot: u32) {
         let x = &self.exchanges[slot as usize];
+        if !x.held.is_empty() {
+            return self.pass_held(slot);
+        }
         let pending = if x.stream == 0 {
             self.downs.get(x.down).map_or(0, |down| down.io.pending())
         } else {
@@ -482,8 +500,9 @@ impl Engine {
             x.bytes_out as i32,
             (x.bytes_out >> 32) as i32,
         ];
-        self.collected -= x.collected;
+        self.collected -= x.collected + x.held.len();
         x.collected = 0;
+        x.held = Vec::new();
         self.open -= 1;
         self.ending.push_back((self.made, slot));
         self.tell(kind, slot, row);

@@ -404,7 +404,9 @@ impl Engine {
         }
         match x.phase {
             Phase::Deciding => x.inspecting,
-            Phase::Forwarding | Phase::Answering => x.kept_sent == x.kept.len() && self.upstream_takes(slot),
+            Phase::Forwarding | Phase::Judging | Phase::Answering => {
+                x.kept_sent == x.kept.len() && self.upstream_takes(slot)
+            }
             Phase::Free | Phase::Waiting | Phase::Tunnel | Phase::Over => false,
         }
     }

@@ -23,13 +23,22 @@ impl Engine {
         let Some(x) = self.exchanges.get(slot as usize) else {
             return;
         };
-        if x.phase != Phase::Deciding || self.slots.word(slot, word::GENERATION) != x.generation {
+        let phase = x.phase;
+        if !matches!(phase, Phase::Deciding | Phase::Judging) || self.slots.word(slot, word::GENERATION) != x.generation
+        {
             return;
         }
         let said = self.slots.word(slot, word::VERDICT);
         self.slots.set_word(slot, word::VERDICT, verdict::NONE);
+        if phase == Phase::Judging && matches!(said, verdict::REFUSE | verdict::ANSWER) {
+            // The upstream's answer is dropped, its connection or stream with it unless all of it is here.
+            self.drop_held(slot);
+            self.let_go_of_upstream(slot);
+            self.exchanges[slot as usize].phase = Phase::Deciding;
+        }
         match said {
-            verdict::FORWARD => self.forward(slot),
+            verdict::PASS if phase == Phase::Judging => self.pass(slot),
+            verdict::FORWARD if phase == Phase::Deciding => self.forward(slot),
             verdict::REFUSE => self.refuse(slot),
             verdict::ANSWER => self.answer_own(slot),
             _ => {}
@@ -49,6 +58,7 @@ impl Engine {
         x.head_ms = ms(&self.slots, word::HEAD_MS);
         x.idle_ms = ms(&self.slots, word::IDLE_MS);
         x.body_max = u64::from(low) | (u64::from(high) << 32);
+        x.asks = self.slots.word(slot, word::ASKS) == 1;
         if x.grpc && x.call_deadline == u64::MAX {
             x.call_deadline = field(&self.slots, slot, b"grpc-timeout")
                 .and_then(grpc_timeout_ms)

@@ -10,7 +10,7 @@ use super::slab::Key;
 use super::state::{Due, Phase, Up, UpStage};
 use crate::h2::{Client, Event, Limits};
 use crate::http1::{Framing, Parsed, Progress, parse_response};
-use crate::layout::{FailReason, event};
+use crate::layout::FailReason;
 
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 const ROUNDS_MAX: usize = 16;
@@ -311,8 +311,7 @@ impl Engine {
         let status = parts.status.as_u16();
         let sound = (200..600).contains(&status)
             && self.with_response_text(slot, parts, ended, |engine, text, head| {
-                engine.tell(event::HEAD, slot, [i32::from(status), 0, 0, 0, 0]);
-                engine.answer_head(slot, text, head);
+                engine.answer_arrived(slot, text, head);
             });
         if !sound {
             return self.fail(slot, FailReason::Invalid);
@@ -360,6 +359,7 @@ impl Engine {
         x.up_stream = 0;
         match x.phase {
             Phase::Forwarding => self.fail_read(slot, FailReason::Reset, read),
+            Phase::Judging => self.held_broke(slot, FailReason::Reset),
             Phase::Answering | Phase::Tunnel => {
                 if x.answer_ended {
                     return;

@@ -12,6 +12,7 @@
 //! | `up.rs` | reading HTTP/1 upstreams |
 //! | `h2_up.rs` | HTTP/2 upstreams |
 //! | `answer.rs` | response heads and bodies on their way to the client; refusals; the end of exchanges |
+//! | `judge.rs` | answers that decisions look at before they go on |
 //! | `time.rs` | deadlines |
 
 mod accept;
@@ -22,6 +23,7 @@ mod forward;
 mod h2_down;
 mod h2_up;
 mod io;
+mod judge;
 mod lines;
 mod net;
 pub mod options;
@@ -122,6 +124,8 @@ pub struct Engine {
     out: Vec<u8>,
     request_head: RequestHead,
     response_head: ResponseHead,
+    /// Head of an answer that was held and goes on.
+    held_text: Vec<u8>,
     collected: usize,
     draining: bool,
     closed: bool,
@@ -168,6 +172,7 @@ impl Engine {
             out: Vec::with_capacity(SCRATCH_BYTES),
             request_head: RequestHead::default(),
             response_head: ResponseHead::default(),
+            held_text: Vec::new(),
             collected: 0,
             draining: false,
             closed: false,
@@ -329,13 +334,14 @@ impl Engine {
             let Some(x) = self.exchanges.get(slot as usize) else {
                 continue;
             };
-            let asked = matches!(kind, event::BEGIN | event::BODY | event::FAILED | event::REFUSED);
-            if asked
-                && x.generation == generation
-                && x.phase == Phase::Deciding
-                && !x.inspecting
-                && self.slots.word(slot, word::VERDICT) == verdict::NONE
-            {
+            let decides = match kind {
+                event::BEGIN | event::BODY | event::FAILED | event::REFUSED => {
+                    x.phase == Phase::Deciding && !x.inspecting
+                }
+                event::HEAD | event::ANSWER_BODY => x.phase == Phase::Judging && !x.collecting,
+                _ => false,
+            };
+            if decides && x.generation == generation && self.slots.word(slot, word::VERDICT) == verdict::NONE {
                 self.slots.set_word(slot, word::VERDICT, verdict::REFUSE);
                 self.slots.set_word(slot, word::CHOICE, row);
                 for at in [word::TARGET_AT, word::ANSWER_EDITS_AT] {
@@ -363,8 +369,8 @@ impl Engine {
                 break;
             }
             self.ending.pop_front();
-            let head_bytes = self.exchanges[slot as usize].head_bytes;
-            self.slots.trim(slot, head_bytes);
+            let x = &self.exchanges[slot as usize];
+            self.slots.trim(slot, x.head_bytes.max(x.held_head));
             self.exchanges[slot as usize].clear();
             self.free.push(slot);
         }

@@ -186,7 +186,7 @@ impl Engine {
             }
             return;
         }
-        if matches!(x.phase, Phase::Forwarding | Phase::Answering) {
+        if matches!(x.phase, Phase::Forwarding | Phase::Judging | Phase::Answering) {
             self.send_body(slot, bytes);
         }
     }
@@ -251,6 +251,7 @@ impl Engine {
                 self.cut(slot);
                 return;
             }
+            Phase::Judging => self.drop_held(slot),
             Phase::Deciding | Phase::Waiting | Phase::Forwarding => {}
         }
         self.let_go_of_upstream(slot);

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
-use crate::layout::{CHUNK_SLOTS, EDITS_AT, EVENT_WORDS, EVENTS_MAX, HEAD_AT, HEAD_BYTES_MAX, SLOT_BYTES, word};
+use crate::layout::{
+    ANSWER_AT, ANSWER_HEAD_AT, CHUNK_SLOTS, EDITS_AT, EVENT_WORDS, EVENTS_MAX, HEAD_AT, HEAD_BYTES_MAX, SLOT_BYTES,
+    word,
+};
 
 const PAGE: usize = 4096;
 /// Of a longer head than this the memory is given back at its end, so that a burst of long heads costs nothing for ever.
@@ -162,11 +165,24 @@ impl Slots {
         unsafe { std::slice::from_raw_parts(self.base(slot).add(HEAD_AT), HEAD_BYTES_MAX) }
     }
 
+    /// Words and table of fields of the answer's head.
+    pub fn answer_record(&mut self, slot: u32) -> &mut [i32] {
+        const WORDS: usize = (ANSWER_HEAD_AT - ANSWER_AT) / 4;
+        // SAFETY: within the slot; as in `record`.
+        unsafe { std::slice::from_raw_parts_mut(self.base(slot).add(ANSWER_AT).cast(), WORDS) }
+    }
+
+    /// The bytes of the answer's head.
+    pub fn answer_head(&mut self, slot: u32) -> &mut [u8] {
+        // SAFETY: within the slot; as in `record`.
+        unsafe { std::slice::from_raw_parts_mut(self.base(slot).add(ANSWER_HEAD_AT), SLOT_BYTES - ANSWER_HEAD_AT) }
+    }
+
     /// What decisions wrote: offset and length are checked here, whatever they are.
     pub fn written(&self, slot: u32, at: i32, len: i32) -> Option<&[u8]> {
         let at = usize::try_from(at).ok()?;
         let len = usize::try_from(len).ok()?;
-        if at.checked_add(len)? > SLOT_BYTES - EDITS_AT {
+        if at.checked_add(len)? > ANSWER_AT - EDITS_AT {
             return None;
         }
         // SAFETY: within the slot, as just checked; as in `record`.

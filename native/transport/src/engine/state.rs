@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::io::Io;
 use super::slab::Key;
-use crate::http1::{Chunked, Progress};
+use crate::http1::{Chunked, Framing, Progress};
 
 /// How far an exchange is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Phase {
     Waiting,
     /// It has a connection; the final response head is not here.
     Forwarding,
+    /// Decisions look at the answer, of which nothing has gone out: they let it pass, or put another one in its place.
+    Judging,
     /// An answer is on its way.
     Answering,
     /// Bytes pass as they are.
@@ -38,6 +40,8 @@ pub enum Due {
     Head,
     /// The next bytes of the response.
     Answer,
+    /// The body of the answer that a stage waits for.
+    AnswerBody,
 }
 
 /// How the answer's body is framed towards an HTTP/1.1 client.
@@ -108,6 +112,25 @@ pub struct Exchange {
     pub connect_ms: u64,
     pub head_ms: u64,
     pub idle_ms: u64,
+
+    // The answer while decisions look at it.
+    /// They want to see its head.
+    pub asks: bool,
+    /// A stage waits for its body.
+    pub collecting: bool,
+    pub collect_max: usize,
+    /// When collecting has taken too long, whatever still comes; engine time, ms.
+    pub collect_due: u64,
+    /// Body bytes that are held back.
+    pub held: Vec<u8>,
+    /// Of these have gone on.
+    pub held_from: usize,
+    /// How the answer's body is framed by the upstream.
+    pub held_framing: Framing,
+    /// Bytes of its head, in the slot.
+    pub held_head: usize,
+    /// The upstream has sent all of it.
+    pub held_whole: bool,
 
     // The answer.
     pub status: u16,
@@ -181,6 +204,15 @@ impl Exchange {
             connect_ms: 0,
             head_ms: 0,
             idle_ms: 0,
+            asks: false,
+            collecting: false,
+            collect_max: 0,
+            collect_due: u64::MAX,
+            held: Vec::new(),
+            held_from: 0,
+            held_framing: Framing::None,
+            held_head: 0,
+            held_whole: false,
             status: 0,
             head_sent: false,
             bytes_out: 0,
@@ -226,6 +258,7 @@ impl Exchange {
             self.head_out = Vec::new();
         }
         self.own_body = Vec::new();
+        self.held = Vec::new();
         self.outbox = Vec::new();
         self.trailers = Vec::new();
         self.answer_trailers = Vec::new();

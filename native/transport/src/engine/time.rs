@@ -49,6 +49,7 @@ impl Engine {
                         self.refuse_for(slot, Fault::RequestTimeout);
                     }
                 }
+                Due::AnswerBody => self.held_broke(slot, FailReason::Timeout),
                 Due::Answer => {
                     // A client that takes nothing has a deadline of its own: the upstream is not to blame.
                     if !x.outbox.is_empty() || self.downs.get(key).is_some_and(|down| down.io.pending() > 0) {
@@ -74,6 +75,7 @@ impl Engine {
                 x.kept_all = false;
                 self.fail(slot, FailReason::Timeout);
             }
+            Phase::Judging => self.held_broke(slot, FailReason::Timeout),
             Phase::Answering => {
                 self.abort(slot, false);
                 self.cut(slot);

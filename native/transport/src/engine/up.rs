@@ -5,7 +5,7 @@ use super::slab::Key;
 use super::state::{OutBody, Phase, Up, UpStage};
 use super::{Engine, READS_PER_TURN};
 use crate::http1::{Framing, Parsed, Progress, parse_response};
-use crate::layout::{FailReason, event};
+use crate::layout::FailReason;
 
 /// Interim answers of one exchange; more are an upstream gone wrong.
 const INTERIM_MAX: u32 = 16;
@@ -187,8 +187,7 @@ impl Engine {
             Framing::UntilClose => OutBody::UntilClose,
         };
         let over = !tunnel && matches!(up.body, OutBody::Done);
-        self.tell(event::HEAD, slot, [i32::from(head.status), 0, 0, 0, 0]);
-        self.answer_head(slot, bytes, head);
+        self.answer_arrived(slot, bytes, head);
         if over {
             self.response_ended(key, slot, &[]);
         }
@@ -310,6 +309,7 @@ impl Engine {
                 };
                 self.fail(slot, reason);
             }
+            Phase::Judging => self.held_broke(slot, FailReason::Reset),
             Phase::Answering | Phase::Tunnel => {
                 self.abort(slot, true);
                 self.cut(slot);

@@ -10,7 +10,7 @@ import { REFUSAL_LIST, REFUSALS, refusalBody } from '../../refusal.ts';
 import type { Ending, TlsFacts, Transport, TransportEvents, TransportMaker } from '../transport.ts';
 import { FailReason } from '../transport.ts';
 import { Endpoints } from './endpoints.ts';
-import type { Chunk } from './head.ts';
+import type { Chunk } from './fields.ts';
 import { FAULT_ROWS } from './head.ts';
 import { CHUNK_SLOTS, Event, EVENT_WORDS, FIELDS_AT, HEAD_AT, SLOT_BYTES, Word } from './layout.ts';
 import { openListener, renewTls } from './listener.ts';
@@ -239,6 +239,7 @@ class NativeTransport implements Transport, WireHost {
     const word = told[at + 3] as number;
     switch (kind) {
       case Event.BODY:
+      case Event.ANSWER_BODY:
         wire.bodyReady();
         break;
       case Event.FAILED:
@@ -247,6 +248,7 @@ class NativeTransport implements Transport, WireHost {
         break;
       case Event.HEAD:
         if (exchange !== null) this.events.head(exchange, word);
+        if (told[at + 4] !== 0) wire.shown();
         break;
       case Event.REFUSED:
         if (exchange !== null) this.events.refused(exchange, FAULT_ROWS[word] ?? REFUSALS.bad_request);

@@ -56,6 +56,7 @@ describe('the shared memory', () => {
 
   it('has the same words, flags, edits, verdicts and events', () => {
     sameEntries(layout.Word, constants(block(/pub mod word \{/)));
+    sameEntries(layout.Answer, constants(block(/pub mod answer \{/)));
     sameEntries(layout.Flag, constants(block(/pub mod flag \{/)));
     sameEntries(layout.Edit, constants(block(/pub mod edit \{/)));
     sameEntries(layout.Decided, constants(block(/pub mod verdict \{/)));

@@ -1,13 +1,16 @@
 /** The memory that the engine shares with us: native/transport/src/layout.rs says what each place means; a test compares the two. */
 
-export const SLOT_BYTES = 108 * 1024;
 export const CHUNK_SLOTS = 64;
 export const FIELDS_AT = 1024;
 export const FIELDS_MAX = 128;
 export const EDITS_AT = 2048;
 export const HEAD_AT = 4096;
+export const ANSWER_AT = 108 * 1024;
 export const LONG_EDITS_BYTES = 64 * 1024;
-export const LONG_EDITS_AT = SLOT_BYTES - LONG_EDITS_BYTES;
+export const LONG_EDITS_AT = ANSWER_AT - LONG_EDITS_BYTES;
+export const ANSWER_FIELDS_AT = ANSWER_AT + 256;
+export const ANSWER_HEAD_AT = ANSWER_FIELDS_AT + 2048;
+export const SLOT_BYTES = 68 * 1024 + ANSWER_AT;
 export const EVENT_WORDS = 8;
 export const EVENTS_MAX = 1024;
 
@@ -43,7 +46,19 @@ export const Word = {
   HEAD_MS: 75,
   IDLE_MS: 76,
   BODY_MAX: 77,
+  ASKS: 79,
   COUNT: 96,
+} as const;
+
+/** Words from ANSWER_AT on. */
+export const Answer = {
+  STATUS: 0,
+  FIELD_COUNT: 1,
+  FIELD_BYTES: 2,
+  REPEATED: 3,
+  BODY_KIND: 4,
+  BODY_LENGTH: 5,
+  KNOWN: 8,
 } as const;
 
 /** Bits of `Word.FLAGS`. */
@@ -53,7 +68,7 @@ export const Flag = { SECURE: 1, HTTP10: 2, HTTP2: 4, WEBSOCKET: 8, GRPC: 16, BO
 export const Edit = { VOID: 0, SET: 1, ADD: 2, REMOVE: 3 } as const;
 
 /** What `Word.VERDICT` says. */
-export const Decided = { NONE: 0, FORWARD: 1, REFUSE: 2, ANSWER: 3 } as const;
+export const Decided = { NONE: 0, FORWARD: 1, REFUSE: 2, ANSWER: 3, PASS: 4 } as const;
 
 /** Kinds of events: word 0. */
 export const Event = {
@@ -65,6 +80,7 @@ export const Event = {
   FINISHED: 6,
   ABORTED: 7,
   CHUNK: 8,
+  ANSWER_BODY: 9,
 } as const;
 
 /** `Fault` of layout.rs by number, as codes of refusal.ts; 0 = none. */

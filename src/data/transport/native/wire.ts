@@ -4,14 +4,16 @@ import type { EndpointPlan, HeaderEdits } from '../../../snapshot/snapshot.ts';
 import type { Exchange } from '../../exchange.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';
-import type { ForwardPlan, TransportEvents, Wire } from '../transport.ts';
+import type { ForwardPlan, TransportEvents, UpstreamAnswer, Wire } from '../transport.ts';
 import { BodyKind, BodyState } from '../transport.ts';
 import { INSPECT_BYTES_MAX, OWN_ANSWER_BYTES_MAX } from '../bounds.ts';
+import { NativeAnswer } from './answer.ts';
 import { isFieldValue, writeLatin1, writeVisible } from './bytes.ts';
 import { Edits, EDIT_BYTES_MAX } from './edits.ts';
-import type { Chunk, HeadHost } from './head.ts';
+import type { Chunk } from './fields.ts';
+import type { HeadHost } from './head.ts';
 import { NativeHead } from './head.ts';
-import { Decided, EDITS_AT, HEAD_AT, LONG_EDITS_AT, SLOT_BYTES, Word } from './layout.ts';
+import { ANSWER_AT, Decided, EDITS_AT, HEAD_AT, LONG_EDITS_AT, Word } from './layout.ts';
 
 const INT_MAX = 0x7fff_ffff;
 /** 2^32: what the high word of a length counts. */
@@ -23,7 +25,7 @@ const TEXTS_AT = EDITS_AT + 2 * SHORT_EDIT_BYTES;
 const SHORT_TEXTS_MAX = HEAD_AT - TEXTS_AT;
 /** Where these texts are when they are longer, and their room. */
 const LONG_TEXTS_AT = LONG_EDITS_AT + 2 * EDIT_BYTES_MAX;
-const TARGET_BYTES_MAX = SLOT_BYTES - LONG_TEXTS_AT;
+const TARGET_BYTES_MAX = ANSWER_AT - LONG_TEXTS_AT;
 
 /** What all wires of a lane share. */
 export interface WireHost extends HeadHost {
@@ -51,10 +53,13 @@ export class NativeWire extends NativeHead implements Wire {
   #refusal: RefusalRow | null = null;
   #body: Uint8Array | null = null;
   #plan: ForwardPlan | null = null;
+  readonly #chunk: Chunk;
+  #answer: NativeAnswer | null = null;
 
   constructor(host: WireHost, chunk: Chunk, slot: number, place: number) {
     super(host, chunk, slot, place);
     this.#host = host;
+    this.#chunk = chunk;
     const short = this.from + EDITS_AT;
     const middle = short + SHORT_EDIT_BYTES;
     const long = this.from + LONG_EDITS_AT;
@@ -99,6 +104,19 @@ export class NativeWire extends NativeHead implements Wire {
     if (exchange !== null && ticket >= 0) this.#host.events.wake(exchange, ticket);
   }
 
+  /** The head of the upstream's answer is in the slot: runs the stage that asked for it. */
+  shown(): void {
+    const { exchange } = this;
+    this.#answer?.clear();
+    if (exchange !== null) this.#host.events.shown(exchange);
+  }
+
+  /** A stage says Wait for a body. */
+  waits(): void {
+    if (this.#exchange === null) this.#ticketUnknown = true;
+    else this.#ticket = this.#exchange.ticket;
+  }
+
   /** Tells what a method of an earlier call could not do. */
   settle(generation: number): void {
     const row = this.#refusal;
@@ -118,6 +136,7 @@ export class NativeWire extends NativeHead implements Wire {
     this.words[this.base + Word.VERDICT] = Decided.NONE;
     this.#upstreamEdits.clear();
     this.#answerEdits.clear();
+    this.#answer?.clear();
     this.clearHead();
   }
 
@@ -128,10 +147,7 @@ export class NativeWire extends NativeHead implements Wire {
     const most = Math.min(limit, INSPECT_BYTES_MAX);
     const state = this.#host.engine.inspect(this.slot, this.generation, most) as BodyState;
     this.#body = null;
-    if (state === BodyState.Pending) {
-      if (this.#exchange === null) this.#ticketUnknown = true;
-      else this.#ticket = this.#exchange.ticket;
-    }
+    if (state === BodyState.Pending) this.waits();
     return state;
   }
 
@@ -204,6 +220,7 @@ export class NativeWire extends NativeHead implements Wire {
     words[base + Word.CONNECT_MS] = Math.min(plan.connectTimeoutMs, INT_MAX);
     words[base + Word.HEAD_MS] = Math.min(plan.headTimeoutMs, INT_MAX);
     words[base + Word.IDLE_MS] = Math.min(plan.idleTimeoutMs, INT_MAX);
+    words[base + Word.ASKS] = plan.showAnswer ? 1 : 0;
     words[base + Word.BODY_MAX] = (plan.bodyBytesMax % HIGH) | 0;
     words[base + Word.BODY_MAX + 1] = Math.min(plan.bodyBytesMax / HIGH, INT_MAX) | 0;
     this.#decide(Decided.FORWARD, this.#host.endpoint(plan.endpoint));
@@ -226,6 +243,17 @@ export class NativeWire extends NativeHead implements Wire {
     this.#host.engine.setAnswer(this.slot, Buffer.from(body));
     this.#writeOwn(contentType);
     this.#decide(Decided.ANSWER, status);
+  }
+
+  get upstreamAnswer(): UpstreamAnswer {
+    return (this.#answer ??= new NativeAnswer(this, this.#host.engine, this.#chunk, this.headPlace));
+  }
+
+  pass(): void {
+    if (!this.#live) return;
+    this.words[this.base + Word.ANSWER_EDITS_AT] = this.#answerEdits.from - this.from - EDITS_AT;
+    this.words[this.base + Word.ANSWER_EDITS_AT + 1] = this.#answerEdits.length;
+    this.#decide(Decided.PASS, 0);
   }
 
   /** Edits of the answer, and the text that goes where an upstream's target would. */

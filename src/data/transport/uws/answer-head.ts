@@ -28,6 +28,8 @@ export class AnswerFields {
   ): boolean {
     this.#begin(false);
     this.length = -1;
+    // A framing that two readers could read differently does not pass (RFC 9112 §6.3).
+    if (fields['transfer-encoding'] !== undefined && fields['content-length'] !== undefined) return false;
     const nominated = namedByConnection(fields['connection']);
     for (const name in fields) {
       const value = fields[name];

@@ -8,7 +8,7 @@ import { EndpointPools } from './endpoint-pool.ts';
 import { Listener } from './listener.ts';
 import type { Uws } from './listener.ts';
 import { WebSocketRelays } from './websocket.ts';
-import type { WireHost } from './wire.ts';
+import type { WireHost } from './wire-states.ts';
 import { UwsWire } from './wire.ts';
 
 /** Makes the transport of one lane. uWebSockets.js is loaded here and not before: see `UWS_ENVIRONMENT`. */

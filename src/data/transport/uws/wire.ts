@@ -4,67 +4,25 @@ import type { EndpointPlan, ListenerPlan } from '../../../snapshot/snapshot.ts';
 import type { Exchange } from '../../exchange.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { CONTENT_TYPE_PROBLEM, REFUSALS, refusalBody } from '../../refusal.ts';
-import type { BodyState, Ending, ForwardPlan, TransportEvents, Wire } from '../transport.ts';
+import type { BodyState, Ending, ForwardPlan, UpstreamAnswer, Wire } from '../transport.ts';
 import { BodyKind, FailReason } from '../transport.ts';
 import { AnswerFields, FIRST_FIELD, requestFields, sendable } from './answer-head.ts';
 import { Attempt } from './attempt.ts';
 import type { AttemptOwner } from './attempt.ts';
-import type { BodyOwner, InspectionStore } from './body.ts';
+import type { BodyOwner } from './body.ts';
 import { RequestBody } from './body.ts';
 import { OWN_ANSWER_BYTES_MAX } from '../bounds.ts';
 import { COLLECT_MS, DECIDE_MS, DISCARD_BYTES_MAX, TICK_MS, WHOLE_BODY_BYTES_MAX } from './bounds.ts';
 import type { DownstreamOwner } from './downstream.ts';
 import { AnswerBody, Downstream } from './downstream.ts';
-import type { EndpointPools } from './endpoint-pool.ts';
+import type { AnswerHeaders, HeldOwner } from './held-answer.ts';
+import { HeldAnswer } from './held-answer.ts';
 import { WireHead } from './wire-head.ts';
-import type { HandshakeInProgress, WebSocketRelays } from './websocket.ts';
+import type { OwnAnswer, WireHost } from './wire-states.ts';
+import { hasNoBody, mayBeSentAgain, News, Phase } from './wire-states.ts';
+import type { HandshakeInProgress } from './websocket.ts';
 
-/** What all wires of a lane share. */
-export interface WireHost {
-  readonly events: TransportEvents;
-  readonly pools: EndpointPools;
-  readonly relays: WebSocketRelays;
-  readonly store: InspectionStore;
-  /** Monotonic ms of the last tick. */
-  readonly tickNow: number;
-  /** True once clients are asked to leave. */
-  readonly draining: boolean;
-  /** Calls `wire.settle()` when the running call is over: no event is told from within a wire's own method. */
-  later(wire: UwsWire): void;
-  /** Calls `wire.sendNow()` in the next turn of the loop. */
-  nextTurn(wire: UwsWire): void;
-  /** The wire is free again. */
-  free(wire: UwsWire): void;
-}
-
-const Phase = {
-  Free: 0,
-  /** The stages decide. */
-  Deciding: 1,
-  /** An endpoint was chosen; its answer's head is not here yet. */
-  Forwarding: 2,
-  /** An answer is on its way to the client. */
-  Answering: 3,
-  /** A WebSocket is open; the relay has taken over. */
-  Relaying: 4,
-  Over: 5,
-} as const;
-type Phase = (typeof Phase)[keyof typeof Phase];
-
-/** What `settle` has to tell. */
-const News = { None: 0, Finished: 1, Aborted: 2, Failed: 3, Refused: 4, Wake: 5 } as const;
-type News = (typeof News)[keyof typeof News];
-
-interface OwnAnswer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: string;
-  readonly close: boolean;
-}
-
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
-
-export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwner, AttemptOwner {
+export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwner, AttemptOwner, HeldOwner {
   readonly #host: WireHost;
   readonly #inbound: RequestBody;
   readonly #outbound: Downstream;
@@ -78,6 +36,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   #attempt: Attempt | null = null;
   #relay: HandshakeInProgress | null = null;
   #plan: ForwardPlan | null = null;
+  #shown: HeldAnswer | null = null;
   /** An answer of our own that waits for the next turn. */
   #held: OwnAnswer | null = null;
   #news: News = News.None;
@@ -207,6 +166,10 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
       case Phase.Forwarding:
         this.#forwardingTimedOut();
         break;
+      case Phase.Judging:
+        if (this.#shown?.awaited === true) this.#attempt?.fail(FailReason.Timeout);
+        else this.#tellRefused(REFUSALS.overloaded);
+        break;
       case Phase.Answering:
         // A client that takes nothing is closed by uWebSockets.js; only the upstream's silence counts here.
         if (this.#attempt === null || this.#outbound.blocked) this.#answerDeadline();
@@ -292,12 +255,40 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   }
 
   answer(status: number, contentType: string, body: string): void {
-    if (this.#phase !== Phase.Deciding || this.response === null) return;
+    if ((this.#phase !== Phase.Deciding && this.#phase !== Phase.Judging) || this.response === null) return;
+    this.#letAttemptGo();
     if (body.length > OWN_ANSWER_BYTES_MAX) {
       this.#tellRefused(REFUSALS.internal_error);
       return;
     }
     this.#own(status, contentType, body, false);
+  }
+
+  get upstreamAnswer(): UpstreamAnswer {
+    return (this.#shown ??= new HeldAnswer(this, this.#host.store));
+  }
+
+  pass(): void {
+    const shown = this.#shown;
+    if (this.#phase !== Phase.Judging || shown === null) return;
+    // Edits make no field that cannot go out: the head was readable.
+    this.#sendHead(shown.status, shown.headers);
+    shown.release((chunk) => this.attemptData(chunk));
+    if (shown.ended) this.#outbound.end();
+    else if (!this.#outbound.blocked) this.#attempt?.resume();
+  }
+
+  answerAwaited(): void {
+    const idle = this.#plan?.idleTimeoutMs ?? 0;
+    this.#deadline = this.#host.tickNow + (idle === 0 ? COLLECT_MS : Math.min(idle, COLLECT_MS)) + TICK_MS;
+    this.#ticket = this.#exchange?.ticket ?? -1;
+    this.#attempt?.resume();
+  }
+
+  answerReady(): void {
+    this.#attempt?.pause();
+    this.#deadline = this.#host.tickNow + DECIDE_MS + TICK_MS;
+    if (this.#ticket >= 0) this.#tell(News.Wake);
   }
 
   // ——— the attempt ———
@@ -307,16 +298,32 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     if (this.#plan !== null) this.#deadline = this.#host.tickNow + this.#plan.headTimeoutMs + TICK_MS;
   }
 
-  attemptHead(status: number, headers: Readonly<Record<string, string | string[] | undefined>>): boolean {
+  attemptHead(status: number, headers: AnswerHeaders): boolean {
     const exchange = this.#exchange;
     if (exchange === null || status > 599) return false;
-    const fields = this.#fields;
     this.#host.events.head(exchange, status);
+    if (this.#plan?.showAnswer !== true) return this.#sendHead(status, headers);
+    // What cannot be passed on is not shown either.
+    if (!this.#readable(status, headers)) return false;
+    this.#phase = Phase.Judging;
+    this.#deadline = this.#host.tickNow + DECIDE_MS + TICK_MS;
+    this.#attempt?.pause();
+    const shown = (this.#shown ??= new HeldAnswer(this, this.#host.store));
+    shown.begin(status, headers, hasNoBody(this.head.method, status), this.#fields.length);
+    this.#host.events.shown(exchange);
+    return true;
+  }
+
+  /** Reads the fields as they will go out; false when they cannot. */
+  #readable(status: number, headers: AnswerHeaders): boolean {
+    return this.#fields.read(headers, this.answerEdits, hasNoBody(this.head.method, status) && status !== 204);
+  }
+
+  #sendHead(status: number, headers: AnswerHeaders): boolean {
+    const fields = this.#fields;
     const close = this.#mustClose();
-    const bodiless = this.head.method === 'HEAD' || status === 204 || status === 304;
-    if (!fields.read(headers, this.answerEdits, bodiless && status !== 204)) return false;
-    // A framing that two readers could read differently does not pass (RFC 9112 §6.3).
-    if (headers['transfer-encoding'] !== undefined && fields.length >= 0) return false;
+    if (!this.#readable(status, headers)) return false;
+    const bodiless = hasNoBody(this.head.method, status);
     this.#phase = Phase.Answering;
     this.#answerDeadline();
     const kind = bodiless ? AnswerBody.None : fields.length >= 0 ? AnswerBody.Length : AnswerBody.Stream;
@@ -325,13 +332,15 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   }
 
   attemptData(chunk: Buffer): void {
-    this.#outbound.data(chunk);
+    if (this.#phase === Phase.Judging) this.#shown?.take(chunk);
+    else this.#outbound.data(chunk);
     this.#outbound.moved = true;
   }
 
   attemptEnded(): void {
     this.#attempt = null;
-    this.#outbound.end();
+    if (this.#phase === Phase.Judging) this.#shown?.end();
+    else this.#outbound.end();
   }
 
   attemptFailed(reason: FailReason): void {
@@ -342,9 +351,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
       this.#abandon(true);
       return;
     }
-    const clean = !attempt.gotHead && !this.#inbound.consumed;
-    this.#newsReplayable =
-      clean && (!attempt.started || (IDEMPOTENT.has(this.head.method) && reason === FailReason.Reset));
+    this.#newsReplayable = !this.#inbound.consumed && mayBeSentAgain(attempt, this.head.method, reason);
     this.#tellFailed(reason);
   }
 
@@ -417,13 +424,10 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     }
     this.#relay = null;
     this.#phase = Phase.Answering;
-    if (bodiless) {
-      this.#outbound.head(status, FIRST_FIELD, this.#fields.text, AnswerBody.None, this.#fields.length, false);
-      this.#outbound.end();
-      return;
-    }
-    this.#outbound.head(status, FIRST_FIELD, this.#fields.text, AnswerBody.Length, body.length, false);
-    if (body.length > 0) this.#outbound.data(body);
+    const kind = bodiless ? AnswerBody.None : AnswerBody.Length;
+    const length = bodiless ? this.#fields.length : body.length;
+    this.#outbound.head(status, FIRST_FIELD, this.#fields.text, kind, length, false);
+    if (!bodiless && length > 0) this.#outbound.data(body);
     else this.#outbound.end();
   }
 
@@ -529,6 +533,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   }
 
   #letAttemptGo(): void {
+    this.#shown?.clear();
     const attempt = this.#attempt;
     this.#attempt = null;
     attempt?.letGo();
@@ -542,6 +547,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   }
 
   #tellFailed(reason: FailReason): void {
+    this.#shown?.clear();
     this.#letRelayGo();
     this.#phase = Phase.Deciding;
     this.#deadline = this.#host.tickNow + DECIDE_MS + TICK_MS;
@@ -584,6 +590,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     this.#relay = null;
     this.#upstreamFault = false;
     this.#ticket = -1;
+    this.#shown?.clear();
     this.clearHead();
     this.#inbound.clear();
     this.#outbound.clear();

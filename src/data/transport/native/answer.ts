@@ -1,0 +1,71 @@
+/** The head of the upstream's answer as it lies in a slot's memory, for exchanges that asked to see it. Made when the slot first shows one, and kept. */
+import type { TransportEngine } from '../../../native/transport.ts';
+import { INSPECT_BYTES_MAX } from '../bounds.ts';
+import { neverHeld } from '../passing.ts';
+import type { UpstreamAnswer } from '../transport.ts';
+import { AnswerState, BodyKind } from '../transport.ts';
+import type { Chunk, FieldPlaces } from './fields.ts';
+import { NativeFields, WORD_BYTES } from './fields.ts';
+import { Answer, ANSWER_AT, ANSWER_FIELDS_AT, ANSWER_HEAD_AT } from './layout.ts';
+
+const RECORD = ANSWER_AT / WORD_BYTES;
+const PLACES: FieldPlaces = {
+  count: RECORD + Answer.FIELD_COUNT,
+  bytes: RECORD + Answer.FIELD_BYTES,
+  repeated: RECORD + Answer.REPEATED,
+  known: RECORD + Answer.KNOWN,
+  fields: ANSWER_FIELDS_AT / WORD_BYTES,
+  head: ANSWER_HEAD_AT,
+};
+/** 2^32: what the high word of a length counts. */
+const HIGH = 0x1_0000_0000;
+
+/** What an answer asks of its wire. */
+export interface AnswerOwner {
+  readonly slot: number;
+  readonly generation: number;
+  /** A stage says Wait for the body. */
+  waits(): void;
+}
+
+export class NativeAnswer extends NativeFields implements UpstreamAnswer {
+  readonly #owner: AnswerOwner;
+  readonly #engine: TransportEngine;
+  #body: Uint8Array | null = null;
+
+  constructor(owner: AnswerOwner, engine: TransportEngine, chunk: Chunk, place: number) {
+    super(chunk, place, PLACES);
+    this.#owner = owner;
+    this.#engine = engine;
+  }
+
+  get status(): number {
+    return this.word(RECORD + Answer.STATUS);
+  }
+  get bodyKind(): BodyKind {
+    return this.word(RECORD + Answer.BODY_KIND) as BodyKind;
+  }
+  get bodyLength(): number {
+    return (this.word(RECORD + Answer.BODY_LENGTH) >>> 0) + (this.word(RECORD + Answer.BODY_LENGTH + 1) >>> 0) * HIGH;
+  }
+
+  inspectBody(limit: number): AnswerState {
+    if (this.bodyKind === BodyKind.None) return AnswerState.Complete;
+    if (neverHeld(this)) return AnswerState.Passes;
+    const { slot, generation } = this.#owner;
+    this.#body = null;
+    const state = this.#engine.inspectAnswer(slot, generation, Math.min(limit, INSPECT_BYTES_MAX)) as AnswerState;
+    if (state === AnswerState.Pending) this.#owner.waits();
+    return state;
+  }
+
+  get body(): Uint8Array {
+    return (this.#body ??= this.#engine.answerBody(this.#owner.slot));
+  }
+
+  /** Lets go of what was read. */
+  clear(): void {
+    this.#body = null;
+    this.clearFields();
+  }
+}
