@@ -7,7 +7,9 @@ import { createServer } from 'node:net';
 import { join, relative } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { crsDirectory } from '../test/harness/crs.ts';
 import { demoLines } from './demo/lines.ts';
+import { crsPlace } from './demo/rules.ts';
 import { type DemoPlace, demoPlace, takenPorts, withPorts } from './demo/place.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -23,9 +25,13 @@ async function freePlace(): Promise<DemoPlace> {
   throw new Error(`ports are taken at every one of the offsets ${OFFSETS.join(', ')}`);
 }
 
+/** The rule set that the demo is started with, where it is there. */
+const crs = crsDirectory();
+
 function npmStart(...args: string[]): ChildProcess {
   return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, 'scripts/start.ts'), ...args], {
     cwd: root,
+    env: { ...process.env, ...(crs === null ? {} : { CNX_CRS_DIR: crs }) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }
@@ -80,6 +86,10 @@ for (const how of [[], ['--binary']])
       }
     });
 
+    it('says which rules the WAF runs', () => {
+      assert.match(said, crs === null ? /WAF rules: / : /WAF rules: the Core Rule Set of .*crs-4\.28\.0/);
+    });
+
     it('names the ports that are taken when it is started twice', async () => {
       const second = npmStart(...how, '--port-offset', String(place.offset));
       let heard = '';
@@ -97,6 +107,19 @@ for (const how of [[], ['--binary']])
       assert.deepEqual(await takenPorts(place), []);
     });
   });
+
+describe('the rules of the demo', () => {
+  it("are those that somebody names, else Debian's when they are there, else its own", () => {
+    const nowhere = { from: '/nowhere', setup: '/nowhere' };
+    const debian = { from: join(root, 'config'), setup: join(root, 'package.json') };
+    assert.deepEqual(crsPlace(root, debian), { from: root, asked: true });
+    assert.throws(() => crsPlace('/nowhere'), /CNX_CRS_DIR names \/nowhere, which is not there/);
+    assert.equal(crsPlace('', nowhere), null);
+    assert.equal(crsPlace(undefined, debian), null, 'there are no rules below');
+    const setup = { from: crs ?? root, setup: join(root, 'package.json') };
+    assert.deepEqual(crsPlace(undefined, setup), crs === null ? null : { ...setup, asked: false });
+  });
+});
 
 describe('the place of the demo', () => {
   it('moves every port by the offset, in documents too', () => {

@@ -2,7 +2,7 @@
  * `npm start`: a real gateway in front of real services in one command. Builds what is stale, makes a development CA, keys and a certificate, builds and
  * signs the demo bundle, starts the demo's services and the gateway, prints `curl` lines, and stops everything on Ctrl-C.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,12 +12,16 @@ import { binaryIsFresh, BINARY, buildBinary } from './build.ts';
 import { makeDemoCertificates } from './demo/certificates.ts';
 import { demoLines } from './demo/lines.ts';
 import { demoPlace, takenPorts, withPorts } from './demo/place.ts';
+import { crsPlace, useCrs } from './demo/rules.ts';
 import { demoToken } from './demo/services.ts';
 
 const USAGE = `usage: npm start [-- --binary] [-- --port-offset N]
 
   --binary         the single binary (npm run build) instead of the sources
   --port-offset N  adds N to every port of the demo
+
+CNX_CRS_DIR names a directory or archive with a release of the OWASP Core Rule Set; without it Debian's (modsecurity-crs) is used when it loads, else the
+demo's own rules.
 `;
 /** Until the gateway must be ready. */
 const READY_MS = 30_000;
@@ -66,6 +70,14 @@ function cnxNow(args: readonly string[]): void {
   }
 }
 
+/** What a command says when it fails; null: it did what it should. */
+function cnxFault(args: readonly string[]): string | null {
+  const [file, argv] = cnx(args);
+  const run = spawnSync(file, argv, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
+  if (run.error !== undefined) throw run.error;
+  return run.status === 0 ? null : run.stderr.trim();
+}
+
 function writeIfChanged(file: string, text: string): void {
   if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
 }
@@ -99,10 +111,22 @@ drainDeadlineMs: 5000
   );
 }
 
-/** Directory of the bundle's documents: the demo's own, or a copy with the ports of this place. */
+/** Directory of the bundle's documents: the demo's own, or a copy with the ports of this place and with a Core Rule Set. */
 function bundleSource(): string {
   const demo = join(root, 'config/demo');
-  if (place.offset === 0) return demo;
+  const crs = crsPlace(process.env['CNX_CRS_DIR']);
+  const fault = crs === null ? null : useCrs(copied(demo), crs, cnxFault);
+  if (crs !== null && fault === null) {
+    step(`WAF rules: the Core Rule Set of ${crs.from}`);
+    return join(state, 'source');
+  }
+  if (crs?.asked === true) throw new Error(`the rules of CNX_CRS_DIR (${crs.from}) cannot be used:\n${fault}`);
+  const why = crs === null ? 'no CNX_CRS_DIR' : `${crs.from} does not load: ${fault?.split('\n')[0] ?? ''}`;
+  step(`WAF rules: those of the demo (${why})`);
+  return place.offset === 0 ? demo : copied(demo);
+}
+
+function copied(demo: string): string {
   const source = join(state, 'source');
   rmSync(source, { recursive: true, force: true });
   cpSync(demo, source, { recursive: true });
