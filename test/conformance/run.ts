@@ -43,6 +43,7 @@ async function main(): Promise<number> {
   }
   const data = new DataDirectory(values.data === undefined ? DATA_DEFAULT : resolve(values.data));
   const notes: string[] = [];
+  const extras: Record<string, unknown> = {};
   const results = await suite.run({
     data,
     ...(values.target === undefined ? {} : { target: values.target }),
@@ -53,9 +54,13 @@ async function main(): Promise<number> {
     note: (line) => {
       notes.push(line);
     },
+    extra: (field, value) => {
+      extras[field] = value;
+    },
   });
   const report = reportOf(name, results);
-  if (values.json !== undefined) writeFileSync(resolve(values.json), `${JSON.stringify(report, null, 2)}\n`);
+  if (values.json !== undefined)
+    writeFileSync(resolve(values.json), `${JSON.stringify({ ...report, ...extras }, null, 2)}\n`);
   if (values.details !== undefined) writeFileSync(resolve(values.details), `${JSON.stringify(results, null, 1)}\n`);
 
   const out: string[] = [table(results), ''];

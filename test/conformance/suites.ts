@@ -12,6 +12,7 @@ import { runHttp1 } from './http1/suite.ts';
 import { runJwt } from './jwt/suite.ts';
 import { gatewayVerifier } from './jwt/verifier.ts';
 import type { CaseResult } from './result.ts';
+import { runPayloads } from './waf-payloads/suite.ts';
 
 export interface SuiteOptions {
   readonly data: DataDirectory;
@@ -22,6 +23,8 @@ export interface SuiteOptions {
   readonly progress: (line: string) => void;
   /** A line for the output: what was left out, and why. */
   readonly note: (line: string) => void;
+  /** A field of the report beside those of the contract. */
+  readonly extra: (name: string, value: unknown) => void;
 }
 
 export interface Suite {
@@ -37,6 +40,10 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   http1: { title: 'HTTP/1.1 requests, well-formed and not, into a recording upstream', run: http1 },
   h2: { title: 'HTTP/2: h2spec, single frames, floods', run: h2 },
   crs: { title: 'the Core Rule Set’s own regression tests through the WAF engine', run: runCrs },
+  'waf-payloads': {
+    title: 'attack and benign payloads against the Core Rule Set, by paranoia level',
+    run: runPayloads,
+  },
 };
 
 async function h2({ data, target, upstreamPort, progress, note }: SuiteOptions): Promise<CaseResult[]> {

@@ -355,9 +355,11 @@ fn processor_of(content_type: &[u8]) -> Option<BodyProcessor> {
     let is = |name: &[u8]| media.eq_ignore_ascii_case(name);
     let ends =
         |suffix: &[u8]| media.len() > suffix.len() && media[media.len() - suffix.len()..].eq_ignore_ascii_case(suffix);
-    if is(b"application/x-www-form-urlencoded") {
+    // What begins like a form is read as one, for there are services that look no further.
+    let begins = |name: &[u8]| media.get(..name.len()).is_some_and(|m| m.eq_ignore_ascii_case(name));
+    if begins(b"application/x-www-form-urlencoded") {
         Some(BodyProcessor::Urlencoded)
-    } else if is(b"multipart/form-data") {
+    } else if begins(b"multipart/form-data") {
         Some(BodyProcessor::Multipart)
     } else if is(b"application/json") || is(b"text/json") || ends(b"+json") {
         Some(BodyProcessor::Json)
@@ -391,5 +393,9 @@ mod tests {
         assert_eq!(processor_of(b"application/problem+json"), Some(BodyProcessor::Json));
         assert_eq!(processor_of(b"image/svg+xml"), Some(BodyProcessor::Xml));
         assert_eq!(processor_of(b"text/plain"), None);
+        assert_eq!(
+            processor_of(b"Application/x-www-form-urlencoded\x95"),
+            Some(BodyProcessor::Urlencoded)
+        );
     }
 }
