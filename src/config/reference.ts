@@ -6,7 +6,7 @@ import { ReleaseConfig } from './release.ts';
 import { TrustConfig } from './trust.ts';
 
 interface Shape {
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly description?: string;
   readonly default?: unknown;
   readonly enum?: readonly unknown[];
@@ -59,7 +59,7 @@ function rows(s: Shape, path: string, out: string[]): void {
       child.default === undefined ? (need ? '**required**' : '') : `\`${JSON.stringify(child.default)}\``;
     const text = (child.description ?? '').replaceAll('|', '\\|');
     out.push(
-      `| \`${here}\` | ${child.enum === undefined ? (child.type ?? '') : 'word'} | ${fallback} | ${bounds(child.items?.enum === undefined ? child : child.items)} | ${text} |`,
+      `| \`${here}\` | ${child.enum === undefined ? [child.type ?? ''].flat().join(' or ') : 'word'} | ${fallback} | ${bounds(child.items?.enum === undefined ? child : child.items)} | ${text} |`,
     );
     rows(child, here, out);
     if (child.items !== undefined) rows(child.items, `${here}[]`, out);

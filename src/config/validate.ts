@@ -7,7 +7,7 @@ import { type Document, inOrder, pointerParts, type Problem, PROBLEMS_MAX } from
 import { nearest, suggestion } from './nearest.ts';
 
 interface Shape {
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly properties?: Readonly<Record<string, Shape>>;
   readonly items?: Shape;
   readonly enum?: readonly unknown[];
@@ -113,8 +113,10 @@ function wrongValue(
       return `${shown(value)} does not fit${what}; expected ${examples === undefined ? '' : 'something like '}${fits}`;
     }
     case 'type': {
-      const type = typeof params['type'] === 'string' ? params['type'] : (shape?.type ?? 'something else');
-      return `expected ${TYPE_WORDS[type] ?? type}, got ${shown(value)}${typeHint(type, value)}${what}`;
+      const given = typeof params['type'] === 'string' ? params['type'] : (shape?.type ?? 'something else');
+      const types = typeof given === 'string' ? [given] : given;
+      const [type = ''] = types;
+      return `expected ${types.map((t) => TYPE_WORDS[t] ?? t).join(' or ')}, got ${shown(value)}${typeHint(type, value)}${what}`;
     }
     case 'minimum':
     case 'maximum':

@@ -2,6 +2,7 @@
 import type { Part } from './bundle.ts';
 import { pointerPart } from './document.ts';
 import type { CrsSettings } from './waf-crs.ts';
+import { expressionProblems, listProblems } from './waf-expression.ts';
 import type { RouteWaf, WafExclusion } from './waf-tuning.ts';
 import type { WafConfig } from './waf.ts';
 
@@ -15,6 +16,8 @@ const CHOICES = ['rule', 'rules', 'tag', 'message'] as const;
 export function wafProblems(c: WafConfig, note: Note): void {
   const at = (path: string, message: string): void => note('waf', path, message);
   tuningProblems(c, '', at);
+  expressionProblems(c.rules, '/rules', at);
+  listProblems(c.lists, at);
   for (const [i, update] of c.updates.entries()) {
     const path = `/updates/${i}`;
     if (!update.remove && update.targets.length === 0 && update.actions.length === 0)
@@ -29,7 +32,9 @@ export function wafProblems(c: WafConfig, note: Note): void {
 }
 
 export function routeWafProblems(r: RouteWaf, bundle: WafConfig | undefined, path: string, note: Note): void {
-  tuningProblems(r, path, (where, message) => note('routes', where, message));
+  const at = (where: string, message: string): void => note('routes', where, message);
+  tuningProblems(r, path, at);
+  expressionProblems(r.rules ?? [], `${path}/rules`, at);
   const answers = { ...bundle?.responses, ...r.responses };
   if (r.responses !== undefined && Object.keys(r.responses).length > 0 && answers.inspect === undefined)
     note('routes', `${path}/responses`, 'answers are not inspected here: say `inspect: true`, here or in waf.yaml');

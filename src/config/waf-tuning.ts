@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { closed, word } from './fields.ts';
 import { CRS_SETTINGS } from './waf-crs.ts';
+import { WafExpression } from './waf-expression.ts';
 
 const PARANOIA = { minimum: 1, maximum: 4 } as const;
 const THRESHOLD = { minimum: 1, maximum: 10_000 } as const;
@@ -195,6 +196,13 @@ export const RouteWaf = closed(
       }),
     ),
     ...TUNING,
+    rules: Type.Optional(
+      Type.Array(WafExpression, {
+        maxItems: 128,
+        description:
+          'Expressions that run on this route alone, before the rules of the bundle (docs/waf-expressions.md).',
+      }),
+    ),
     crs: Type.Optional(closed(CRS_SETTINGS, 'Settings of the Core Rule Set; what is absent comes from `waf.yaml`.')),
   },
   'The WAF on this route; what is absent comes from `waf.yaml`.',

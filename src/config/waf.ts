@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { Bytes, closed, word } from './fields.ts';
 import { CRS_SETTINGS } from './waf-crs.ts';
+import { WafLists, WafRuleItem } from './waf-expression.ts';
 import { RULE_TEXT, TUNING } from './waf-tuning.ts';
 
 /** A file of the bundle directory. */
@@ -79,11 +80,13 @@ export type WafUpdate = Static<typeof WafUpdate>;
 
 export const WafConfig = closed(
   {
-    rules: Type.Array(BundlePath('conf', 'SecLang file.', 'waf/sql.conf'), {
+    rules: Type.Array(WafRuleItem, {
       default: [],
       maxItems: 512,
-      description: 'SecLang files in the order they are loaded, relative to the bundle directory.',
+      description:
+        'Rules in their order: SecLang files, relative to the bundle directory, and expressions with what they do (docs/waf-expressions.md).',
     }),
+    lists: WafLists,
     data: Type.Array(BundlePath('data', 'Phrase file.', 'waf/scanners.data'), {
       default: [],
       maxItems: 512,

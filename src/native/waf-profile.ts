@@ -28,6 +28,8 @@ export interface WafProfileOptions {
   readonly exclusions?: WafExclusion[];
   /** Variables of the collection TX; rules cannot change them. Those that no rule names are passed over. */
   readonly variables?: WafVariable[];
+  /** Expressions that run on this route alone, by their places. */
+  readonly localRules?: string[];
 }
 
 /** Exactly one of `rules`, `tag`, `message`. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { native } from '../native.ts';
+import { tlsBytesMax, type WafTlsFacts } from './waf-tls.ts';
 import type { WafTrace, WafVerdict } from './waf.ts';
 import {
   packRequest,
@@ -14,6 +15,7 @@ import {
   WAF_HEADERS_MAX,
   WAF_KEPT_BYTES_MAX,
   WAF_PASS,
+  WAF_SECURE,
   WAF_VERDICT_BYTES_MAX,
   WAF_VERDICT_HEAD_BYTES,
   WAF_WANTED_BODY,
@@ -191,6 +193,40 @@ test('the packer says when something does not fit', () => {
   many.head('GET', '/', 'HTTP/1.1', '', 0, '');
   for (let i = 0; i <= WAF_HEADERS_MAX; i++) many.header('a', 'b');
   assert.equal(many.length, -1);
+});
+
+test('what a handshake told is packed behind the body and asked by expressions', () => {
+  const rule = { place: 'a', before: 0, local: false, action: 'log' } as const;
+  const own = waf.wafCompile([], {
+    expressions: [
+      { ...rule, when: 'ssl and tls.ja4 in $known and tls.client_certificate.subject eq "CN=ä"' },
+      { ...rule, place: 'b', when: 'any(tls.client_certificate.names[*] eq "DNS:b.example")' },
+    ],
+    lists: [{ place: 'l', name: 'known', entries: ['t13d'], numbers: false }],
+  });
+  assert.ok(waf.wafStats(own).readsTls && !waf.wafStats(handle).readsTls);
+  const profile = waf.wafProfile(own, { mode: 'block' });
+  const facts = { version: 'TLSv1.3', cipher: 'c', serverName: 'b.example', ja4: 't13d' };
+  const client = { subject: 'CN=ä', sans: ['DNS:a.example', 'DNS:b.example'], fingerprint: '00ff' };
+  const matches = (tls: WafTlsFacts): number => {
+    const packer = new WafPacker(request);
+    packer.begin();
+    packer.head('GET', '/', 'HTTP/1.1', '192.0.2.1', 1, 'id', WAF_SECURE);
+    packer.header('host', 'b.example');
+    const bare = packer.body(Buffer.from('body'));
+    const length = packer.tls(tls);
+    assert.ok(length > bare && length - bare <= tlsBytesMax(tls));
+    assert.notEqual(waf.wafInspect(own, profile, request, length, out), WAF_ERROR);
+    return readVerdict(out).matchCount;
+  };
+  assert.equal(matches({ ...facts, client }), 2);
+  assert.equal(matches({ ...facts, client: null }), 0);
+  const small = new WafPacker(Buffer.alloc(64));
+  small.begin();
+  small.head('GET', '/', 'HTTP/1.1', '', 0, '');
+  small.body(null);
+  assert.equal(small.tls({ ...facts, client }), -1);
+  assert.ok(waf.wafRelease(own));
 });
 
 test('stats name what was compiled', () => {

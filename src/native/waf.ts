@@ -3,7 +3,11 @@
  * the whole process and used by every thread through a handle; a profile is a rule set as one route uses it. All numbers
  * are little-endian and nothing is padded (`native/waf/src/wire.rs` is the other side).
  */
+import { present } from '../base/assert.ts';
+import type { WafExpression, WafList } from './waf-expression.ts';
 import type { WafProfileOptions, WafRule } from './waf-profile.ts';
+import type { WafStats } from './waf-stats.ts';
+import type { WafTlsFacts } from './waf-tls.ts';
 
 export type { WafExclusion, WafProfileOptions, WafRule, WafVariable } from './waf-profile.ts';
 export { WAF_WORK_MAX_DEFAULT } from './waf-profile.ts';
@@ -66,39 +70,10 @@ export interface WafDiagnostic {
 export interface WafCompileOptions {
   /** `^` and `$` also match at line ends, as in ModSecurity 3. CRS is written for `false`, the default. */
   readonly multiLine?: boolean;
-}
-
-/** What the rules of a rule set see of answers. */
-export interface WafAnswerStats {
-  /** Some rule runs in phases 3 to 5. */
-  readonly rules: boolean;
-  /** Some rule looks at the body of an answer. Whether it is wanted of one exchange is in its verdict, {@link verdictWanted}. */
-  readonly body: boolean;
-  /** `SecResponseBodyMimeType`, lower case, without parameters: bodies of other types are never looked at. */
-  readonly mimeTypes: string[];
-  /** `SecResponseBodyLimit`, bytes. */
-  readonly bodyBytesMax: number;
-  /** `SecResponseBodyLimitAction Reject`: a longer body is `budget-exceeded` with the limit `response-body`; else its begin is inspected. */
-  readonly rejectLonger: boolean;
-}
-
-/** Numbers of a compiled rule set. */
-export interface WafStats {
-  /** Rules, links of chains included. */
-  readonly rules: number;
-  /** Rules that are only visited when one of their literals occurs. */
-  readonly prefilteredRules: number;
-  /** Regular expressions. */
-  readonly expressions: number;
-  /** Memory of the compiled form in bytes, roughly; once per process. */
-  readonly memoryBytes: number;
-  /** Bytes of all files. */
-  readonly sourceBytes: number;
-  /** How long compiling took, in milliseconds. */
-  readonly loadMs: number;
-  /** Profiles alive. */
-  readonly profiles: number;
-  readonly answer: WafAnswerStats;
+  /** WAF expressions (docs/waf-expressions.md), compiled into the same program. */
+  readonly expressions?: WafExpression[];
+  /** Lists that expressions name with `$`. */
+  readonly lists?: WafList[];
 }
 
 export interface WafAddon {
@@ -195,6 +170,15 @@ const INLINE_TEXT_BYTES = 24;
 
 /** The body that a request is packed with is only its begin: rules see `INBOUND_DATA_ERROR`. */
 export const WAF_BODY_TRUNCATED = 1;
+/** The request came through TLS. */
+export const WAF_SECURE = 2;
+/** What the handshake told follows the body. */
+const TLS_FACTS = 4;
+
+/** UTF-8, a character for each byte: what the packer writes. */
+function utf8(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
+}
 
 /**
  * Packs requests into a buffer that the caller owns, field by field and without garbage:
@@ -203,7 +187,7 @@ export const WAF_BODY_TRUNCATED = 1;
  *
  * Layout: `u8` version 1, `u8` flags, `u16` client port; `u16` + method, `u32` + target, `u16` + protocol,
  * `u16` + client address, `u16` + request id; `u16` count of header fields, for each `u16` + name and `u32` + value;
- * `u32` + body. Text is Latin-1: one byte for each character, as header fields and targets arrive.
+ * `u32` + body; then, when `tls` was called, the facts of the handshake. Text is Latin-1: one byte for each character, as header fields and targets arrive.
  */
 export class WafPacker {
   readonly buffer: Buffer;
@@ -284,6 +268,28 @@ export class WafPacker {
     this.#size(size);
     if (size > 0) this.buffer.set(bytes as Uint8Array, this.length + 4);
     this.length += 4 + size;
+    return this.length - this.#start;
+  }
+
+  /** What the handshake told, behind the body. Returns the bytes of this request, or -1. */
+  tls(facts: WafTlsFacts): number {
+    if (this.length < 0) return -1;
+    const { client } = facts;
+    this.#short(facts.version);
+    this.#short(facts.cipher);
+    this.#short(facts.serverName);
+    this.#short(facts.ja4);
+    this.#short(client === null ? '' : utf8(client.subject));
+    this.#short(client === null ? '' : client.fingerprint);
+    const names = client === null ? [] : client.sans;
+    if (names.length > 0xffff) this.length = -1;
+    if (!this.#room(2)) return -1;
+    this.buffer[this.length] = names.length;
+    this.buffer[this.length + 1] = names.length >>> 8;
+    this.length += 2;
+    for (const name of names) this.#short(utf8(name));
+    if (this.length < 0) return -1;
+    this.buffer[this.#start + 1] = present(this.buffer[this.#start + 1], 'flags') | TLS_FACTS;
     return this.length - this.#start;
   }
 

@@ -129,6 +129,8 @@ export interface WafAnswerPlan {
 export interface WafLimits {
   /** Packed requests up to this many bytes are matched in the lane; longer ones in the pool. */
   readonly laneBytesMax: number;
+  /** Some rule reads what TLS handshakes told, so that requests are packed with it. */
+  readonly readsTls: boolean;
 }
 
 export interface ForwardLimits {

@@ -65,6 +65,78 @@ describe('cnx check', () => {
     assert.match(err, /waf\.yaml:1:\d+: \/rules: rules\.conf:2: /);
     assert.match(err, /3 problem\(s\)/);
   });
+  it('tells errors of WAF expressions with their places, and what to write', async () => {
+    const rule = (when: unknown): object => ({ when, action: 'block' });
+    const route = { id: 'a', match: { path: { prefix: '/' } }, access: 'public', reason: 'for a test' };
+    const directory = bundle({
+      routes: { routes: [{ ...route, waf: { rules: [rule('http.hots eq "a"')] } }] },
+      waf: {
+        lists: { office: ['10.0.0.0/33'] },
+        rules: [
+          'rules.conf',
+          rule('http.request.path starts_with "/admin" and not ip.src in $office'),
+          rule('http.request.headers["x"] eq "a"'),
+          { id: 90_000_000, ...rule('ssl') },
+        ],
+      },
+      files: { 'rules.conf': 'SecAction "id:90000000,phase:1,pass"\n' },
+    });
+    const { code, err } = await said(check, directory);
+    assert.equal(code, 1);
+    const lines = [
+      'routes.yaml:1: /routes/0/waf/rules/0/when: column 1: no field is called http.hots; did you mean http.host?',
+      'waf.yaml:1: /rules/1/when: column 58: $office is a list of strings: "10.0.0.0/33" is no address and no network; correct the entry, or compare a string with the list',
+      'waf.yaml:1: /rules/2/when: column 1: http.request.headers["x"] is Array<Bytes>, not one value; write any(http.request.headers["x"][*] eq "a") or http.request.headers["x"][0] eq "a"',
+      'waf.yaml:1: /rules: rules.conf:1: the ids from 90000000 to 90999999 are those of expressions; choose another',
+    ];
+    const heard = err.split('\n').map((l) => l.replace(/^[^/]+\/(\S+:\d+):\d+: /, '$1: '));
+    for (const line of lines) assert.ok(heard.includes(line), `${line}\n${err}`);
+    assert.match(err, /4 problem\(s\)/);
+  });
+  it('tells what is wrong with the items of expressions', async () => {
+    const directory = bundle({
+      waf: {
+        lists: { Office: ['a', 1], none: [] },
+        rules: [
+          { when: 'ssl' },
+          { when: 'ssl', action: 'blok' },
+          { when: 'ssl', action: 'score' },
+          { when: 'ssl', action: 'log', points: 3, tags: ['x'] },
+          { when: 'ssl', action: 'log', mesage: 'x' },
+          5,
+          'rules.txt',
+        ],
+      },
+    });
+    const { err } = await said(check, directory);
+    for (const line of [
+      /\/rules\/0: "action" is missing/,
+      /\/rules\/1\/action: "blok" is not one of block, log, score, skip; did you mean "block"\?/,
+      /\/rules\/4\/mesage: unknown key "mesage"; did you mean "message"\?/,
+      /\/rules\/5: expected a text or a mapping, got 5/,
+      /\/rules\/6: "rules\.txt" does not fit .*; expected something like "waf\/sql\.conf"/,
+      /\/lists\/none: 0 items; 1 to 100000 are expected/,
+    ])
+      assert.match(err, line);
+    const second = bundle({
+      waf: {
+        lists: { Office: ['a', 1] },
+        rules: [
+          { when: 'ssl', action: 'score' },
+          { when: 'ssl', action: 'log', points: 3, tags: ['x'] },
+        ],
+      },
+    });
+    const told = (await said(check, second)).err;
+    for (const line of [
+      /\/rules\/0\/action: score needs `points`: say how many/,
+      /\/rules\/1\/points: belongs to `action: score`, not to log/,
+      /\/rules\/1\/tags: belongs to `action: skip`, not to log/,
+      /\/lists\/Office: "Office" is no name of a list/,
+      /\/lists\/Office: holds strings and numbers; write one kind/,
+    ])
+      assert.match(told, line);
+  });
   it('finds files that are not there or lie outside, and documents that are there twice', async () => {
     const directory = bundle({ waf: { rules: ['none.conf', 'out.conf', '../up.conf'] } });
     writeFileSync(join(root, 'up.conf'), '');

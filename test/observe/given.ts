@@ -79,7 +79,7 @@ export function givenSnapshot(
     router: 0,
     routes: { count: routes.length, text, offsets, entries: new SharedArrayBuffer(4 * routes.length) },
     waf: -1,
-    wafLimits: { laneBytesMax: 4096 },
+    wafLimits: { laneBytesMax: 4096, readsTls: false },
     issuers: [
       {
         id: 'main-issuer',

@@ -295,7 +295,7 @@ function emptySnapshot(): Snapshot {
     router: 0,
     routes: { count: 0, text: nothing, offsets: nothing, entries: [] } as unknown as Snapshot['routes'],
     waf: -1,
-    wafLimits: { laneBytesMax: 0 },
+    wafLimits: { laneBytesMax: 0, readsTls: false },
     issuers: [],
     limits: [],
     policies: [],

@@ -37,7 +37,9 @@ function given(serve: (port: MessageChannel['port1']) => void = (port) => pool.s
   const stage = new WafStage(waf, client);
   const exchange = (options: WireOptions, plan: Partial<WafRoutePlan> = {}, handle = program): Exchange => {
     const wire = new TestWire(options);
-    const revision = { snapshot: { waf: handle, wafLimits: { laneBytesMax: LANE_BYTES } } } as unknown as Revision;
+    const revision = {
+      snapshot: { waf: handle, wafLimits: { laneBytesMax: LANE_BYTES, readsTls: false } },
+    } as unknown as Revision;
     const waf = testWafPlan({ mode: 'block', profile: block, bodyBytes: 100_000, ...plan });
     return testExchange(wire, revision, testRoute({ waf }));
   };

@@ -9,14 +9,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use cnx_waf::engine::{Outcome, Transaction, Verdict, Wanted};
+use cnx_waf::expression::rule::{Action, ExpressionRule, Expressions};
+use cnx_waf::expression::set::ListText;
 use cnx_waf::profile::{Exclusion, Profile, ProfileOptions};
 use cnx_waf::program::Program;
-use cnx_waf::program::compile::{CompileOptions, SourceFile, compile};
+use cnx_waf::program::compile::{CompileOptions, SourceFile, compile_with};
 use cnx_waf::seclang::ctl::parse_ids;
 use cnx_waf::seclang::diagnostic::to_json;
 use cnx_waf::seclang::draft::RuleChoice;
 use cnx_waf::seclang::setting::EngineMode;
 use cnx_waf::seclang::setting::LimitAction;
+use cnx_waf::seclang::variable::Var;
 use cnx_waf::wire::{FieldTable, Request, Response, VERDICT_HEAD_BYTES, pack_outcome};
 use napi::bindgen_prelude::{Error, Result, Uint8Array, Uint8ArraySlice};
 use napi_derive::napi;
@@ -218,6 +221,72 @@ pub struct WafFile {
 #[napi(object)]
 pub struct WafCompileOptions {
     pub multi_line: Option<bool>,
+    pub expressions: Option<Vec<WafExpression>>,
+    pub lists: Option<Vec<WafList>>,
+}
+
+/// A WAF expression with what it does.
+#[napi(object)]
+pub struct WafExpression {
+    pub place: String,
+    pub before: u32,
+    pub local: bool,
+    pub id: Option<u32>,
+    pub name: Option<String>,
+    pub when: String,
+    pub action: String,
+    pub points: Option<u32>,
+    pub tags: Option<Vec<String>>,
+    pub message: Option<String>,
+    pub severity: Option<u32>,
+}
+
+/// A list that expressions name.
+#[napi(object)]
+pub struct WafList {
+    pub place: String,
+    pub name: String,
+    pub entries: Vec<String>,
+    pub numbers: bool,
+}
+
+fn expressions_of(rules: Vec<WafExpression>, lists: Vec<WafList>) -> Result<Expressions> {
+    let rule = |r: WafExpression| {
+        let action = match r.action.as_str() {
+            "block" => Action::Block,
+            "log" => Action::Log,
+            "score" => Action::Score(r.points.unwrap_or(0)),
+            "skip" => Action::Skip(r.tags.unwrap_or_default()),
+            other => {
+                return Err(Error::from_reason(format!(
+                    "{other} is no action: write block, log, score or skip"
+                )));
+            }
+        };
+        Ok(ExpressionRule {
+            place: r.place,
+            before: r.before as usize,
+            local: r.local,
+            id: r.id,
+            name: r.name,
+            when: r.when,
+            action,
+            message: r.message,
+            severity: r.severity.map(|s| u8::try_from(s).unwrap_or(u8::MAX)),
+        })
+    };
+    let list = |l: WafList| {
+        let text = ListText {
+            name: l.name,
+            entries: l.entries,
+            numbers: l.numbers,
+        };
+        (l.place, text)
+    };
+    Ok(Expressions {
+        rules: rules.into_iter().map(rule).collect::<Result<_>>()?,
+        lists: lists.into_iter().map(list).collect(),
+    })
 }
 
 /// What a route changes.
@@ -233,6 +302,7 @@ pub struct WafProfileOptions {
     pub answers: Option<bool>,
     pub exclusions: Option<Vec<WafExclusion>>,
     pub variables: Option<Vec<WafVariable>>,
+    pub local_rules: Option<Vec<String>>,
 }
 
 /// Rules that a route leaves out, or one target of theirs.
@@ -285,6 +355,7 @@ pub struct WafStats {
     pub load_ms: f64,
     pub profiles: u32,
     pub answer: WafAnswerStats,
+    pub reads_tls: bool,
 }
 
 #[napi]
@@ -297,10 +368,12 @@ pub fn waf_compile(files: Vec<WafFile>, options: Option<WafCompileOptions>) -> R
             content: &f.bytes,
         })
         .collect();
+    let (multi_line, rules, lists) = options.map_or((None, None, None), |o| (o.multi_line, o.expressions, o.lists));
+    let expressions = expressions_of(rules.unwrap_or_default(), lists.unwrap_or_default())?;
     let options = CompileOptions {
-        multi_line: options.and_then(|o| o.multi_line).unwrap_or(false),
+        multi_line: multi_line.unwrap_or(false),
     };
-    let program = catch_unwind(AssertUnwindSafe(|| compile(&sources, options)))
+    let program = catch_unwind(AssertUnwindSafe(|| compile_with(&sources, &expressions, options)))
         .map_err(|_| Error::from_reason("the rules could not be compiled: the compiler failed"))?
         .map_err(|list| Error::from_reason(to_json(&list)))?;
     let source_bytes = files.iter().map(|f| f.bytes.len()).sum::<usize>() as f64;
@@ -362,7 +435,7 @@ pub fn waf_profile(handle: u32, options: WafProfileOptions) -> Result<u32> {
                 .into_iter()
                 .map(|v| (v.name, v.value))
                 .collect(),
-            local_rules: Vec::new(),
+            local_rules: options.local_rules.unwrap_or_default(),
         },
     )
     .map_err(|p| Error::from_reason(format!("{}; {}", p.message, p.mend)))?;
@@ -704,8 +777,20 @@ pub fn waf_stats(handle: u32) -> Result<WafStats> {
             body_bytes_max: c.program.settings.response_body_bytes_max as f64,
             reject_longer: c.program.settings.response_body_limit_action == LimitAction::Reject,
         },
+        reads_tls: TLS_FACTS.iter().any(|v| c.program.used[*v as usize]),
     })
 }
+
+/// Variables that a request has only when it was packed with what the handshake told.
+const TLS_FACTS: [Var; 7] = [
+    Var::TlsCipher,
+    Var::TlsClientFingerprint,
+    Var::TlsClientNames,
+    Var::TlsClientSubject,
+    Var::TlsJa4,
+    Var::TlsServerName,
+    Var::TlsVersion,
+];
 
 fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     let (head, tail) = rest.split_first_chunk::<4>()?;

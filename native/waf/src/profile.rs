@@ -68,8 +68,8 @@ pub struct ProfileOptions {
     pub exclusions: Vec<Exclusion>,
     /// Variables of the collection TX with their values, which rules cannot change; those that no rule names are passed over. They win over the two above.
     pub variables: Vec<(String, String)>,
-    /// Expressions that run on this route alone, by id.
-    pub local_rules: Vec<u32>,
+    /// Expressions that run on this route alone, by their places.
+    pub local_rules: Vec<String>,
 }
 
 /// A rule set as one route uses it.
@@ -112,8 +112,8 @@ impl Profile {
                 to.union(&from);
             }
         }
-        for (phase, index, id) in &program.local {
-            if !options.local_rules.contains(id) {
+        for (phase, index, place) in &program.local {
+            if !options.local_rules.iter().any(|p| **p == **place) {
                 removed[*phase].add(*index);
             }
         }

@@ -617,10 +617,14 @@ fn files_and_profiles_change_expressions_as_they_change_rules() {
     };
     assert_eq!(verdict(&item, "", left_out), Verdict::Pass);
     // Those of a route run nowhere else.
-    let local = ExpressionRule { local: true, ..item };
+    let local = ExpressionRule {
+        local: true,
+        place: "routes.yaml#/0".into(),
+        ..item
+    };
     assert_eq!(verdict(&local, "", none()), Verdict::Pass);
     let here = ProfileOptions {
-        local_rules: vec![ID_FIRST],
+        local_rules: strings(&["routes.yaml#/0"]),
         ..none()
     };
     assert_eq!(verdict(&local, "", here), Verdict::Block);

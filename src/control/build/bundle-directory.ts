@@ -101,6 +101,7 @@ async function filesOf(
   };
   const all = (list: 'rules' | 'data'): { name: string; bytes: Uint8Array }[] =>
     config.waf[list].flatMap((name, i) => {
+      if (typeof name !== 'string') return [];
       const bytes = load('waf', `/${list}/${i}`, name);
       return bytes === null ? [] : [{ name, bytes }];
     });

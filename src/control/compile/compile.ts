@@ -83,7 +83,7 @@ export async function compileBundle(
     router: routes.router,
     routes: routes.table,
     waf: waf.program,
-    wafLimits: { laneBytesMax: config.waf.laneBytesMax },
+    wafLimits: { laneBytesMax: config.waf.laneBytesMax, readsTls: waf.readsTls },
     issuers,
     limits,
     policies,

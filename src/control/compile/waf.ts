@@ -13,6 +13,7 @@ import {
 import type { NativeHandle, WafAnswerPlan, WafRoutePlan } from '../../snapshot/snapshot.ts';
 import type { BundleFiles } from '../build/bundle-directory.ts';
 import type { Report } from './report.ts';
+import { expressionsOf, listsOf, localPlace, pointerOf } from './waf-expressions.ts';
 import { sourcesOf, UPDATES_SOURCE, updatePath } from './waf-sources.ts';
 import { variablesOf } from './waf-variables.ts';
 
@@ -48,7 +49,10 @@ export class WafCompiler {
     this.#native = native;
     this.#config = input.waf;
     this.#report = report;
-    this.#hasRules = files.seclang.length > 0 || input.waf.rules.length > 0;
+    this.#hasRules =
+      files.seclang.length > 0 ||
+      input.waf.rules.length > 0 ||
+      input.routes.routes.some((r) => (r.waf?.rules ?? []).length > 0);
     this.program = this.#hasRules ? this.#compile(input, files) : -1;
     if (!this.#hasRules && modeIsWritten && input.waf.mode !== 'off') report('waf', '/mode', NO_RULES);
   }
@@ -58,16 +62,30 @@ export class WafCompiler {
     try {
       return this.#native.wafCompile(
         [...files.seclangData, ...sources].map((f) => ({ name: f.name, bytes: f.bytes })),
-        {},
+        {
+          expressions: expressionsOf(
+            input,
+            sources.map((f) => f.name),
+          ),
+          lists: listsOf(input.waf),
+        },
       );
     } catch (error) {
       for (const p of wafDiagnostics(error) ?? [unknown(error)]) {
         const mend = p.mend === '' ? '' : `; ${p.mend}`;
-        if (p.file === UPDATES_SOURCE) this.#report('waf', updatePath(this.#config, p.line), `${p.message}${mend}`);
+        const pointer = pointerOf(p.file);
+        if (pointer !== null) this.#report(pointer.part, pointer.path, `${p.message}${mend}`);
+        else if (p.file === UPDATES_SOURCE)
+          this.#report('waf', updatePath(this.#config, p.line), `${p.message}${mend}`);
         else this.#report('waf', '/rules', `${p.file}:${p.line}: ${p.message}${mend}`);
       }
       return -1;
     }
+  }
+
+  /** Some rule reads what TLS handshakes told. */
+  get readsTls(): boolean {
+    return this.program !== -1 && this.#native.wafStats(this.program).readsTls;
   }
 
   /** The plan of a route: its own words over those of `waf.yaml`. */
@@ -101,6 +119,7 @@ export class WafCompiler {
       workMax: route?.workMax ?? c.workMax ?? WAF_WORK_MAX_DEFAULT,
       exclusions: [...c.exclude, ...(route?.exclude ?? [])].map(exclusionOf),
       variables: variablesOf(c, route),
+      localRules: (route?.rules ?? []).map((_, i) => localPlace(path, i)),
     };
     const key = JSON.stringify(options);
     const known = this.#profiles.get(key);

@@ -13,7 +13,7 @@ function said(coding: string | null, over: Partial<WafRoutePlan>, body: string |
   const waf = { wafInspectMemory: () => WAF_PASS, wafRequestMemory: memory, wafVerdictMemory: memory };
   const stage = new WafStage(waf as unknown as WafAddon, {} as unknown as WafPoolClient);
   const headers = coding === null ? [] : ['content-encoding', 'identity', 'content-encoding', coding];
-  const snapshot = { waf: 1, wafLimits: { laneBytesMax: 8192 } } as unknown as Snapshot;
+  const snapshot = { waf: 1, wafLimits: { laneBytesMax: 8192, readsTls: false } } as unknown as Snapshot;
   const plan = testWafPlan({ mode: 'block', profile: 1, bodyBytes: 100, ...over });
   const wire = new TestWire({ method: 'POST', headers, ...(body === undefined ? {} : { body }) });
   const x = testExchange(wire, { snapshot }, testRoute({ waf: plan }));

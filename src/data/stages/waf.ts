@@ -3,6 +3,7 @@
  * thread itself; longer ones in the pool. What cannot be inspected is refused.
  */
 import { present } from '../../base/assert.ts';
+import { tlsBytesMax } from '../../native/waf-tls.ts';
 import {
   readVerdict,
   WAF_BLOCK,
@@ -11,6 +12,7 @@ import {
   WAF_DETECT_MATCH,
   WAF_ERROR,
   WAF_PASS,
+  WAF_SECURE,
   WAF_VERDICT_BYTES_MAX,
   type WafAddon,
   type WafMatch,
@@ -21,7 +23,7 @@ import { chance, Salt } from '../chance.ts';
 import { type Exchange, WafVerdict } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
-import { BodyKind, BodyState, type Wire } from '../transport/transport.ts';
+import { BodyKind, BodyState, type TlsFacts, type Wire } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
 import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
 
@@ -166,18 +168,35 @@ function isCoded(wire: Wire): boolean {
 function estimated(x: Exchange, bodyBytes: number): number {
   const { wire } = x;
   const head = PACKED_OVERHEAD_BYTES + wire.path.length + wire.query.length;
-  return head + wire.headerCount * PACKED_FIELD_OVERHEAD_BYTES + wire.fieldBytes + bodyBytes;
+  const tls = handshakeOf(x);
+  const fields = wire.headerCount * PACKED_FIELD_OVERHEAD_BYTES + wire.fieldBytes;
+  return head + fields + bodyBytes + (tls === null ? 0 : tlsBytesMax(tls));
+}
+
+/** What the handshake told, when some rule asks for it. */
+function handshakeOf(x: Exchange): TlsFacts | null {
+  return x.revision.snapshot.wafLimits.readsTls ? x.wire.tls : null;
 }
 
 /** The request as the client sent it, without its fields when native code finds them by itself: rules decode for themselves, so that they see what an upstream might. */
 function pack(packer: WafPacker, x: Exchange, body: Uint8Array, flags: number, fields: boolean): number {
   const { wire } = x;
   packer.begin();
+  const tls = handshakeOf(x);
   const target = wire.query === '' ? wire.path : `${wire.path}?${wire.query}`;
-  packer.head(wire.method, target, PROTOCOL, x.clientAddress, wire.peerPort, x.id, flags);
+  packer.head(
+    wire.method,
+    target,
+    PROTOCOL,
+    x.clientAddress,
+    wire.peerPort,
+    x.id,
+    wire.secure ? flags | WAF_SECURE : flags,
+  );
   const count = fields ? wire.headerCount : 0;
   for (let i = 0; i < count; i++) packer.header(wire.headerName(i), wire.headerValue(i));
-  return packer.body(body);
+  const length = packer.body(body);
+  return tls === null ? length : packer.tls(tls);
 }
 
 /** Puts score and matches into the record; answers why, in a line. */

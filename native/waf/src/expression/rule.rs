@@ -40,7 +40,7 @@ pub enum Action {
 /// An expression as a bundle gives it.
 #[derive(Clone, Debug)]
 pub struct ExpressionRule {
-    /// Where it stands, for errors.
+    /// Where it stands, as a document with a JSON Pointer; profiles name it so. Errors in its text are at `/when` below it.
     pub place: String,
     /// How many rule files stand before it.
     pub before: usize,
@@ -84,6 +84,11 @@ fn place(of: &str) -> Place {
         file: Arc::from(of),
         line: 0,
     }
+}
+
+/// Where the text of an item stands.
+pub fn text_place(of: &str) -> Place {
+    place(&format!("{of}/when"))
 }
 
 fn template(text: &str) -> Template {
@@ -139,7 +144,7 @@ impl Expressions {
                     };
                     out.push((rule.draft(id, out.len()), read));
                 }
-                Err(f) => diagnostics.push(f.in_text(&rule.when).at(&place(&rule.place))),
+                Err(f) => diagnostics.push(f.in_text(&rule.when).at(&text_place(&rule.place))),
             }
         }
         out

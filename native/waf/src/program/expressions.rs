@@ -1,5 +1,7 @@
 //! Expressions take their places among the rules of SecLang.
 
+use std::sync::Arc;
+
 use super::Phase;
 use super::compile::Compiler;
 use crate::expression::check::{Checker, requirement};
@@ -51,7 +53,7 @@ impl Compiler<'_> {
                 }))),
                 Err(fault) => {
                     self.conditions.push(None);
-                    self.report(&rule.place, fault.in_text(&read.text));
+                    self.report(&rule::text_place(&rule.place.file), fault.in_text(&read.text));
                 }
             }
             let at = expressions.rules.iter().find(|r| *r.place == *rule.place.file);
@@ -92,12 +94,12 @@ impl Compiler<'_> {
 }
 
 /// The rules that run only where a profile names them.
-pub(super) fn local(phases: &[Phase]) -> Vec<(usize, usize, u32)> {
+pub(super) fn local(phases: &[Phase]) -> Vec<(usize, usize, Arc<str>)> {
     let mut out = Vec::new();
     for (p, phase) in phases.iter().enumerate() {
         for (i, rule) in phase.rules.iter().enumerate() {
             if rule.expression.as_ref().is_some_and(|e| e.local) {
-                out.push((p, i, rule.id));
+                out.push((p, i, Arc::clone(&rule.place.file)));
             }
         }
     }

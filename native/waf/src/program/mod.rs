@@ -252,8 +252,8 @@ pub struct Program {
     pub settings: Settings,
     /// Variables that some rule or macro uses.
     pub used: [bool; VARIABLE_COUNT],
-    /// Rules that run only where a profile names them: phase (0 to 4), index, id.
-    pub local: Vec<(usize, usize, u32)>,
+    /// Rules that run only where a profile names them: phase (0 to 4), index, place.
+    pub local: Vec<(usize, usize, Arc<str>)>,
     /// Number of regular expressions.
     pub expressions: u32,
     /// Number of those that profiles have added.
