@@ -22,6 +22,8 @@ const STORES: ReadonlySet<string> = new Set([
   'RULE',
   'ENV',
 ]);
+/** Ids of WAF expressions (`native/waf/src/expression/rule.rs`), up to the rules that judge their scores. */
+const EXPRESSION_IDS = { first: 90_000_000, judge: 90_999_998 } as const;
 /** Longest name that a record keeps whole; of a longer one only its collection is known for sure. */
 const NAME_BYTES_MAX = 99;
 /** A member that can be written as it is. */
@@ -31,6 +33,8 @@ export const EXCLUSIONS_MAX = 64;
 
 /** The exclusion that lifts one match, as a flow mapping of YAML; null when there is nothing to exclude. */
 export function exclusionOf({ rule, variable, decides }: Matched): string | null {
+  // Nothing can be left out of what an expression asks.
+  if (rule >= EXPRESSION_IDS.first && rule < EXPRESSION_IDS.judge) return `{ rule: ${rule} }`;
   if (rule <= 0 || variable === '') return null;
   const target = targetOf(variable);
   // A rule that decides over what other rules have written, such as the sum of scores, is not what was wrong.

@@ -43,12 +43,15 @@ export class WafCompiler {
   /** Profiles by what they say: routes that say the same share one. */
   readonly #profiles = new Map<string, NativeHandle>();
   readonly #hasRules: boolean;
+  /** Paths of routes by what they say of the WAF. */
+  readonly #routes: ReadonlyMap<RouteWaf | undefined, string>;
 
   /** `modeIsWritten`: the mode stands in the document and is not the default. */
   constructor(native: Addon, input: WafInput, files: BundleFiles, report: Report, modeIsWritten = false) {
     this.#native = native;
     this.#config = input.waf;
     this.#report = report;
+    this.#routes = new Map(input.routes.routes.map((r, i) => [r.waf, `/routes/${i}`]));
     this.#hasRules =
       files.seclang.length > 0 ||
       input.waf.rules.length > 0 ||
@@ -119,7 +122,7 @@ export class WafCompiler {
       workMax: route?.workMax ?? c.workMax ?? WAF_WORK_MAX_DEFAULT,
       exclusions: [...c.exclude, ...(route?.exclude ?? [])].map(exclusionOf),
       variables: variablesOf(c, route),
-      localRules: (route?.rules ?? []).map((_, i) => localPlace(path, i)),
+      localRules: (route?.rules ?? []).map((_, i) => localPlace(this.#routes.get(route) ?? path, i)),
     };
     const key = JSON.stringify(options);
     const known = this.#profiles.get(key);
