@@ -151,7 +151,7 @@ export const TUNING = {
   coded: Type.Optional(
     word(
       ['refuse', 'decode', 'pass'],
-      'A body with Content-Encoding: refused; decoded for inspection (gzip, deflate, br; within `bodyBytes`, else as `beyond` says; forwarded as it came); or passed with only the head inspected. Unwritten: refuse; pass in detect mode.',
+      'A body with Content-Encoding: refused; decoded for inspection in the worker pool (gzip, deflate, br; longer than `bodyBytes` once decoded: 413) and forwarded as it came; or passed with only the head inspected. Unwritten: refuse; pass in detect mode.',
     ),
   ),
   workMax: Type.Optional(

@@ -8,7 +8,23 @@ export interface WafBatch {
   readonly profiles: readonly number[];
   /** Packed requests (native/waf.ts), each in a buffer of its own length. */
   readonly requests: readonly ArrayBuffer[];
+  /** What is to be done to each body before rules see it; null: nothing. */
+  readonly codings: readonly (WafCoding | null)[];
 }
+
+/** A body that rules are to see decoded. */
+export interface WafCoding {
+  /** Value of Content-Encoding. */
+  readonly coding: string;
+  /** Bytes of the body as it is, at the end of the packed request. */
+  readonly bodyBytes: number;
+  /** Most bytes of it once decoded. */
+  readonly decodedBytesMax: number;
+}
+
+/** Verdicts of one byte that the pool gives by itself, beside those of the engine. */
+export const POOL_UNDECODABLE = 32;
+export const POOL_DECODED_TOO_LONG = 33;
 
 /** Their verdicts, in the same order. */
 export interface WafReply {

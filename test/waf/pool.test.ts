@@ -46,6 +46,7 @@ async function answers(kinds: readonly number[]): Promise<{ reply: WafReply; sai
     handles: kinds.map(() => 0),
     profiles: kinds.map(() => 0),
     requests: kinds.map((kind, i) => Uint8Array.of(kind, i).buffer),
+    codings: kinds.map(() => null),
   };
   const replied = new Promise<WafReply>((resolve) => port2.once('message', resolve));
   port2.postMessage(batch);
@@ -75,16 +76,22 @@ describe('a batch', () => {
     assert.equal(waiting, 0);
   });
   for (const [what, kind] of [
-    ['kills its worker twice', DIES],
-    ['makes its worker throw', THROWS],
+    ['kills every worker that takes it', DIES],
+    ['makes every worker throw', THROWS],
   ] as const) {
-    it(`that ${what} is answered without verdicts`, async () => {
-      const { reply, said, waiting } = await answers([PASSES, kind, PASSES]);
-      assert.deepEqual(reply.ids, [100, 101, 102]);
-      assert.deepEqual(passed(reply), [false, false, false]);
-      assert.equal(said.length, 2);
-      assert.match(said[1] ?? '', /^a WAF batch of 3 failed twice \(.+\); its requests are refused$/);
+    it(`with a request that ${what} gives its neighbours their verdicts, and that one none`, async () => {
+      const { reply, said, waiting } = await answers([PASSES, kind, PASSES, kind]);
+      assert.deepEqual(reply.ids, [100, 101, 102, 103]);
+      assert.deepEqual(passed(reply), [true, false, true, false]);
+      assert.equal(said.length, 4);
+      assert.match(said[1] ?? '', /^a WAF batch of 4 failed twice \(.+\); its requests are tried one by one$/);
+      assert.match(said[3] ?? '', /^a request cannot be inspected, whichever WAF worker tries \(.+\); it is refused$/);
       assert.equal(waiting, 0);
+    });
+    it(`of one request that ${what} is answered without a verdict after two tries`, async () => {
+      const { reply, said } = await answers([kind]);
+      assert.deepEqual(passed(reply), [false]);
+      assert.equal(said.length, 2);
     });
   }
 });

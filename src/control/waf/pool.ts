@@ -1,6 +1,6 @@
 /**
  * The one worker pool of the process, for WAF matching of what is too long for a lane. Lanes send batches over their ports; a batch whose worker dies is tried once
- * more, then answered without verdicts, which the lanes refuse. Its first thread starts with the first batch: many bundles never send one, and a thread takes
+ * more, then its requests one by one, so that a poisonous one does not take its neighbours along; it is answered without a verdict, which its lane refuses. Its first thread starts with the first batch: many bundles never send one, and a thread takes
  * some ten MiB.
  */
 import type { MessagePort } from 'node:worker_threads';
@@ -69,9 +69,24 @@ export class WafPool {
     try {
       return await this.#run(batch);
     } catch (error) {
-      this.#report(`a WAF batch of ${batch.ids.length} failed twice (${message(error)}); its requests are refused`);
-      return { ids: batch.ids, verdicts: batch.ids.map(() => null) };
+      if (batch.ids.length === 1) return this.#refused(batch, error);
+      this.#report(
+        `a WAF batch of ${batch.ids.length} failed twice (${message(error)}); its requests are tried one by one`,
+      );
     }
+    const verdicts: (ArrayBuffer | null)[] = [];
+    // One after the other: they may not crowd out the batches of other lanes.
+    for (let i = 0; i < batch.ids.length; i++) {
+      const one = oneOf(batch, i);
+      const reply = await this.#run(one).catch((error: unknown) => this.#refused(one, error));
+      verdicts.push(reply.verdicts[0] ?? null);
+    }
+    return { ids: batch.ids, verdicts };
+  }
+
+  #refused(batch: WafBatch, error: unknown): WafReply {
+    this.#report(`a request cannot be inspected, whichever WAF worker tries (${message(error)}); it is refused`);
+    return { ids: batch.ids, verdicts: batch.ids.map(() => null) };
   }
 
   async #run(batch: WafBatch): Promise<WafReply> {
@@ -84,6 +99,18 @@ export class WafPool {
     this.#closed = true;
     await this.#pool?.destroy();
   }
+}
+
+/** One request of a batch, alone. */
+function oneOf(batch: WafBatch, i: number): WafBatch {
+  const list = <T>(values: readonly T[]): T[] => values.slice(i, i + 1);
+  return {
+    ids: list(batch.ids),
+    handles: list(batch.handles),
+    profiles: list(batch.profiles),
+    requests: list(batch.requests),
+    codings: list(batch.codings),
+  };
 }
 
 function message(error: unknown): string {

@@ -25,6 +25,7 @@ import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
 import { BodyKind, BodyState, type TlsFacts, type Wire } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
+import { POOL_DECODED_TOO_LONG, POOL_UNDECODABLE, type WafCoding } from '../../snapshot/waf-batch.ts';
 import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
 
 /** Longest packed request that a lane matches itself, whatever a bundle says (`laneBytesMax` of `waf.yaml` is at most this). */
@@ -57,13 +58,14 @@ export class WafStage implements Stage {
     const { wire } = x;
     let body = NO_BODY;
     let flags = 0;
+    let coding = '';
     if (plan.bodyBytes > 0 && wire.bodyKind !== BodyKind.None) {
-      const coded = isCoded(wire);
-      if (coded && plan.coded === 'refuse') {
+      coding = codingOf(wire);
+      if (coding !== '' && plan.coded === 'refuse') {
         x.waf = WafVerdict.Blocked;
         return x.refuse(REFUSALS.waf_blocked, 'rules cannot see into a body with Content-Encoding (`coded: refuse`)');
       }
-      if (!coded || plan.coded === 'decode') {
+      if (coding === '' || plan.coded === 'decode') {
         const state = wire.inspectBody(plan.bodyBytes);
         if (state === BodyState.Pending) return Verdict.Wait;
         if (state === BodyState.Cut) {
@@ -76,6 +78,10 @@ export class WafStage implements Stage {
     }
     const { snapshot } = x.revision;
     const estimate = estimated(x, body.length);
+    if (coding !== '' && body.length > 0) {
+      const decoding = { coding, bodyBytes: body.length, decodedBytesMax: plan.bodyBytes };
+      return this.#send(x, plan, body, flags, estimate, decoding);
+    }
     if (estimate > snapshot.wafLimits.laneBytesMax || estimate > LANE_REQUEST_BYTES_MAX)
       return this.#send(x, plan, body, flags, estimate);
     const memory = wire.headMemory ?? -1;
@@ -90,12 +96,19 @@ export class WafStage implements Stage {
   }
 
   /** To the pool, in a buffer of its own. */
-  #send(x: Exchange, plan: WafRoutePlan, body: Uint8Array, flags: number, estimate: number): Verdict {
+  #send(
+    x: Exchange,
+    plan: WafRoutePlan,
+    body: Uint8Array,
+    flags: number,
+    estimate: number,
+    coding: WafCoding | null = null,
+  ): Verdict {
     const memory = new ArrayBuffer(estimate);
     const length = pack(new WafPacker(Buffer.from(memory)), x, body, flags, true);
     if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
-    if (!this.#pool.submit(x, x.revision.snapshot.waf, plan.profile, memory.slice(0, length))) {
-      if (plan.queueFull === 'lane') {
+    if (!this.#pool.submit(x, x.revision.snapshot.waf, plan.profile, memory.slice(0, length), coding)) {
+      if (plan.queueFull === 'lane' && coding === null) {
         const packed = new Uint8Array(memory);
         return this.#judge(
           x,
@@ -115,6 +128,15 @@ export class WafStage implements Stage {
     x.delivered = null;
     if (verdict === null) return this.#judge(x, WAF_ERROR, this.#out);
     const out = Buffer.from(verdict.buffer, verdict.byteOffset, verdict.byteLength);
+    if (out[0] === POOL_UNDECODABLE) {
+      x.waf = WafVerdict.Blocked;
+      return x.refuse(
+        REFUSALS.waf_blocked,
+        'the body is not what its Content-Encoding says, or coded in a way that is not read',
+      );
+    }
+    if (out[0] === POOL_DECODED_TOO_LONG)
+      return x.refuse(REFUSALS.body_too_large, 'decoded, the body is longer than what the WAF inspects');
     return this.#judge(x, out[0] ?? WAF_ERROR, out);
   }
 
@@ -156,12 +178,15 @@ function asBuffer(bytes: Uint8Array<ArrayBuffer>): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** True when the body is not what it will be upstream (RFC 9110 §8.4). */
-function isCoded(wire: Wire): boolean {
+/** How the body is coded, so that it is not what rules would understand (RFC 9110 §8.4); several fields are one list. `''`: it is not. */
+function codingOf(wire: Wire): string {
+  let coding = '';
   for (let i = 0; i < wire.headerCount; i++) {
-    if (wire.headerName(i) === 'content-encoding' && wire.headerValue(i).toLowerCase() !== 'identity') return true;
+    if (wire.headerName(i) !== 'content-encoding') continue;
+    const value = wire.headerValue(i).toLowerCase();
+    if (value !== 'identity') coding = coding === '' ? value : `${coding},${value}`;
   }
-  return false;
+  return coding;
 }
 
 /** Bytes that are enough for the packed request. */

@@ -3,7 +3,7 @@
  * one message. What does not come back in time, or cannot be taken, is refused by the stage: nothing passes unseen.
  */
 import type { MessagePort } from 'node:worker_threads';
-import type { WafBatch, WafReply } from '../../snapshot/waf-batch.ts';
+import type { WafBatch, WafCoding, WafReply } from '../../snapshot/waf-batch.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Wake } from '../stage.ts';
 
@@ -35,6 +35,7 @@ export class WafPoolClient {
   #handles: number[] = [];
   #profiles: number[] = [];
   #requests: ArrayBuffer[] = [];
+  #codings: (WafCoding | null)[] = [];
 
   constructor(port: MessagePort, wake: Wake) {
     this.#port = port;
@@ -47,8 +48,8 @@ export class WafPoolClient {
     return this.#waiting.size;
   }
 
-  /** Takes over a packed request. False when the queue is full. The exchange is woken with the verdict in `x.delivered`. */
-  submit(x: Exchange, handle: number, profile: number, request: ArrayBuffer): boolean {
+  /** Takes over a packed request; `coding`: its body is to be decoded first. False when the queue is full. The exchange is woken with the verdict in `x.delivered`. */
+  submit(x: Exchange, handle: number, profile: number, request: ArrayBuffer, coding: WafCoding | null = null): boolean {
     if (this.#waiting.size >= POOL_WAITING_MAX || this.#bytes + request.byteLength > POOL_BYTES_MAX) return false;
     const id = this.#next++;
     this.#waiting.set(id, { x, ticket: x.ticket, bytes: request.byteLength, since: x.now });
@@ -58,6 +59,7 @@ export class WafPoolClient {
     this.#handles.push(handle);
     this.#profiles.push(profile);
     this.#requests.push(request);
+    this.#codings.push(coding);
     return true;
   }
 
@@ -80,12 +82,14 @@ export class WafPoolClient {
       handles: this.#handles,
       profiles: this.#profiles,
       requests: this.#requests,
+      codings: this.#codings,
     };
     this.#port.postMessage(batch, this.#requests);
     this.#ids = [];
     this.#handles = [];
     this.#profiles = [];
     this.#requests = [];
+    this.#codings = [];
   }
 
   #replied(reply: WafReply): void {
