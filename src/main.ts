@@ -24,7 +24,7 @@ const COMMANDS: Readonly<Record<string, Row>> = {
   },
   keygen: { what: 'make a signing key', load: async () => (await import('./cli/keygen.ts')).run },
   bundle: {
-    what: 'build | sign | verify | inspect | push a bundle',
+    what: 'build | sign | verify | inspect | push | pull | copy | tag | log bundles',
     load: async () => (await import('./cli/bundle/bundle.ts')).run,
   },
   waf: {

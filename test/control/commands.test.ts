@@ -220,6 +220,54 @@ describe('cnx bundle', () => {
     );
   });
 
+  it('pulls, copies, tags and lists, with what is signed by whom', async (t) => {
+    const { at, state, build, key, trust, layout, env } = await world(t);
+    const first = digestIn((await call(build, [at('src'), '--out', layout, '--key', key], env)).out);
+    state.source = ROUTES('{"second":true}');
+    const second = digestIn((await call(build, [at('src'), '--out', layout], env)).out);
+    assert.notEqual(first, second);
+
+    const log = (await call(bundleCommand, ['log', layout, '--trust', trust])).out.split('\n');
+    assert.match(log[0] ?? '', /^seq +digest +made +floor +signed +commit +tags$/);
+    assert.match(log[1] ?? '', new RegExp(`^2 +${(second ?? '').slice(7, 19)} .* NO +latest$`));
+    assert.match(log[2] ?? '', new RegExp(`^1 +${(first ?? '').slice(7, 19)} .* [a-z]+$`));
+
+    // What a gateway would refuse is not copied when it is asked to look.
+    const refused = await call(bundleCommand, ['pull', layout, `oci:${at('seed')}`, '--trust', trust]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /unsigned/);
+    const pulled = await call(bundleCommand, ['pull', `${layout}@${first}`, `oci:${at('seed')}`, '--trust', trust]);
+    assert.match(pulled.out, /^pulled .*\nto .*\nsignatures {2}1\n$/s);
+    assert.match((await call(bundleCommand, ['pull', layout, 'registry.example/a:b'])).err, /pull writes a layout/);
+    assert.equal((await call(bundleCommand, ['copy', `oci:${at('seed')}`, `oci:${at('third')}:prod`])).code, 0);
+    assert.equal((await call(bundleCommand, ['verify', `oci:${at('third')}:prod`, '--trust', trust])).code, 0);
+
+    const back = await call(bundleCommand, ['tag', `${layout}@${first}`, 'latest']);
+    assert.match(back.out, /sequence {4}1, before sequence 2/);
+    assert.match(back.err, /goes back/);
+    const json = JSON.parse((await call(bundleCommand, ['log', layout, '--json'])).out) as {
+      bundles: { seq: number; tags: string[]; signatures: number }[];
+    };
+    assert.deepEqual(
+      json.bundles.map(({ seq, tags, signatures }) => [seq, tags, signatures]),
+      [
+        [2, [], 0],
+        [1, ['latest'], 1],
+      ],
+    );
+    for (const [args, message] of [
+      [['tag', layout], /write cnx bundle tag <ref> <tag>/],
+      [['tag', layout, 'no tag'], /is no tag for a bundle/],
+      [['tag', layout, `sha256-${'0'.repeat(64)}`], /is no tag for a bundle/],
+      [['tag', `${layout}:absent`, 'x'], /has no "absent"/],
+      [['log'], /<ref> is missing/],
+    ] as const) {
+      const { code, err } = await call(bundleCommand, [...args]);
+      assert.ok(code !== 0);
+      assert.match(err, message);
+    }
+  });
+
   it('signs while it builds, before the tag moves, and not twice', async (t) => {
     const { at, build, key, trust, layout, env } = await world(t);
     for (let i = 0; i < 2; i += 1) {
@@ -277,7 +325,7 @@ describe('cnx bundle', () => {
     });
   }
 
-  for (const name of ['build', 'sign', 'verify', 'inspect', 'push']) {
+  for (const name of ['build', 'sign', 'verify', 'inspect', 'push', 'pull', 'copy', 'tag', 'log']) {
     it(`${name} --help tells how it is used`, async () => {
       const { code, out } = await call(bundleCommand, [name, '--help']);
       assert.equal(code, 0);

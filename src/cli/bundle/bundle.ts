@@ -17,7 +17,23 @@ const COMMANDS: Readonly<Record<string, Row>> = {
     load: async () => (await import('./verify.ts')).run,
   },
   inspect: { what: 'print what a bundle says of itself', load: async () => (await import('./inspect.ts')).run },
-  push: { what: 'copy a bundle with its signatures to a registry', load: async () => (await import('./push.ts')).run },
+  push: {
+    what: 'copy a bundle with its signatures to a registry',
+    load: async () => (await import('./copy.ts')).copyCommand('push'),
+  },
+  pull: {
+    what: 'copy a bundle with its signatures to a layout',
+    load: async () => (await import('./copy.ts')).copyCommand('pull'),
+  },
+  copy: {
+    what: 'copy a bundle with its signatures from any place to any other',
+    load: async () => (await import('./copy.ts')).copyCommand('copy'),
+  },
+  tag: {
+    what: 'point a tag at a bundle that is there: promote, or go back',
+    load: async () => (await import('./tag.ts')).run,
+  },
+  log: { what: 'list the bundles of a place, newest first', load: async () => (await import('./log.ts')).run },
 };
 
 async function loadDirectory(directory: string, io: CommandIo): Promise<BundleSource> {

@@ -5,6 +5,10 @@ import { OciLayout } from '../../control/oci/layout.ts';
 import { type ArtifactPlace, resolveDigest } from '../../control/oci/publish.ts';
 import { parseReference, type Reference } from '../../control/oci/reference.ts';
 import { openPlace } from '../../control/source/open.ts';
+import { readTrustFile } from '../../control/trust/file.ts';
+import { gatewayIdentity } from '../../control/trust/gateway.ts';
+import { EMPTY_SEQUENCE } from '../../control/trust/rules.ts';
+import { verifyBundle, type VerifyStep } from '../../control/trust/verify.ts';
 import { algorithmOf } from '../../control/trust/policy.ts';
 import type { CommandIo } from '../io.ts';
 import { commandRegistryOptions } from '../registry.ts';
@@ -52,6 +56,23 @@ export async function openReference(
 /** The digest that the reference pins, else what its tag points to. */
 export async function digestOfReference(opened: OpenedPlace): Promise<Digest> {
   return opened.reference.digest ?? (await resolveDigest(opened.place, opened.reference.tag));
+}
+
+/** Verifies as a new gateway with this trust policy would. @throws {Rejection} */
+export async function verifyNow(
+  place: ArtifactPlace,
+  digest: Digest,
+  trustFile: string,
+  onStep?: (step: VerifyStep) => void,
+): Promise<void> {
+  await verifyBundle(place, digest, {
+    trust: await readTrustFile(trustFile),
+    sequence: EMPTY_SEQUENCE,
+    gateway: gatewayIdentity(),
+    nowMs: Date.now(),
+    purpose: 'candidate',
+    ...(onStep === undefined ? {} : { onStep }),
+  });
 }
 
 /** Reads a private key (PKCS#8 PEM) that can sign bundles. */

@@ -1,12 +1,9 @@
 import { parseArgs } from 'node:util';
 import { Rejection } from '../../control/oci/rejection.ts';
-import { readTrustFile } from '../../control/trust/file.ts';
-import { gatewayIdentity } from '../../control/trust/gateway.ts';
-import { EMPTY_SEQUENCE } from '../../control/trust/rules.ts';
-import { verifyBundle, type VerifyStep } from '../../control/trust/verify.ts';
+import type { VerifyStep } from '../../control/trust/verify.ts';
 import type { Command } from '../io.ts';
 import { usageError, UsageError } from './command.ts';
-import { digestOfReference, onlyPositional, openReference, PLACE_HELP, PLACE_OPTIONS } from './place.ts';
+import { digestOfReference, onlyPositional, openReference, PLACE_HELP, PLACE_OPTIONS, verifyNow } from './place.ts';
 
 const HELP = `cnx bundle verify <ref> --trust FILE
 
@@ -28,18 +25,10 @@ export const run: Command = async (args, io) => {
     }
     const text = onlyPositional(positionals, '<ref>');
     if (values.trust === undefined) throw new UsageError('--trust FILE is missing');
-    const trust = await readTrustFile(values.trust);
     const opened = await openReference(text, values, io);
     try {
       const digest = await digestOfReference(opened);
-      await verifyBundle(opened.place, digest, {
-        trust,
-        sequence: EMPTY_SEQUENCE,
-        gateway: gatewayIdentity(),
-        nowMs: Date.now(),
-        purpose: 'candidate',
-        onStep: (step) => io.stdout(line('ok', step)),
-      });
+      await verifyNow(opened.place, digest, values.trust, (step) => io.stdout(line('ok', step)));
       io.stdout(`verified ${digest}\n`);
       return 0;
     } catch (error) {

@@ -8,7 +8,18 @@ import { MANIFEST_BYTES_MAX, OCI_INDEX, OCI_MANIFEST, REF_NAME_ANNOTATION } from
 import { Rejection, SourceError } from './rejection.ts';
 import { collectSignatures, withReferrer } from './signatures.ts';
 import { joinSignatures, readSimpleSignatures, simpleSignatureTag } from './simple-signatures.ts';
-import type { ArtifactSink, ArtifactSource, FetchedManifest, KnownTag, Resolution, SignatureSet } from './source.ts';
+import {
+  type ArtifactList,
+  type ArtifactSink,
+  type ArtifactSource,
+  type FetchedManifest,
+  isReferrerTag,
+  type KnownTag,
+  type Listed,
+  type Resolution,
+  type SignatureSet,
+  TAGS_MAX,
+} from './source.ts';
 
 export interface LayoutOptions {
   /** For a store: how files are written. */
@@ -22,7 +33,7 @@ const MARKER = { imageLayoutVersion: '1.0.0' };
  * alone, never from titles. Blobs are written and synced first and `index.json` is renamed into place last, so a reader
  * sees the old content or the new, never half. Signatures stand in the same layout under the fallback tag.
  */
-export class OciLayout implements ArtifactSource, ArtifactSink {
+export class OciLayout implements ArtifactSource, ArtifactSink, ArtifactList {
   readonly name: string;
   readonly directory: string;
   readonly #files: DurableFiles;
@@ -111,6 +122,18 @@ export class OciLayout implements ArtifactSource, ArtifactSink {
     if (index === undefined)
       return { candidates: [], notes: [`what stands under ${referrersTag(digest)} is not an index`] };
     return collectSignatures(this, digest, index.manifests);
+  }
+
+  async list(): Promise<{ listed: Listed[]; more: boolean }> {
+    const tags = new Map<Digest, string[]>();
+    for (const { digest, annotations } of (await this.index()).manifests) {
+      const tag = annotations?.[REF_NAME_ANNOTATION];
+      if (tag !== undefined && isReferrerTag(tag)) continue;
+      const known = tags.get(digest) ?? [];
+      tags.set(digest, tag === undefined ? known : [...known, tag]);
+    }
+    const listed = [...tags].map(([digest, names]) => ({ digest, tags: names }));
+    return { listed: listed.slice(-TAGS_MAX), more: listed.length > TAGS_MAX };
   }
 
   async close(): Promise<void> {

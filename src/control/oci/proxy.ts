@@ -19,7 +19,7 @@ export function proxyFromEnvironment(env: Readonly<Record<string, string | undef
 
 /** @throws {TypeError} for what is no proxy; the message holds no password. */
 export function parseProxy(text: string, except = ''): ProxyOptions {
-  const spelled = /^[a-z]+:\/\//i.test(text) ? text : `http://${text}`;
+  const spelled = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   if (!URL.canParse(spelled)) throw new TypeError('the proxy is no URL; write http://proxy.example:3128');
   const url = new URL(spelled);
   if (url.protocol !== 'http:' && url.protocol !== 'https:')

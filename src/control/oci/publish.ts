@@ -7,10 +7,10 @@ import { type Descriptor, type ImageManifest, parseManifest } from './manifest.t
 import { BUNDLE_ARTIFACT, OCI_MANIFEST, RELEASE } from './media-types.ts';
 import { Rejection, SourceError } from './rejection.ts';
 import { parseRelease, type Release } from './release.ts';
-import type { ArtifactSink, ArtifactSource, SignatureCandidate } from './source.ts';
+import type { ArtifactList, ArtifactSink, ArtifactSource, SignatureCandidate } from './source.ts';
 
 /** A place that can be read and written: a layout or a registry. */
-export type ArtifactPlace = ArtifactSource & ArtifactSink;
+export type ArtifactPlace = ArtifactSource & ArtifactSink & ArtifactList;
 
 /**
  * Writes an assembled bundle. Sign it before the tag moves where gateways poll: they wait for the signature (state
@@ -81,6 +81,37 @@ export async function copyBundle(from: ArtifactSource, to: ArtifactSink, digest:
 /** The artifacts in which candidates stand, each once: a manifest of cosign 2 may hold several. */
 export function artifactsOf(candidates: readonly SignatureCandidate[]): SignatureArtifact[] {
   return [...new Map(candidates.map(({ artifact }) => [artifact.descriptor.digest, artifact])).values()];
+}
+
+/** Moves a tag to a bundle that is there already: how a release is promoted, and how one is gone back to. */
+export async function tagBundle(place: ArtifactPlace, digest: Digest, tag: string): Promise<void> {
+  const { bytes, descriptor } = await readRoot(place, digest);
+  await place.putManifest(bytes, descriptor, tag);
+}
+
+/** A bundle of a place as it describes itself. */
+export interface LogEntry {
+  readonly digest: Digest;
+  readonly tags: readonly string[];
+  readonly release: Release;
+  readonly signatures: readonly SignatureCandidate[];
+}
+
+/** The bundles of a place, highest sequence first. Nothing is verified; what is no bundle is left out. */
+export async function logOf(place: ArtifactPlace): Promise<{ entries: LogEntry[]; more: boolean }> {
+  const { listed, more } = await place.list();
+  const entries: LogEntry[] = [];
+  for (const { digest, tags } of listed) {
+    try {
+      const release = await readReleaseUnverified(place, digest);
+      entries.push({ digest, tags, release, signatures: (await place.signatures(digest)).candidates });
+    } catch (error) {
+      // Other artifacts, or torn ones, may stand in the same place.
+      const other = error instanceof Rejection || (error instanceof SourceError && error.code === 'not_found');
+      if (!other) throw error;
+    }
+  }
+  return { entries: entries.sort((a, b) => b.release.seq - a.release.seq), more };
 }
 
 interface Root {

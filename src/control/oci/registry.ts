@@ -1,23 +1,39 @@
 import type { Blob, SignatureArtifact } from './artifact.ts';
 import { type Digest, digestOf, parseDigest, referrersTag } from './digest.ts';
+import { type JsonObject, parseStrictJson } from './json.ts';
 import { type Descriptor, type ImageIndex, parseManifest } from './manifest.ts';
 import { MANIFEST_BYTES_MAX, OCI_INDEX, OCI_MANIFEST } from './media-types.ts';
 import { RegistryHttp, type RegistryAnswer, type RegistryOptions } from './registry-http.ts';
 import { Rejection, SourceError } from './rejection.ts';
 import { collectSignatures, REFERRERS_MAX, withReferrer } from './signatures.ts';
 import { joinSignatures, readSimpleSignatures, simpleSignatureTag } from './simple-signatures.ts';
-import type { ArtifactSink, ArtifactSource, FetchedManifest, KnownTag, Resolution, SignatureSet } from './source.ts';
+import { isTag } from './reference.ts';
+import {
+  type ArtifactList,
+  type ArtifactSink,
+  type ArtifactSource,
+  type FetchedManifest,
+  isReferrerTag,
+  type KnownTag,
+  type Listed,
+  type Resolution,
+  type SignatureSet,
+  TAGS_MAX,
+} from './source.ts';
 
 /** Without it registries hide OCI manifests behind a 404. */
 const ACCEPT = `${OCI_MANIFEST}, ${OCI_INDEX}`;
 const REFERRER_PAGES_MAX = 4;
 const NO_BODY_MAX = 64 * 1024;
+const TAGS_PAGE = 500;
+const TAG_PAGES_MAX = 8;
+const TAGS_PAGE_BYTES_MAX = 256 * 1024;
 
 /**
  * A repository of an OCI registry (distribution-spec 1.1), polled cheaply: an unchanged tag costs one HEAD. Content is
  * always fetched by digest, so that what is verified is what the tag named; `urls` of descriptors are never followed.
  */
-export class OciRegistry implements ArtifactSource, ArtifactSink {
+export class OciRegistry implements ArtifactSource, ArtifactSink, ArtifactList {
   readonly name: string;
   readonly #base: string;
   readonly #http: RegistryHttp;
@@ -119,6 +135,32 @@ export class OciRegistry implements ArtifactSource, ArtifactSink {
     if (answer.status === 404) return { candidates: [], notes: [] };
     const { bytes } = answer;
     return readSimpleSignatures(this, digest, { bytes, contentType: contentType(answer), digest: digestOf(bytes) });
+  }
+
+  async list(): Promise<{ listed: Listed[]; more: boolean }> {
+    const names: string[] = [];
+    let target: string | URL = `${this.#base}/tags/list?n=${TAGS_PAGE}`;
+    let more = true;
+    for (let page = 0; page < TAG_PAGES_MAX && more; page += 1) {
+      const answer: RegistryAnswer = await this.#http.send({
+        method: 'GET',
+        target,
+        action: 'pull',
+        headers: { accept: 'application/json' },
+        bytesMax: TAGS_PAGE_BYTES_MAX,
+      });
+      names.push(...readTags(answer.bytes, this.name).filter((tag) => !isReferrerTag(tag)));
+      const next = nextPage(answer);
+      more = next !== undefined;
+      if (next !== undefined) target = next;
+    }
+    const tags = new Map<Digest, string[]>();
+    for (const tag of names.slice(0, TAGS_MAX)) {
+      const resolution = await this.resolve(tag);
+      if (resolution.state === 'found') tags.set(resolution.digest, [...(tags.get(resolution.digest) ?? []), tag]);
+    }
+    const listed = [...tags].map(([digest, own]) => ({ digest, tags: own }));
+    return { listed, more: more || names.length > TAGS_MAX };
   }
 
   async close(): Promise<void> {
@@ -261,6 +303,20 @@ function requireDigest(answer: RegistryAnswer, digest: Digest, what: string): vo
 function contentType(answer: RegistryAnswer): string {
   const value = answer.headers['content-type'];
   return typeof value === 'string' ? value : '';
+}
+
+/** What a page of `tags/list` names; what cannot be a tag is left out. */
+function readTags(bytes: Uint8Array, name: string): string[] {
+  try {
+    const page = parseStrictJson(bytes, { what: 'list of tags', bytesMax: TAGS_PAGE_BYTES_MAX }) as JsonObject;
+    // A repository without tags: null in some registries.
+    const tags = page?.['tags'] ?? [];
+    if (!Array.isArray(tags)) throw new SourceError('protocol', `${name}: its list of tags is none`);
+    return tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag));
+  } catch (error) {
+    if (!(error instanceof Rejection)) throw error;
+    throw new SourceError('protocol', `${name}: ${error.message}`, { cause: error });
+  }
 }
 
 /** An index, or undefined when it is something else: then there are no referrers (distribution-spec). */

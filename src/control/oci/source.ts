@@ -72,3 +72,23 @@ export interface ArtifactSink {
   /** Adds the signature as a referrer; where the referrers API is missing, under the fallback tag. */
   putSignature(subject: Descriptor, signature: SignatureArtifact): Promise<void>;
 }
+
+/** A manifest of a place, with the tags that name it now. */
+export interface Listed {
+  readonly digest: Digest;
+  readonly tags: readonly string[];
+}
+
+/** Tags of a place that are looked at. */
+export const TAGS_MAX = 500;
+
+/** A place that can say what it holds. Tags of signatures are left out. */
+export interface ArtifactList {
+  /** @returns at most {@link TAGS_MAX} manifests; `more` when there are others. */
+  list(): Promise<{ readonly listed: readonly Listed[]; readonly more: boolean }>;
+}
+
+/** Whether a tag belongs to signatures and other referrers (distribution-spec; cosign). */
+export function isReferrerTag(tag: string): boolean {
+  return /^sha256-[0-9a-f]{64}(\.[a-z]+)?$/.test(tag);
+}

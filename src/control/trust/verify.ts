@@ -238,6 +238,27 @@ interface SignedBy {
   readonly expiresMs: number;
 }
 
+/** The key that made a signature of this manifest. @throws {Rejection} */
+function verifyCandidate(candidate: SignatureCandidate, digest: Digest, keys: readonly PreparedKey[]): PreparedKey {
+  return candidate.format === 'sigstore-bundle'
+    ? verifySigstoreBundle(candidate.bytes, digest, keys)
+    : verifySimpleSignature(candidate.bytes, candidate.signature ?? '', digest, keys);
+}
+
+/** Ids of the keys of a policy that made any of these signatures, also those that do not count any more: for people. */
+export function signersOf(candidates: readonly SignatureCandidate[], digest: Digest, trust: Trust): string[] {
+  const found = new Set<string>();
+  for (const candidate of candidates) {
+    try {
+      const key = verifyCandidate(candidate, digest, trust.keys);
+      found.add(key.revoked ? `${key.id}(revoked)` : key.id);
+    } catch (error) {
+      if (!(error instanceof Rejection)) throw error;
+    }
+  }
+  return [...found].sort();
+}
+
 /** Counts distinct public keys, never signatures: a key that signs twice is one key. */
 async function verifySignatures(
   source: ArtifactSource,
@@ -261,10 +282,7 @@ async function verifySignatures(
   let keyExpired = false;
   for (const candidate of candidates) {
     try {
-      const key =
-        candidate.format === 'sigstore-bundle'
-          ? verifySigstoreBundle(candidate.bytes, digest, roleKeys)
-          : verifySimpleSignature(candidate.bytes, candidate.signature ?? '', digest, roleKeys);
+      const key = verifyCandidate(candidate, digest, roleKeys);
       if (key.revoked && !grace) throw new Rejection('revoked_key', `the key ${key.id} is revoked`);
       if (options.nowMs > key.notAfterMs) {
         if (options.purpose === 'candidate') throw new Rejection('expired_key', `the key ${key.id} has expired`);

@@ -1,0 +1,60 @@
+import { parseArgs } from 'node:util';
+import { copyBundle } from '../../control/oci/publish.ts';
+import type { Command } from '../io.ts';
+import { usageError, UsageError } from './command.ts';
+import { digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS, verifyNow } from './place.ts';
+
+type Name = 'push' | 'pull' | 'copy';
+
+const WHAT: Readonly<Record<Name, string>> = {
+  push: 'usually from oci:<directory> to a registry',
+  pull: 'from a registry to oci:<directory>, for a mirror, a seed or a network without registry',
+  copy: 'from any place to any other',
+};
+const DONE: Readonly<Record<Name, string>> = { push: 'pushed', pull: 'pulled', copy: 'copied' };
+
+/** Copying under one of its three names: they differ in what is expected of the places. */
+export function copyCommand(name: Name): Command {
+  const help = `cnx bundle ${name} <from ref> <to ref> [--trust FILE]
+
+Copies a bundle with its signatures, byte for byte, ${WHAT[name]}. The tag moves
+last, when everything else is there. One publisher at a time for one bundle's signatures.
+
+  --trust   verify first as a new gateway with this trust policy would; what it would not take is not copied
+
+${PLACE_HELP}`;
+  return async (args, io) => {
+    try {
+      const { values, positionals } = parseArgs({
+        args,
+        allowPositionals: true,
+        options: { ...PLACE_OPTIONS, trust: { type: 'string' } },
+      });
+      if (values.help) {
+        io.stdout(help);
+        return 0;
+      }
+      const [from, to, extra] = positionals;
+      if (from === undefined || to === undefined || extra !== undefined)
+        throw new UsageError(`write cnx bundle ${name} <from ref> <to ref>`);
+      const source = await openReference(from, values, io);
+      if (name === 'pull' && !to.startsWith('oci:'))
+        throw new UsageError('pull writes a layout: oci:<directory>[:tag]');
+      const sink = await openReference(to, values, io, true);
+      if (sink.reference.digest !== undefined) throw new UsageError('the target names a tag, not a digest');
+      try {
+        const digest = await digestOfReference(source);
+        if (values.trust !== undefined) await verifyNow(source.place, digest, values.trust);
+        const signatures = await copyBundle(source.place, sink.place, digest, sink.reference.tag);
+        io.stdout(`${DONE[name].padEnd(10)}  ${digest}\nto          ${to}\nsignatures  ${signatures}\n`);
+        if (signatures === 0) io.stderr('note: the bundle is not signed; gateways wait until it is\n');
+      } finally {
+        await source.place.close();
+        await sink.place.close();
+      }
+      return 0;
+    } catch (error) {
+      return usageError(`bundle ${name}`, error, io);
+    }
+  };
+}
