@@ -315,6 +315,10 @@ fn what_is_wrong_is_said_with_its_place_and_mend() {
             "column 1: no function is called lowr (did you mean lower?)",
         ),
         (
+            "lookup_json_string(http.request.body.raw, \"a\") eq \"b\"",
+            "column 1: there is no function lookup_json_string (JSON is read already: write http.request.body.form[\"json.a.b\"][0])",
+        ),
+        (
             "lower() eq \"a\"",
             "column 1: lower has 0 arguments (write lower(Bytes) → Bytes)",
         ),
@@ -415,6 +419,28 @@ fn sizes_are_bounded() {
     assert!(said(vec!["ssl"; 1025].join(" or ")).contains("more than 1024 comparisons"));
     assert!(said(format!("http.request.body.size in {{{}}}", "1 ".repeat(2049))).contains("more than 2048 entries"));
     assert!(said("lower(".repeat(40) + "http.host").contains("nested more than 32 deep"));
+}
+
+#[test]
+fn one_expression_ends_within_the_work_of_its_route() {
+    let terms: Vec<String> = (0..200)
+        .map(|n| format!("any(http.request.uri.args.values[*] matches \"b{n}$\")"))
+        .collect();
+    let options = ProfileOptions {
+        work_max: Some(1_000_000),
+        ..ProfileOptions::default()
+    };
+    let mut running = Running::with(
+        vec![rule(&format!("not ({})", terms.join(" or ")), Action::Block)],
+        &[],
+        &options,
+    );
+    let outcome = running.send(&Given::get(&format!("/?{}", "a=bbbbbbbbbbbbbbbbbbbb&".repeat(900))));
+    assert_eq!((outcome.verdict, outcome.matches), (Verdict::BudgetExceeded, 0));
+    assert!(outcome.work < 1_100_000, "{}", outcome.work);
+    // Of the same request, one that asks little is answered.
+    let mut running = Running::with(vec![rule(&terms[0], Action::Block)], &[], &options);
+    assert_eq!(running.send(&Given::get("/?a=b0")).verdict, Verdict::Block);
 }
 
 #[test]

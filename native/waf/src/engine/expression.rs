@@ -24,7 +24,7 @@ const CONCAT_BYTES_MAX: usize = 1024 * 1024;
 impl Transaction {
     /// Whether an expression is true. The first value that made it so is left in `matched`, for the report.
     pub(crate) fn holds(&mut self, expression: &Checked) -> bool {
-        let holds = self.node(&expression.root, None, true);
+        let holds = self.node(&expression.root, None, true) && self.outcome.work <= self.work_max;
         self.matched.truncate(usize::from(holds));
         holds
     }
@@ -74,6 +74,9 @@ impl Transaction {
 
     /// The next entry of a source from an index on, which is moved behind it.
     fn next_entry(&mut self, source: &Source, index: &mut usize) -> Option<Entry> {
+        if self.outcome.work > self.work_max {
+            return None;
+        }
         let list = &self.entries[source.var as usize];
         while let Some(entry) = list.get(*index) {
             *index += 1;
@@ -127,6 +130,10 @@ impl Transaction {
     }
 
     fn compare(&mut self, value: &Value, test: &Test, current: Current) -> bool {
+        // One expression alone may ask each of very many values.
+        if self.outcome.work > self.work_max {
+            return false;
+        }
         self.outcome.work += COMPARE_WORK;
         match test {
             Test::Truth => self.flag(value, current) == Some(true),

@@ -146,6 +146,8 @@ pub struct Transaction {
     pub(crate) outcome: Outcome,
     pub(crate) caches: RegexCaches,
     pub(crate) cache_serial: u64,
+    /// Work beyond which an expression ends at once; the loop over rules does the rest.
+    pub(crate) work_max: u64,
     pub(crate) highest_severity: u8,
     pub(crate) rule_running: (u8, u32),
     pub(crate) trace: Option<Box<Trace>>,
@@ -184,6 +186,7 @@ impl Default for Transaction {
             outcome: Outcome::default(),
             caches: RegexCaches::default(),
             cache_serial: 0,
+            work_max: 0,
             highest_severity: 255,
             rule_running: (0, 0),
             trace: None,
@@ -311,6 +314,7 @@ impl Transaction {
         }
         self.values.begin(program.chains.len());
         self.used = program.used;
+        self.work_max = profile.work_max;
         for list in &mut self.entries {
             list.clear();
         }

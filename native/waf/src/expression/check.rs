@@ -1,6 +1,7 @@
 //! Types: every part of an expression gets one, and what does not fit is an error that says what would.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
 
@@ -208,7 +209,7 @@ impl Checker<'_> {
                 _ => return Err(mistyped(c, p, "write a number such as 42, without quotes")),
             },
             (Kind::Ip, Some(order @ (Order::Equal | Order::NotEqual)), With::One(p)) => match p.literal {
-                Literal::Ip(ip) => Test::Address(Addresses::new(&[(ip, ip)]), order == Order::NotEqual),
+                Literal::Ip(ip) => Test::Address(Arc::new(Addresses::new(&[(ip, ip)])), order == Order::NotEqual),
                 Literal::Network(..) => {
                     return Err(mistyped(c, p, &format!("write {} in {{{}}}", c.value, p.literal)));
                 }
@@ -271,7 +272,7 @@ impl Checker<'_> {
                     single(e)?;
                     out.push(text_of(c, &e.from)?);
                 }
-                Ok(Test::Text(Texts::new(out)))
+                Ok(Test::Text(Arc::new(Texts::new(out))))
             }
             Kind::Int => {
                 let mut out = Vec::with_capacity(list.len());
@@ -283,7 +284,7 @@ impl Checker<'_> {
                         _ => return Err(mistyped(c, &e.from, "write numbers, separated by spaces: {1 2 5..9}")),
                     }
                 }
-                Ok(Test::Number(Numbers::new(out)))
+                Ok(Test::Number(Arc::new(Numbers::new(out))))
             }
             Kind::Ip => {
                 let mut out = Vec::with_capacity(list.len());
@@ -301,7 +302,7 @@ impl Checker<'_> {
                         }
                     }
                 }
-                Ok(Test::Address(Addresses::new(&out), false))
+                Ok(Test::Address(Arc::new(Addresses::new(&out)), false))
             }
             Kind::Bool => Err(mistyped(c, &list[0].from, "write the field alone")),
         }
@@ -317,9 +318,9 @@ impl Checker<'_> {
             return Err(Fault::new(at, format!("no list is called ${name}"), mend));
         };
         match (kind, list) {
-            (Kind::Bytes, List::Texts(t, _) | List::Addresses(_, t)) => Ok(Test::Text(Texts::new(t.clone()))),
-            (Kind::Int, List::Numbers(n)) => Ok(Test::Number(Numbers::new(n.clone()))),
-            (Kind::Ip, List::Addresses(a, _)) => Ok(Test::Address(Addresses::new(a), false)),
+            (Kind::Bytes, List::Texts(t, _) | List::Addresses(_, t)) => Ok(Test::Text(Arc::clone(t))),
+            (Kind::Int, List::Numbers(n)) => Ok(Test::Number(Arc::clone(n))),
+            (Kind::Ip, List::Addresses(a, _)) => Ok(Test::Address(Arc::clone(a), false)),
             (Kind::Ip, List::Texts(_, first)) => Err(Fault::new(
                 at,
                 format!("${name} is a list of strings: {first:?} is no address and no network"),
@@ -468,6 +469,9 @@ impl Checker<'_> {
 
     fn call(&mut self, at: At, name: &str, arguments: &[Condition]) -> Result<Made, Fault> {
         let Some(def) = function::by_name(name) else {
+            if let Some((_, mend)) = function::ELSEWHERE.iter().find(|(n, _)| *n == name) {
+                return Err(Fault::new(at, format!("there is no function {name}"), *mend));
+            }
             return Err(Fault::new(
                 at,
                 format!("no function is called {name}"),

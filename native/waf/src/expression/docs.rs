@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::ast::OPERATORS;
 use super::check::phase_of;
 use super::field::{ELSEWHERE, FIELDS, FieldKind};
-use super::function::FUNCTIONS;
+use super::function::{self, FUNCTIONS};
 use super::node::Kind;
 use super::rule::{ID_CHOSEN_LAST, ID_FIRST, ID_LAST, TAG};
 use super::{EXPRESSION_BYTES_MAX, LIST_ENTRIES_MAX, LISTS_MAX, NEST_MAX, RULES_MAX, SET_ENTRIES_MAX, TERMS_MAX};
@@ -99,6 +99,13 @@ pub fn markdown() -> String {
     let _ = writeln!(o, "\n## Functions\n\n| function | |\n|---|---|");
     for f in FUNCTIONS {
         let _ = writeln!(o, "| `{}` | {} |", cell(f.signature), cell(f.summary));
+    }
+    let _ = writeln!(
+        o,
+        "\nOf Cloudflare's other functions:\n\n| function | instead |\n|---|---|"
+    );
+    for (name, instead) in function::ELSEWHERE {
+        let _ = writeln!(o, "| `{name}` | {} |", cell(instead));
     }
     let _ = write!(
         o,

@@ -63,6 +63,46 @@ functions! {
     "url_decode" (1, 2), url_decode, "url_decode(Bytes, \"ru\") → Bytes" "percent escapes and `+` decoded; with `r` again until nothing changes (8 times at most), with `u` %uHHHH too";
 }
 
+/// Functions that Cloudflare has and that are written otherwise here, or why they do not exist.
+pub const ELSEWHERE: &[(&str, &str)] = &[
+    ("bit_slice", "fields are strings; write substring"),
+    (
+        "encode_base64",
+        "it is of use only where requests are edited; compare with the string itself",
+    ),
+    (
+        "is_timed_hmac_valid_v0",
+        "write a policy, or require a token on the route",
+    ),
+    ("join", "ask the elements: any(x[*] …)"),
+    (
+        "lookup_json_integer",
+        "JSON is read already: write http.request.body.form[\"json.a.b\"][0]",
+    ),
+    (
+        "lookup_json_string",
+        "JSON is read already: write http.request.body.form[\"json.a.b\"][0]",
+    ),
+    (
+        "regex_replace",
+        "it is of use only where requests are edited; write matches",
+    ),
+    (
+        "remove_query_args",
+        "it is of use only where requests are edited; ask http.request.uri.args",
+    ),
+    (
+        "sha256",
+        "it is of use only where requests are edited; compare with the string itself",
+    ),
+    ("split", "write matches or contains"),
+    ("uuidv4", "expressions are a function of the request"),
+    (
+        "wildcard_replace",
+        "it is of use only where requests are edited; write wildcard",
+    ),
+];
+
 /// Looks a name up.
 pub fn by_name(name: &str) -> Option<&'static FunctionDef> {
     FUNCTIONS.iter().find(|f| f.name == name)
@@ -314,6 +354,7 @@ mod tests {
     #[test]
     fn names_are_sorted_and_the_steps_exist() {
         assert!(FUNCTIONS.is_sorted_by(|a, b| a.name < b.name));
+        assert!(ELSEWHERE.iter().all(|(name, _)| by_name(name).is_none()));
         for name in ["base64Decode", "lowercase", "uppercase", "urlDecode", "urlDecodeUni"] {
             assert!(transform::by_name(name).is_ok());
         }

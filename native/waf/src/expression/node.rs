@@ -1,5 +1,7 @@
 //! A checked expression as it runs: a tree over interned values.
 
+use std::sync::Arc;
+
 use memchr::memmem::Finder;
 
 use super::set::{Addresses, Numbers, Texts};
@@ -109,13 +111,13 @@ pub enum Test {
     /// A regular expression, with what each match of it holds.
     Matches(Box<operator::Expression>, operator::Requirement),
     /// One of these strings.
-    Text(Texts),
+    Text(Arc<Texts>),
     /// Order of numbers.
     Int(Order, i64),
     /// One of these numbers.
-    Number(Numbers),
+    Number(Arc<Numbers>),
     /// One of these addresses; with `true` none of them.
-    Address(Addresses, bool),
+    Address(Arc<Addresses>, bool),
     /// True by itself.
     Truth,
 }

@@ -1,6 +1,7 @@
 //! Sets of strings, numbers and addresses, and the lists that expressions name.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::ast::Literal;
 use super::cursor::literal;
@@ -135,11 +136,11 @@ pub struct ListText {
 /// A list with its type.
 pub enum List {
     /// Strings that are not all addresses; why the first of them is none.
-    Texts(Vec<Vec<u8>>, String),
+    Texts(Arc<Texts>, String),
     /// Numbers.
-    Numbers(Vec<(i64, i64)>),
+    Numbers(Arc<Numbers>),
     /// Addresses, networks and ranges, with their texts.
-    Addresses(Vec<(IpAddr, IpAddr)>, Vec<Vec<u8>>),
+    Addresses(Arc<Addresses>, Arc<Texts>),
 }
 
 impl List {
@@ -162,7 +163,7 @@ impl List {
         if text.numbers {
             let number = |e: &String| e.parse::<i64>().ok().map(|n| (n, n));
             let list: Option<Vec<_>> = text.entries.iter().map(number).collect();
-            return list.map(Self::Numbers).ok_or_else(|| {
+            return list.map(|n| Self::Numbers(Arc::new(Numbers::new(n)))).ok_or_else(|| {
                 Fault::new(
                     0,
                     format!("the list {} holds no numbers of 64 bits", text.name),
@@ -170,7 +171,8 @@ impl List {
                 )
             });
         }
-        let texts = text.entries.iter().map(|e| e.as_bytes().to_vec()).collect();
+        let texts = text.entries.iter().map(|e| e.as_bytes().to_vec());
+        let texts = Arc::new(Texts::new(texts.collect()));
         let mut addresses = Vec::with_capacity(text.entries.len());
         for entry in &text.entries {
             match addresses_of(entry) {
@@ -178,7 +180,19 @@ impl List {
                 None => return Ok(Self::Texts(texts, entry.clone())),
             }
         }
-        Ok(Self::Addresses(addresses, texts))
+        Ok(Self::Addresses(Arc::new(Addresses::new(&addresses)), texts))
+    }
+
+    /// Bytes of memory, roughly.
+    pub fn memory_bytes(&self) -> usize {
+        let texts = |t: &Texts| t.0.iter().map(|t| t.len() + size_of::<Vec<u8>>()).sum::<usize>();
+        match self {
+            Self::Texts(t, _) => texts(t),
+            Self::Numbers(n) => n.0.len() * size_of::<(i64, i64)>(),
+            Self::Addresses(a, t) => {
+                texts(t) + a.v4.len() * size_of::<(u32, u32)>() + a.v6.len() * size_of::<(u128, u128)>()
+            }
+        }
     }
 
     /// What it is a list of.

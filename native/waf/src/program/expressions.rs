@@ -7,6 +7,7 @@ use super::compile::Compiler;
 use crate::expression::check::{Checker, requirement};
 use crate::expression::node::Checked;
 use crate::expression::rule::{self, Expressions};
+use crate::expression::set::List;
 use crate::seclang::diagnostic::Problem;
 use crate::seclang::draft::{Draft, Item};
 use crate::seclang::parser::Parser;
@@ -17,6 +18,7 @@ impl Compiler<'_> {
     pub(super) fn add_expressions(&mut self, expressions: &Expressions, draft: &mut Draft, before: &[usize]) {
         let taken = rule::taken_ids(draft, &mut self.diagnostics);
         let lists = expressions.lists(&mut self.diagnostics);
+        self.memory += lists.values().map(List::memory_bytes).sum::<usize>();
         let mut places = Vec::new();
         for (number, (mut rule, read)) in expressions
             .drafts(&taken, &mut self.diagnostics)
