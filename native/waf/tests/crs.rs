@@ -80,3 +80,39 @@ fn everything_loads_and_works() {
         g.transaction.memory_bytes()
     );
 }
+
+#[test]
+fn expressions_add_to_the_score_of_the_core_rule_set_and_skip_its_rules() {
+    use cnx_waf::expression::rule::Action;
+    use common::expressions::{Given, Running, rule};
+
+    let Some(files) = crs() else { return };
+    let texts: Vec<(String, String)> = files
+        .iter()
+        .map(|(name, content)| (name.clone(), String::from_utf8_lossy(content).into_owned()))
+        .collect();
+    let files: Vec<(&str, &str)> = texts.iter().map(|(n, c)| (n.as_str(), c.as_str())).collect();
+    // Both stand before all files, the rules that set the score to 0 included.
+    let items = vec![
+        rule("http.request.path starts_with \"/odd\"", Action::Score(3)),
+        rule(
+            "http.request.path eq \"/quiet\"",
+            Action::Skip(vec!["attack-sqli".into()]),
+        ),
+    ];
+    let mut running = Running::new(items, &files);
+    let mut send = |target: &str| {
+        let given = Given::get(target)
+            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/120.0")
+            .header("accept", "*/*");
+        let outcome = running.send(&given);
+        (outcome.verdict, outcome.score)
+    };
+    assert_eq!(send("/even?q=x"), (Verdict::Pass, 0));
+    assert_eq!(send("/odd?q=x"), (Verdict::DetectMatch, 3));
+    let sqli = "?q=1%27+or+%271%27=%271";
+    let (verdict, score) = send(&format!("/even{sqli}"));
+    assert_eq!(verdict, Verdict::Block);
+    assert_eq!(send(&format!("/odd{sqli}")), (Verdict::Block, score + 3));
+    assert_eq!(send(&format!("/quiet{sqli}")), (Verdict::Pass, 0));
+}
