@@ -8,6 +8,17 @@ use crate::bytes::hex_pair;
 /// Longest name of an argument; longer ones are cut.
 const NAME_BYTES_MAX: usize = 4096;
 
+/// Most bytes of scratch memory that are kept for the next document.
+const ROOM_KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// Scratch memory, so that a document of usual size allocates nothing.
+#[derive(Default)]
+pub struct Room {
+    name: Vec<u8>,
+    value: Vec<u8>,
+    levels: Vec<Level>,
+}
+
 struct Level {
     /// Length of the name without this level's key.
     name: usize,
@@ -21,11 +32,15 @@ struct Parser<'a> {
 }
 
 /// Parses a document. An error names what is wrong; what came before it has reached the sink.
-pub fn parse(text: &[u8], depth_max: usize, sink: &mut dyn Sink) -> Result<(), &'static str> {
+pub fn parse(text: &[u8], depth_max: usize, room: &mut Room, sink: &mut dyn Sink) -> Result<(), &'static str> {
     let mut p = Parser { text, at: 0 };
-    let mut name: Vec<u8> = b"json".to_vec();
-    let mut levels: Vec<Level> = Vec::new();
-    let mut value: Vec<u8> = Vec::new();
+    if room.value.capacity() > ROOM_KEPT_BYTES_MAX {
+        room.value = Vec::new();
+    }
+    let Room { name, value, levels } = room;
+    name.clear();
+    name.extend_from_slice(b"json");
+    levels.clear();
     p.space();
     loop {
         // A value begins here; `name` is its name.
@@ -42,20 +57,20 @@ pub fn parse(text: &[u8], depth_max: usize, sink: &mut dyn Sink) -> Result<(), &
                 p.space();
                 let close = if open == b'[' { b']' } else { b'}' };
                 if p.peek() != Some(close) {
-                    begin_member(&mut p, &mut name, &mut levels, &mut value, sink)?;
+                    begin_member(&mut p, name, levels, value, sink)?;
                     continue;
                 }
             }
             Some(b'"') => {
                 value.clear();
-                p.string(&mut value)?;
-                if !sink.argument(&name, &value) {
+                p.string(value)?;
+                if !sink.argument(name, value) {
                     return Ok(());
                 }
             }
             Some(_) => {
                 let scalar = p.scalar()?;
-                if !sink.argument(&name, scalar) {
+                if !sink.argument(name, scalar) {
                     return Ok(());
                 }
             }
@@ -76,7 +91,7 @@ pub fn parse(text: &[u8], depth_max: usize, sink: &mut dyn Sink) -> Result<(), &
                     p.at += 1;
                     p.space();
                     name.truncate(level.name);
-                    begin_member(&mut p, &mut name, &mut levels, &mut value, sink)?;
+                    begin_member(&mut p, name, levels, value, sink)?;
                     break;
                 }
                 (Some(b']'), true) | (Some(b'}'), false) => {
@@ -250,7 +265,7 @@ mod tests {
 
     fn ok(text: &str) -> Vec<(String, String)> {
         let mut c = collected();
-        parse(text.as_bytes(), 10, &mut c).unwrap_or_else(|e| panic!("{text}: {e}"));
+        parse(text.as_bytes(), 10, &mut Room::default(), &mut c).unwrap_or_else(|e| panic!("{text}: {e}"));
         c.arguments
     }
 
@@ -290,10 +305,13 @@ mod tests {
             "{\"a\":1]",
             "\"\\u12\"",
         ] {
-            assert!(parse(text.as_bytes(), 10, &mut collected()).is_err(), "{text}");
+            assert!(
+                parse(text.as_bytes(), 10, &mut Room::default(), &mut collected()).is_err(),
+                "{text}"
+            );
         }
         let deep = "[".repeat(11) + &"]".repeat(11);
-        assert!(parse(deep.as_bytes(), 10, &mut collected()).is_err());
+        assert!(parse(deep.as_bytes(), 10, &mut Room::default(), &mut collected()).is_err());
         assert_eq!(ok(&("[".repeat(10) + &"]".repeat(10))), []);
     }
 }

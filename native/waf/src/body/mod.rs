@@ -96,7 +96,7 @@ pub(crate) mod tests {
                 let mut c = Collected { room, ..Collected::default() };
                 match parser {
                     0 => urlencoded::parse(&bytes, b'&', &mut Default::default(), &mut c),
-                    1 => { let _ = json::parse(&bytes, 8, &mut c); }
+                    1 => { let _ = json::parse(&bytes, 8, &mut Default::default(), &mut c); }
                     2 => { let _ = multipart::parse(&bytes, b"multipart/form-data; boundary=bX", 3, &mut c); }
                     _ => { let _ = xml::parse(&bytes, &mut c); }
                 }

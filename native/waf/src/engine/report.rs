@@ -116,6 +116,8 @@ pub(crate) fn push_printable(out: &mut Vec<u8>, text: &[u8], max: usize) {
     }
 }
 
+/// Bytes of a key that are looked at for words of secrets.
+const SECRET_KEY_BYTES_MAX: usize = 256;
 /// Words in the key of an argument or header that make its value a secret.
 const SECRET_WORDS: [&[u8]; 12] = [
     b"pass",
@@ -137,9 +139,11 @@ pub(crate) fn is_secret(var: Var, key: &[u8]) -> bool {
     match var {
         Var::RequestCookies | Var::RequestBodyRaw => true,
         Var::RequestHeaders | Var::Args | Var::ArgsGet | Var::ArgsPost | Var::ResponseHeaders => {
-            let key = &key[..key.len().min(256)];
-            let folded = key.to_ascii_lowercase();
-            folded.ends_with(b"cookie") || SECRET_WORDS.iter().any(|w| memchr::memmem::find(&folded, w).is_some())
+            let mut folded = [0; SECRET_KEY_BYTES_MAX];
+            let folded = &mut folded[..key.len().min(SECRET_KEY_BYTES_MAX)];
+            folded.copy_from_slice(&key[..folded.len()]);
+            folded.make_ascii_lowercase();
+            folded.ends_with(b"cookie") || SECRET_WORDS.iter().any(|w| memchr::memmem::find(folded, w).is_some())
         }
         _ => false,
     }

@@ -263,7 +263,12 @@ impl Transaction {
                 sink.tx.decoded = decoded;
                 Ok(())
             }
-            Some(BodyProcessor::Json) => body::json::parse(content, settings.json_depth_max as usize, &mut sink),
+            Some(BodyProcessor::Json) => {
+                let mut room = std::mem::take(&mut sink.tx.json);
+                let result = body::json::parse(content, settings.json_depth_max as usize, &mut room, &mut sink);
+                sink.tx.json = room;
+                result
+            }
             Some(BodyProcessor::Multipart) => {
                 body::multipart::parse(content, content_type, settings.files_max as usize, &mut sink)
             }

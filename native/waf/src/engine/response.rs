@@ -80,7 +80,12 @@ impl Transaction {
             exceeded: None,
         };
         let result = match processor {
-            Some(BodyProcessor::Json) if !content.is_empty() => body::json::parse(content, DEPTH_MAX, &mut sink),
+            Some(BodyProcessor::Json) if !content.is_empty() => {
+                let mut room = std::mem::take(&mut sink.tx.json);
+                let result = body::json::parse(content, DEPTH_MAX, &mut room, &mut sink);
+                sink.tx.json = room;
+                result
+            }
             Some(BodyProcessor::Xml) if !content.is_empty() => body::xml::parse(content, &mut sink),
             _ => Ok(()),
         };

@@ -140,6 +140,7 @@ pub struct Transaction {
     pub(crate) groups: Groups,
     pub(crate) text: Vec<u8>,
     pub(crate) decoded: [Vec<u8>; 2],
+    pub(crate) json: crate::body::json::Room,
     pub(crate) name: Vec<u8>,
     pub(crate) reports: Reports,
     pub(crate) controls: Controls,
@@ -170,6 +171,7 @@ impl Default for Transaction {
             groups: Groups::default(),
             text: Vec::new(),
             decoded: Default::default(),
+            json: Default::default(),
             name: Vec::new(),
             reports: Reports::default(),
             controls: Controls {

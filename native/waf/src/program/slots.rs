@@ -8,7 +8,8 @@ use crate::seclang::variable::Var;
 #[derive(Debug)]
 pub struct Slots {
     names: Vec<(Var, Vec<u8>)>,
-    index: HashMap<(Var, Vec<u8>), u32>,
+    /// By name alone, so that a look-up need not own one; few stores know the same name.
+    index: HashMap<Vec<u8>, Vec<(Var, u32)>>,
 }
 
 impl Default for Slots {
@@ -27,19 +28,20 @@ impl Default for Slots {
 impl Slots {
     /// The number of a name, new if need be. Names ignore case.
     pub fn number(&mut self, store: Var, name: &[u8]) -> u32 {
-        let key = (store, name.to_ascii_lowercase());
-        if let Some(n) = self.index.get(&key) {
-            return *n;
+        let name = name.to_ascii_lowercase();
+        if let Some(n) = self.find(store, &name) {
+            return n;
         }
         let n = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.names.push(key.clone());
-        self.index.insert(key, n);
+        self.index.entry(name.clone()).or_default().push((store, n));
+        self.names.push((store, name));
         n
     }
 
     /// The number of a lower-case name, if rules know it.
     pub fn find(&self, store: Var, name: &[u8]) -> Option<u32> {
-        self.index.get(&(store, name.to_vec())).copied()
+        let known = self.index.get(name)?.iter().find(|(of, _)| *of == store);
+        known.map(|(_, n)| *n)
     }
 
     /// Store and name of a number.
