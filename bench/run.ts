@@ -34,9 +34,10 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   chain: async () => (await import('./chain.ts')).chain,
   swaps: async () => (await import('./swaps.ts')).swaps,
   memory: async () => (await import('./memory.ts')).memory,
+  waf: async () => (await import('./waf.ts')).waf,
   micro: async () => (await import('./micro.ts')).micro,
 };
-const DEFAULT = ['plain', 'tls', 'http2', 'lanes', 'idle', 'chain', 'swaps', 'micro'];
+const DEFAULT = ['plain', 'tls', 'http2', 'lanes', 'idle', 'chain', 'swaps', 'waf', 'micro'];
 const FULL: BenchOptions = { rounds: 3, seconds: 5, soakSeconds: 300, swaps: 100 };
 /** To see that everything works; not for figures. */
 const QUICK: BenchOptions = { rounds: 1, seconds: 1, soakSeconds: 5, swaps: 5 };
