@@ -175,9 +175,12 @@ export const WAF_SECURE = 2;
 /** What the handshake told follows the body. */
 const TLS_FACTS = 4;
 
+/** Text that is the same in ASCII, Latin-1 and UTF-8. */
+const ASCII = /^[ -~]*$/;
+
 /** UTF-8, a character for each byte: what the packer writes. */
 function utf8(text: string): string {
-  return Buffer.from(text, 'utf8').toString('latin1');
+  return ASCII.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
 }
 
 /**

@@ -727,3 +727,8 @@ fn an_expression_without_its_literals_costs_nothing() {
         Verdict::Block
     );
 }
+
+#[test]
+fn a_plus_of_a_path_is_a_plus() {
+    assert!(holds("http.request.path eq \"/a+b c\"", &Given::get("/a+b%20c")));
+}

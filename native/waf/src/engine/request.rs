@@ -102,9 +102,7 @@ impl Transaction {
                 self.fill_cookies(value);
             } else if name.eq_ignore_ascii_case(b"content-type") {
                 processor = processor_of(value);
-                if self.used[Var::RequestMediaType as usize] {
-                    self.put(Var::RequestMediaType, &media_type(value).to_ascii_lowercase());
-                }
+                self.put(Var::RequestMediaType, media_type(value));
             } else if name.eq_ignore_ascii_case(b"accept-language") && self.used[Var::RequestLanguages as usize] {
                 self.fill_languages(value);
             } else if name.eq_ignore_ascii_case(b"host") {

@@ -56,7 +56,7 @@ fields! {
     "http.request.body.form" [], MAP, ArgsPost "" [], "arguments of the body: fields of a form, leaves of JSON by path (`json.a.b`)";
     "http.request.body.form.names" [], ARRAY, ArgsPostNames "" [], "their names";
     "http.request.body.form.values" [], ARRAY, ArgsPost "" [], "their values";
-    "http.request.body.mime" [], BYTES, RequestMediaType "" [], "the media type of the body without parameters, lower case";
+    "http.request.body.mime" [], BYTES, RequestMediaType "" ["lowercase"], "the media type of the body without parameters, lower case";
     "http.request.body.raw" [], BYTES, RequestBodyRaw "" [], "the body as received, as far as it is inspected";
     "http.request.body.size" [], INT, RequestBodyLength "" [], "bytes of the body, as far as it is inspected";
     "http.request.body.truncated" [], BOOL, InboundDataError "" [], "the body is longer than what is inspected of it";
@@ -71,7 +71,7 @@ fields! {
     "http.request.uri.args" [], MAP, ArgsGet "" [], "query arguments, percent-decoded once (Cloudflare does not decode them)";
     "http.request.uri.args.names" [], ARRAY, ArgsGetNames "" [], "their names";
     "http.request.uri.args.values" [], ARRAY, ArgsGet "" [], "their values";
-    "http.request.uri.path" ["http.request.path"], BYTES, RequestFilename "" ["normalizePath"], "the path, percent-decoded once, without `//`, `/./` and `/../`: no spelling of a path evades a rule about it";
+    "http.request.uri.path" ["http.request.path"], BYTES, RequestFilename "" ["normalizePath"], "the path, percent-decoded once, without `//`, `/./` and `/../`, so that another spelling of a path does not evade a rule about it";
     "http.request.uri.query" [], BYTES, QueryString "" [], "the query as received, without `?`";
     "http.request.version" [], BYTES, RequestProtocol "" [], "`HTTP/1.1` and the like";
     "http.response.code" [], INT, ResponseStatus "" [], "the status of the answer";

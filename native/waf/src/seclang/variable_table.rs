@@ -126,7 +126,7 @@ variables! {
     RequestHeadersNames "REQUEST_HEADERS_NAMES" Many Head "names of the header fields";
     RequestLanguages "REQUEST_LANGUAGES" Many Head "language tags of Accept-Language, best first, lower case";
     RequestLine "REQUEST_LINE" One Head "the request line";
-    RequestMediaType "REQUEST_MEDIA_TYPE" One Head "the media type of the body without parameters, lower case";
+    RequestMediaType "REQUEST_MEDIA_TYPE" One Head "the media type of the body without parameters";
     RequestMethod "REQUEST_METHOD" One Head "the method";
     RequestPathRaw "REQUEST_PATH_RAW" One Head "the path as received";
     RequestProtocol "REQUEST_PROTOCOL" One Head "HTTP/1.1 and the like";
