@@ -8,6 +8,7 @@
 
 pub mod body;
 pub mod bytes;
+pub mod collections;
 pub mod docs;
 pub mod engine;
 pub mod expression;

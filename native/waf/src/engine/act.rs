@@ -3,7 +3,7 @@
 use super::report::{Shown, is_secret};
 use super::transaction::{Candidate, Entry, Key, SlotValue, Transaction};
 use crate::bytes::to_int;
-use crate::program::{Control, Destination, Program, Rule, Set, Step};
+use crate::program::{Control, Destination, Persist, Piece, Program, Rule, Set, Step};
 use crate::seclang::ctl::Ctl;
 use crate::seclang::setting::EngineMode;
 use crate::seclang::variable::Var;
@@ -22,11 +22,18 @@ pub(super) struct Told {
 impl Transaction {
     /// What happens once for each value that matched a step.
     pub(crate) fn act(&mut self, program: &Program, step: &Step) {
+        let opens = |p: &&Persist| matches!(p, Persist::Open(..));
+        for action in step.persists.iter().filter(opens) {
+            self.persist(program, action);
+        }
         for (to, what) in &step.sets {
             self.set(program, to, what);
         }
         for c in &step.controls {
             self.control(c);
+        }
+        for action in step.persists.iter().filter(|p| !opens(p)) {
+            self.persist(program, action);
         }
     }
 
@@ -71,9 +78,12 @@ impl Transaction {
                     Some(slot) => Destination::Slot(slot),
                     None => {
                         let id = self.values.intern(&text);
+                        let name = text.clone();
                         self.text = text;
-                        let value = self.named.iter().find(|(s, k, _)| s == store && *k == id).map(|n| n.2);
-                        let value = self.changed(program, value.unwrap_or_default(), what);
+                        let held = self.named.iter().find(|(s, k, _)| s == store && *k == id).map(|n| n.2);
+                        let held = held.unwrap_or_default();
+                        let value = self.changed(program, held, what);
+                        let value = self.shared(program, *store, &name, (held, value), what);
                         self.put_named(*store, id, value);
                         return;
                     }
@@ -84,11 +94,34 @@ impl Transaction {
         };
         let value = self.changed(program, current, what);
         if let Destination::Slot(slot) = to {
-            self.slots[*slot as usize] = value;
+            let (store, name) = program.slots.name(*slot);
+            self.slots[*slot as usize] = self.shared(program, store, name, (current, value), what);
         }
     }
 
-    fn put_named(&mut self, store: Var, key: u32, value: SlotValue) {
+    /// What a written value is then: others may have written the same variable of an open persistent collection.
+    fn shared(
+        &mut self,
+        program: &Program,
+        store: Var,
+        name: &[u8],
+        change: (SlotValue, SlotValue),
+        what: &Set,
+    ) -> SlotValue {
+        if self.opened.iter().any(|(s, _)| *s == store) {
+            self.share(
+                program,
+                store,
+                name,
+                change,
+                matches!(what, Set::Add(_) | Set::AddText(..)),
+            )
+        } else {
+            change.1
+        }
+    }
+
+    pub(super) fn put_named(&mut self, store: Var, key: u32, value: SlotValue) {
         if let Some(at) = self.named.iter().position(|(s, k, _)| *s == store && *k == key) {
             if value == SlotValue::Unset {
                 self.named.remove(at);
@@ -194,7 +227,11 @@ impl Transaction {
                     _ => b"",
                 };
                 let bytes = self.values.get(m.value);
-                if is_secret(m.var, key) {
+                let hidden = |(var, name): &(Var, Vec<u8>)| *var == m.var && key.eq_ignore_ascii_case(name);
+                if is_secret(m.var, key) || program.hidden.iter().any(hidden) || rule.steps.iter().any(|s| s.hides) {
+                    if rule.message.0.iter().any(|p| !matches!(p, Piece::Text(_))) {
+                        mask(&mut message, bytes);
+                    }
                     Shown::Masked(bytes.len())
                 } else {
                     Shown::Plain(bytes)
@@ -205,5 +242,18 @@ impl Transaction {
         self.reports.push(rule.id, rule.severity, phase, &message, &name, value);
         self.text = message;
         self.name = name;
+    }
+}
+
+/// Replaces a value that must not be shown in a message that macros have put it into. Short ones could stand there by chance.
+fn mask(message: &mut Vec<u8>, value: &[u8]) {
+    if value.len() < 4 {
+        return;
+    }
+    while let Some(at) = memchr::memmem::find(message, value) {
+        message.splice(at..at + value.len(), *b"<masked>");
+        if b"<masked>".windows(value.len()).any(|w| w == value) {
+            return;
+        }
     }
 }

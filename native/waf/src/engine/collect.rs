@@ -3,7 +3,7 @@
 use super::transaction::{Candidate, Key, SlotValue, Transaction};
 use super::values::ValueId;
 use crate::program::{Program, Selector, Target, Test};
-use crate::seclang::variable::{Life, Shape, VARIABLES, Var};
+use crate::seclang::variable::{Life, Shape, VARIABLES};
 
 impl Transaction {
     /// The values that a condition looks at, in the order of its targets.
@@ -47,7 +47,8 @@ impl Transaction {
         if def.shape == Shape::Store {
             return self.collect_store(program, target, list);
         }
-        if def.life == Life::Rule && !matches!(var, Var::ReqbodyProcessor | Var::ArgsPath) {
+        let computed = matches!(def.life, Life::Rule | Life::Clock);
+        if computed && !var.is_written_by_rules() {
             self.running_entries(program, var);
         }
         let entries = std::mem::take(&mut self.entries[var as usize]);

@@ -4,7 +4,7 @@ use super::transaction::{Candidate, Entry, Key, SlotValue, Transaction};
 use super::values::ValueId;
 use crate::program::{Piece, Program, Text};
 use crate::seclang::action::SEVERITIES;
-use crate::seclang::variable::Var;
+use crate::seclang::variable::{Life, Var};
 
 /// Most bytes of a filled-in text.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -48,6 +48,11 @@ impl Transaction {
             }
             Var::Rule => self.push_rule(program, key, out),
             Var::HighestSeverity => crate::bytes::push_int(out, i64::from(self.highest_severity)),
+            _ if var.def().life == Life::Clock => {
+                if let Some(e) = self.clock_entry(var) {
+                    out.extend_from_slice(self.values.get(e.value));
+                }
+            }
             _ => {
                 let list = &self.entries[var as usize];
                 let found = if key.is_empty() {
@@ -153,11 +158,7 @@ impl Transaction {
                     self.name = text;
                 }
             }
-            Var::Duration => list.push(Entry {
-                key: 0,
-                value: self.values.intern_int(0),
-            }),
-            _ => {}
+            _ => list.extend(self.clock_entry(var)),
         }
         self.entries[var as usize] = list;
     }

@@ -4,7 +4,8 @@
 //! Little-endian: `u8` version, `u64` serial of the program, `u8` mode, `u8` what is skipped, `u8` highest severity, `u8` answer's body
 //! is read, `u8` its processor, `u64` its limit; then for each of phases 3 to 5 `u32` number of words and the rules left out; `u32`
 //! number of removed targets and theirs; `u32` number of slots, for each `u32` slot and its value; `u32` number of named variables,
-//! for each `u8` variable, `u32` length and name, value; then for each request variable that is kept `u32` number of values, for each
+//! for each `u8` variable, `u32` length and name, value; `u32` number of open persistent collections, for each `u8` variable, `u32` length
+//! and key; then for each request variable that is kept `u32` number of values, for each
 //! two texts with `u32` lengths. A value is `u8` 1 and `i64`, or `u8` 2, `u32` length and bytes.
 
 use super::transaction::{Allowed, Entry, SlotValue, Transaction, Wanted};
@@ -81,6 +82,11 @@ impl Transaction {
             w.text(self.values.get(*key));
             w.value(self, *value);
         }
+        w.u32(self.opened.len());
+        for (store, key) in &self.opened {
+            w.u8(*store as u8);
+            w.text(key);
+        }
         for var in &program.answer.variables {
             let entries = &self.entries[*var as usize];
             w.u32(entries.len());
@@ -131,6 +137,12 @@ impl Transaction {
             let key = self.values.intern(r.text()?);
             let value = self.kept_value(&mut r)?;
             self.named.push((var, key, value));
+        }
+        for _ in 0..r.u32()? {
+            let store = VARIABLES.get(usize::from(r.u8()?)).ok_or(NotKept)?.var;
+            let key = r.text()?.to_vec();
+            // What other transactions have written meanwhile counts.
+            self.open_collection(program, store, key);
         }
         for var in &program.answer.variables {
             for _ in 0..r.u32()? {

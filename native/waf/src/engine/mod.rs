@@ -5,6 +5,7 @@ mod collect;
 mod expand;
 mod expression;
 mod keep;
+mod persist;
 mod report;
 mod request;
 mod response;

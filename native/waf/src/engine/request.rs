@@ -111,6 +111,12 @@ impl Transaction {
             } else if name.eq_ignore_ascii_case(b"authorization") {
                 let scheme = value.split(|b| *b == b' ').next().unwrap_or(b"");
                 self.put(Var::AuthType, scheme);
+                if self.used[Var::RemoteUser as usize] && scheme.eq_ignore_ascii_case(b"basic") {
+                    let mut text = Vec::new();
+                    crate::transform::base64_decode(value[scheme.len()..].trim_ascii(), &mut text);
+                    let end = memchr::memchr(b':', &text).unwrap_or(text.len());
+                    self.put(Var::RemoteUser, &text[..end]);
+                }
             }
         }
         self.controls.processor = processor;
@@ -236,6 +242,19 @@ impl Transaction {
             self.put(Var::RequestBody, content);
         }
         self.put(Var::RequestBodyRaw, content);
+        if self.used[Var::FullRequest as usize] {
+            let mut text = std::mem::take(&mut self.text);
+            text.clear();
+            for (name, value) in r.headers() {
+                for part in [name, b": ", value, b"\n"] {
+                    text.extend_from_slice(part);
+                }
+            }
+            text.extend_from_slice(b"\n\n");
+            text.extend_from_slice(content);
+            self.put(Var::FullRequest, &text);
+            self.text = text;
+        }
         if content.is_empty() {
             return;
         }
@@ -302,6 +321,28 @@ impl Transaction {
             Ok(()) => {}
         }
         self.strict_multipart();
+        self.limit_without_files(program, content.len());
+    }
+
+    /// `SecRequestBodyNoFilesLimit`: seen by rules, as in ModSecurity 3.
+    fn limit_without_files(&mut self, program: &Program, bytes: usize) {
+        let Some(max) = program.settings.no_files_bytes_max else {
+            return;
+        };
+        let files = match self.controls.processor {
+            Some(BodyProcessor::Multipart) => self.files_bytes,
+            Some(BodyProcessor::Raw) | None => return,
+            Some(_) => 0,
+        };
+        if (bytes as u64).saturating_sub(files) > max {
+            for var in [Var::ReqbodyError, Var::InboundDataError] {
+                self.put_int(var, 1);
+            }
+            self.put(
+                Var::ReqbodyErrorMsg,
+                b"the body without its files is longer than its limit",
+            );
+        }
     }
 
     /// MULTIPART_STRICT_ERROR sums the flags up.

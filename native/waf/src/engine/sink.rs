@@ -48,6 +48,9 @@ impl Sink for ArgSink<'_> {
     }
 
     fn number(&mut self, var: Var, n: i64) {
+        if var == Var::FilesCombinedSize {
+            self.tx.files_bytes = u64::try_from(n).unwrap_or(0);
+        }
         self.tx.put_int(var, n);
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Limit;
+use super::persist::Clock;
 use super::report::{Report, Reports};
 use super::trace::Trace;
 use super::values::{ValueId, Values};
@@ -152,6 +153,11 @@ pub struct Transaction {
     pub(crate) highest_severity: u8,
     pub(crate) rule_running: (u8, u32),
     pub(crate) trace: Option<Box<Trace>>,
+    /// Persistent collections that are open, with their keys.
+    pub(crate) opened: Vec<(Var, Vec<u8>)>,
+    pub(crate) clock: Option<Clock>,
+    /// Bytes of the uploaded files.
+    pub(crate) files_bytes: u64,
 }
 
 impl Default for Transaction {
@@ -192,13 +198,16 @@ impl Default for Transaction {
             highest_severity: 255,
             rule_running: (0, 0),
             trace: None,
+            opened: Vec::new(),
+            clock: None,
+            files_bytes: 0,
         }
     }
 }
 
 impl Transaction {
     /// Inspects a request: phases 1 and 2. When the profile says that no answer will be handed in, or a rule refuses the request, phase 5
-    /// follows at once if something matched; else [`Transaction::keep`] must be called next.
+    /// follows at once if something matched or its rules write persistent collections; else [`Transaction::keep`] must be called next.
     pub fn inspect(&mut self, profile: &Profile, request: &Request<'_>) -> Outcome {
         self.begin(profile);
         if self.controls.mode == EngineMode::Off {
@@ -207,7 +216,9 @@ impl Transaction {
         let program = &*profile.program;
         self.request_phases(profile, request);
         self.outcome.answer = self.wanted(profile);
-        if self.outcome.answer == Wanted::Nothing && (self.outcome.matches > 0 || self.outcome.blocking_rule != 0) {
+        if self.outcome.answer == Wanted::Nothing
+            && (self.outcome.matches > 0 || self.outcome.blocking_rule != 0 || program.answer.persists)
+        {
             self.phase(profile, LAST_PHASE);
         }
         self.finish(program, &program.score_slots)
@@ -312,6 +323,7 @@ impl Transaction {
         if self.cache_serial != program.serial {
             self.caches.clear();
             self.cache_serial = program.serial;
+            self.values.unicode.clone_from(&program.unicode_map);
             self.values.reset(program.chains.len());
         }
         self.values.begin(program.chains.len());
@@ -323,6 +335,9 @@ impl Transaction {
         self.slots.clear();
         self.slots.resize(program.slots.len(), SlotValue::Unset);
         self.named.clear();
+        self.opened.clear();
+        self.files_bytes = 0;
+        self.clock = program.reads_clock.then(Clock::read);
         self.pinned.clear();
         for (slot, pin) in &profile.pinned {
             self.pinned.push(*slot);

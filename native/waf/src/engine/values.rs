@@ -2,10 +2,12 @@
 //! once for each group of phases. What was found out about a value depends on its bytes and the program alone, so it is kept from
 //! one transaction to the next until there is too much of it: most fields of most requests were seen before.
 
+use std::sync::Arc;
+
 use crate::bytes::ByteSet;
 use crate::program::prefilter::Prefilter;
 use crate::program::{Chain, GROUPS};
-use crate::transform::{TRANSFORMS, TransformId, Trigger};
+use crate::transform::{TRANSFORMS, TransformId, Trigger, URL_DECODE_UNI, UnicodeMap};
 
 /// Id of a value. 0 is the empty value.
 pub type ValueId = u32;
@@ -56,6 +58,8 @@ pub struct Values {
     group: usize,
     facts: Facts,
     scratch: Vec<u8>,
+    /// How `urlDecodeUni` reads `%u`, if rules say. When it changes, all must be forgotten.
+    pub unicode: Option<Arc<UnicodeMap>>,
     seed: u64,
     /// The arena is full: values are cut from now on.
     pub exhausted: bool,
@@ -76,6 +80,7 @@ impl Default for Values {
             group: 0,
             facts: Facts::default(),
             scratch: Vec::new(),
+            unicode: None,
             seed,
             exhausted: false,
         };
@@ -281,7 +286,10 @@ impl Values {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         let input = self.get(id);
-        (def.apply)(input, &mut scratch);
+        match &self.unicode {
+            Some(map) if step == URL_DECODE_UNI => map.decode(input, &mut scratch),
+            _ => (def.apply)(input, &mut scratch),
+        }
         let result = self.intern(&scratch);
         self.scratch = scratch;
         self.memo[row + usize::from(step)] = result;

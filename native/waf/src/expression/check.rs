@@ -497,7 +497,7 @@ impl Checker<'_> {
 /// The phase (1 to 5) from which on a field's variable has its values.
 pub fn phase_of(var: Var) -> u8 {
     match var.def().life {
-        Life::Head | Life::Rule | Life::Never => 1,
+        Life::Head | Life::Rule | Life::Clock | Life::Never => 1,
         Life::Body => 2,
         Life::Response => 3,
     }

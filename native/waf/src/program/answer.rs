@@ -2,7 +2,9 @@
 
 use super::bits::Bits;
 use super::slots::Slots;
-use super::{Destination, Gate, GateOf, PHASES, Phase, Piece, Rule, Selector, Set, Step, Target, TargetRemoval, Text};
+use super::{
+    Destination, Gate, GateOf, PHASES, Persist, Phase, Piece, Rule, Selector, Set, Step, Target, TargetRemoval, Text,
+};
 use crate::operator::GROUPS_MAX;
 use crate::seclang::variable::{Life, Shape, VARIABLE_COUNT, Var};
 
@@ -24,6 +26,8 @@ pub struct Answer {
     pub variables: Vec<Var>,
     /// Slots that rules of these phases read.
     pub slots: Bits,
+    /// Some rule of phase 5 writes a persistent collection.
+    pub persists: bool,
     /// Variables whose names were made when rules ran are read too.
     pub named: bool,
 }
@@ -55,10 +59,17 @@ impl Answer {
         Self {
             rules: phases[ANSWER_PHASE..LAST_PHASE].iter().any(|p| !p.rules.is_empty()),
             last: !phases[LAST_PHASE].rules.is_empty(),
+            persists: phases[LAST_PHASE].rules.iter().flat_map(|r| &r.steps).any(|s| {
+                let store = |to: &Destination| match to {
+                    Destination::Slot(slot) => slots.name(*slot).0,
+                    Destination::Named(store, _) => *store,
+                };
+                !s.persists.is_empty() || s.sets.iter().any(|(to, _)| store(to) != Var::Tx)
+            }),
             body: body.into_iter().any(has),
             variables: crate::seclang::variable::VARIABLES
                 .iter()
-                .filter(|d| has(d.var) && (matches!(d.life, Life::Head | Life::Body) || d.var == Var::ReqbodyProcessor))
+                .filter(|d| has(d.var) && (matches!(d.life, Life::Head | Life::Body) || d.var.is_written_by_rules()))
                 .map(|d| d.var)
                 .collect(),
             slots: found.slots,
@@ -106,6 +117,16 @@ impl Found<'_> {
             }
         }
         self.captured |= step.capture;
+        for action in &step.persists {
+            match action {
+                Persist::Open(_, key, _) => self.text(key),
+                Persist::Expire(_, name, seconds) => {
+                    self.text(name);
+                    self.text(seconds);
+                }
+                Persist::Deprecate(_, name, ..) => self.text(name),
+            }
+        }
         for (to, what) in &step.sets {
             match (to, what) {
                 (Destination::Slot(slot), Set::Add(_) | Set::AddText(..)) => self.slot(*slot),

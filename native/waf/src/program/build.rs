@@ -6,10 +6,11 @@ use super::change::plain;
 use super::compile::{Compiler, Known, SourceFile, is_rules, select};
 use super::slots::Slots;
 use super::{
-    Control, Destination, Gate, GateOf, PHASES, Piece, Rule, Selector, Set, Step, Target, TargetRemoval, Test, Text,
+    Control, Destination, Gate, GateOf, PHASES, Persist, Piece, Rule, Selector, Set, Step, Target, TargetRemoval, Test,
+    Text,
 };
 use crate::operator::{self, Expression, Recipe};
-use crate::seclang::action::{Disruptive, SetOp, SetVar};
+use crate::seclang::action::{Collecting, Disruptive, SetOp, SetVar};
 use crate::seclang::ctl::Ctl;
 use crate::seclang::diagnostic::{Place, Problem};
 use crate::seclang::draft::RuleDraft;
@@ -73,6 +74,8 @@ impl Compiler<'_> {
                 .iter()
                 .filter_map(|c| self.control(&r.place, c, known, counts))
                 .collect(),
+            persists: a.collecting.iter().map(|c| self.collecting(c)).collect(),
+            hides: a.hides_matched,
         }
     }
 
@@ -176,6 +179,17 @@ impl Compiler<'_> {
         (to, what)
     }
 
+    fn collecting(&mut self, c: &Collecting) -> Persist {
+        self.reads_clock = true;
+        match c {
+            Collecting::Open(store, key, named) => Persist::Open(*store, self.text(key), *named),
+            Collecting::Expire(store, name, seconds) => Persist::Expire(*store, self.text(name), self.text(seconds)),
+            Collecting::Deprecate(store, name, amount, seconds) => {
+                Persist::Deprecate(*store, self.text(name), *amount, *seconds)
+            }
+        }
+    }
+
     fn control(&mut self, place: &Place, c: &Ctl, known: &[Known], counts: &[usize; PHASES]) -> Option<Control> {
         match c {
             Ctl::Nothing => None,
@@ -262,7 +276,7 @@ fn gate(
 }
 
 /// A data file: beside the rule file, under its whole name, or the only one with its base name.
-fn find_data<'a>(files: &'a [SourceFile<'a>], directory: &str, name: &str) -> Option<&'a [u8]> {
+pub(super) fn find_data<'a>(files: &'a [SourceFile<'a>], directory: &str, name: &str) -> Option<&'a [u8]> {
     let name = name.trim_start_matches("./");
     let beside = if directory.is_empty() {
         name.to_owned()

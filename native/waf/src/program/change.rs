@@ -100,6 +100,9 @@ fn merge_actions(into: &mut ActionList, from: &ActionList) {
     into.tags.extend(from.tags.iter().cloned());
     into.set_vars.extend(from.set_vars.iter().cloned());
     into.ctls.extend(from.ctls.iter().cloned());
+    into.collecting.extend(from.collecting.iter().cloned());
+    into.hidden.extend(from.hidden.iter().cloned());
+    into.hides_matched |= from.hides_matched;
     into.capture |= from.capture;
     into.multi_match |= from.multi_match;
     if from.transforms_reset {

@@ -17,8 +17,8 @@ use crate::operator::Requirement;
 use crate::seclang::diagnostic::{Diagnostic, Place, Problem};
 use crate::seclang::draft::{Draft, Item, RuleChoice, RuleDraft};
 use crate::seclang::parser::Parser;
-use crate::seclang::variable::{VARIABLE_COUNT, Var};
-use crate::transform::{TRANSFORMS, TransformId, Trigger};
+use crate::seclang::variable::{Life, VARIABLE_COUNT, VARIABLES, Var};
+use crate::transform::{TRANSFORMS, TransformId, Trigger, UnicodeMap};
 
 /// Bytes of all files together.
 pub const SOURCE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -125,6 +125,7 @@ pub(super) struct Compiler<'a> {
     pub used: [bool; VARIABLE_COUNT],
     pub expressions: u32,
     /// Checked expressions, by the numbers in drafts.
+    pub reads_clock: bool,
     pub conditions: Vec<Option<Box<Checked>>>,
     pub memory: usize,
     pub target_removals: Vec<Arc<TargetRemoval>>,
@@ -153,6 +154,7 @@ impl<'a> Compiler<'a> {
             }],
             used: [false; VARIABLE_COUNT],
             expressions: 0,
+            reads_clock: false,
             conditions: Vec::new(),
             memory: 0,
             target_removals: Vec::new(),
@@ -217,6 +219,12 @@ impl<'a> Compiler<'a> {
             phases: out,
             chains: std::mem::take(&mut self.chains),
             slots: std::mem::take(&mut self.slots),
+            hidden: hidden(draft),
+            unicode_map: self.unicode_map(draft),
+            reads_clock: self.reads_clock
+                || VARIABLES
+                    .iter()
+                    .any(|d| self.used[d.var as usize] && d.life == Life::Clock),
             settings: draft.settings.clone(),
             used: self.used,
             local,
@@ -228,6 +236,27 @@ impl<'a> Compiler<'a> {
             prefilters,
             score_slots,
         })
+    }
+
+    fn unicode_map(&mut self, draft: &Draft) -> Option<Arc<UnicodeMap>> {
+        let (name, page, place) = draft.settings.unicode_map.as_ref()?;
+        let directory = place.file.rsplit_once('/').map_or("", |(d, _)| d);
+        let content = super::build::find_data(self.files, directory, name);
+        let made = content.and_then(|c| UnicodeMap::read(c, *page));
+        if made.is_none() {
+            let problem = match content {
+                None => Problem::new(
+                    format!("there is no file {name}"),
+                    "put it into the bundle beside the rules, or leave the directive out",
+                ),
+                Some(_) => Problem::new(
+                    format!("{name} has no code page {page}"),
+                    "write a code page of the file, such as 20127 or 1252",
+                ),
+            };
+            self.report(place, problem);
+        }
+        made.map(Arc::new)
     }
 
     fn phase(&mut self, mut rules: Vec<Rule>, builder: &mut Builder, prefiltered: &mut u32) -> Phase {
@@ -410,6 +439,19 @@ fn known_rules(draft: &Draft) -> Vec<Known> {
         at[phase] += 1;
     }
     out
+}
+
+/// What `sanitiseArg` and its like name anywhere.
+fn hidden(draft: &Draft) -> Vec<(Var, Vec<u8>)> {
+    let rules = draft.items.iter().filter_map(|item| match item {
+        Item::Rule(r) => Some(r),
+        Item::Marker(_) => None,
+    });
+    rules
+        .flat_map(|r| std::iter::once(&**r).chain(&r.links))
+        .flat_map(|r| &r.actions.hidden)
+        .map(|(var, key)| (*var, key.clone().into_bytes()))
+        .collect()
 }
 
 fn phase_of(r: &RuleDraft) -> usize {

@@ -23,7 +23,7 @@ use crate::seclang::ctl::Ctl;
 use crate::seclang::diagnostic::Place;
 use crate::seclang::setting::Settings;
 use crate::seclang::variable::{VARIABLE_COUNT, Var};
-use crate::transform::TransformId;
+use crate::transform::{TransformId, UnicodeMap};
 use answer::Answer;
 use bits::Bits;
 use prefilter::{Classes, Prefilter};
@@ -179,6 +179,20 @@ pub struct Step {
     pub sets: Vec<(Destination, Set)>,
     /// `ctl`.
     pub controls: Vec<Control>,
+    /// `initcol` and its like, `expirevar`, `deprecatevar`.
+    pub persists: Vec<Persist>,
+    /// `sanitiseMatched`: records do not show what matched.
+    pub hides: bool,
+}
+
+/// What an action does with persistent collections.
+pub enum Persist {
+    /// Opens a collection by its key; the variable that then holds the key.
+    Open(Var, Text, Option<Var>),
+    /// A variable expires after so many seconds.
+    Expire(Var, Text, Text),
+    /// A number shrinks by so much in so many seconds.
+    Deprecate(Var, Text, i64, u64),
 }
 
 /// A rule with its chain.
@@ -268,6 +282,12 @@ pub struct Program {
     pub score_slots: Vec<u32>,
     /// Likewise that of the answer.
     pub outbound_score_slots: Vec<u32>,
+    /// Keys whose values records do not show (`sanitiseArg` and its like), lower case.
+    pub hidden: Vec<(Var, Vec<u8>)>,
+    /// `SecUnicodeMapFile`.
+    pub unicode_map: Option<Arc<UnicodeMap>>,
+    /// Some rule asks the clock.
+    pub reads_clock: bool,
     /// What phases 3 to 5 need.
     pub answer: Answer,
     /// The removals of targets that rules make, by number.

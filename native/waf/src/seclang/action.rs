@@ -51,6 +51,17 @@ pub struct SetVar {
     pub op: SetOp,
 }
 
+/// What happens to a persistent collection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Collecting {
+    /// Opened by its key; the variable that then holds the key.
+    Open(Var, Template, Option<Var>),
+    /// A variable expires after so many seconds.
+    Expire(Var, Template, Template),
+    /// A number shrinks by so much in so many seconds.
+    Deprecate(Var, Template, i64, u64),
+}
+
 /// The actions of one rule.
 #[derive(Clone, Debug, Default)]
 pub struct ActionList {
@@ -92,6 +103,12 @@ pub struct ActionList {
     pub skip_after: Option<String>,
     /// `status`.
     pub status: Option<u16>,
+    /// `initcol`, `setsid`, `setuid`, `setrsc`, `expirevar`, `deprecatevar`.
+    pub collecting: Vec<Collecting>,
+    /// `sanitiseArg` and its like: variables and keys.
+    pub hidden: Vec<(Var, String)>,
+    /// `sanitiseMatched`.
+    pub hides_matched: bool,
 }
 
 /// One row of the table.
@@ -194,11 +211,49 @@ pub static ACTIONS: &[ActionDef] = &[
         |a, _| disrupt(a, Disruptive::Drop)
     ),
     action!(
+        "deprecatevar",
+        "data",
+        "store.name=amount/seconds",
+        "takes the amount from a number of a persistent collection for every so many seconds that have passed",
+        |a, v| {
+            let wrong = || {
+                Problem::new(
+                    format!("deprecatevar:{v} is malformed"),
+                    "write deprecatevar:ip.name=60/300",
+                )
+            };
+            let (target, rate) = v.split_once('=').ok_or_else(wrong)?;
+            let (amount, seconds) = rate.split_once('/').ok_or_else(wrong)?;
+            let (store, name) = variable_of(target)?;
+            let amount = amount.trim().parse().map_err(|_| wrong())?;
+            let seconds = seconds.trim().parse().ok().filter(|s| *s > 0).ok_or_else(wrong)?;
+            a.collecting.push(Collecting::Deprecate(store, name, amount, seconds));
+            Ok(())
+        }
+    ),
+    action!(
         "expirevar",
         "data",
-        "name=seconds",
-        "accepted; collections live for one transaction",
-        |_, _| Ok(())
+        "store.name=seconds",
+        "a variable of a persistent collection is forgotten after so many seconds",
+        |a, v| {
+            let Some((target, seconds)) = v.split_once('=') else {
+                return Err(Problem::new(
+                    format!("expirevar:{v} names no time"),
+                    "write expirevar:ip.name=60",
+                ));
+            };
+            let seconds = Template::parse(seconds.trim())?;
+            if seconds.fixed().is_some_and(|s| s.parse::<u64>().is_err()) {
+                return Err(Problem::new(
+                    format!("expirevar:{v} names no time"),
+                    "write expirevar:ip.name=60",
+                ));
+            }
+            let (store, name) = variable_of(target)?;
+            a.collecting.push(Collecting::Expire(store, name, seconds));
+            Ok(())
+        }
     ),
     action!("id", "metadata", "number", "the id of the rule", |a, v| {
         a.id = Some(number(v, 1, u32::MAX)?);
@@ -207,9 +262,20 @@ pub static ACTIONS: &[ActionDef] = &[
     action!(
         "initcol",
         "data",
-        "name=key",
-        "accepted; collections live for one transaction",
-        |_, _| Ok(())
+        "store=key",
+        "opens a persistent collection, which lives in the memory of this process",
+        |a, v| {
+            let Some((store, key)) = v.split_once('=') else {
+                return Err(Problem::new(
+                    format!("initcol:{v} names no key"),
+                    "write initcol:ip=%{REMOTE_ADDR}",
+                ));
+            };
+            let store = persistent(store.trim())?;
+            a.collecting
+                .push(Collecting::Open(store, Template::parse(key.trim())?, None));
+            Ok(())
+        }
     ),
     action!("log", "log", "", "a match is reported", |a, _| {
         a.log = Some(true);
@@ -276,9 +342,105 @@ pub static ACTIONS: &[ActionDef] = &[
         "disruptive",
         "address",
         "refuses the request; the gateway answers with its own refusal",
-        |a, _| disrupt(a, Disruptive::Redirect)
+        |a, v| {
+            Template::parse(v)?;
+            disrupt(a, Disruptive::Redirect)
+        }
     ),
     action!("rev", "metadata", "text", "accepted as metadata", |_, _| Ok(())),
+    action!(
+        "sanitiseArg",
+        "log",
+        "name",
+        "records never show the value of this argument, whether the rule matches or not",
+        |a, v| {
+            for var in [Var::Args, Var::ArgsGet, Var::ArgsPost] {
+                a.hidden.push((var, v.to_ascii_lowercase()));
+            }
+            Ok(())
+        }
+    ),
+    action!(
+        "sanitiseMatched",
+        "log",
+        "",
+        "records do not show what this rule matched",
+        |a, _| {
+            a.hides_matched = true;
+            Ok(())
+        }
+    ),
+    action!(
+        "sanitiseMatchedBytes",
+        "log",
+        "?first/last",
+        "the same: nothing of it is shown",
+        |a, v| {
+            let numbers = v.split('/').all(|n| n.parse::<u32>().is_ok());
+            if !v.is_empty() && !numbers {
+                return Err(Problem::new(
+                    format!("sanitiseMatchedBytes:{v} is malformed"),
+                    "write sanitiseMatchedBytes or sanitiseMatchedBytes:1/4",
+                ));
+            }
+            a.hides_matched = true;
+            Ok(())
+        }
+    ),
+    action!(
+        "sanitiseRequestHeader",
+        "log",
+        "name",
+        "records never show the value of this request header",
+        |a, v| {
+            a.hidden.push((Var::RequestHeaders, v.to_ascii_lowercase()));
+            Ok(())
+        }
+    ),
+    action!(
+        "sanitiseResponseHeader",
+        "log",
+        "name",
+        "records never show the value of this answer's header",
+        |a, v| {
+            a.hidden.push((Var::ResponseHeaders, v.to_ascii_lowercase()));
+            Ok(())
+        }
+    ),
+    action!(
+        "setrsc",
+        "data",
+        "key",
+        "opens the persistent collection RESOURCE",
+        |a, v| {
+            a.collecting
+                .push(Collecting::Open(Var::Resource, Template::parse(v)?, None));
+            Ok(())
+        }
+    ),
+    action!(
+        "setsid",
+        "data",
+        "key",
+        "sets SESSIONID and opens the persistent collection SESSION",
+        |a, v| {
+            let key = Template::parse(v)?;
+            a.collecting
+                .push(Collecting::Open(Var::Session, key, Some(Var::SessionId)));
+            Ok(())
+        }
+    ),
+    action!(
+        "setuid",
+        "data",
+        "key",
+        "sets USERID and opens the persistent collection USER",
+        |a, v| {
+            let key = Template::parse(v)?;
+            a.collecting.push(Collecting::Open(Var::User, key, Some(Var::UserId)));
+            Ok(())
+        }
+    ),
     action!(
         "setvar",
         "data",
@@ -343,31 +505,29 @@ pub static ACTIONS: &[ActionDef] = &[
         Ok(())
     }),
     action!("ver", "metadata", "text", "accepted as metadata", |_, _| Ok(())),
+    action!(
+        "xmlns",
+        "metadata",
+        "prefix=name",
+        "accepted; the two XPaths that are understood name no element",
+        |_, v| match v.split_once('=') {
+            Some((prefix, name)) if !prefix.is_empty() && !name.is_empty() => Ok(()),
+            _ => Err(Problem::new(
+                format!("xmlns:{v} is malformed"),
+                "write xmlns:prefix=name"
+            )),
+        }
+    ),
 ];
 
 /// Actions of other engines that are refused, with the reason.
-pub(super) const REFUSED: &[(&str, &str)] = &[
-    ("exec", "rules never start programs"),
-    ("proxy", "routes choose where requests go"),
+pub(crate) const REFUSED: &[(&str, &str)] = &[
+    ("exec", "rules never start programs; read the gateway's records"),
+    ("proxy", "routes choose where requests go; use a route"),
     ("pause", "a lane never waits; use a limit"),
     ("setenv", "rules never write the environment; use setvar:tx.name"),
-    ("append", "answers are not edited by rules"),
-    ("prepend", "answers are not edited by rules"),
-    ("deprecatevar", "collections live for one transaction; use a limit"),
-    ("setuid", "collections live for one transaction; use a limit"),
-    ("setsid", "collections live for one transaction; use a limit"),
-    ("setrsc", "collections live for one transaction; use a limit"),
-    ("sanitiseArg", "the gateway masks values in its records by name"),
-    ("sanitiseMatched", "the gateway masks values in its records by name"),
-    (
-        "sanitiseRequestHeader",
-        "the gateway masks values in its records by name",
-    ),
-    (
-        "sanitiseResponseHeader",
-        "the gateway masks values in its records by name",
-    ),
-    ("xmlns", "XML is read without XPath"),
+    ("append", "answers are not edited by rules; use the respond stage"),
+    ("prepend", "answers are not edited by rules; use the respond stage"),
 ];
 
 fn disrupt(a: &mut ActionList, what: Disruptive) -> Result<(), Problem> {
@@ -410,6 +570,27 @@ fn severity(text: &str) -> Result<u8, Problem> {
             ),
         )),
     }
+}
+
+/// A store that can be persistent.
+fn persistent(name: &str) -> Result<Var, Problem> {
+    match Var::from_name(name).filter(|v| v.def().shape == Shape::Store && *v != Var::Tx) {
+        Some(var) => Ok(var),
+        None => Err(Problem::new(
+            format!("{name} is no persistent collection"),
+            "write ip, global, session, user or resource",
+        )),
+    }
+}
+
+/// A variable of a persistent collection.
+fn variable_of(text: &str) -> Result<(Var, Template), Problem> {
+    let (store, name) = text.trim().split_once(['.', ':']).unwrap_or((text.trim(), ""));
+    let store = persistent(store)?;
+    if name.is_empty() {
+        return Err(Problem::new(format!("{text} names no variable"), "write ip.name"));
+    }
+    Ok((store, Template::parse(&name.to_ascii_lowercase())?))
 }
 
 fn parse_setvar(text: &str) -> Result<SetVar, Problem> {

@@ -49,25 +49,37 @@ pub static CTLS: &[CtlDef] = &[
         name: "auditEngine",
         argument: "On|Off|RelevantOnly",
         summary: "accepted; the gateway keeps its own decision record",
-        parse: nothing,
+        parse: |v| nothing(v, "auditEngine=On|Off|RelevantOnly", &["on", "off", "relevantonly"]),
     },
     CtlDef {
         name: "auditLogParts",
         argument: "parts",
         summary: "accepted; the gateway keeps its own decision record",
-        parse: nothing,
+        parse: |v| nothing(v, "auditLogParts=+letters", &[]),
     },
     CtlDef {
         name: "debugLogLevel",
         argument: "0-9",
         summary: "accepted; the engine has no debug log",
-        parse: nothing,
+        parse: |v| {
+            nothing(
+                v,
+                "debugLogLevel=0-9",
+                &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+            )
+        },
     },
     CtlDef {
         name: "forceRequestBodyVariable",
         argument: "On|Off",
         summary: "fills REQUEST_BODY whatever the media type",
         parse: |v| Ok(Ctl::ForceRequestBody(on_off(v)?)),
+    },
+    CtlDef {
+        name: "forceResponseBodyVariable",
+        argument: "On|Off",
+        summary: "accepted; RESPONSE_BODY has every body that is read",
+        parse: |v| on_off(v).map(|_| Ctl::Nothing),
     },
     CtlDef {
         name: "requestBodyAccess",
@@ -149,6 +161,17 @@ pub static CTLS: &[CtlDef] = &[
     },
 ];
 
+/// Options of other engines that are refused, with the reason.
+pub(crate) const REFUSED: &[(&str, &str)] = &[
+    ("hashEngine", "answers are not edited by rules; leave it out"),
+    ("hashEnforcement", "answers are not edited by rules; leave it out"),
+    ("parseXmlIntoArgs", "write rules for XML:/* and XML://@*"),
+    (
+        "ruleRemoveTargetByVariable",
+        "write ruleRemoveTargetById or ruleRemoveTargetByTag",
+    ),
+];
+
 /// Parses `name=value`.
 pub fn parse_ctl(text: &str) -> Result<Ctl, Problem> {
     let Some((name, value)) = text.split_once('=') else {
@@ -157,6 +180,9 @@ pub fn parse_ctl(text: &str) -> Result<Ctl, Problem> {
     let (name, value) = (name.trim(), value.trim());
     match CTLS.iter().find(|d| d.name.eq_ignore_ascii_case(name)) {
         Some(def) => (def.parse)(value),
+        None if let Some((n, why)) = REFUSED.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) => {
+            Err(Problem::new(format!("ctl:{n} is not supported"), *why))
+        }
         None => Err(Problem::new(
             format!("no ctl option is called {name}"),
             did_you_mean(
@@ -168,8 +194,16 @@ pub fn parse_ctl(text: &str) -> Result<Ctl, Problem> {
     }
 }
 
-fn nothing(_: &str) -> Result<Ctl, Problem> {
-    Ok(Ctl::Nothing)
+/// Accepted without effect, if the value is one of those that are known.
+fn nothing(value: &str, write: &str, known: &[&str]) -> Result<Ctl, Problem> {
+    let lower = value.to_ascii_lowercase();
+    if known.is_empty() && !value.is_empty() || known.contains(&lower.as_str()) {
+        return Ok(Ctl::Nothing);
+    }
+    Err(Problem::new(
+        format!("the value {value} of a ctl option is wrong"),
+        format!("write ctl:{write}"),
+    ))
 }
 
 /// `On` or `Off`.

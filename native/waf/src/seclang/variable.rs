@@ -3,6 +3,34 @@
 use super::diagnostic::{Problem, did_you_mean};
 pub use super::variable_table::{Life, Shape, VARIABLE_COUNT, VARIABLES, Var, VarDef};
 
+/// Variables of other engines that are refused, with the reason.
+pub(crate) const REFUSED: &[(&str, &str)] = &[
+    (
+        "ENV",
+        "rules never see the environment of the process; use a variable that setvar:tx.name sets",
+    ),
+    ("FULL_RESPONSE", "use RESPONSE_HEADERS and RESPONSE_BODY"),
+    ("JSON", "use ARGS, whose names begin with json. there"),
+    ("PERF_ALL", "the metrics of the gateway have times"),
+    ("SCRIPT_BASENAME", "there is no script; use REQUEST_BASENAME"),
+    ("SCRIPT_FILENAME", "there is no script; use REQUEST_FILENAME"),
+    ("SCRIPT_GID", "there is no script"),
+    ("SCRIPT_GROUPNAME", "there is no script"),
+    ("SCRIPT_MODE", "there is no script"),
+    ("SCRIPT_UID", "there is no script"),
+    ("SCRIPT_USERNAME", "there is no script"),
+    ("STREAM_INPUT_BODY", "bodies are not edited by rules; use REQUEST_BODY"),
+    (
+        "STREAM_OUTPUT_BODY",
+        "answers are not edited by rules; use RESPONSE_BODY",
+    ),
+    (
+        "USERAGENT_IP",
+        "use REMOTE_ADDR, which is the client's address as the listener tells it",
+    ),
+    ("WEBSERVER_ERROR_LOG", "the gateway keeps its own records"),
+];
+
 /// Most targets of one rule.
 pub const TARGETS_MAX: usize = 256;
 
@@ -138,8 +166,13 @@ fn known(name: &str) -> Result<Var, Problem> {
     let canonical = match name.to_ascii_uppercase().as_str() {
         "SERVER_HOST" => "SERVER_NAME",
         "REQUEST_PATH" => "REQUEST_FILENAME",
+        "MULTIPART_SEMICOLON_MISSING" => "MULTIPART_MISSING_SEMICOLON",
+        "REQUEST_XML" => "XML",
         _ => name,
     };
+    if let Some((n, why)) = REFUSED.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+        return Err(Problem::new(format!("the variable {n} is not supported"), *why));
+    }
     Var::from_name(canonical).ok_or_else(|| {
         Problem::new(
             format!("no variable is called {name}"),

@@ -22,6 +22,8 @@ pub enum Life {
     Response,
     /// Changes while rules run.
     Rule,
+    /// Asks the clock, which is read once for each transaction.
+    Clock,
     /// Known and always empty, because it cannot make sense here.
     Never,
 }
@@ -65,22 +67,21 @@ variables! {
     ArgsPost "ARGS_POST" Many Body "body arguments";
     ArgsPostNames "ARGS_POST_NAMES" Many Body "names of the body arguments";
     AuthType "AUTH_TYPE" One Head "the scheme of the Authorization header";
-    Duration "DURATION" One Rule "always 0: rules see no clock, so that a verdict is a function of the request";
-    Env "ENV" Many Never "empty: rules never see the environment of the process";
+    Duration "DURATION" One Clock "microseconds since the transaction began";
     Files "FILES" Many Body "client's names of uploaded files";
     FilesCombinedSize "FILES_COMBINED_SIZE" One Body "sum of the bytes of all uploaded files";
     FilesNames "FILES_NAMES" Many Body "form field names of uploaded files";
     FilesSizes "FILES_SIZES" Many Body "bytes of each uploaded file";
     FilesTmpContent "FILES_TMP_CONTENT" Many Body "content of each uploaded file";
     FilesTmpNames "FILES_TMPNAMES" Many Never "empty: uploads are never written to disk";
-    FullRequest "FULL_REQUEST" One Never "empty: the parts are available one by one";
+    FullRequest "FULL_REQUEST" One Body "headers and body, as ModSecurity joins them";
     FullRequestLength "FULL_REQUEST_LENGTH" One Head "bytes of the request line, headers and body";
-    Geo "GEO" Many Never "empty: no address database";
-    Global "GLOBAL" Store Rule "values of this transaction set as global.*";
+    Geo "GEO" Many Never "empty: @geoLookup has no address database and never matches";
+    Global "GLOBAL" Store Rule "persistent once initcol opened it; else values of this transaction";
     HighestSeverity "HIGHEST_SEVERITY" One Rule "the most severe (lowest) severity that matched, 255 at first";
     Https "HTTPS" One Head "1 when the request came through TLS, else 0";
     InboundDataError "INBOUND_DATA_ERROR" One Body "1 when the body is longer than what was handed in";
-    Ip "IP" Store Rule "values of this transaction set as ip.*";
+    Ip "IP" Store Rule "persistent once initcol opened it; else values of this transaction";
     MatchedVar "MATCHED_VAR" One Rule "the value that matched last, after transformations";
     MatchedVarName "MATCHED_VAR_NAME" One Rule "the full name of what matched last";
     MatchedVars "MATCHED_VARS" Many Rule "all values that matched in this rule and the links before it";
@@ -109,7 +110,7 @@ variables! {
     RemoteAddr "REMOTE_ADDR" One Head "address of the client";
     RemoteHost "REMOTE_HOST" One Head "same as REMOTE_ADDR: names are never looked up";
     RemotePort "REMOTE_PORT" One Head "port of the client";
-    RemoteUser "REMOTE_USER" One Never "empty: authentication comes after the WAF";
+    RemoteUser "REMOTE_USER" One Head "the user of Basic authentication, not checked";
     ReqbodyError "REQBODY_ERROR" One Body "1 when the body could not be read";
     ReqbodyErrorMsg "REQBODY_ERROR_MSG" One Body "why";
     ReqbodyProcessor "REQBODY_PROCESSOR" One Rule "URLENCODED, MULTIPART, JSON, XML or empty";
@@ -137,7 +138,7 @@ variables! {
     ResBodyProcessor "RES_BODY_PROCESSOR" One Response "JSON, XML or empty";
     ResBodyProcessorError "RES_BODY_PROCESSOR_ERROR" One Response "same as RES_BODY_ERROR";
     ResBodyProcessorErrorMsg "RES_BODY_PROCESSOR_ERROR_MSG" One Response "same as RES_BODY_ERROR_MSG";
-    Resource "RESOURCE" Store Rule "values of this transaction set as resource.*";
+    Resource "RESOURCE" Store Rule "persistent once initcol or setrsc opened it; else values of this transaction";
     ResponseArgs "RESPONSE_ARGS" Many Response "arguments parsed from a JSON answer";
     ResponseBody "RESPONSE_BODY" One Response "the answer's body";
     ResponseContentLength "RESPONSE_CONTENT_LENGTH" One Response "bytes of the answer's body";
@@ -148,15 +149,21 @@ variables! {
     ResponseStatus "RESPONSE_STATUS" One Response "its status";
     ResponseXml "RESPONSE_XML" Many Response "`/*` and `//@*` of an answer read as XML";
     Rule "RULE" Many Rule "id, msg, severity of the rule that runs";
-    ScriptFilename "SCRIPT_FILENAME" One Never "empty: there is no script";
     ServerAddr "SERVER_ADDR" One Head "our own address";
     ServerName "SERVER_NAME" One Head "the host name of the request";
     ServerPort "SERVER_PORT" One Head "our own port";
-    Session "SESSION" Store Rule "values of this transaction set as session.*";
-    SessionId "SESSIONID" One Never "empty: no persistent collections";
+    Session "SESSION" Store Rule "persistent once initcol or setsid opened it; else values of this transaction";
+    SessionId "SESSIONID" One Rule "what setsid said";
     StatusLine "STATUS_LINE" One Response "the answer's status line";
-    Time "TIME" One Never "empty: rules see no clock";
-    TimeEpoch "TIME_EPOCH" One Never "empty: rules see no clock";
+    Time "TIME" One Clock "the time of day as hh:mm:ss, UTC";
+    TimeDay "TIME_DAY" One Clock "day of the month, 1 to 31";
+    TimeEpoch "TIME_EPOCH" One Clock "seconds since 1970";
+    TimeHour "TIME_HOUR" One Clock "hour, UTC";
+    TimeMin "TIME_MIN" One Clock "minute";
+    TimeMon "TIME_MON" One Clock "month, 0 to 11";
+    TimeSec "TIME_SEC" One Clock "second";
+    TimeWday "TIME_WDAY" One Clock "day of the week, 0 (Sunday) to 6";
+    TimeYear "TIME_YEAR" One Clock "year";
     TlsCipher "TLS_CIPHER" One Head "IANA name of the cipher suite; empty without TLS, or when the transport does not know";
     TlsClientFingerprint "TLS_CLIENT_FINGERPRINT" One Head "SHA-256 of the client's verified certificate, hexadecimal";
     TlsClientNames "TLS_CLIENT_NAMES" Many Head "its alternative names: DNS:…, IP:…, email:…, URI:…";
@@ -167,9 +174,9 @@ variables! {
     Tx "TX" Store Rule "values that rules set";
     UniqueId "UNIQUE_ID" One Head "the request id";
     UrlencodedError "URLENCODED_ERROR" One Body "1 when a percent escape of the body is wrong";
-    User "USER" Store Rule "values of this transaction set as user.*";
-    UserId "USERID" One Never "empty: no persistent collections";
-    WebAppId "WEBAPPID" One Never "empty";
+    User "USER" Store Rule "persistent once initcol or setuid opened it; else values of this transaction";
+    UserId "USERID" One Rule "what setuid said";
+    WebAppId "WEBAPPID" One Head "what SecWebAppId says";
     Xml "XML" Many Body "`/*`: the text of the document; `//@*`: every attribute value";
 }
 
@@ -198,6 +205,14 @@ impl Var {
     /// True when the values do not change while the rules of a phase run, so that they can be searched before.
     pub fn is_fixed(self) -> bool {
         matches!(self.def().life, Life::Head | Life::Body | Life::Response)
+    }
+
+    /// True when actions and operators write it, beside `setvar`.
+    pub fn is_written_by_rules(self) -> bool {
+        matches!(
+            self,
+            Self::ReqbodyProcessor | Self::ArgsPath | Self::SessionId | Self::UserId
+        )
     }
 
     /// True when a selector after a colon makes sense.

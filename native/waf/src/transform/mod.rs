@@ -18,7 +18,8 @@ mod url;
 
 use crate::bytes::ByteSet;
 use crate::seclang::diagnostic::{Problem, did_you_mean};
-pub use url::{decode as url_decode, has_wrong_escape};
+pub use base64::decode as base64_decode;
+pub use url::{UnicodeMap, decode as url_decode, has_wrong_escape};
 
 /// Index of a transformation in [`TRANSFORMS`].
 pub type TransformId = u8;
@@ -128,6 +129,20 @@ transforms! {
     "urlDecodeUni" "" on(b"%+"), 1, url::decode_uni, "percent and %u escapes to bytes";
     "urlEncode" "" Trigger::Always, 3, url::encode, "bytes to percent escapes";
     "utf8toUnicode" "" Trigger::Bytes(NON_ASCII), 4, unicode::utf8_to_unicode, "UTF-8 sequences to %u escapes";
+}
+
+/// The transformation that a [`UnicodeMap`] changes.
+pub const URL_DECODE_UNI: TransformId = place_of("urlDecodeUni");
+
+const fn place_of(name: &str) -> TransformId {
+    let mut i = 0;
+    while i < TRANSFORMS.len() {
+        if const_eq(TRANSFORMS[i].name, name) {
+            return i as TransformId;
+        }
+        i += 1;
+    }
+    0
 }
 
 /// Looks a name up, ignoring case.
