@@ -3,38 +3,7 @@
 mod common;
 
 use cnx_waf::engine::Verdict;
-use common::{Files, Gateway};
-
-fn crs() -> Option<Files> {
-    let Some(dir) = common::data_dir("crs-4.28.0") else {
-        assert_ne!(
-            std::env::var("CI").as_deref(),
-            Ok("true"),
-            "../shared/data/crs-4.28.0 is missing"
-        );
-        return None;
-    };
-    let read = |path: &std::path::Path| std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let mut files = vec![(
-        "crs-setup.conf.example".to_owned(),
-        read(&dir.join("crs-setup.conf.example")),
-    )];
-    let mut paths: Vec<_> = std::fs::read_dir(dir.join("rules"))
-        .expect("rules")
-        .filter_map(|e| Some(e.ok()?.path()))
-        .collect();
-    paths.sort();
-    for p in paths {
-        let name = p
-            .file_name()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        if name.ends_with(".conf") || name.ends_with(".data") {
-            files.push((format!("rules/{name}"), read(&p)));
-        }
-    }
-    Some(files)
-}
+use common::{Gateway, crs};
 
 #[test]
 fn everything_loads_and_works() {

@@ -77,6 +77,8 @@ impl Transaction {
                 let next = match program.slots.find(*store, &text) {
                     Some(slot) => Destination::Slot(slot),
                     None => {
+                        // Names that are made by rules are few, unless a client wants them to be many.
+                        self.outcome.work += self.named.len() as u64 / 2;
                         let id = self.values.intern(&text);
                         let name = text.clone();
                         self.text = text;

@@ -5,6 +5,9 @@ use super::values::ValueId;
 use crate::program::{Program, Selector, Target, Test};
 use crate::seclang::variable::{Life, Shape, VARIABLES};
 
+/// Work of looking a key up by expression, beside its bytes.
+const SELECT_WORK: u64 = 32;
+
 impl Transaction {
     /// The values that a condition looks at, in the order of its targets.
     pub(super) fn collect(&mut self, program: &Program, phase: usize, test: &Test, list: &mut Vec<Candidate>) {
@@ -120,7 +123,7 @@ impl Transaction {
             Selector::Slot(_) => false,
             Selector::Pattern(p) => {
                 let text = self.values.get(key);
-                self.outcome.work += text.len() as u64;
+                self.outcome.work += SELECT_WORK + text.len() as u64;
                 p.is_match(text, &mut self.caches)
             }
         }

@@ -64,9 +64,11 @@ impl Reports {
         let c = self.bytes.len();
         match value {
             Shown::Plain(v) => push_printable(&mut self.bytes, v, VALUE_BYTES_MAX),
-            Shown::Masked(length) => self
-                .bytes
-                .extend_from_slice(format!("<masked, {length} bytes>").as_bytes()),
+            Shown::Masked(length) => {
+                self.bytes.extend_from_slice(b"<masked, ");
+                crate::bytes::push_int(&mut self.bytes, i64::try_from(length).unwrap_or(i64::MAX));
+                self.bytes.extend_from_slice(b" bytes>");
+            }
         }
         let d = self.bytes.len();
         self.rows.push(Row {

@@ -36,7 +36,7 @@ impl Transaction {
             return true;
         }
         self.values.use_group(group_of(phase));
-        self.find_visits(program, phase);
+        self.find_visits(program, phase, profile.work_max);
         if self.outcome.work > profile.work_max {
             self.exceed(Limit::Work);
             return false;
@@ -105,7 +105,8 @@ impl Transaction {
     }
 
     /// The rules worth a visit: those that always are, and those that one of their values calls for.
-    fn find_visits(&mut self, program: &Program, phase: usize) {
+    /// Ends early when that alone takes too much work; then no rule runs.
+    fn find_visits(&mut self, program: &Program, phase: usize, work_max: u64) {
         let Self {
             values,
             entries,
@@ -125,6 +126,9 @@ impl Transaction {
         let words = visits.0.len();
         for (var, classes) in &place.phase.classes {
             for entry in &entries[*var as usize] {
+                if outcome.work > work_max {
+                    return;
+                }
                 let mut scratch = Scratch {
                     caches,
                     groups,
@@ -199,6 +203,10 @@ impl Transaction {
         self.collect(program, phase, test, &mut list);
         let mut any = false;
         for candidate in &list {
+            // What is left unseen is told: the phase ends with the limit.
+            if self.outcome.work > self.work_max {
+                break;
+            }
             if test.multi_match {
                 let mut value = candidate.value;
                 any |= self.value(

@@ -27,6 +27,12 @@ const PRINTED_NEST_MAX: u32 = 2_000;
 /// Work of one search beside the bytes it looks at.
 const SEARCH_WORK: u64 = 32;
 
+/// Scratch memory of all expressions of one thread: more is given back, and grows anew with what is used. Between two looks at it little
+/// more can come about, so that no thread ever holds 32 MiB.
+const CACHES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes searched between two looks at the scratch memory; a search counts as half a KiB at least.
+const CACHES_LOOK_BYTES: usize = 64 * 1024;
+
 /// Most expressions with macros whose filled-in forms one thread keeps.
 const RUNNING_MAX: usize = 32;
 /// Longest filled-in expression, in bytes.
@@ -38,6 +44,8 @@ const RUNNING_WORK: u64 = 256;
 #[derive(Default)]
 pub struct RegexCaches {
     caches: Vec<Option<Room>>,
+    /// Bytes searched since the last look at the memory.
+    searched: usize,
     /// Filled-in expressions, the last used at the end; `None` for what is no expression.
     running: Vec<FilledIn>,
     scratch: Scratch,
@@ -53,13 +61,26 @@ struct Room {
 }
 
 impl RegexCaches {
-    fn at(&mut self, index: u32, regex: &Regex) -> (&mut Room, &mut Scratch) {
+    /// The room of an expression that is about to search so many bytes.
+    fn at(&mut self, index: u32, regex: &Regex, bytes: usize) -> (&mut Room, &mut Scratch) {
+        self.searched += bytes + 512;
+        if self.searched > CACHES_LOOK_BYTES {
+            self.give_back(CACHES_BYTES_MAX);
+        }
         let index = index as usize;
         if self.caches.len() <= index {
             self.caches.resize_with(index + 1, || None);
         }
         let room = self.caches[index].get_or_insert_with(|| Room::new(regex));
         (room, &mut self.scratch)
+    }
+
+    /// Gives all rooms back when they take more than `max` bytes.
+    fn give_back(&mut self, max: usize) {
+        self.searched = 0;
+        if self.memory_bytes() > max {
+            self.clear();
+        }
     }
 
     /// Bytes in use.
@@ -253,7 +274,7 @@ impl Expression {
     /// True when it matches somewhere.
     pub fn is_match(&self, value: &[u8], caches: &mut RegexCaches) -> bool {
         self.compiled
-            .is_match(value, caches.at(self.index, &self.compiled.regex), &mut 0)
+            .is_match(value, caches.at(self.index, &self.compiled.regex, value.len()), &mut 0)
     }
 
     /// Bytes of the compiled expression.
@@ -269,7 +290,7 @@ impl Expression {
         caches: &mut RegexCaches,
         work: &mut u64,
     ) -> Option<Range<usize>> {
-        let (room, scratch) = caches.at(self.index, &self.compiled.regex);
+        let (room, scratch) = caches.at(self.index, &self.compiled.regex, value.len());
         let input = Input::new(value).range(from..);
         let m = self.compiled.regex.search_with(&mut room.cache, &input)?;
         let Some(tree) = &self.compiled.tree else {
@@ -287,7 +308,7 @@ impl Expression {
 
     /// True when it matches somewhere; the groups go where the probe wants them.
     pub(super) fn find_groups(&self, probe: &mut Probe<'_>) -> bool {
-        let (room, scratch) = probe.caches.at(self.index, &self.compiled.regex);
+        let (room, scratch) = probe.caches.at(self.index, &self.compiled.regex, probe.value.len());
         let hit = self
             .compiled
             .is_match(probe.value, (&mut *room, &mut *scratch), probe.work);
@@ -309,7 +330,9 @@ impl Operator for Rx {
     fn matches(&self, probe: &mut Probe<'_>) -> bool {
         *probe.work += probe.value.len() as u64 + SEARCH_WORK;
         let compiled = &self.expression.compiled;
-        let room = probe.caches.at(self.expression.index, &compiled.regex);
+        let room = probe
+            .caches
+            .at(self.expression.index, &compiled.regex, probe.value.len());
         if !compiled.is_match(probe.value, (&mut *room.0, &mut *room.1), probe.work) {
             return false;
         }
@@ -448,5 +471,24 @@ mod tests {
     #[test]
     fn braced_bytes_are_rewritten_and_nothing_else() {
         assert_eq!(to_bytes_dialect(r"a\x{5c}\\x{41}\x{263a}\d"), r"a\x5c\\x{41}\x{263a}\d");
+    }
+
+    #[test]
+    fn rooms_are_given_back_when_they_take_too_much_and_matches_stay_the_same() {
+        let mut expressions = 0;
+        let (e, _) = Expression::new("(a|b)*c[^d]{20}e", false, false, &mut expressions).unwrap();
+        let mut caches = RegexCaches::default();
+        let value = b"abababc01234567890123456789e";
+        assert!(e.is_match(value, &mut caches));
+        let held = caches.memory_bytes();
+        assert!(held > 0);
+        caches.give_back(held);
+        assert_eq!(caches.memory_bytes(), held);
+        caches.give_back(held - 1);
+        assert!(caches.memory_bytes() < held && caches.searched == 0);
+        for _ in 0..1000 {
+            assert!(e.is_match(value, &mut caches) == e.is_match(value, &mut RegexCaches::default()));
+            assert!(caches.searched <= CACHES_LOOK_BYTES + 1024);
+        }
     }
 }

@@ -128,6 +128,38 @@ pub fn demo() -> Files {
     .collect()
 }
 
+/// The Core Rule Set of the shared test data, when it is there.
+pub fn crs() -> Option<Files> {
+    let Some(dir) = data_dir("crs-4.28.0") else {
+        assert_ne!(
+            std::env::var("CI").as_deref(),
+            Ok("true"),
+            "../shared/data/crs-4.28.0 is missing"
+        );
+        return None;
+    };
+    let read = |path: &Path| std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut files = vec![(
+        "crs-setup.conf.example".to_owned(),
+        read(&dir.join("crs-setup.conf.example")),
+    )];
+    let mut paths: Vec<_> = std::fs::read_dir(dir.join("rules"))
+        .expect("rules")
+        .filter_map(|e| Some(e.ok()?.path()))
+        .collect();
+    paths.sort();
+    for p in paths {
+        let name = p
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        if name.ends_with(".conf") || name.ends_with(".data") {
+            files.push((format!("rules/{name}"), read(&p)));
+        }
+    }
+    Some(files)
+}
+
 /// A file of the shared test data, when it is there.
 pub fn data(path: &str) -> Option<String> {
     let content = std::fs::read(root().join("../shared/data").join(path)).ok()?;
