@@ -10,6 +10,7 @@ import { OciLayout } from './oci/layout.ts';
 import { formatReference, parseReference, type Reference } from './oci/reference.ts';
 import type { RegistryOptions } from './oci/registry-http.ts';
 import { Rejection, SourceError } from './oci/rejection.ts';
+import { systemClock } from './source/clock.ts';
 import { FailoverSource } from './source/failover.ts';
 import { pollInterval } from './source/interval.ts';
 import { openPlace } from './source/open.ts';
@@ -139,6 +140,7 @@ export class BundleSupply {
       interval: pollInterval(bundle.pollMs),
       ...(this.#reference.kind === 'layout' ? { watch: this.#reference.directory } : {}),
       evaluate: (digest) => this.#evaluate(digest),
+      clock: { ...systemClock, now: this.#parts.now },
       onStatus: (status) => {
         if (status.lastContactMs > 0) void this.#store?.contacted(status.lastContactMs);
         this.#tellOfStaleness();
@@ -148,6 +150,16 @@ export class BundleSupply {
     if (this.#serving !== null) poller.assumeEvaluated(this.#serving.bundle.digest);
     this.#trustFile.follow();
     await poller.start();
+  }
+
+  /** Asks the source now, as after a push. Resolves when that has had its effect. */
+  async pollNow(): Promise<void> {
+    await this.#poller?.pollNow();
+  }
+
+  /** Looks at the trust policy file now. */
+  async lookAtTrust(): Promise<void> {
+    await this.#trustFile.look();
   }
 
   /** Nothing is pulled or written any more, until `follow`. */

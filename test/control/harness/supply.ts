@@ -1,0 +1,81 @@
+/** All of what follows a source, over a registry that may lie: store on disk, trust policy file, polls. What would serve is written down. */
+import assert from 'node:assert/strict';
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { BundleSupply } from '../../../src/control/supply.ts';
+import { readTrustFile } from '../../../src/control/trust/file.ts';
+import type { TrustPolicy } from '../../../src/control/trust/policy.ts';
+import type { VerifiedBundle } from '../../../src/control/trust/verify.ts';
+import { NOW_MS, policy, temporaryDirectory } from './sample.ts';
+import { ScriptedRegistry } from './scripted-registry.ts';
+
+export interface SupplyOptions {
+  readonly policy?: Partial<TrustPolicy>;
+  readonly seed?: string;
+  /** Throws ActivationError to refuse. */
+  readonly serve?: (bundle: VerifiedBundle) => Promise<void>;
+}
+
+export async function suppliedBy(t: TestContext, options: SupplyOptions = {}) {
+  // Newest first: what writes into the directory ends before the directory does.
+  const ends: (() => unknown)[] = [];
+  const given = { after: (end: () => unknown): void => void ends.push(end) };
+  t.after(async () => {
+    for (let end = ends.pop(); end !== undefined; end = ends.pop()) await end();
+  });
+  const directory = await temporaryDirectory(given);
+  const registry = await ScriptedRegistry.start(given);
+  const trustFile = join(directory, 'trust.yaml');
+  const clock = { nowMs: NOW_MS };
+  const served: VerifiedBundle[] = [];
+  const events: { level: string; message: string; fields: Record<string, unknown> }[] = [];
+  const setTrust = (more: Partial<TrustPolicy>): void => {
+    writeFileSync(`${trustFile}.new`, JSON.stringify(policy(more)));
+    renameSync(`${trustFile}.new`, trustFile);
+  };
+  setTrust(options.policy ?? {});
+
+  /** A process on the same state directory; the one before must be closed. */
+  const start = async (): Promise<BundleSupply> => {
+    const supply = new BundleSupply({
+      bundle: {
+        source: `${registry.host}/edge/config:prod`,
+        mirrors: [],
+        pollMs: 30_000,
+        silentAfterMs: 600_000,
+        ...(options.seed === undefined ? {} : { seed: options.seed }),
+      },
+      stateDir: join(directory, 'state'),
+      trustFile,
+      trust: await readTrustFile(trustFile),
+      registries: [{ sleep: async () => {}, idleTimeoutMs: 2000 }],
+      serve: async (bundle) => {
+        await options.serve?.(bundle);
+        served.push(bundle);
+        return served.length;
+      },
+      event: (level, message, fields) => events.push({ level, message, fields }),
+      now: () => clock.nowMs,
+    });
+    given.after(() => supply.close());
+    await supply.open();
+    await supply.boot();
+    return supply;
+  };
+
+  /** A changed trust policy file has come to rest and was looked at. */
+  const retrust = async (supply: BundleSupply, more: Partial<TrustPolicy>): Promise<void> => {
+    setTrust(more);
+    for (let i = 0; i < 3; i += 1) await supply.lookAtTrust();
+  };
+
+  /** The last reason for which something was not taken, with its code. */
+  const refusal = (supply: BundleSupply): string => supply.rejections()[0]?.reason ?? 'nothing was refused';
+
+  const serves = (supply: BundleSupply, seq: number): void => {
+    assert.equal(supply.active()?.seq, seq, refusal(supply));
+    assert.equal(served.at(-1)?.release.seq, seq);
+  };
+  return { directory, registry, clock, served, events, start, retrust, setTrust, refusal, serves };
+}
