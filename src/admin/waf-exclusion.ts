@@ -24,8 +24,8 @@ const STORES: ReadonlySet<string> = new Set([
 ]);
 /** Ids of WAF expressions (`native/waf/src/expression/rule.rs`), up to the rules that judge their scores. */
 const EXPRESSION_IDS = { first: 90_000_000, judge: 90_999_998 } as const;
-/** Longest name that a record keeps whole; of a longer one only its collection is known for sure. */
-const NAME_BYTES_MAX = 99;
+/** Longest name that a record surely holds whole (100 bytes, of which the last escape may have found no room): of a longer one only the begin is known. */
+const NAME_BYTES_MAX = 96;
 /** A member that can be written as it is. */
 const PLAIN = /^\w(?:[\w.@$[\]: -]*[\w.@$[\]:-])?$/;
 /** Exclusions made of one request at most. */
@@ -57,13 +57,14 @@ function targetOf(variable: string): string | null {
   const colon = variable.indexOf(':');
   const collection = (colon < 0 ? variable : variable.slice(0, colon)).replace(/^&/, '');
   if (STORES.has(collection.toUpperCase())) return null;
-  if (colon < 0 || variable.length > NAME_BYTES_MAX) return collection;
+  if (colon < 0) return collection;
   const member = variable.slice(colon + 1);
-  if (collection.toUpperCase() === 'XML' || PLAIN.test(member)) return `${collection}:${member}`;
+  if (collection.toUpperCase() === 'XML' || (PLAIN.test(member) && variable.length <= NAME_BYTES_MAX))
+    return `${collection}:${member}`;
   if (member === '') return `${collection}:/^$/`;
   // Records show other bytes as \xHH, which an expression reads in the same way.
   const literal = member.replaceAll(/\\x[0-9a-f]{2}|[^\w.-]/gi, (c) =>
     c.length > 1 ? c : `\\x${(c.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`,
   );
-  return `${collection}:/^${literal.replaceAll('.', '\\.')}$/`;
+  return `${collection}:/^${literal.replaceAll('.', '\\.')}${variable.length <= NAME_BYTES_MAX ? '$' : ''}/`;
 }

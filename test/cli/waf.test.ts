@@ -253,7 +253,7 @@ describe('a bundle with a Core Rule Set', () => {
     const rules = JSON.parse(out) as WafRule[];
     assert.deepEqual(
       rules.map((r) => r.id),
-      [200002, 200003, 1, 2, 3, 4, 942999, 5, 6],
+      [200002, 200003, 200004, 1, 2, 3, 4, 942999, 5, 6],
     );
   });
 });

@@ -48,9 +48,9 @@ export class RuleSet {
     return this.#input.waf.mode;
   }
 
-  /** Throws ConfigError when the route's words cannot be followed. */
-  plan(route: RouteWaf | undefined): WafRoutePlan {
-    const plan = this.#compiler.plan(route, '');
+  /** A plan for these words, with the expressions of the route of that id. Throws ConfigError when they cannot be followed. */
+  plan(words: RouteWaf, id: string | undefined): WafRoutePlan {
+    const plan = this.#compiler.plan(words, `/routes/${this.#input.routes.routes.findIndex((r) => r.id === id)}`);
     this.#stop();
     return plan;
   }

@@ -73,13 +73,18 @@ export const run: Command = async (args, io) => {
         ...(response === null ? {} : { responses: { ...written.responses, inspect: true } }),
       };
       // Rules of a route where nothing is asked are run all the same: that is why somebody asks.
-      const plan = rules.plan(route.mode === 'off' ? { ...route, mode: 'detect' } : route);
+      const words: RouteWaf = route.mode === 'off' ? { ...route, mode: 'detect' } : route;
+      const plan = rules.plan(words, values.route);
       const exchange = { request, response, client: values.client };
       const trace = traceOf(rules, plan, exchange);
       if (values.json) io.stdout(`${JSON.stringify(trace, null, 2)}\n`);
       else {
         const exclusions = exclusionsOf(trace.matches.filter((m) => m.logged).map(matchedOf));
-        const lifted = exclusions.length === 0 ? null : liftedTrace(rules, route, exclusions, exchange);
+        // That they work is tried, not promised.
+        const lifted =
+          exclusions.length === 0
+            ? null
+            : traceOf(rules, rules.plan(withPasted(words, exclusions), values.route), exchange);
         io.stdout(
           tellTrace({
             trace,
@@ -147,14 +152,7 @@ function traceOf(rules: RuleSet, plan: WafRoutePlan, { request, response, client
   return JSON.parse(text) as WafTrace;
 }
 
-/** The same request with the exclusions pasted: that they work is tried, not promised. */
-function liftedTrace(rules: RuleSet, route: RouteWaf, exclusions: readonly string[], given: ExchangeGiven): WafTrace {
-  const pasted = exclusions.map((text) => parse(text) as WafExclusion);
-  const mode = route.mode === 'off' ? 'detect' : route.mode;
-  const plan = rules.plan({
-    ...route,
-    ...(mode === undefined ? {} : { mode }),
-    exclude: [...route.exclude, ...pasted],
-  });
-  return traceOf(rules, plan, given);
+/** The words of a route with exclusions pasted. */
+function withPasted(words: RouteWaf, exclusions: readonly string[]): RouteWaf {
+  return { ...words, exclude: [...words.exclude, ...exclusions.map((text) => parse(text) as WafExclusion)] };
 }

@@ -13,6 +13,7 @@ import { EndpointSlots } from '../health/slots.ts';
 import { compileBundle } from '../compile/compile.ts';
 import type { LayerInput } from '../oci/artifact.ts';
 import { LAYERS, POLICY_ANNOTATION } from '../oci/media-types.ts';
+import { wafWarnings } from './waf-warnings.ts';
 import { warningsOf } from './warnings.ts';
 import { crsFiles } from './crs.ts';
 import { modulesOf, type PolicyModule } from './policies.ts';
@@ -150,7 +151,12 @@ export async function checkBundleDirectory(
   try {
     const b = await readBundleDirectory(dir, opa);
     const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' }, native(), noSlots());
-    const warnings = warningsOf(b, compiled.snapshot, native());
+    const { snapshot } = compiled;
+    const rules = snapshot.waf === -1 ? [] : native().wafRules(snapshot.waf);
+    const warnings = [
+      ...warningsOf(b, snapshot, native()),
+      ...(rules.length === 0 ? [] : wafWarnings(b.config, rules)),
+    ];
     compiled.release();
     const c = b.config;
     return {

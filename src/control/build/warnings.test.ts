@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { WafRule } from '../../native/waf.ts';
 import { checkBundleDirectory } from './bundle-directory.ts';
+import { wafWarnings } from './waf-warnings.ts';
 
 const KEY = {
   kty: 'EC',
@@ -56,4 +58,43 @@ test('a protected route whose other methods reach a public one is told', async (
 test('a protected route that takes all methods is not', async () => {
   const closed = { id: 'closed', match: { path: { prefix: '/admin' } }, ...redirect };
   assert.deepEqual(await warnings([closed, open]), []);
+});
+
+test('exclusions and updates of rules that there are not are told', () => {
+  const rule: WafRule = {
+    id: 942100,
+    phase: 2,
+    severity: 2,
+    file: 'a.conf',
+    line: 1,
+    message: 'SQL',
+    tags: ['attack-sqli'],
+    log: true,
+  };
+  const exclude = (...list: object[]) => ({ exclude: list }) as never;
+  const fine = [
+    { rule: 942100 },
+    { rules: '942000-942199' },
+    { tag: 'attack-sqli', target: 'ARGS' },
+    { message: 'SQL' },
+  ];
+  const config = (waf: object, route: object) =>
+    ({ waf: { updates: [], exclude: [], ...waf }, routes: { routes: [{ id: 'a', waf: route }] } }) as never;
+  assert.deepEqual(wafWarnings(config(exclude(...fine), exclude(...fine)), [rule]), []);
+  assert.deepEqual(
+    wafWarnings(
+      config(
+        { ...(exclude({ rule: 942101 }, { tag: 'sqli' }) as object), updates: [{ rules: '942100, 1-9' }] },
+        exclude({ message: 'sql' }, { rules: '943000-943999' }),
+      ),
+      [rule],
+    ),
+    [
+      'waf.yaml: /exclude/0: there is no rule 942101, so it changes nothing',
+      'waf.yaml: /exclude/1: no rule has the tag "sqli", so it changes nothing',
+      'waf.yaml: /updates/0: there is no rule 1-9, so it changes nothing',
+      'route "a": waf/exclude/0: no rule says "sql", so it changes nothing',
+      'route "a": waf/exclude/1: there is no rule 943000-943999, so it changes nothing',
+    ],
+  );
 });

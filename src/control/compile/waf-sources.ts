@@ -18,10 +18,12 @@ SecArgumentsLimit 1000
 SecResponseBodyAccess On
 SecResponseBodyLimit 16777216
 SecResponseBodyLimitAction ProcessPartial
-SecRule REQBODY_ERROR "!@eq 0" "id:200002,phase:2,t:none,log,deny,status:400,severity:CRITICAL,tag:'body-error',\\
+SecRule REQBODY_ERROR "!@eq 0" "id:200002,phase:2,t:none,log,deny,severity:CRITICAL,tag:'body-error',\\
     msg:'The request body cannot be read',logdata:'%{reqbody_error_msg}'"
-SecRule MULTIPART_STRICT_ERROR "!@eq 0" "id:200003,phase:2,t:none,log,deny,status:400,severity:CRITICAL,tag:'body-error',\\
+SecRule MULTIPART_STRICT_ERROR "!@eq 0" "id:200003,phase:2,t:none,log,deny,severity:CRITICAL,tag:'body-error',\\
     msg:'The multipart body breaks the rules of its form'"
+SecRule MULTIPART_UNMATCHED_BOUNDARY "@eq 1" "id:200004,phase:2,t:none,log,deny,severity:CRITICAL,tag:'body-error',\\
+    msg:'The multipart body may hold a part that was not seen'"
 `;
 
 /** A file of rules as the compiler takes it. */

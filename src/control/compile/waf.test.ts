@@ -28,3 +28,93 @@ test('a mode that is written and inspects nothing is an error; no word about the
   assert.deepEqual(said('detect', true), ['waf/mode']);
   assert.deepEqual(said('off', true, 'block'), ['routes/routes/0/waf/mode']);
 });
+
+const RULES = `SecRule ARGS:a "@streq x" "id:1,phase:2,deny,msg:'A',tag:'t'"
+SecRule ARGS:b "@streq x" "id:2,phase:2,deny,msg:'B'"
+`;
+
+/** Plan of a route and what was reported. */
+function planned(waf: object, route: object, rules = RULES) {
+  const said: string[] = [];
+  const config = { ...Value.Create(WafConfig), ...waf };
+  const files = { seclang: [{ name: 'r.conf', bytes: Buffer.from(rules) }], seclangData: [], modules: new Map() };
+  const report = (part: string, path: string, message: string): void => void said.push(`${part}${path}: ${message}`);
+  const compiler = new WafCompiler(native(), { waf: config, routes: { routes: [] } }, files, report);
+  const plan = compiler.plan({ ...Value.Create(RouteWaf), ...route }, '/routes/0');
+  return { plan, said, compiler };
+}
+
+test('what is only watched is not refused for its length, coding or cost either, unless that is written', () => {
+  const policies = (waf: object, route: object): unknown[] => {
+    const { plan, compiler } = planned(waf, route);
+    compiler.release();
+    return [plan.mode, plan.beyond, plan.coded, plan.exhausted];
+  };
+  assert.deepEqual(policies({ mode: 'block' }, {}), ['block', 'refuse', 'refuse', 'block']);
+  assert.deepEqual(policies({ mode: 'block' }, { mode: 'detect' }), ['detect', 'partial', 'pass', 'log']);
+  assert.deepEqual(policies({ beyond: 'refuse', coded: 'decode' }, { mode: 'detect' }), [
+    'detect',
+    'refuse',
+    'decode',
+    'log',
+  ]);
+  assert.deepEqual(policies({ mode: 'detect' }, { mode: 'block', exhausted: 'log' }), [
+    'block',
+    'refuse',
+    'refuse',
+    'log',
+  ]);
+});
+
+test('answers are inspected where somebody says so, and as far', () => {
+  const answer = (waf: object, route: object): unknown => {
+    const { plan, compiler } = planned(waf, route);
+    compiler.release();
+    return plan.answer;
+  };
+  assert.equal(answer({}, {}), null);
+  assert.deepEqual(answer({ responses: { inspect: true } }, {}), {
+    bodyBytes: 524_288,
+    beyond: 'pass',
+    types: ['text/plain', 'text/html', 'text/xml', 'application/json'],
+  });
+  assert.deepEqual(
+    answer({ responses: { inspect: true, bodyBytes: 7 } }, { responses: { types: ['text/*'], beyond: 'refuse' } }),
+    {
+      bodyBytes: 7,
+      beyond: 'refuse',
+      types: ['text/*'],
+    },
+  );
+  assert.equal(answer({ responses: { inspect: true } }, { responses: { inspect: false } }), null);
+});
+
+test('updates of waf.yaml change rules, and what is wrong with one is told at its place', () => {
+  const { compiler, said } = planned(
+    {
+      updates: [
+        { rules: '1', remove: true, targets: [], actions: [] },
+        { rules: '2', remove: false, targets: ['REQUEST_URI'], actions: ['log', "msg:'C'"] },
+      ],
+    },
+    {},
+  );
+  assert.deepEqual(said, []);
+  assert.deepEqual(
+    native()
+      .wafRules(compiler.program)
+      .map((r) => [r.id, r.message]),
+    [[2, 'C']],
+  );
+  compiler.release();
+  const wrong = planned({ updates: [{ rules: '1', remove: false, targets: ['ARGS:a', 'ARG:b'], actions: [] }] }, {});
+  assert.equal(wrong.said.length, 1);
+  assert.match(wrong.said[0] ?? '', /^waf\/updates\/0\/targets\/1: .*ARG/);
+  assert.equal(wrong.plan.mode, 'off');
+});
+
+test('an exclusion that cannot be followed is told at its route', () => {
+  const { said, compiler } = planned({}, { exclude: [{ rule: 1, target: 'ARG:x' }] });
+  assert.match(said[0] ?? '', /^routes\/routes\/0\/waf: .*ARG/);
+  compiler.release();
+});

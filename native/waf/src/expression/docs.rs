@@ -52,7 +52,7 @@ pub fn markdown() -> String {
          verdict and decision record as that of any rule: id, message (else `name`, else the text), the value that made it true, \
          masked when it is a secret. Ids are from {ID_FIRST} to {ID_LAST}: `id` may choose one up to {ID_CHOSEN_LAST}, else it follows from \
          the name or text and stays when other rules come and go; SecLang rules cannot have ids from this range. All have the tag `{TAG}`; \
-         `excludeRules` and `excludeTags` work as for other rules.\n",
+         `exclude` works as for other rules.\n",
     );
     o.push_str(
         "\n## Language\n\n\
