@@ -63,6 +63,8 @@ export interface Account {
   readonly waf: {
     readonly verdict: string;
     readonly score: number;
+    /** Outbound, of the answer; absent when nothing of it counted. */
+    readonly answerScore?: number;
     readonly matches: readonly WafMatch[];
     /** What lifts the matches when pasted into `exclude` of the route: flow mappings of YAML. Absent: nothing would. */
     readonly exclude?: readonly string[];
@@ -175,9 +177,11 @@ function tlsOf(r: RecordCopy): Pick<Account, 'tls'> {
 function wafOf(r: RecordCopy, masker: Masker): Account['waf'] {
   const matches = masker.matches(r.text('wafMatches'));
   const exclude = exclusionsOf(matches);
+  const answerScore = r.int(Int.WafAnswerScore);
   return {
     verdict: WAF_VERDICTS[r.int(Int.Waf)] ?? '',
     score: r.int(Int.WafScore),
+    ...(answerScore === 0 ? {} : { answerScore }),
     matches,
     ...(exclude.length === 0 ? {} : { exclude }),
   };

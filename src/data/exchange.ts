@@ -5,6 +5,7 @@
 import type { EndpointPlan, RoutePlan } from '../snapshot/snapshot.ts';
 import type { Revision } from './lane/revision.ts';
 import type { RefusalRow } from './refusal.ts';
+import type { KeptRequest } from './waf/kept.ts';
 import type { ForwardPlan, Wire } from './transport/transport.ts';
 import { STAGES } from '../snapshot/stages.ts';
 import { Verdict } from './verdict.ts';
@@ -103,8 +104,12 @@ export class Exchange {
   // waf
   waf: WafVerdict = WafVerdict.None;
   wafScore = 0;
+  /** Outbound score, of the answer. */
+  wafAnswerScore = 0;
   /** JSON text: `[{"rule":942100,"variable":"ARGS:q","value":"…masked…","message":"…"}]`; empty when nothing matched. */
   wafMatches = '';
+  /** What its rules need of the request to see the answer; null: they do not want to. */
+  kept: KeptRequest | null = null;
 
   // authenticate
   credential: Credential = Credential.None;
@@ -183,7 +188,9 @@ export class Exchange {
     this.limitRemaining = 0;
     this.waf = WafVerdict.None;
     this.wafScore = 0;
+    this.wafAnswerScore = 0;
     this.wafMatches = '';
+    this.kept = null;
     this.credential = Credential.None;
     this.identity = null;
     this.policy = PolicyOutcome.None;
@@ -222,5 +229,7 @@ export class Exchange {
     this.route = null;
     this.endpoint = null;
     this.delivered = null;
+    this.kept?.release();
+    this.kept = null;
   }
 }

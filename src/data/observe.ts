@@ -204,6 +204,7 @@ export class Observe implements Observer {
     r.int(Int.UpstreamStatus, x.upstreamStatus);
     r.int(Int.Waf, x.waf);
     r.int(Int.WafScore, x.wafScore);
+    r.int(Int.WafAnswerScore, x.wafAnswerScore);
     r.int(Int.Credential, x.credential);
     r.int(Int.PolicyOutcome, x.policy);
     r.int(Int.Attempts, x.attempts);

@@ -531,3 +531,68 @@ describe('an exchange', () => {
     assert.deepEqual(held, [], 'an idle exchange would keep a whole old snapshot alive');
   });
 });
+
+describe('an answer that is shown', () => {
+  /** A lane whose `respond` judges answers so, and an exchange that was handed over. */
+  function judged(answered: (x: Exchange) => Verdict) {
+    const stages = Object.fromEntries(
+      STAGES.map((name): [StageName, Stage] => [
+        name,
+        name === 'respond'
+          ? { enter: () => Verdict.Next, answered }
+          : { enter: () => (name === 'forward' ? Verdict.Handed : Verdict.Next) },
+      ]),
+    ) as Record<StageName, Stage>;
+    const given = new Given({ stages });
+    return { given, ...given.begin() };
+  }
+
+  it('passes when respond says Next', () => {
+    const { given, x, wire } = judged(() => Verdict.Next);
+    given.pipeline.head(x, 200);
+    given.pipeline.shown(x);
+    assert.deepEqual([wire.passed, wire.refusal], [1, null]);
+  });
+
+  it('waits, and is judged again when it is woken; late wakes are dropped', () => {
+    let asked = 0;
+    const { given, x, wire } = judged(() => (asked++ === 0 ? Verdict.Wait : Verdict.Next));
+    given.pipeline.shown(x);
+    const { ticket } = x;
+    assert.equal(wire.passed, 0);
+    given.pipeline.wake(x, ticket - 1);
+    assert.equal(asked, 1);
+    given.pipeline.wake(x, ticket);
+    given.pipeline.wake(x, ticket);
+    assert.deepEqual([asked, wire.passed], [2, 1]);
+  });
+
+  it('is replaced by a refusal, which counts for respond', () => {
+    const { given, x, wire } = judged((one) => one.refuse(REFUSALS.waf_answer_blocked, 'because'));
+    given.pipeline.shown(x);
+    assert.deepEqual([wire.passed, wire.refusal], [0, REFUSALS.waf_answer_blocked]);
+    assert.deepEqual([x.refusedAt, x.detail], [STAGE_INDEX.respond, 'because']);
+  });
+
+  it('is answered 500 when respond throws', () => {
+    const error = new Error('a bug');
+    const { given, x, wire } = judged(() => {
+      throw error;
+    });
+    given.pipeline.shown(x);
+    assert.deepEqual([wire.passed, wire.refusal], [0, REFUSALS.internal_error]);
+    assert.deepEqual(given.bugs, [{ stage: 'respond', error }]);
+  });
+
+  it('is not looked at when the exchange was refused meanwhile, nor replayed when it breaks', () => {
+    let asked = 0;
+    const { given, x, wire } = judged(() => {
+      asked++;
+      return Verdict.Wait;
+    });
+    given.pipeline.shown(x);
+    given.pipeline.failed(x, FailReason.Reset, false);
+    given.pipeline.shown(x);
+    assert.deepEqual([asked, wire.refusal], [1, REFUSALS.upstream_reset]);
+  });
+});

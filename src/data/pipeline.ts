@@ -224,9 +224,11 @@ export class Pipeline implements TransportEvents {
   #judge(x: Exchange): void {
     x.random = this.#parts.prng.uint32();
     const from = this.#parts.tick();
+    // Whose time it is: what rules do to an answer is the WAF's.
+    const at = x.kept === null ? RESPOND : WAF;
     try {
       const verdict = this.#stages[RESPOND]?.answered?.(x) ?? Verdict.Next;
-      x.stageUs[RESPOND] = (x.stageUs[RESPOND] ?? 0) + (this.#parts.tick() - from) * 1000;
+      x.stageUs[at] = (x.stageUs[at] ?? 0) + (this.#parts.tick() - from) * 1000;
       if (verdict === Verdict.Next) x.wire.pass();
       else if (verdict === Verdict.Refuse) this.#refuse(x, x.refusal ?? REFUSALS.internal_error, x.detail);
     } catch (error) {

@@ -43,6 +43,8 @@ const ROWS = {
   waf_blocked: [403, 'downstream', false, 'The request was blocked by the web application firewall'],
   waf_exhausted: [403, 'downstream', false, 'The request could not be inspected within its budget'],
   waf_failed: [503, 'gateway', false, 'The request could not be inspected'],
+  waf_answer_blocked: [403, 'upstream', false, 'The answer was blocked by the web application firewall'],
+  waf_answer_failed: [502, 'gateway', false, 'The answer could not be inspected'],
   // authenticate
   token_missing: [401, 'downstream', false, 'A bearer token is required'],
   token_malformed: [401, 'downstream', false, 'The bearer token is malformed'],

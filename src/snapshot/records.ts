@@ -65,6 +65,8 @@ export const Int = {
   Flags: 19,
   LocalPort: 20,
   PeerPort: 21,
+  /** Outbound, of the answer. */
+  WafAnswerScore: 22,
 } as const;
 export type Int = (typeof Int)[keyof typeof Int];
 const INTS = 24;

@@ -1,15 +1,17 @@
 /** What lanes, main and the WAF pool send each other. Buffers are transferred, never copied; one batch a loop turn. */
 
-/** Requests that are too long for a lane: parallel lists. */
+/** Requests and answers that are too long for a lane: parallel lists. */
 export interface WafBatch {
   /** The lane's own numbers. */
   readonly ids: readonly number[];
   readonly handles: readonly number[];
   readonly profiles: readonly number[];
-  /** Packed requests (native/waf.ts), each in a buffer of its own length. */
+  /** Packed requests, or answers (native/waf.ts), each in a buffer of its own length. */
   readonly requests: readonly ArrayBuffer[];
   /** What is to be done to each body before rules see it; null: nothing. */
   readonly codings: readonly (WafCoding | null)[];
+  /** Of answers, what was kept of their requests; null: it is a request. */
+  readonly kept: readonly (ArrayBuffer | null)[];
 }
 
 /** A body that rules are to see decoded. */
@@ -31,4 +33,6 @@ export interface WafReply {
   readonly ids: readonly number[];
   /** Packed verdicts; null: the pool could not inspect the request, so it must be refused. */
   readonly verdicts: readonly (ArrayBuffer | null)[];
+  /** Of requests whose rules want to see the answer, what they need for it; null: they do not, or it could not be kept. */
+  readonly kept: readonly (ArrayBuffer | null)[];
 }

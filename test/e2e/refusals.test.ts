@@ -95,6 +95,8 @@ const PROVOKED: Readonly<Partial<Record<RefusalCode, Provoke>>> = {
     'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
   ),
   waf_blocked: get('/waf?q=attack'),
+  waf_answer_blocked: get('/status/209'),
+  waf_answer_failed: get('/status/210'),
   waf_exhausted: bytes(
     request('POST', '/waf', ['Content-Type: text/plain', 'Content-Length: 1000000'], 'a'.repeat(1_000_000)),
   ),
@@ -195,7 +197,10 @@ const HEAVY = Array.from(
 );
 const RULES = `SecRuleEngine On
 SecRequestBodyAccess On
+SecResponseBodyAccess On
+SecResponseBodyMimeType text/plain
 SecRule ARGS "@contains attack" "id:1,phase:2,deny,t:none,msg:'attack'"
+SecRule RESPONSE_BODY "@contains status" "id:2,phase:4,deny,t:none,msg:'leak'"
 ${HEAVY.join('\n')}
 `;
 
@@ -246,6 +251,16 @@ describe('refusals', () => {
               match: { hosts: ['get.test'], path: { prefix: '/' }, methods: ['GET'] },
             },
             publicRoute('waf', { exact: '/waf' }, { waf: { mode: 'block' } }),
+            publicRoute(
+              'waf-answer',
+              { exact: '/status/209' },
+              { waf: { mode: 'block', responses: { inspect: true } } },
+            ),
+            publicRoute(
+              'waf-long-answer',
+              { exact: '/status/210' },
+              { waf: { mode: 'block', responses: { inspect: true, bodyBytes: 3, beyond: 'refuse' } } },
+            ),
             publicRoute('token', { exact: '/token' }, { issuers: ['main'] }),
             publicRoute('no-keys', { exact: '/no-keys' }, { issuers: ['silent'] }),
             publicRoute('limited', { exact: '/limited' }, { limits: ['once'] }),

@@ -29,7 +29,7 @@ module.exports = (batch) => {
       process.exit(1);
     }
   }
-  return { ids: batch.ids, verdicts: batch.requests.map((r) => r.slice(0)) };
+  return { ids: batch.ids, verdicts: batch.requests.map((r) => r.slice(0)), kept: batch.ids.map(() => null) };
 };
 `,
 );
@@ -47,6 +47,7 @@ async function answers(kinds: readonly number[]): Promise<{ reply: WafReply; sai
     profiles: kinds.map(() => 0),
     requests: kinds.map((kind, i) => Uint8Array.of(kind, i).buffer),
     codings: kinds.map(() => null),
+    kept: kinds.map(() => null),
   };
   const replied = new Promise<WafReply>((resolve) => port2.once('message', resolve));
   port2.postMessage(batch);

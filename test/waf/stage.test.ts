@@ -216,7 +216,8 @@ describe('the lane’s side of the pool', () => {
     const sent = Promise.withResolvers<void>();
     const lane = given((port) =>
       port.on('message', (batch: WafBatch) => {
-        late = () => port.postMessage({ ids: batch.ids, verdicts: batch.ids.map(() => null) } satisfies WafReply);
+        const none = batch.ids.map(() => null);
+        late = () => port.postMessage({ ids: batch.ids, verdicts: none, kept: none } satisfies WafReply);
         sent.resolve();
       }),
     );
@@ -262,7 +263,9 @@ describe('the lane’s side of the pool', () => {
 
   it('treats an empty verdict as none', async () => {
     const lane = given((port) =>
-      port.on('message', (batch: WafBatch) => port.postMessage({ ids: batch.ids, verdicts: [new ArrayBuffer(0)] })),
+      port.on('message', (batch: WafBatch) =>
+        port.postMessage({ ids: batch.ids, verdicts: [new ArrayBuffer(0)], kept: [null] }),
+      ),
     );
     const x = lane.exchange({ method: 'POST', headers: FORM, body: long('hello') });
     assert.equal((await lane.enter(x)).verdict, Verdict.Refuse);

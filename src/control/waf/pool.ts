@@ -53,7 +53,7 @@ export class WafPool {
         this.#waiting -= batch.ids.length;
         port.postMessage(
           reply,
-          reply.verdicts.filter((v) => v !== null),
+          [...reply.verdicts, ...reply.kept].filter((v) => v !== null),
         );
       });
     });
@@ -75,18 +75,20 @@ export class WafPool {
       );
     }
     const verdicts: (ArrayBuffer | null)[] = [];
+    const kept: (ArrayBuffer | null)[] = [];
     // One after the other: they may not crowd out the batches of other lanes.
     for (let i = 0; i < batch.ids.length; i++) {
       const one = oneOf(batch, i);
       const reply = await this.#run(one).catch((error: unknown) => this.#refused(one, error));
       verdicts.push(reply.verdicts[0] ?? null);
+      kept.push(reply.kept[0] ?? null);
     }
-    return { ids: batch.ids, verdicts };
+    return { ids: batch.ids, verdicts, kept };
   }
 
   #refused(batch: WafBatch, error: unknown): WafReply {
     this.#report(`a request cannot be inspected, whichever WAF worker tries (${message(error)}); it is refused`);
-    return { ids: batch.ids, verdicts: batch.ids.map(() => null) };
+    return { ids: batch.ids, verdicts: batch.ids.map(() => null), kept: batch.ids.map(() => null) };
   }
 
   async #run(batch: WafBatch): Promise<WafReply> {
@@ -110,6 +112,7 @@ function oneOf(batch: WafBatch, i: number): WafBatch {
     profiles: list(batch.profiles),
     requests: list(batch.requests),
     codings: list(batch.codings),
+    kept: list(batch.kept),
   };
 }
 

@@ -43,17 +43,18 @@ export class LaneStages {
     const limits = new Limits(native);
     this.authenticator = new Authenticator(wake, parts.askForKeys, Date.now);
     this.wafPool = new WafPoolClient(setup.wafPort, wake);
+    const waf = new WafStage(native, this.wafPool);
     this.table = {
       normalize: new Normalize(),
       match: new MatchStage(native),
       admit: new AdmitStage(limits),
-      waf: new WafStage(native, this.wafPool),
+      waf,
       authenticate: new AuthenticateStage(this.authenticator),
       limit: new LimitStage(limits),
       authorize: this.#authorize,
       route: new Route(),
       balance: new Balance(new Chooser(parts.columns, setup.laneCount), parts.use),
-      respond: new Respond(),
+      respond: new Respond(waf.answers),
       forward: new Forward(),
     };
   }

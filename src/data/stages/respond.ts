@@ -9,10 +9,22 @@ import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
 import { redirects } from '../upstream/redirects.ts';
 import { Verdict } from '../verdict.ts';
+import type { WafAnswers } from './waf-answer.ts';
 
 const HTTPS_PORT = 443;
 
 export class Respond implements Stage {
+  readonly #answers: WafAnswers | null;
+
+  /** `answers`: whoever inspects those of requests of which something was kept. */
+  constructor(answers: WafAnswers | null = null) {
+    this.#answers = answers;
+  }
+
+  answered(x: Exchange): Verdict {
+    return x.kept === null || this.#answers === null ? Verdict.Next : this.#answers.judge(x, x.kept);
+  }
+
   enter(x: Exchange): Verdict {
     // Another attempt asks the same of another endpoint: the wire still holds all edits, and adding them again would double them.
     if (x.attempts > 1) return Verdict.Next;

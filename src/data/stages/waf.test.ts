@@ -11,7 +11,12 @@ import { WafStage } from './waf.ts';
 /** Code of the refusal or `passes`, when every request that reaches the rules passes them. */
 function said(coding: string | null, over: Partial<WafRoutePlan>, body: string | undefined): string {
   const memory = (bytes: number): Uint8Array => new Uint8Array(bytes);
-  const waf = { wafInspectMemory: () => WAF_PASS, wafRequestMemory: memory, wafVerdictMemory: memory };
+  const waf = {
+    wafInspectMemory: () => WAF_PASS,
+    wafRequestMemory: memory,
+    wafVerdictMemory: memory,
+    wafKeptMemory: memory,
+  };
   const stage = new WafStage(waf as unknown as WafAddon, { submit: () => true } as unknown as WafPoolClient);
   const headers = coding === null ? [] : ['content-encoding', 'identity', 'content-encoding', coding];
   const snapshot = { waf: 1, wafLimits: { laneBytesMax: 8192, readsTls: false } } as unknown as Snapshot;

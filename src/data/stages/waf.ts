@@ -5,17 +5,19 @@
 import { present } from '../../base/assert.ts';
 import { tlsBytesMax } from '../../native/waf-tls.ts';
 import {
-  readVerdict,
+  verdictWanted,
   WAF_BLOCK,
   WAF_BODY_TRUNCATED,
   WAF_BUDGET_EXCEEDED,
   WAF_DETECT_MATCH,
   WAF_ERROR,
+  WAF_KEPT_BYTES_MAX,
   WAF_PASS,
   WAF_SECURE,
   WAF_VERDICT_BYTES_MAX,
+  WAF_WANTED_BODY,
+  WAF_WANTED_NOTHING,
   type WafAddon,
-  type WafMatch,
   WafPacker,
 } from '../../native/waf.ts';
 import type { WafRoutePlan } from '../../snapshot/snapshot.ts';
@@ -26,7 +28,10 @@ import type { Stage } from '../stage.ts';
 import { BodyKind, BodyState, type TlsFacts, type Wire } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
 import { POOL_DECODED_TOO_LONG, POOL_UNDECODABLE, type WafCoding } from '../../snapshot/waf-batch.ts';
+import { KeptRequests } from '../waf/kept.ts';
 import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
+import { noteRequest } from '../waf/verdict-note.ts';
+import { type WafMemory, WafAnswers } from './waf-answer.ts';
 
 /** Longest packed request that a lane matches itself, whatever a bundle says (`laneBytesMax` of `waf.yaml` is at most this). */
 export const LANE_REQUEST_BYTES_MAX = 1_048_576;
@@ -43,12 +48,22 @@ export class WafStage implements Stage {
   readonly #pool: WafPoolClient;
   readonly #packer: WafPacker;
   readonly #out: Buffer;
+  readonly #memory: WafMemory;
+  readonly #kept = new KeptRequests();
+  /** The other half, for respond. */
+  readonly answers: WafAnswers;
 
   constructor(waf: WafAddon, pool: WafPoolClient) {
     this.#waf = waf;
     this.#pool = pool;
-    this.#packer = new WafPacker(asBuffer(waf.wafRequestMemory(LANE_REQUEST_BYTES_MAX)));
-    this.#out = asBuffer(waf.wafVerdictMemory(WAF_VERDICT_BYTES_MAX));
+    this.#memory = {
+      request: asBuffer(waf.wafRequestMemory(LANE_REQUEST_BYTES_MAX)),
+      verdict: asBuffer(waf.wafVerdictMemory(WAF_VERDICT_BYTES_MAX)),
+      kept: asBuffer(waf.wafKeptMemory(WAF_KEPT_BYTES_MAX)),
+    };
+    this.#packer = new WafPacker(this.#memory.request);
+    this.#out = this.#memory.verdict;
+    this.answers = new WafAnswers(waf, pool, this.#memory);
   }
 
   enter(x: Exchange): Verdict {
@@ -92,7 +107,7 @@ export class WafStage implements Stage {
       memory < 0
         ? waf.wafInspectMemory(snapshot.waf, plan.profile, length)
         : waf.wafInspectHead(snapshot.waf, plan.profile, length, memory, wire.headPlace ?? 0);
-    return this.#judge(x, verdict, this.#out);
+    return this.#inLane(x, plan, verdict);
   }
 
   /** To the pool, in a buffer of its own. */
@@ -110,10 +125,10 @@ export class WafStage implements Stage {
     if (!this.#pool.submit(x, x.revision.snapshot.waf, plan.profile, memory.slice(0, length), coding)) {
       if (plan.queueFull === 'lane' && coding === null) {
         const packed = new Uint8Array(memory);
-        return this.#judge(
+        return this.#inLane(
           x,
+          plan,
           this.#waf.wafInspect(x.revision.snapshot.waf, plan.profile, packed, length, this.#out),
-          this.#out,
         );
       }
       x.waf = WafVerdict.Failed;
@@ -124,10 +139,10 @@ export class WafStage implements Stage {
   }
 
   #pooled(x: Exchange): Verdict {
-    const verdict = x.delivered as PoolVerdict;
+    const delivered = x.delivered as PoolVerdict;
     x.delivered = null;
-    if (verdict === null) return this.#judge(x, WAF_ERROR, this.#out);
-    const out = Buffer.from(verdict.buffer, verdict.byteOffset, verdict.byteLength);
+    if (delivered === null) return this.#judge(x, WAF_ERROR, this.#out);
+    const out = Buffer.from(delivered.verdict);
     if (out[0] === POOL_UNDECODABLE) {
       x.waf = WafVerdict.Blocked;
       return x.refuse(
@@ -137,7 +152,40 @@ export class WafStage implements Stage {
     }
     if (out[0] === POOL_DECODED_TOO_LONG)
       return x.refuse(REFUSALS.body_too_large, 'decoded, the body is longer than what the WAF inspects');
-    return this.#judge(x, out[0] ?? WAF_ERROR, out);
+    const said = this.#judge(x, out[0] ?? WAF_ERROR, out);
+    const plan = present(x.route, 'route').waf;
+    if (said !== Verdict.Next || plan.answer === null || verdictWanted(out) === WAF_WANTED_NOTHING) return said;
+    const { kept } = delivered;
+    return this.#keep(
+      x,
+      plan,
+      kept === null ? NO_BODY : new Uint8Array(kept),
+      kept === null ? -1 : kept.byteLength,
+      verdictWanted(out),
+    );
+  }
+
+  /** What was matched in the lane. */
+  #inLane(x: Exchange, plan: WafRoutePlan, verdict: number): Verdict {
+    const said = this.#judge(x, verdict, this.#out);
+    if (plan.answer === null || said !== Verdict.Next || verdictWanted(this.#out) === WAF_WANTED_NOTHING) return said;
+    const length = this.#waf.wafKeepMemory(x.revision.snapshot.waf, plan.profile);
+    return length === 0 ? said : this.#keep(x, plan, this.#memory.kept, length, verdictWanted(this.#out));
+  }
+
+  /** Keeps what the answer's rules will need; a length below 0: there is too much of it. */
+  #keep(x: Exchange, plan: WafRoutePlan, from: Uint8Array, length: number, wanted: number): Verdict {
+    const kept = length < 0 ? null : this.#kept.keep(from, length, wanted);
+    if (kept === null) {
+      x.waf = WafVerdict.Exhausted;
+      x.detail = 'the answer is not inspected: there is no room for what its rules need of the request';
+      return plan.exhausted === 'block' ? x.refuse(REFUSALS.waf_exhausted, x.detail) : Verdict.Next;
+    }
+    x.kept = kept;
+    // Rules cannot see into codings: the upstream is asked for its answer as it is.
+    if (wanted === WAF_WANTED_BODY && plan.answer !== null && plan.answer.bodyBytes > 0)
+      x.wire.setUpstreamHeader('accept-encoding', 'identity');
+    return Verdict.Next;
   }
 
   #judge(x: Exchange, verdict: number, out: Buffer): Verdict {
@@ -154,7 +202,7 @@ export class WafStage implements Stage {
       x.waf = WafVerdict.Detected;
       return Verdict.Next;
     }
-    const detail = note(x, out);
+    const detail = noteRequest(x, out);
     switch (verdict) {
       case WAF_DETECT_MATCH:
         x.waf = WafVerdict.Detected;
@@ -222,49 +270,4 @@ function pack(packer: WafPacker, x: Exchange, body: Uint8Array, flags: number, f
   for (let i = 0; i < count; i++) packer.header(wire.headerName(i), wire.headerValue(i));
   const length = packer.body(body);
   return tls === null ? length : packer.tls(tls);
-}
-
-/** Puts score and matches into the record; answers why, in a line. */
-function note(x: Exchange, out: Buffer): string {
-  const verdict = readVerdict(out);
-  x.wafScore = verdict.score;
-  x.wafMatches = told(verdict.matches, verdict.blockingRuleId);
-  const limit = verdict.limit === 'none' ? '' : `, bound passed: ${verdict.limit}`;
-  return `rule ${verdict.blockingRuleId}, score ${verdict.score}, ${verdict.matchCount} match(es)${limit}`;
-}
-
-/** Room for matches in a record (`wafMatches` of snapshot/records.ts). Unit: characters. */
-const MATCHES_CHARS_MAX = 400;
-/** Longest value and message, from what is best read to what finds room when many rules matched. */
-const DETAIL = [
-  [100, 200],
-  [32, 48],
-  [12, 0],
-] as const;
-
-/** The matches, each rule once for a variable, in as much detail as there is room for: rules and variables are what exclusions are made from. */
-function told(matches: readonly WafMatch[], blockingRule: number): string {
-  const seen = new Set<string>();
-  const kept = matches.filter((m) => {
-    const key = `${m.ruleId} ${m.variable}`;
-    return !seen.has(key) && seen.add(key);
-  });
-  let text = '';
-  for (const [value, message] of DETAIL) {
-    text = JSON.stringify(
-      kept.map((m) => ({
-        rule: m.ruleId,
-        variable: m.variable,
-        value: shortened(m.value, value),
-        ...(message === 0 ? {} : { message: shortened(m.message, message) }),
-        ...(m.ruleId === blockingRule ? { decides: true } : {}),
-      })),
-    );
-    if (text.length <= MATCHES_CHARS_MAX) return text;
-  }
-  return text;
-}
-
-function shortened(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most)}…` : text;
 }

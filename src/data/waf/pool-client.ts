@@ -1,5 +1,5 @@
 /**
- * The lane's side of the WAF pool: requests that would hold the lane for longer than a hop (about 80 µs) are packed and sent away, all of one loop turn in
+ * The lane's side of the WAF pool: requests and answers that would hold the lane for longer than a hop (about 80 µs) are packed and sent away, all of one loop turn in
  * one message. What does not come back in time, or cannot be taken, is refused by the stage: nothing passes unseen.
  */
 import type { MessagePort } from 'node:worker_threads';
@@ -22,8 +22,14 @@ interface Waiting {
   readonly since: number;
 }
 
-/** Delivered in `x.delivered`: the packed verdict, or null when there is none. */
-export type PoolVerdict = Uint8Array | null;
+/** Delivered in `x.delivered`; null when there is none. */
+export interface PoolAnswer {
+  /** The packed verdict. */
+  readonly verdict: ArrayBuffer;
+  /** What its rules need of the request to see the answer; null: they do not want to, or it could not be kept. */
+  readonly kept: ArrayBuffer | null;
+}
+export type PoolVerdict = PoolAnswer | null;
 
 export class WafPoolClient {
   readonly #port: MessagePort;
@@ -36,6 +42,7 @@ export class WafPoolClient {
   #profiles: number[] = [];
   #requests: ArrayBuffer[] = [];
   #codings: (WafCoding | null)[] = [];
+  #kept: (ArrayBuffer | null)[] = [];
 
   constructor(port: MessagePort, wake: Wake) {
     this.#port = port;
@@ -48,8 +55,18 @@ export class WafPoolClient {
     return this.#waiting.size;
   }
 
-  /** Takes over a packed request; `coding`: its body is to be decoded first. False when the queue is full. The exchange is woken with the verdict in `x.delivered`. */
-  submit(x: Exchange, handle: number, profile: number, request: ArrayBuffer, coding: WafCoding | null = null): boolean {
+  /**
+   * Takes over a packed request, or a packed answer with what was kept of its request; `coding`: its body is to be decoded first. False when the queue is full. The exchange is woken
+   * with the verdict in `x.delivered`.
+   */
+  submit(
+    x: Exchange,
+    handle: number,
+    profile: number,
+    request: ArrayBuffer,
+    coding: WafCoding | null = null,
+    kept: ArrayBuffer | null = null,
+  ): boolean {
     if (this.#waiting.size >= POOL_WAITING_MAX || this.#bytes + request.byteLength > POOL_BYTES_MAX) return false;
     const id = this.#next++;
     this.#waiting.set(id, { x, ticket: x.ticket, bytes: request.byteLength, since: x.now });
@@ -60,6 +77,7 @@ export class WafPoolClient {
     this.#profiles.push(profile);
     this.#requests.push(request);
     this.#codings.push(coding);
+    this.#kept.push(kept);
     return true;
   }
 
@@ -83,6 +101,7 @@ export class WafPoolClient {
       profiles: this.#profiles,
       requests: this.#requests,
       codings: this.#codings,
+      kept: this.#kept,
     };
     this.#port.postMessage(batch, this.#requests);
     this.#ids = [];
@@ -90,12 +109,13 @@ export class WafPoolClient {
     this.#profiles = [];
     this.#requests = [];
     this.#codings = [];
+    this.#kept = [];
   }
 
   #replied(reply: WafReply): void {
     for (const [i, id] of reply.ids.entries()) {
       const verdict = reply.verdicts[i] ?? null;
-      this.#deliver(id, verdict === null ? null : new Uint8Array(verdict));
+      this.#deliver(id, verdict === null ? null : { verdict, kept: reply.kept[i] ?? null });
     }
   }
 

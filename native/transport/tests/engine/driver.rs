@@ -3,6 +3,9 @@
 //!
 //! `/f0/…` forward to endpoint 0 · `/r2` refuse with row 2 · `/a`, `/a204` answer ourselves · `/i100/…` collect 100 bytes of the body, then forward to
 //! endpoint 0 · `/s` fail what waits for endpoint 1, refuse · `/w/…` wait, then forward to endpoint 0 · `/n` decide nothing.
+//!
+//! These forward to endpoint 0 and ask to see the answer: `/p/…` it passes · `/j100/…` collect 100 bytes of its body, then it passes · `/q100/…` collect, then
+//! refuse with row 2 · `/x2/…` refuse with row 2 · `/v/…` wait, then it passes · `/o/…` decide nothing about it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,7 +18,9 @@ use std::time::{Duration, Instant};
 
 use cnx_transport::engine::Engine;
 use cnx_transport::engine::options::{EndpointPlan, ListenPlan, Options, RefusalTemplate};
-use cnx_transport::layout::{CHUNK_SLOTS, EDITS_AT, EVENT_WORDS, HEAD_AT, SLOT_BYTES, event, verdict, word};
+use cnx_transport::layout::{
+    ANSWER_AT, CHUNK_SLOTS, EDITS_AT, EVENT_WORDS, HEAD_AT, SLOT_BYTES, answer, event, verdict, word,
+};
 
 /// Rows of refusals: an upstream that failed, a broken request; row 2 keeps the connection.
 pub const FAILED: i32 = 0;
@@ -37,6 +42,10 @@ pub struct Seen {
     pub faults: Vec<i32>,
     /// Bodies that were collected.
     pub bodies: Vec<Vec<u8>>,
+    /// Heads of answers that were shown: status, known length, count of fields.
+    pub shown: Vec<(i32, i32, i32)>,
+    /// What was collected of answers: the state, and the bytes.
+    pub answers: Vec<(i32, Vec<u8>)>,
     /// Addresses of clients, as records have them.
     pub peers: Vec<[u8; 4]>,
     pub wrong: Vec<String>,
@@ -217,8 +226,12 @@ impl Driver {
             let now = Instant::now();
             while let Some(place) = self.waiting.iter().position(|(due, ..)| *due <= now) {
                 let (_, slot, generation) = self.waiting.swap_remove(place);
-                if self.open.get(&slot).is_some_and(|(g, ..)| *g == generation) {
-                    self.forward(slot, 0);
+                if let Some((_, path, _)) = self.open.get(&slot).filter(|(g, ..)| *g == generation) {
+                    if path.starts_with("/v") {
+                        self.pass(slot);
+                    } else {
+                        self.forward(slot, 0);
+                    }
                     self.engine.apply(slot);
                 }
             }
@@ -314,6 +327,8 @@ impl Driver {
                 self.seen.lock().unwrap().bodies.push(body);
                 self.forward(slot, 0)
             }
+            event::HEAD if row[4] == 1 => self.shown(slot, row[3]),
+            event::ANSWER_BODY => self.judge(slot),
             event::FAILED => {
                 *tries += 1;
                 let again = row[4] != 0 && *tries < 3;
@@ -348,6 +363,7 @@ impl Driver {
         let number: i32 = number.parse().unwrap_or(0);
         match kind {
             "f" => self.forward(slot, number),
+            "p" | "j" | "q" | "x" | "v" | "o" => self.forward(slot, 0),
             "r" => self.refuse(slot, number),
             "a" => {
                 self.engine.set_answer(slot, b"own");
@@ -379,6 +395,55 @@ impl Driver {
         }
     }
 
+    fn shown(&mut self, slot: u32, status: i32) -> bool {
+        let word = |at| self.word(slot, ANSWER_AT / 4 + at);
+        let head = (
+            word(answer::STATUS),
+            word(answer::BODY_LENGTH),
+            word(answer::FIELD_COUNT),
+        );
+        if head.0 != status {
+            self.wrong(format!("status {status} is shown as {}", head.0));
+        }
+        self.seen.lock().unwrap().shown.push(head);
+        self.judge(slot)
+    }
+
+    fn judge(&mut self, slot: u32) -> bool {
+        let path = self.open[&slot].1.clone();
+        let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let (kind, number) = first.split_at(1);
+        let number: i32 = number.parse().unwrap_or(0);
+        let generation = self.word(slot, word::GENERATION);
+        match kind {
+            "j" | "q" => {
+                let state = self.engine.inspect_answer(slot, generation, number as u32);
+                if state == 2 {
+                    return false;
+                }
+                let body = self.engine.answer_body(slot).to_vec();
+                self.seen.lock().unwrap().answers.push((state, body));
+                if kind == "q" {
+                    return self.refuse(slot, 2);
+                }
+                self.pass(slot)
+            }
+            "x" => self.refuse(slot, number),
+            "v" => {
+                self.waiting.push((Instant::now() + WAIT, slot, generation));
+                false
+            }
+            "o" => false,
+            _ => self.pass(slot),
+        }
+    }
+
+    fn pass(&mut self, slot: u32) -> bool {
+        self.clear(slot);
+        self.set(slot, word::VERDICT, verdict::PASS);
+        true
+    }
+
     fn clear(&mut self, slot: u32) {
         for at in [
             word::TARGET_AT,
@@ -404,6 +469,7 @@ impl Driver {
         self.write(slot, 0, path.as_bytes());
         self.write(slot, path.len(), b"upstream");
         let max = self.plan.body_max;
+        let asks = path[1..].starts_with(['p', 'j', 'q', 'x', 'v', 'o']);
         for (at, value) in [
             (word::CHOICE, endpoint),
             (word::TARGET_AT + 1, path.len() as i32),
@@ -412,6 +478,7 @@ impl Driver {
             (word::CONNECT_MS, self.plan.connect_ms),
             (word::HEAD_MS, self.plan.head_ms),
             (word::IDLE_MS, self.plan.idle_ms),
+            (word::ASKS, i32::from(asks)),
             (word::BODY_MAX, max as i32),
             (word::BODY_MAX + 1, (max >> 32) as i32),
             (word::VERDICT, verdict::FORWARD),

@@ -499,3 +499,55 @@ fn streams_that_a_leaving_upstream_never_read_go_to_another_connection() {
     drop(client);
     lane.end();
 }
+
+#[test]
+fn answers_are_shown_between_all_versions() {
+    for (upstream, to_h2) in [(obedient(), false), (h2_upstream(), true)] {
+        let mut plan = speaking_h2(&upstream);
+        plan.endpoints[0].0.http2 = to_h2;
+        let lane = plan.start();
+        let mut client = H2Client::to(lane.port, None);
+        // What an HTTP/2 upstream says by the path, and what an obedient one does.
+        let large = if to_h2 { "large" } else { "len/1000000" };
+        let small = if to_h2 { "echo" } else { "len/4" };
+        for (how, rest, body) in [
+            ("p", large, 1_000_000),
+            ("j100", large, 1_000_000),
+            ("j2000000", large, 1_000_000),
+            ("v", large, 1_000_000),
+            ("j100", small, if to_h2 { 0 } else { 4 }),
+        ] {
+            let stream = client.ask("GET", &format!("/{how}/{rest}"), None);
+            let got = client.end(stream);
+            assert_eq!(
+                (got.status, got.body, got.reset),
+                (200, body, None),
+                "{how}/{rest} {to_h2}"
+            );
+            if to_h2 {
+                assert!(got.trailers.is_some(), "{how}/{rest}");
+            }
+        }
+        for how in ["x2", "q100"] {
+            let stream = client.ask("GET", &format!("/{how}/{large}"), None);
+            let got = client.end(stream);
+            assert_eq!((got.status, &got.last[..]), (403, &b"refused ."[..]), "{how} {to_h2}");
+        }
+        // A call is told by fields what another request is told by a status.
+        let mut parts = Request::builder()
+            .method("POST")
+            .uri(format!("http://a/x2/{large}"))
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0;
+        parts
+            .headers
+            .insert("content-type", HeaderValue::from_static("application/grpc"));
+        let stream = client.ask_parts(parts, Some((5, false)));
+        let got = client.end(stream);
+        assert_eq!((got.status, got.body, got.ended), (200, 0, true));
+        drop(client);
+        lane.end();
+    }
+}

@@ -1,5 +1,6 @@
 //! The engine over real sockets: what clients and upstreams see, and what decisions are told.
 
+mod answers;
 mod broken;
 mod chaos;
 mod driver;

@@ -1,0 +1,219 @@
+//! Answers that decisions ask to see before they go on.
+
+use std::io::Read;
+use std::time::Duration;
+
+use cnx_transport::layout::{FailReason, Fault};
+
+use crate::driver::Plan;
+use crate::peers::{Message, Wire, obedient, upstream};
+
+const COMPLETE: i32 = 0;
+const CUT: i32 = 1;
+const NO_ROOM: i32 = 4;
+
+fn ask(wire: &mut Wire, path: &str) -> Option<Message> {
+    wire.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).answer()
+}
+
+#[test]
+fn an_answer_that_was_seen_is_what_it_would_have_been() {
+    let upstream = obedient();
+    let lane = Plan::to(&[upstream.address]).start();
+    let mut plain = Wire::to(lane.port);
+    for rest in [
+        "len/3",
+        "len/0",
+        "len/300",
+        "len/100000",
+        "chunk/2",
+        "chunk/100",
+        "until/4",
+        "until/70000",
+        "close",
+        "none/204",
+        "none/304",
+        "echo",
+        "extra",
+    ] {
+        let expected = ask(&mut plain, &format!("/f0/{rest}")).unwrap();
+        // By one connection all of them: each leaves it as it was.
+        let mut wire = Wire::to(lane.port);
+        for how in ["p", "j100", "j1000000", "j0", "v"] {
+            let got = ask(&mut wire, &format!("/{how}/{rest}")).unwrap();
+            assert_eq!(got.status(), expected.status(), "{how}/{rest}");
+            assert_eq!(got.body.len(), expected.body.len(), "{how}/{rest}");
+            assert!(got.body == expected.body && got.whole, "{how}/{rest}");
+            assert_eq!(got.trailers, expected.trailers, "{how}/{rest}");
+        }
+    }
+    drop(plain);
+    lane.end();
+}
+
+#[test]
+fn interim_answers_pass_before_and_other_protocols_are_not_shown() {
+    let upstream = obedient();
+    let lane = Plan::to(&[upstream.address]).start();
+    let mut wire = Wire::to(lane.port);
+    let hints = ask(&mut wire, "/j100/hints").unwrap();
+    assert_eq!(hints.status(), 103);
+    assert_eq!(wire.answer().unwrap().status(), 102);
+    assert_eq!(wire.answer().unwrap().body, b"ok");
+    let shake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13";
+    wire.send(format!("GET /x2/up/1 HTTP/1.1\r\nHost: a\r\n{shake}\r\n\r\n"));
+    assert_eq!(wire.head().unwrap().status(), 101);
+    assert_eq!(wire.exactly(5), b"hello");
+    wire.send("ping");
+    assert_eq!(wire.exactly(4), b"ping");
+    drop(wire);
+    let seen = lane.end();
+    assert_eq!(seen.lock().unwrap().shown.len(), 1);
+}
+
+#[test]
+fn bodies_are_whole_or_cut_or_find_no_room() {
+    let upstream = obedient();
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.options.collected_bytes_max = 200_000;
+    let lane = plan.start();
+    let mut wire = Wire::to(lane.port);
+    for (path, state, bytes) in [
+        ("/j100/len/99", COMPLETE, 99),
+        ("/j100/len/100", COMPLETE, 100),
+        ("/j100/len/101", CUT, 100),
+        ("/j100/chunk/1000", CUT, 100),
+        ("/j100/none/204", COMPLETE, 0),
+        ("/j0/len/1", CUT, 0),
+        ("/j100000/until/100000", COMPLETE, 100_000),
+        ("/j1000000/until/150000", COMPLETE, 150_000),
+    ] {
+        assert!(ask(&mut wire, path).unwrap().whole);
+        let seen = lane.seen.lock().unwrap();
+        let (got, body) = seen.answers.last().unwrap();
+        assert_eq!((*got, body.len()), (state, bytes), "{path}");
+        drop(seen);
+        if path.contains("until") {
+            wire = Wire::to(lane.port);
+        }
+    }
+    // More than the lane may hold: the stage hears of it, and what was held passes.
+    let whole = ask(&mut wire, "/j1000000/len/1000000").unwrap();
+    assert_eq!((whole.body.len(), whole.whole), (1_000_000, true));
+    assert_eq!(lane.seen.lock().unwrap().answers.last().unwrap().0, NO_ROOM);
+    // None of it counts any more.
+    ask(&mut wire, "/j1000000/len/150000").unwrap();
+    assert_eq!(lane.seen.lock().unwrap().answers.last().unwrap().0, COMPLETE);
+    drop(wire);
+    lane.end();
+}
+
+#[test]
+fn a_refusal_takes_the_place_of_the_answer() {
+    let upstream = obedient();
+    let lane = Plan::to(&[upstream.address]).start();
+    let mut wire = Wire::to(lane.port);
+    for path in [
+        "/x2/len/3",
+        "/x2/len/1000000",
+        "/x2/chunk/9",
+        "/x2/until/9",
+        "/x2/none/304",
+        "/q100/len/3",
+        "/q100/len/1000000",
+    ] {
+        let got = ask(&mut wire, path).unwrap();
+        assert_eq!((got.status(), &got.body[..]), (403, &b"refused ."[..]), "{path}");
+    }
+    // The request's body may still be on its way.
+    wire.send("POST /x2/noexpect HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+    assert_eq!(wire.answer().unwrap().status(), 403);
+    wire.send("HEAD /x2/len/7 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(wire.bare().unwrap().status(), 403);
+    drop(wire);
+    lane.end();
+}
+
+#[test]
+fn what_breaks_while_it_is_held_is_a_failed_attempt() {
+    let upstream = obedient();
+    let lane = Plan::to(&[upstream.address]).start();
+    let mut wire = Wire::to(lane.port);
+    // Collected, it is known in time; passed, the client sees it cut.
+    assert_eq!(ask(&mut wire, "/j100/cut").unwrap().status(), 502);
+    assert_eq!(lane.seen.lock().unwrap().failed, [(FailReason::Reset as i32, false)]);
+    let cut = ask(&mut wire, "/j2/cut").unwrap();
+    assert_eq!((cut.status(), &cut.body[..], cut.whole), (200, &b"half"[..], false));
+    drop(wire);
+    lane.end();
+}
+
+#[test]
+fn collecting_and_deciding_end_in_time() {
+    let upstream = upstream(|mut wire, _| {
+        if wire.request().is_some() {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx");
+            wire.ended();
+        }
+    });
+    for (path, status) in [("/j100/a", 502), ("/o/a", 400)] {
+        for idle_ms in [0, 100] {
+            let mut plan = Plan::to(&[upstream.address]);
+            (plan.options.collect_ms, plan.options.decide_ms) = (150, 100);
+            plan.idle_ms = idle_ms;
+            let lane = plan.start();
+            let mut wire = Wire::to(lane.port);
+            assert_eq!(ask(&mut wire, path).unwrap().status(), status, "{path} {idle_ms}");
+            drop(wire);
+            let seen = lane.end();
+            let seen = seen.lock().unwrap();
+            if status == 502 {
+                assert_eq!(seen.failed, [(FailReason::Timeout as i32, false)]);
+            } else {
+                assert_eq!(seen.faults, [Fault::Overloaded as i32]);
+            }
+        }
+    }
+}
+
+#[test]
+fn clients_that_leave_meanwhile_free_everything() {
+    let upstream = upstream(|mut wire, _| {
+        if wire.request().is_some() {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf");
+            wire.ended();
+        }
+    });
+    let lane = Plan::to(&[upstream.address]).start();
+    for path in ["/j1000000/a", "/o/a"] {
+        let before = lane.seen.lock().unwrap().shown.len();
+        let mut wire = Wire::to(lane.port);
+        wire.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(lane.until_seen(|seen| seen.shown.len() > before));
+        drop(wire);
+    }
+    let seen = lane.end();
+    assert_eq!(seen.lock().unwrap().aborted, 2);
+}
+
+#[test]
+fn a_slow_client_of_a_held_answer_gets_all_of_it() {
+    let upstream = obedient();
+    let lane = Plan::to(&[upstream.address]).start();
+    let mut wire = Wire::to(lane.port);
+    wire.send("GET /j8000000/len/9000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(lane.until_seen(|seen| !seen.answers.is_empty()));
+    assert_eq!(lane.seen.lock().unwrap().answers[0].0, CUT);
+    let mut small = [0; 1024];
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(wire.stream.read(&mut small).is_ok());
+    }
+    let mut rest = 0;
+    let mut room = vec![0; 1 << 20];
+    while rest + 20 * small.len() < 9_000_000 {
+        rest += wire.stream.read(&mut room).unwrap();
+    }
+    drop(wire);
+    lane.end();
+}
