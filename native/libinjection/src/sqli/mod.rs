@@ -38,11 +38,6 @@ pub fn detect(value: &[u8]) -> Answer {
     }
 }
 
-/// Bytes of memory that the tables take, once for a process.
-pub fn memory_bytes() -> usize {
-    tables::memory_bytes()
-}
-
 struct Search<'a> {
     value: &'a [u8],
     bytes_read: u64,

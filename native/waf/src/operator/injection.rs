@@ -28,10 +28,6 @@ impl Operator for Sql {
     fn requirement(&self) -> Requirement {
         one_of(sqli::is_needed)
     }
-
-    fn memory_bytes(&self) -> usize {
-        sqli::memory_bytes()
-    }
 }
 
 struct Script;
