@@ -251,3 +251,25 @@ fn what_does_not_fit_is_not_kept_and_what_no_rule_reads_costs_nothing() {
         "groups are written anew by rules that capture"
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn kept_bytes_that_were_changed_are_an_error_or_another_state_and_never_more(
+        changes in proptest::collection::vec((0usize..400, 0u8..255), 1..6)
+    ) {
+        let rules = "SecResponseBodyAccess On\nSecAction \"id:9,phase:1,nolog,pass,setvar:tx.n=3,setvar:tx.t=text,setvar:'tx.x_%{ARGS.a}=1',ctl:ruleRemoveById=4,ctl:ruleRemoveTargetById=2;RESPONSE_HEADERS:a\"\nSecRule TX:n \"@ge 3\" \"id:1,phase:3,pass\"\nSecRule RESPONSE_HEADERS|TX b \"id:2,phase:4,pass\"\nSecRule ARGS|REQUEST_URI a \"id:3,phase:5,pass\"\nSecAction \"id:4,phase:4,pass\"";
+        let p = profile(rules, EngineMode::On);
+        let packed = pack_request(b"GET", b"/?a=b&c=aaa", b"HTTP/1.1", b"192.0.2.1", &[], b"");
+        let mut t = Transaction::default();
+        t.inspect(&p, &Request::unpack(&packed).unwrap());
+        let mut kept = vec![0; 2000];
+        let n = t.keep(&p, &mut kept).expect("it fits");
+        kept.truncate(n);
+        for (at, byte) in changes {
+            kept[at % n] = byte;
+        }
+        let answer = pack_response(200, b"HTTP/1.1", HTML, b"b", 0);
+        let outcome = t.respond(&p, &kept, &Response::unpack(&answer).unwrap());
+        proptest::prop_assert!(outcome.matches <= 20);
+    }
+}

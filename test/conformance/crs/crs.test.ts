@@ -69,6 +69,10 @@ test('the reader is lenient: targets with spaces, fields without colon, both fra
       'abc',
     ],
   );
+  const bare = readRequest(Buffer.from('GET / HTTP/1.1\nA: b\nContent-Length: 1\n\nc'));
+  assert.deepEqual([bare.headers?.[0], String(bare.body)], [['A', 'b'], 'c']);
+  const within = readRequest(Buffer.from('GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n'));
+  assert.deepEqual(within.headers, [['A', 'b\nC: d']]);
   assert.deepEqual(readRequest(Buffer.from('GET /\r\n\r\n')), {
     ...readRequest(Buffer.from('GET /\r\n\r\n')),
     target: '/',

@@ -48,16 +48,18 @@ function escaped(text: string): string {
 
 /** Reads the first request of some bytes as a lenient server does: nothing is refused, texts stay as they are. Latin-1. */
 export function readRequest(bytes: Buffer): WafRequest {
-  const end = bytes.indexOf('\r\n\r\n');
+  // Line feeds alone end lines where nothing else does.
+  const lineEnd = bytes.includes('\r\n\r\n') || !bytes.includes('\n\n') ? '\r\n' : '\n';
+  const end = bytes.indexOf(lineEnd + lineEnd);
   const head = bytes.subarray(0, end < 0 ? bytes.length : end).toString('latin1');
-  const [line = '', ...fields] = head.split('\r\n');
+  const [line = '', ...fields] = head.split(lineEnd);
   const { method, target, protocol } = requestLine(line);
   const headers = fields.map((field): readonly [string, string] => {
     const at = field.indexOf(':');
     return at < 0 ? [field, ''] : [field.slice(0, at), field.slice(at + 1).replaceAll(/^[ \t]+|[ \t]+$/g, '')];
   });
   const value = (name: string): string | undefined => headers.find(([n]) => n.toLowerCase() === name)?.[1];
-  const rest = end < 0 ? Buffer.alloc(0) : bytes.subarray(end + 4);
+  const rest = end < 0 ? Buffer.alloc(0) : bytes.subarray(end + 2 * lineEnd.length);
   const length = value('content-length');
   let body = Buffer.alloc(0);
   if (/chunked\s*$/i.test(value('transfer-encoding') ?? '')) body = unchunked(rest);
