@@ -85,9 +85,10 @@ function wafWhy(a: Account): string | null {
   const rules = [...new Set(a.waf.matches.map((m) => m.rule))].join(', ');
   const matched = rules === '' ? '' : `: rules ${rules}`;
   if (a.waf.verdict === 'none') return null;
-  if (a.waf.verdict === 'pass') return `no attack seen, score ${a.waf.score}`;
-  if (a.waf.verdict === 'detected') return `attack seen but only detected here, score ${a.waf.score}${matched}`;
-  return `${a.waf.verdict}, score ${a.waf.score}${matched}`;
+  const score = `score ${a.waf.score}${a.waf.answerScore === undefined ? '' : `, of the answer ${a.waf.answerScore}`}`;
+  if (a.waf.verdict === 'pass') return `no attack seen, ${score}`;
+  if (a.waf.verdict === 'detected') return `attack seen but only detected here, ${score}${matched}`;
+  return `${a.waf.verdict}, ${score}${matched}`;
 }
 
 function ending(stage: StageName, a: Account): StageAccount['decision'] {

@@ -204,7 +204,7 @@ export interface WafMatch {
   readonly variable: string;
   readonly value: string;
   readonly message: string;
-  /** The rule that refused, or would have; such as the one over the sum of scores. */
+  /** The rule that refused, or would have, such as the one over the sum of scores; or one that only reports (phase 5). */
   readonly decides?: true;
 }
 

@@ -5,7 +5,7 @@ export interface Matched {
   readonly rule: number;
   /** As in `ARGS:q`; empty when the rule looks at nothing. */
   readonly variable: string;
-  /** It refused, or would have. */
+  /** It refused, or would have, or only reports (phase 5). */
   readonly decides?: true;
 }
 

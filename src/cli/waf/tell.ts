@@ -20,6 +20,7 @@ export interface Told {
 }
 
 const SEVERITY_WIDTH = 9;
+const LAST_PHASE = 5;
 const INDENT = ' '.repeat(27);
 
 export function tellTrace(t: Told): string {
@@ -74,7 +75,12 @@ function notes({ plan, request }: Told): string[] {
 
 /** A match as an exclusion is made from it. */
 export function matchedOf(m: WafTraceMatch): Matched {
-  return { rule: m.ruleId, variable: m.variable, ...(m.action === 'pass' ? {} : { decides: true }) };
+  // Phase 5 is too late to refuse anything: its rules report what others have found.
+  return {
+    rule: m.ruleId,
+    variable: m.variable,
+    ...(m.action === 'pass' && m.phase < LAST_PHASE ? {} : { decides: true }),
+  };
 }
 
 function tellMatch(m: WafTraceMatch): string[] {

@@ -20,6 +20,8 @@ export function noteAnswer(x: Exchange, out: Buffer): string {
   return `answer: ${why(verdict)}`;
 }
 
+/** Its rules can refuse nothing any more: they report. */
+const LAST_PHASE = 5;
 /** A list of no matches, or none. */
 const NONE = '[]';
 
@@ -52,7 +54,7 @@ function told(matches: readonly WafMatch[], blockingRule: number): string {
         variable: m.variable,
         value: shortened(m.value, value),
         ...(message === 0 ? {} : { message: shortened(m.message, message) }),
-        ...(m.ruleId === blockingRule ? { decides: true } : {}),
+        ...(m.ruleId === blockingRule || m.phase === LAST_PHASE ? { decides: true } : {}),
       })),
     );
     if (text.length <= MATCHES_CHARS_MAX) return text;
