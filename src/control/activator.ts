@@ -4,7 +4,7 @@
  */
 import type { BundleConfig, Part } from '../config/bundle.ts';
 import { PART_NAMES, readBundle } from '../config/bundle.ts';
-import { ConfigError, Document } from '../config/document.ts';
+import { ConfigError, Document, type Problem } from '../config/document.ts';
 import type { Addon } from '../native.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { BundleFiles } from './build/bundle-directory.ts';
@@ -133,7 +133,29 @@ export function readLayers(bundle: VerifiedBundle): {
   }
   const result = readBundle(documents);
   if (!result.ok) throw new ConfigError(result.problems);
-  return { config: result.value, documents: result.documents, files: filesOf(bundle) };
+  const files = filesOf(bundle);
+  const problems = absentFiles(result.value, result.documents, files);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { config: result.value, documents: result.documents, files };
+}
+
+/** Rules that the documents name and the layers do not hold: without them less would be inspected than is written. */
+function absentFiles(config: BundleConfig, documents: ReadonlyMap<Part, Document>, files: BundleFiles): Problem[] {
+  const waf = documents.get('waf');
+  if (waf === undefined) return [];
+  const problems: Problem[] = [];
+  const absent = (list: 'rules' | 'data', held: BundleFiles['seclang']): void => {
+    const names = new Set(held.map((file) => file.name));
+    for (const [i, name] of config.waf[list].entries())
+      if (typeof name === 'string' && !names.has(name))
+        problems.push(waf.problem(`/${list}/${i}`, `the bundle has no layer "${name}"`));
+  };
+  absent('rules', files.seclang);
+  absent('data', files.seclangData);
+  const dir = config.waf.crs?.dir;
+  if (dir !== undefined && !files.seclang.some((file) => file.name.startsWith(`${dir}/`)))
+    problems.push(waf.problem('/crs/dir', `the bundle has no layers of "${dir}"`));
+  return problems;
 }
 
 function filesOf(bundle: VerifiedBundle): BundleFiles {

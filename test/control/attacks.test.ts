@@ -40,8 +40,14 @@ function resigned(built: AssembledBundle, manifest: Uint8Array): AssembledBundle
   const digest = digestOf(manifest);
   return { ...built, manifest, digest, descriptor: { ...built.descriptor, digest, size: manifest.byteLength } };
 }
+interface ManifestLayer {
+  digest: string;
+  size: number;
+  mediaType?: string;
+  annotations?: Record<string, string>;
+}
 const manifestOf = (built: AssembledBundle) =>
-  JSON.parse(Buffer.from(built.manifest).toString()) as { layers: { digest: string; size: number }[] };
+  JSON.parse(Buffer.from(built.manifest).toString()) as { layers: ManifestLayer[] };
 
 describe('an arbitrary bundle', () => {
   it('put there by somebody who can write to the registry, without a key or with a key of his own, is not taken', async (t) => {
@@ -219,7 +225,7 @@ describe('mix-and-match', () => {
     const other = bundle(11);
     registry.publish(other);
     const mixed = manifestOf(other);
-    mixed.layers[0] = manifestOf(good).layers[0] as { digest: string; size: number };
+    mixed.layers[0] = manifestOf(good).layers[0] as ManifestLayer;
     registry.publish(resigned(other, canonicalJsonBytes(mixed)), []);
     await refused(/^unsigned/);
   });
@@ -330,17 +336,15 @@ describe('endless data and bombs', () => {
         const [first] = m.layers;
         for (let i = 0; i < 20; i += 1)
           m.layers.push({
-            ...(first as { digest: string; size: number }),
+            ...(first as ManifestLayer),
             size: LAYERS.seclang.bytesMax,
-            ...{
-              mediaType: LAYERS.seclang.mediaType,
-              annotations: { 'org.opencontainers.image.title': `waf/${i}.conf` },
-            },
+            mediaType: LAYERS.seclang.mediaType,
+            annotations: { 'org.opencontainers.image.title': `waf/${i}.conf` },
           });
       },
       /^too_large/,
     ],
-  ] as [string, (m: { layers: { digest: string; size: number }[] }) => void, RegExp][]) {
+  ] as [string, (m: { layers: ManifestLayer[] }) => void, RegExp][]) {
     it(`${what}: refused before a byte of it is fetched`, async (t) => {
       const { registry, refused } = await serving(t);
       const other = bundle(11);
@@ -371,7 +375,7 @@ describe('endless data and bombs', () => {
       ],
       release: { optional: ['application/x-opaque'] },
     });
-    const manifest = manifestOf(built) as { layers: { mediaType?: string; digest: string; size: number }[] };
+    const manifest = manifestOf(built);
     manifest.layers = manifest.layers.filter((layer) => layer.mediaType !== LAYERS.routes.mediaType);
     Object.assign(manifest.layers[0] ?? {}, { mediaType: LAYERS.routes.mediaType });
     registry.publish(resigned(built, canonicalJsonBytes(manifest)));
