@@ -1,5 +1,5 @@
 //! JSON bodies, flattened: `{"a":{"b":[1]}}` gives the argument `json.a.b.array_0` (as ModSecurity 3 names it) with
-//! the value `1`. Strings are unescaped; numbers, `true`, `false` and `null` stay as written. Objects and arrays that are
+//! the value `1`. Strings are unescaped; numbers, `true` and `false` stay as written, `null` is empty. Objects and arrays that are
 //! empty give nothing. Strict (RFC 8259) but for what follows no rule: a lone surrogate becomes U+FFFD.
 
 use super::Sink;
@@ -70,6 +70,8 @@ pub fn parse(text: &[u8], depth_max: usize, room: &mut Room, sink: &mut dyn Sink
             }
             Some(_) => {
                 let scalar = p.scalar()?;
+                // As in ModSecurity and Coraza, nothing is the empty text.
+                let scalar = if scalar == b"null" { b"" } else { scalar };
                 if !sink.argument(name, scalar) {
                     return Ok(());
                 }
@@ -81,7 +83,9 @@ pub fn parse(text: &[u8], depth_max: usize, room: &mut Room, sink: &mut dyn Sink
             p.space();
             let Some(level) = levels.last() else {
                 return if p.at == text.len() {
-                    Ok(())
+                    // RFC 8259 §8.1.
+                    let is_utf8 = std::str::from_utf8(text).is_ok();
+                    is_utf8.then_some(()).ok_or("the JSON body is not UTF-8")
                 } else {
                     Err("text follows the JSON body")
                 };
@@ -274,7 +278,7 @@ mod tests {
         let want = [
             ("json.a.b.array_0", "1"),
             ("json.a.b.array_1.c", "x\n\u{1f600}"),
-            ("json.d", "null"),
+            ("json.d", ""),
             ("json.e", "-1.5e3"),
         ];
         let got = ok(r#" {"a":{"b":[1, {"c":"x\n\ud83d\ude00"}]},"d":null,"e":-1.5e3,"f":{},"g":[]} "#);

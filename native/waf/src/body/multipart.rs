@@ -23,6 +23,7 @@ pub fn parse(content: &[u8], content_type: &[u8], files_max: usize, sink: &mut d
     };
     let mut part: Option<(usize, usize)> = None;
     let mut closed = false;
+    let mut parts = 0usize;
     let mut line_start = 0;
     let (mut crlf, mut bare) = (false, false);
     while line_start < content.len() {
@@ -54,6 +55,7 @@ pub fn parse(content: &[u8], content_type: &[u8], files_max: usize, sink: &mut d
                         .strip_suffix(b"\r\n")
                         .or(content[..line_start].strip_suffix(b"\n"))
                         .map_or(line_start, <[u8]>::len);
+                    parts += 1;
                     if !one_part(&content[from..to.max(from)], &mut files, sink)? {
                         return Ok(());
                     }
@@ -74,6 +76,7 @@ pub fn parse(content: &[u8], content_type: &[u8], files_max: usize, sink: &mut d
     }
     sink.number(Var::FilesCombinedSize, files.bytes);
     match (closed, part) {
+        (true, _) if parts == 0 => Err("the multipart body has no part"),
         (true, _) => Ok(()),
         (false, Some((from, _))) => {
             // What is there counts, and the missing end is an error.
@@ -165,6 +168,10 @@ fn one_part(part: &[u8], files: &mut Files, sink: &mut dyn Sink) -> Result<bool,
         if line.is_empty() {
             break;
         }
+        if line.contains(&0) {
+            sink.flag(Var::MultipartInvalidPart);
+            return Err("the head of a part holds a NUL");
+        }
         if head_bytes > PART_HEAD_BYTES_MAX || headers.len() >= PART_HEADERS_MAX {
             sink.flag(Var::MultipartInvalidPart);
             return Err("the head of a part of the multipart body is too long");
@@ -238,7 +245,7 @@ fn names(disposition: &[u8], sink: &mut dyn Sink) -> Result<(Vec<u8>, Option<Vec
         sink.flag(Var::MultipartInvalidPart);
         return Err("a part is no form data");
     };
-    let (mut name, mut filename) = (None, None);
+    let (mut name, mut filename, mut wide_filename) = (None, None, None);
     loop {
         rest = rest.trim_ascii_start();
         let Some((first, after)) = rest.split_first() else {
@@ -257,13 +264,24 @@ fn names(disposition: &[u8], sink: &mut dyn Sink) -> Result<(Vec<u8>, Option<Vec
             return Err("a parameter of a disposition has no value");
         };
         let key = rest[..at].trim_ascii().to_ascii_lowercase();
-        let (value, next) = parameter_value(rest[at + 1..].trim_ascii_start(), sink)?;
-        rest = next;
+        let value = rest[at + 1..].trim_ascii_start();
         let to = match key.as_slice() {
             b"name" => &mut name,
-            b"filename" | b"filename*" => &mut filename,
-            _ => continue,
+            b"filename" => &mut filename,
+            b"filename*" => &mut wide_filename,
+            _ => {
+                sink.flag(Var::MultipartInvalidPart);
+                return Err("a parameter of a disposition is unknown");
+            }
         };
+        let (value, next) = if key == b"filename*" {
+            // RFC 7578 §4.2 forbids it, and not all servers read it.
+            sink.flag(Var::MultipartInvalidPart);
+            extended_value(value)?
+        } else {
+            parameter_value(value, sink)?
+        };
+        rest = next;
         if to.is_some() {
             sink.flag(Var::MultipartInvalidPart);
             return Err("a disposition names something twice");
@@ -271,12 +289,33 @@ fn names(disposition: &[u8], sink: &mut dyn Sink) -> Result<(Vec<u8>, Option<Vec
         *to = Some(value);
     }
     match name {
-        Some(n) => Ok((n, filename)),
+        // What a server prefers is the wide name (RFC 6266 §4.3); rules see it.
+        Some(n) => Ok((n, wide_filename.or(filename))),
         None => {
             sink.flag(Var::MultipartInvalidPart);
             Err("a part has no name")
         }
     }
+}
+
+/// `charset'language'value` (RFC 5987 §3.2), with its percent escapes decoded.
+#[allow(clippy::type_complexity, reason = "a value and what follows")]
+fn extended_value(rest: &[u8]) -> Result<(Vec<u8>, &[u8]), &'static str> {
+    const WRONG: &str = "an extended parameter of a disposition is malformed";
+    let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
+    let (text, next) = rest.split_at(end);
+    let mut parts = text.trim_ascii_end().splitn(3, |b| *b == b'\'');
+    let (charset, _language, value) = (parts.next(), parts.next().ok_or(WRONG)?, parts.next().ok_or(WRONG)?);
+    if charset.is_none_or(<[u8]>::is_empty) {
+        return Err(WRONG);
+    }
+    let attribute = |b: &u8| b.is_ascii_alphanumeric() || b"!#$&+-.^_`|~%".contains(b);
+    if !value.iter().all(attribute) || crate::transform::has_wrong_escape(value) {
+        return Err(WRONG);
+    }
+    let mut out = Vec::new();
+    super::percent_decode(value, &mut out);
+    Ok((out, next))
 }
 
 fn parameter_value<'a>(rest: &'a [u8], sink: &mut dyn Sink) -> Result<(Vec<u8>, &'a [u8]), &'static str> {
@@ -342,6 +381,19 @@ mod tests {
     }
 
     #[test]
+    fn wide_file_names_are_decoded_and_flagged() {
+        let body = "--XX\r\nContent-Disposition: form-data; name=f; filename=\"a.txt\"; filename*=UTF-8'en'%2e%2e%2fx.php\r\n\r\nd\r\n--XX--\r\n";
+        let (r, c) = run(body, TYPE);
+        r.unwrap();
+        assert!(
+            c.items.contains(&(Var::Files, "f".into(), "../x.php".into())),
+            "{:?}",
+            c.items
+        );
+        assert_eq!(c.flags, [Var::MultipartInvalidPart]);
+    }
+
+    #[test]
     fn what_parsers_may_read_differently_is_flagged() {
         let part = "Content-Disposition: form-data; name=\"a\"\r\n\r\nv\r\n";
         for (body, content_type, flag) in [
@@ -384,6 +436,19 @@ mod tests {
         for (body, content_type) in [
             ("", TYPE),
             ("x", TYPE),
+            ("--XX--\r\n", TYPE),
+            (
+                "--XX\r\nContent-Disposition: form-data; name=a; x=y\r\n\r\nv\r\n--XX--",
+                TYPE,
+            ),
+            (
+                "--XX\r\nContent-Disposition: form-data; name=a; filename*=UTF-8'%41\r\n\r\nv\r\n--XX--",
+                TYPE,
+            ),
+            (
+                "--XX\r\nContent-Disposition: form-data; name=\0a\r\n\r\nv\r\n--XX--",
+                TYPE,
+            ),
             ("--XX\r\nContent-Disposition: form-data; name=a\r\n\r\nv", TYPE),
             ("--XX\r\nX: y\r\n\r\nv\r\n--XX--", TYPE),
             (

@@ -14,54 +14,101 @@ const DEPTH_MAX: usize = 256;
 /// Most attributes.
 const ATTRIBUTES_MAX: usize = 10_000;
 
+const MALFORMED: &str = "the XML body is malformed";
+
+/// What is known of a document so far.
+#[derive(Default)]
+struct Seen {
+    attributes: usize,
+    depth: usize,
+    elements: usize,
+    /// It has a document type, which may declare entities.
+    doctype: bool,
+}
+
 /// Parses a document. What came before an error has reached the sink.
 pub fn parse(content: &[u8], sink: &mut dyn Sink) -> Result<(), &'static str> {
-    let mut reader = Reader::from_reader(content);
-    reader.config_mut().check_end_names = true;
     let mut text: Vec<u8> = Vec::new();
-    let mut attributes = 0usize;
-    let mut depth = 0usize;
-    let mut elements = 0usize;
-    let result = loop {
-        match reader.read_event() {
-            Ok(Event::Start(e)) => {
-                depth += 1;
-                elements += 1;
-                if depth > DEPTH_MAX {
-                    break Err("the XML body is nested too deeply");
-                }
-                if let Err(reason) = attribute_values(&e, &mut attributes, sink) {
-                    break Err(reason);
-                }
-            }
-            Ok(Event::Empty(e)) => {
-                elements += 1;
-                if let Err(reason) = attribute_values(&e, &mut attributes, sink) {
-                    break Err(reason);
-                }
-            }
-            Ok(Event::End(_)) => depth = depth.saturating_sub(1),
-            Ok(Event::Text(t)) => text.extend_from_slice(&t),
-            Ok(Event::CData(t)) => text.extend_from_slice(&t),
-            Ok(Event::GeneralRef(r)) => reference(&r, &mut text),
-            Ok(Event::Eof) => {
-                break if depth > 0 || elements == 0 {
-                    Err("the XML body ends early")
-                } else {
-                    Ok(())
-                };
-            }
-            Ok(_) => {}
-            Err(_) => break Err("the XML body is malformed"),
-        }
-    };
+    let result = document(content, &mut text, sink);
     sink.item(Var::Xml, b"/*", &text);
     result
 }
 
+fn document(content: &[u8], text: &mut Vec<u8>, sink: &mut dyn Sink) -> Result<(), &'static str> {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let mut reader = Reader::from_reader(content);
+    reader.config_mut().check_end_names = true;
+    let mut seen = Seen::default();
+    let mut bytes_only = false;
+    loop {
+        let event = reader.read_event().map_err(|_| MALFORMED)?;
+        match &event {
+            Event::Start(e) | Event::Empty(e) => {
+                if seen.depth == 0 && seen.elements > 0 {
+                    return Err("the XML body has two roots");
+                }
+                seen.elements += 1;
+                if matches!(event, Event::Start(_)) {
+                    seen.depth += 1;
+                }
+                if seen.depth > DEPTH_MAX {
+                    return Err("the XML body is nested too deeply");
+                }
+                attribute_values(e, &mut seen, sink)?;
+            }
+            Event::End(_) => seen.depth = seen.depth.saturating_sub(1),
+            Event::Text(t) if seen.depth == 0 && t.iter().any(|b| !b.is_ascii_whitespace()) => {
+                return Err("the XML body has text outside of its root");
+            }
+            Event::Text(t) if seen.depth > 0 => lines(t, text)?,
+            Event::CData(t) if seen.depth > 0 => lines(t, text)?,
+            Event::CData(_) => return Err("the XML body has text outside of its root"),
+            Event::GeneralRef(r) if seen.depth > 0 => reference(r, seen.doctype, text)?,
+            Event::GeneralRef(_) => return Err("the XML body has text outside of its root"),
+            Event::Decl(d) => bytes_only = has_bytes_only(d)?,
+            Event::DocType(_) => seen.doctype = true,
+            Event::Eof => {
+                return if seen.depth > 0 || seen.elements == 0 {
+                    Err("the XML body ends early")
+                } else if !bytes_only && std::str::from_utf8(content).is_err() {
+                    Err("the XML body is not UTF-8")
+                } else {
+                    Ok(())
+                };
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether the declared encoding has one byte for each character. Encodings in which markup could hide are errors.
+fn has_bytes_only(d: &quick_xml::events::BytesDecl<'_>) -> Result<bool, &'static str> {
+    let Some(encoding) = d.encoding() else { return Ok(false) };
+    let name = encoding.map_err(|_| MALFORMED)?.to_ascii_lowercase();
+    match &*name {
+        b"utf-8" | b"utf8" | b"us-ascii" | b"ascii" => Ok(false),
+        b"iso-8859-1" | b"iso-8859-15" | b"windows-1252" | b"latin1" => Ok(true),
+        _ => Err("the encoding of the XML body is not understood"),
+    }
+}
+
+/// Appends text with its line ends made one (XML 1.0 §2.11). Control characters cannot stand in it (§2.2).
+fn lines(part: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+    for (i, b) in part.iter().enumerate() {
+        match b {
+            b'\r' if part.get(i + 1) == Some(&b'\n') => {}
+            b'\r' => out.push(b'\n'),
+            b'\t' | b'\n' | 0x20.. => out.push(*b),
+            _ => return Err("the XML body holds a control character"),
+        }
+    }
+    Ok(())
+}
+
+/// The values of all attributes; declarations of name spaces are none.
 fn attribute_values(
     e: &quick_xml::events::BytesStart<'_>,
-    count: &mut usize,
+    seen: &mut Seen,
     sink: &mut dyn Sink,
 ) -> Result<(), &'static str> {
     let mut value = Vec::new();
@@ -69,53 +116,71 @@ fn attribute_values(
         let Ok(a) = a else {
             return Err("an attribute of the XML body is malformed");
         };
-        *count += 1;
-        if *count > ATTRIBUTES_MAX {
+        seen.attributes += 1;
+        if seen.attributes > ATTRIBUTES_MAX {
             sink.exceed(Limit::Arguments);
             return Err("the XML body has too many attributes");
         }
+        if a.value.contains(&b'<') {
+            return Err("an attribute of the XML body is malformed");
+        }
+        let name = a.key.as_ref();
+        if name == b"xmlns" || name.starts_with(b"xmlns:") {
+            continue;
+        }
         value.clear();
-        unescape(&a.value, &mut value);
+        unescape(&a.value, seen.doctype, &mut value)?;
         sink.item(Var::Xml, b"//@*", &value);
     }
     Ok(())
 }
 
-/// Predefined entities and character references; others stay as written.
-fn unescape(text: &[u8], out: &mut Vec<u8>) {
+/// An attribute's value: references resolved, each white space one space (XML 1.0 §3.3.3).
+fn unescape(text: &[u8], doctype: bool, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let mut rest = text;
-    while let Some(at) = memchr::memchr(b'&', rest) {
-        out.extend_from_slice(&rest[..at]);
-        rest = &rest[at + 1..];
-        match memchr::memchr(b';', &rest[..rest.len().min(12)]) {
-            Some(end) => {
-                reference(&rest[..end], out);
-                rest = &rest[end + 1..];
+    let plain = |part: &[u8], out: &mut Vec<u8>| {
+        let from = out.len();
+        lines(part, out)?;
+        for b in &mut out[from..] {
+            if b.is_ascii_whitespace() {
+                *b = b' ';
             }
-            None => out.push(b'&'),
         }
+        Ok(())
+    };
+    while let Some(at) = memchr::memchr(b'&', rest) {
+        plain(&rest[..at], out)?;
+        rest = &rest[at + 1..];
+        let end = memchr::memchr(b';', rest).ok_or(MALFORMED)?;
+        reference(&rest[..end], doctype, out)?;
+        rest = &rest[end + 1..];
     }
-    out.extend_from_slice(rest);
+    plain(rest, out)
 }
 
-fn reference(name: &[u8], out: &mut Vec<u8>) {
-    let text = std::str::from_utf8(name).unwrap_or("");
-    let code = match text.strip_prefix('#') {
-        Some(n) => match n.strip_prefix(['x', 'X']) {
-            Some(h) => u32::from_str_radix(h, 16).ok(),
-            None => n.parse().ok(),
-        },
-        None => None,
-    };
-    if let Some(c) = code.and_then(char::from_u32) {
+/// A reference to a character or a predefined entity. Others stay as written where a document type may declare them, and are
+/// errors elsewhere; nothing is ever expanded.
+fn reference(name: &[u8], doctype: bool, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    const WRONG: &str = "a reference of the XML body is wrong";
+    let text = std::str::from_utf8(name).map_err(|_| WRONG)?;
+    if let Some(n) = text.strip_prefix('#') {
+        let code = match n.strip_prefix('x') {
+            Some(h) => u32::from_str_radix(h, 16),
+            None => n.parse(),
+        };
+        let allowed = |c: &char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..);
+        let c = code.ok().and_then(char::from_u32).filter(allowed).ok_or(WRONG)?;
         out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     } else if let Some(known) = resolve_predefined_entity(text) {
         out.extend_from_slice(known.as_bytes());
-    } else {
+    } else if doctype {
         out.push(b'&');
         out.extend_from_slice(name);
         out.push(b';');
+    } else {
+        return Err(WRONG);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -135,9 +200,30 @@ mod tests {
 
     #[test]
     fn what_is_no_xml_is_an_error() {
-        for text in ["", "x", "<a>", "<a></b>", "<a x=1", "<a b></a>"] {
-            assert!(parse(text.as_bytes(), &mut collected()).is_err(), "{text}");
+        for text in [
+            &b""[..],
+            b"x",
+            b"<a>",
+            b"<a></b>",
+            b"<a x=1",
+            b"<a b></a>",
+            b"<a/><b/>",
+            b"<a/>x",
+            b"x<a/>",
+            b"<a>\xff</a>",
+            b"<a>&none;</a>",
+            b"<a>&#0;</a>",
+            b"<a>\x01</a>",
+            b"<a x='<'/>",
+            b"<a x='&'/>",
+            b"\xff\xfe<\0a\0/\0>\0",
+            b"<?xml version='1.0' encoding='utf-7'?><a/>",
+            b"<?xml version='1.0' encoding='UTF-16'?><a/>",
+        ] {
+            assert!(parse(text, &mut collected()).is_err(), "{}", text.escape_ascii());
         }
+        let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\xe9</a>";
+        assert_eq!(parse(latin, &mut collected()), Ok(()));
         let deep = "<a>".repeat(DEPTH_MAX + 1) + &"</a>".repeat(DEPTH_MAX + 1);
         assert!(parse(deep.as_bytes(), &mut collected()).is_err());
     }

@@ -88,6 +88,7 @@ static std::string body(modsecurity::ModSecurity *engine, modsecurity::RulesSet 
       delete e;
     }
   };
+  many("ARGS", t.m_variableArgs);
   many("ARGS_POST", t.m_variableArgsPost);
   many("FILES", t.m_variableFiles);
   many("FILES_NAMES", t.m_variableFilesNames);
