@@ -27,15 +27,23 @@ export interface Payload {
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** Every payload of every set that is there. */
-export function readPayloads(data: DataDirectory): Payload[] {
-  return [...gotestwaf(data), ...httpparams(data), ...nemesida(data)];
+/** Every payload of every set that is there. `note` is told what cannot be placed. */
+export function readPayloads(data: DataDirectory, note: (line: string) => void): Payload[] {
+  return [...gotestwaf(data, note), ...httpparams(data), ...nemesida(data)];
 }
 
 const ENCODERS: Readonly<Record<string, (text: string) => string>> = {
   Plain: (text) => text,
   URL: escaped,
   Base64: (text) => Buffer.from(text, 'latin1').toString('base64'),
+  JSUnicode: (text) =>
+    utf16(text)
+      .map((unit) => `\\u${hex(unit, 4)}`)
+      .join(''),
+  XMLEntity: (text) =>
+    utf16(text)
+      .map((unit) => `&#x${hex(unit, 1)};`)
+      .join(''),
   Base64Flat: (text) => Buffer.from(text, 'latin1').toString('base64').replaceAll('=', ''),
 };
 
@@ -55,20 +63,23 @@ const PLACES: Readonly<Record<string, (payload: string) => WafRequest>> = {
 };
 
 /** One request for each encoder and place of each case. */
-function gotestwaf(data: DataDirectory): Payload[] {
+function gotestwaf(data: DataDirectory, note: (line: string) => void): Payload[] {
   const set = 'waf-gotestwaf';
   const out: Payload[] = [];
   for (const one of data.cases(set, 'cases.json') ?? []) {
     const payload = bytes(textField(one, 'payload'));
     for (const encoder of list(one['encoder']).map(String)) {
       const encode = ENCODERS[encoder];
-      if (encode === undefined) throw new Error(`${set}: unknown encoder ${encoder}`);
+      if (encode === undefined) {
+        note(`${set}: left out, the encoder ${encoder} is unknown: ${textField(one, 'id')}`);
+        continue;
+      }
       for (const place of list(one['placeholder'])) {
         const name = typeof place === 'string' ? place : (Object.keys(place as Row)[0] ?? '');
         const id = `${set}/${textField(one, 'id')}/${encoder}/${name}`;
         const request = requestAt(place, encode(payload), encoder);
-        if (request === undefined) throw new Error(`${set}: unknown placeholder ${name}`);
-        out.push({ id, set, attack: one['expect'] === 'block', request });
+        if (request === undefined) note(`${set}: left out, the placeholder ${name} is unknown: ${id}`);
+        else out.push({ id, set, attack: one['expect'] === 'block', request });
       }
     }
   }
@@ -150,6 +161,15 @@ function zoned(zone: string, payload: string, row: Row): WafRequest | undefined 
     default:
       return undefined;
   }
+}
+
+function utf16(text: string): number[] {
+  const decoded = Buffer.from(text, 'latin1').toString('utf8');
+  return Array.from({ length: decoded.length }, (_, i) => decoded.charCodeAt(i));
+}
+
+function hex(n: number, digits: number): string {
+  return n.toString(16).padStart(digits, '0');
 }
 
 /** UTF-8 as Latin-1. */

@@ -29,7 +29,7 @@ export interface Rates {
 export type RatesOfSets = Readonly<Record<string, Readonly<Record<string, Rates>>>>;
 
 export async function runPayloads({ data, note, extra }: SuiteOptions): Promise<CaseResult[]> {
-  const payloads = readPayloads(data);
+  const payloads = readPayloads(data, note);
   const files = crsFiles(data, false);
   if (files === undefined || payloads.length === 0) return [];
   const blocked = blockedByLevel(files, payloads);
