@@ -80,7 +80,12 @@ impl Transaction {
                         // Names that are made by rules are few, unless a client wants them to be many.
                         self.outcome.work += self.named.len() as u64 / 2;
                         let id = self.values.intern(&text);
-                        let name = text.clone();
+                        // Only an open collection needs the name: without one nothing is allocated.
+                        let name = if self.opened.is_empty() {
+                            Vec::new()
+                        } else {
+                            text.clone()
+                        };
                         self.text = text;
                         let held = self.named.iter().find(|(s, k, _)| s == store && *k == id).map(|n| n.2);
                         let held = held.unwrap_or_default();
