@@ -1,10 +1,12 @@
-//! Of random expressions: what is printed means the same, the prefilter never leaves out what is true, and nothing panics.
+//! Of random expressions: they are true when a slow evaluator says so, what is printed means the same, the prefilter never leaves out
+//! what is true, and nothing panics.
 
 mod common;
 
 use cnx_waf::expression::parser::parse;
 use cnx_waf::expression::rule::Action;
 use common::expressions::{Given, Running, program, rule};
+use common::reference::is_true;
 use proptest::prelude::*;
 
 const TEXTS: &[&str] = &[
@@ -171,6 +173,12 @@ proptest! {
         let again = parse(&printed).map_err(|f| TestCaseError::fail(format!("{printed}: {f:?}")))?;
         prop_assert_eq!(again.to_string(), printed.clone());
         prop_assert_eq!(verdict(&when, &given), verdict(&printed, &given), "{} | {}", when, printed);
+    }
+
+    #[test]
+    fn what_is_true_is_what_is_told_by_hand(when in expression(), given in given()) {
+        let read = parse(&when).map_err(|f| TestCaseError::fail(format!("{when}: {f:?}")))?;
+        prop_assert_eq!(verdict(&when, &given), is_true(&read, &given), "{}", when);
     }
 
     #[test]

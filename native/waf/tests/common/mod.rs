@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod expressions;
+pub mod reference;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
