@@ -2,8 +2,8 @@
  * Reads the lanes' rings in main: percentiles from every record, a log line from every refused one and from the sampled share of the rest. Bounded per
  * turn of the loop, so that main stays able to answer; when lanes write faster than main reads, records are lost and counted.
  */
-import { PolicyOutcome, WafVerdict } from '../data/exchange.ts';
-import { Int, Read, RecordCopy, RecordReader, Span, Wide } from '../snapshot/records.ts';
+import { PolicyOutcome } from '../data/exchange.ts';
+import { Int, Read, RecordCopy, RecordFlag, RecordReader, Span, Wide } from '../snapshot/records.ts';
 import { STAGE_INDEX } from '../snapshot/stages.ts';
 import { accountOf, parseRequestId } from './account.ts';
 import type { Account } from './account.ts';
@@ -171,7 +171,7 @@ export class Drain {
     const sample = names.of(r.int(Int.Revision))?.accessLogSample ?? 1;
     const kind = r.int(Int.Refusal) < 0 ? 'answered' : 'refused';
     // What the WAF has found and let pass is what exclusions are made from, so it is logged as refusals are.
-    const found = r.int(Int.Waf) !== WafVerdict.Pass && r.text('wafMatches') !== '';
+    const found = r.flag(RecordFlag.Found);
     if (kind === 'answered' && !found && !sampled(r.wide(Wide.Seq), sample)) return;
     if (this.#allowance[kind]-- <= 0) {
       this.skipped++;

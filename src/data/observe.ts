@@ -19,10 +19,11 @@ import {
   STATUS_CLASSES,
 } from '../snapshot/lane-columns.ts';
 import { Int, RecordFlag, RecordWriter, Span, Wide } from '../snapshot/records.ts';
+import type { WafRoutePlan } from '../snapshot/snapshot.ts';
 import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
 import { assert } from '../base/assert.ts';
 import type { Exchange } from './exchange.ts';
-import { METHOD_OTHER, PolicyOutcome } from './exchange.ts';
+import { METHOD_OTHER, PolicyOutcome, WafVerdict } from './exchange.ts';
 import { LoopGauges } from './observe/loop-gauges.ts';
 import { peerText } from './observe/peer.ts';
 import type { Observer } from './pipeline.ts';
@@ -217,7 +218,8 @@ export class Observe implements Observer {
         (x.timed ? RecordFlag.Timed : 0) |
         (wire.secure ? RecordFlag.Secure : 0) |
         (wire.websocket ? RecordFlag.Websocket : 0) |
-        (raw ? RecordFlag.Raw : 0),
+        (raw ? RecordFlag.Raw : 0) |
+        (route !== null && isFound(x, route.waf.mode) ? RecordFlag.Found : 0),
     );
     // The order of TEXTS.
     r.text(this.#bugs.size === 0 ? x.detail : this.#detail(x));
@@ -250,4 +252,9 @@ function add(cells: Float64Array, index: number, n: number): void {
 
 function observeTaken(histogram: { observe(us: number): void } | undefined, us: number): void {
   if (us >= TAKEN_US_MIN) histogram?.observe(us);
+}
+
+/** What exclusions are made from: it is told even where answers are not. */
+function isFound(x: Exchange, mode: WafRoutePlan['mode']): boolean {
+  return mode === 'detect' ? x.wafMatches !== '' : x.waf === WafVerdict.Exhausted && x.refusal === null;
 }

@@ -78,6 +78,8 @@ export const RecordFlag = {
   Websocket: 8,
   /** Host, path and query are as received: normalize refused them. */
   Raw: 16,
+  /** The WAF has found something that it was told to let pass: in detect mode, or beyond a budget that is only logged. */
+  Found: 32,
 } as const;
 
 /** What a text may contain: one byte per character, or any Unicode. */

@@ -109,7 +109,7 @@ export class WafCompiler {
       coded: route?.coded ?? c.coded ?? (watched ? 'pass' : 'refuse'),
       exhausted: route?.exhausted ?? c.exhausted ?? (watched ? 'log' : 'block'),
       queueFull: route?.queueFull ?? c.queueFull ?? 'refuse',
-      detectSample: route?.detectSample ?? c.detectSample ?? 1,
+      detectSample: watched ? (route?.detectSample ?? c.detectSample ?? 1) : 1,
       answer,
     };
   }
