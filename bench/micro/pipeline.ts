@@ -235,6 +235,7 @@ export async function run(calls = 100_000): Promise<MicroRow[]> {
           writeTimeoutMs: 30_000,
           bodyRateMin: 0,
         },
+        cache: { bytesMax: 1_048_576, entriesMax: 16 },
         seed: 1,
       },
       native: addon,
@@ -244,6 +245,7 @@ export async function run(calls = 100_000): Promise<MicroRow[]> {
         pipeline.wake(x, ticket);
         woken();
       },
+      invalidated: () => undefined,
       askForKeys: () => assert.fail('keys are known'),
     });
     const pipeline = new Pipeline({

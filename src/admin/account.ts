@@ -4,7 +4,7 @@
  */
 import { METHODS } from '../data/exchange.ts';
 import { REFUSAL_LIST } from '../data/refusal.ts';
-import { CREDENTIALS, POLICY_OUTCOMES, WAF_VERDICTS } from '../snapshot/lane-columns.ts';
+import { CACHE_OUTCOMES, CREDENTIALS, POLICY_OUTCOMES, WAF_VERDICTS } from '../snapshot/lane-columns.ts';
 import type { RecordCopy } from '../snapshot/records.ts';
 import { Int, RecordFlag, Span, TEXTS, Wide } from '../snapshot/records.ts';
 import { STAGES } from '../snapshot/stages.ts';
@@ -77,6 +77,8 @@ export interface Account {
   readonly cell: string | null;
   readonly endpoint: string | null;
   readonly attempts: number;
+  /** What the response cache did; absent: it was not asked. */
+  readonly cache?: string;
   readonly upstream: { readonly status: number; readonly ms: number } | null;
   /** µs by stage, of those that were timed. */
   readonly stageUs: Readonly<Record<string, number>>;
@@ -131,6 +133,7 @@ export function accountOf(r: RecordCopy, names: RevisionNames | null, instance: 
     cell: named(names, 'cell', r.int(Int.Cell)),
     endpoint: named(names, 'endpoint', r.int(Int.Endpoint)),
     attempts: r.int(Int.Attempts),
+    ...(r.int(Int.Cache) > 0 ? { cache: CACHE_OUTCOMES[r.int(Int.Cache)] ?? '' } : {}),
     upstream: upstreamStatus === 0 ? null : { status: upstreamStatus, ms: rounded(r.span(Span.UpstreamUs) / 1000) },
     stageUs: stageUsOf(r),
     cut: cutOf(r),

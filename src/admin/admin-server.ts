@@ -5,7 +5,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { purgeOf } from './purge.ts';
 import { Gauge, LaneColumns } from '../snapshot/lane-columns.ts';
+import type { CachePurge } from '../snapshot/messages.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
 import type { ControlView, TrustView } from './control-view.ts';
@@ -36,6 +38,8 @@ export interface AdminParts {
   readonly drain: Drain;
   readonly names: Names;
   readonly laneColumns: readonly SharedArrayBuffer[];
+  /** Forgets stored answers in all lanes; how many. */
+  readonly purge?: (purge: CachePurge) => Promise<number>;
   /** Test only: makes a lane throw; absent unless the bootstrap allows faults. */
   readonly fault?: (lane: number) => boolean;
   readonly now: () => number;
@@ -79,13 +83,16 @@ function refuse(expected: Buffer | null, asked: Asked): Answer | null {
 
 async function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: Asked): Promise<Answer> {
   if (asked.path === '/v1/fault' && parts.fault !== undefined) return fault(parts.fault, asked);
+  if (asked.path === '/v1/cache/purge' && parts.purge !== undefined) return await purged(parts.purge, asked);
   const wrong = unlessReading(asked);
   if (wrong !== null) return wrong;
   if (asked.path === '/v1/status') return json('ok', status(parts, lanes));
   if (asked.path === '/v1/endpoints') return json('ok', { endpoints: parts.control.endpoints() });
   if (asked.path === '/v1/routes') return routes(parts.names, asked.query);
   if (asked.path.startsWith('/v1/explain/')) return await explain(parts, asked);
-  return json('notFound', { error: 'here are /v1/status, /v1/explain/<request id>, /v1/endpoints and /v1/routes' });
+  return json('notFound', {
+    error: 'here are /v1/status, /v1/explain/<request id>, /v1/endpoints, /v1/routes and POST /v1/cache/purge',
+  });
 }
 
 /** What `cnx status` shows. */
@@ -221,6 +228,13 @@ function routes(names: Names, query: URLSearchParams): Answer {
   const page = [];
   for (let i = from; i < end; i++) page.push(newest?.routeSummary(i));
   return json('ok', { revision: newest?.revision ?? 0, total, from, next: end < total ? end : null, routes: page });
+}
+
+async function purged(purge: (what: CachePurge) => Promise<number>, asked: Asked): Promise<Answer> {
+  if (asked.method !== 'POST') return json('methodNotAllowed', { error: 'only POST here' }, { allow: 'POST' });
+  const what = purgeOf(asked.query);
+  if (typeof what === 'string') return json('badRequest', { error: what });
+  return json('ok', { purged: await purge(what) });
 }
 
 function fault(throwIn: (lane: number) => boolean, asked: Asked): Answer {

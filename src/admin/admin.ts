@@ -7,6 +7,7 @@
  *     admin.log.event('info', 'bundle activated', { seq });
  *     await admin.close(2000);                     // after the lanes are closed: reads the last records, writes the log out
  */
+import type { CachePurge } from '../snapshot/messages.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { startAdmin } from './admin-server.ts';
 import type { SmallServer } from './answer.ts';
@@ -43,6 +44,8 @@ export interface AdminListeners {
     readonly address: string;
     readonly port: number;
     readonly token: string | null;
+    /** Forgets stored answers in all lanes; how many. */
+    readonly purge?: (purge: CachePurge) => Promise<number>;
     readonly fault?: (lane: number) => boolean;
   };
 }

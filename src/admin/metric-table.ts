@@ -126,6 +126,19 @@ export const METRICS = {
     '1: the source names another bundle than the one that serves, or a lane serves another revision than the active one. For a moment during an activation; otherwise look at `cnx status`.',
   ),
   policy_load_failures: row('counter', '', [], 'Policies that could not be loaded; their bundle was rejected.'),
+  // The response cache
+  cnx_cache_requests_total: row(
+    'counter',
+    '',
+    ['outcome'],
+    'Requests that asked the response cache, by what it did: hit, stale (served beyond its lifetime), validated (the upstream said that it is still right), miss, bypass.',
+  ),
+  cnx_cache_stored_total: row('counter', '', [], 'Answers that were stored, those that were freshened among them.'),
+  cnx_cache_evicted_total: row('counter', '', [], 'Stored answers that went because there was no room.'),
+  cnx_cache_collapsed_total: row('counter', '', [], 'Requests that waited for the fetch of another one.'),
+  cnx_cache_waiting: row('gauge', '', ['lane'], 'Requests that wait for the fetch of another one, once a second.'),
+  cnx_cache_bytes: row('gauge', 'bytes', ['lane'], 'Bytes of stored answers, once a second.'),
+  cnx_cache_addresses: row('gauge', '', ['lane'], 'Addresses of which answers are stored, once a second.'),
   // Upstream
   cnx_upstream_duration_seconds: row(
     'histogram',

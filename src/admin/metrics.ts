@@ -8,6 +8,7 @@ import type { Metric } from 'prom-client';
 import { REFUSAL_LIST } from '../data/refusal.ts';
 import type { Histogram } from '../snapshot/lane-columns.ts';
 import {
+  CACHE_OUTCOMES,
   Count,
   CREDENTIALS,
   Gauge,
@@ -192,6 +193,13 @@ export class Metrics {
         return one(lanes || (seen !== null && seen !== active.digest) ? 1 : 0);
       },
       policy_load_failures: () => one(control.policyLoadFailures()),
+      cnx_cache_requests_total: () => list('outcome', CACHE_OUTCOMES, (c) => c.cache)().slice(1),
+      cnx_cache_stored_total: sum((c) => c.counts[Count.CacheStored]),
+      cnx_cache_evicted_total: sum((c) => c.counts[Count.CacheEvicted]),
+      cnx_cache_collapsed_total: sum((c) => c.counts[Count.CacheCollapsed]),
+      cnx_cache_waiting: perLane((c) => c.gauges[Gauge.CacheWaiting]),
+      cnx_cache_bytes: perLane((c) => c.gauges[Gauge.CacheBytes]),
+      cnx_cache_addresses: perLane((c) => c.gauges[Gauge.CacheAddresses]),
       cnx_upstream_duration_seconds: () =>
         histogram(
           'cnx_upstream_duration_seconds',

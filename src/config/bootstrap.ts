@@ -1,6 +1,6 @@
 /** The bootstrap: what a gateway must know before it has a bundle. Local; all paths are relative to its file. */
 import Type, { type Static } from 'typebox';
-import { Cidr, closed, Id, LocalPath, Ms, SecretPlace, SecretPlaces, word } from './fields.ts';
+import { Bytes, Cidr, closed, Id, LocalPath, Ms, SecretPlace, SecretPlaces, word } from './fields.ts';
 
 const Port = (description: string, fallback?: number) =>
   Type.Integer({ minimum: 0, maximum: 65_535, description, ...(fallback === undefined ? {} : { default: fallback }) });
@@ -274,6 +274,19 @@ export const BootstrapConfig = closed(
       default: 1_048_576,
       description: 'Buckets of the limit table, 16 bytes each.',
     }),
+    cache: closed(
+      {
+        bytesMax: Bytes('Answers that each lane stores, all routes together.', 1_048_576, 17_179_869_184, 67_108_864),
+        entriesMax: Type.Integer({
+          minimum: 16,
+          maximum: 4_194_304,
+          default: 16_384,
+          description: 'Addresses of which each lane stores answers.',
+        }),
+      },
+      'Memory of the response cache. Routes say whether they use it.',
+      {},
+    ),
     recordSlots: Type.Integer({
       minimum: 64,
       maximum: 1_048_576,

@@ -1,5 +1,6 @@
 /** Routes: which requests go where, and what is asked of them on the way. */
 import Type, { type Static } from 'typebox';
+import { CacheConfig } from './cache.ts';
 import { closed, HeaderEditsConfig, HeaderName, Id, Ms, word } from './fields.ts';
 import { RouteWaf } from './waf-tuning.ts';
 
@@ -210,6 +211,7 @@ export const RouteConfig = closed(
     tenant: Type.Optional(TenantConfig),
     cell: Type.Optional(Id('A cell of `cells.yaml`; without it the tenant decides.')),
     respond: Type.Optional(RespondConfig),
+    cache: Type.Optional(CacheConfig),
     timeouts: Type.Optional(RouteTimeouts),
     bodyBytesMax: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 1_099_511_627_776, description: 'Largest request body. Unit: bytes.' }),

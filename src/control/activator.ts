@@ -28,6 +28,8 @@ export interface ActivatorParts {
   readonly secrets: ReadonlyMap<string, string>;
   /** The transport speaks HTTP/2 to endpoints. */
   readonly http2: boolean;
+  /** False: the transport cannot answer from what is stored. */
+  readonly cache?: boolean;
   /** Told of a snapshot before the lanes get it. */
   readonly onSnapshot: (snapshot: Snapshot) => void;
 }
@@ -99,7 +101,7 @@ export class Activator {
   }
 
   async #compile(bundle: VerifiedBundle): Promise<Compiled> {
-    const { native, slots, secrets, http2 } = this.#parts;
+    const { native, slots, secrets, http2, cache = true } = this.#parts;
     try {
       const { config, documents, files } = readLayers(bundle);
       this.#revision++;
@@ -108,7 +110,7 @@ export class Activator {
         config,
         documents,
         files,
-        { kind: 'run', revision: this.#revision, digest, seq: bundle.release.seq, secrets, http2 },
+        { kind: 'run', revision: this.#revision, digest, seq: bundle.release.seq, secrets, http2, cache },
         native,
         slots,
       );

@@ -137,6 +137,7 @@ export class Gateway implements ControlView {
         transport: bootstrap.transport,
         exchangesMax: bootstrap.exchangesMax,
         downstream: bootstrap.downstream,
+        cache: bootstrap.cache,
         seed: randomBytes(4).readUInt32LE(),
       },
       memory,
@@ -155,6 +156,7 @@ export class Gateway implements ControlView {
         }),
       onLaneFailed: (lane, message, stack) =>
         log.event('error', 'a lane died and is started anew', { lane, error: message, stack }),
+      onInvalidated: (purge, lane) => this.#lanes.forget(purge, lane),
       onFatal: parts.onFatal,
     });
     const slots = new EndpointSlots({ columns: this.#columns, laneCount, now: Date.now });
@@ -186,6 +188,7 @@ export class Gateway implements ControlView {
       slots,
       secrets: parts.secrets,
       http2: isNative(bootstrap),
+      cache: isNative(bootstrap),
       onSnapshot: (snapshot) => this.admin.learn(snapshot),
     });
   }
@@ -218,6 +221,7 @@ export class Gateway implements ControlView {
         address: admin.address,
         port: admin.port,
         token: admin.tokenFile === undefined ? null : readFileSync(admin.tokenFile, 'utf8').trim(),
+        purge: (purge) => this.#lanes.purge(purge),
         ...(bootstrap.allowFaults ? { fault: (lane: number) => this.#lanes.fault(lane) } : {}),
       },
     });

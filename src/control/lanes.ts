@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { present } from '../base/assert.ts';
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
-import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
+import type { CachePurge, FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 
 /**
@@ -40,6 +40,8 @@ export interface LanesParts {
   readonly onBug: (lane: number, bug: Extract<FromLane, { kind: 'bug' }>) => void;
   /** A lane died and is being restarted. */
   readonly onLaneFailed: (lane: number, message: string, stack: string) => void;
+  /** A lane has forgotten stored answers because a request changed something; the others have not. */
+  readonly onInvalidated: (purge: CachePurge, lane: number) => void;
   /** The process must end. */
   readonly onFatal: (message: string, code: number) => void;
 }
@@ -89,6 +91,7 @@ export class Lanes {
   #listeners: readonly ListenerPlan[] = [];
   readonly #keys = new Map<string, string>();
   #closing = false;
+  #purges = 0;
 
   constructor(parts: LanesParts) {
     this.#parts = parts;
@@ -191,6 +194,30 @@ export class Lanes {
     for (const lane of this.#lanes) this.#post(lane, { kind: 'keys', issuer, jwks });
   }
 
+  /** Forgets stored answers in every lane; how many. Rejects when a lane does not say that it has. */
+  async purge(purge: CachePurge): Promise<number> {
+    const number = ++this.#purges;
+    const answers = await Promise.all(
+      this.#lanes
+        // A lane that starts has stored nothing.
+        .filter((lane) => lane.state === 'serving' || lane.state === 'draining')
+        .map(async (lane) => {
+          const m = await this.#ask(
+            lane,
+            { kind: 'purge', purge, number },
+            (x) => x.kind === 'purged' && x.number === number,
+          );
+          return m.kind === 'purged' ? m.answers : 0;
+        }),
+    );
+    return answers.reduce((a, b) => a + b, 0);
+  }
+
+  /** The same in all lanes but one, without waiting. */
+  forget(purge: CachePurge, except: number): void {
+    for (const lane of this.#lanes) if (lane.index !== except) this.#post(lane, { kind: 'purge', purge, number: null });
+  }
+
   /** Stops accepting in every lane and waits for open exchanges, and for open connections if they are to leave by themselves; at most `deadlineMs`. Returns how many were still open. */
   async drain(deadlineMs: number, leave = false): Promise<number> {
     this.#closing = true;
@@ -252,6 +279,7 @@ export class Lanes {
       else if (m.kind === 'failed') failure = m;
       else if (m.kind === 'activated') lane.revision = m.revision;
       else if (m.kind === 'bug') this.#parts.onBug(index, m);
+      else if (m.kind === 'invalidated') this.#parts.onInvalidated(m.purge, index);
       else if (m.kind === 'inUse') {
         lane.inUse = m.revisions;
         this.#parts.onRetired((revision) => usedNowhere(this.#lanes, revision));

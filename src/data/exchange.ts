@@ -3,6 +3,7 @@
  * uses them again, so every field is reset in `begin` and nothing may be kept from one use to the next but by copying it.
  */
 import type { EndpointPlan, RoutePlan } from '../snapshot/snapshot.ts';
+import type { Caching } from './cache/caching.ts';
 import type { Revision } from './lane/revision.ts';
 import type { RefusalRow } from './refusal.ts';
 import type { KeptRequest } from './waf/kept.ts';
@@ -25,6 +26,10 @@ export type Credential = (typeof Credential)[keyof typeof Credential];
 /** What authorize found. */
 export const PolicyOutcome = { None: 0, Allowed: 1, AllowedCached: 2, Denied: 3, DeniedCached: 4, Failed: 5 } as const;
 export type PolicyOutcome = (typeof PolicyOutcome)[keyof typeof PolicyOutcome];
+
+/** What the response cache did; places in `CACHE_OUTCOMES`. */
+export const CacheOutcome = { None: 0, Hit: 1, Stale: 2, Validated: 3, Miss: 4, Bypass: 5 } as const;
+export type CacheOutcome = (typeof CacheOutcome)[keyof typeof CacheOutcome];
 
 /** Claims of a verified token; shared by all requests with that token, so frozen. */
 export interface Identity {
@@ -130,6 +135,9 @@ export class Exchange {
   /** Endpoint slots that failed for this exchange; not chosen again. -1 = none. */
   failedSlot = -1;
   readonly plan: ForwardPlan = { ...noPlan };
+  cache: CacheOutcome = CacheOutcome.None;
+  /** What its way upstream means to the response cache. */
+  caching: Caching | null = null;
 
   // the end
   refusal: RefusalRow | null = null;
@@ -200,6 +208,8 @@ export class Exchange {
     this.inflight = false;
     this.attempts = 0;
     this.failedSlot = -1;
+    this.cache = CacheOutcome.None;
+    this.caching = null;
     this.refusal = null;
     this.refusedAt = -1;
     this.detail = '';
@@ -228,6 +238,7 @@ export class Exchange {
     this.identity = null;
     this.route = null;
     this.endpoint = null;
+    this.caching = null;
     this.delivered = null;
     this.kept?.release();
     this.kept = null;

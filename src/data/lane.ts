@@ -51,6 +51,7 @@ async function start(): Promise<void> {
     columns,
     use,
     wake,
+    invalidated: (purge) => say({ kind: 'invalidated', purge }),
     askForKeys: (jwksUrl) => say({ kind: 'unknownKid', issuer: jwksUrl }),
   });
   const pipeline = new Pipeline({
@@ -79,11 +80,13 @@ async function start(): Promise<void> {
   const ticking = setInterval(() => {
     retire();
     stages.wafPool.sweep(Date.now());
+    stages.cache.sweep(Date.now());
     observer.tick({
       now: Date.now(),
       openExchanges: pipeline.open,
       openConnections: transport.openConnections,
       revision: revisions.at(-1)?.snapshot.revision ?? 0,
+      cache: stages.cache.measured(),
     });
   }, TICK_MS);
 
@@ -107,7 +110,9 @@ async function start(): Promise<void> {
     const revision = stages.open(snapshot);
     revisions.push(revision);
     pipeline.activate(revision);
-    transport.retain(revisions.flatMap((r) => r.snapshot.endpoints));
+    const endpoints = revisions.flatMap((r) => r.snapshot.endpoints);
+    transport.retain(endpoints);
+    stages.retain(endpoints);
     say({ kind: 'inUse', revisions: revisions.map((r) => r.snapshot.revision) });
     say({ kind: 'activated', revision: snapshot.revision });
     retire();
@@ -168,6 +173,11 @@ async function start(): Promise<void> {
       case 'keys':
         stages.authenticator.setKeys(message.issuer, message.jwks);
         break;
+      case 'purge': {
+        const answers = stages.cache.purge(message.purge);
+        if (message.number !== null) say({ kind: 'purged', number: message.number, answers });
+        break;
+      }
       case 'drain':
         void drain(message.deadlineMs, message.leave).then((open) => say({ kind: 'drained', open }));
         break;

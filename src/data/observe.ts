@@ -23,7 +23,7 @@ import type { WafRoutePlan } from '../snapshot/snapshot.ts';
 import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
 import { assert } from '../base/assert.ts';
 import type { Exchange } from './exchange.ts';
-import { METHOD_OTHER, PolicyOutcome, WafVerdict } from './exchange.ts';
+import { CacheOutcome, METHOD_OTHER, PolicyOutcome, WafVerdict } from './exchange.ts';
 import { LoopGauges } from './observe/loop-gauges.ts';
 import { peerText } from './observe/peer.ts';
 import type { Observer } from './pipeline.ts';
@@ -65,6 +65,16 @@ export interface LaneMoment {
   readonly openConnections: number;
   /** Active revision; 0 = none. */
   readonly revision: number;
+  /** Of the response cache; absent: there is none. */
+  readonly cache?: {
+    readonly bytes: number;
+    readonly addresses: number;
+    readonly waiting: number;
+    /** Since the lane began. */
+    readonly stored: number;
+    readonly evicted: number;
+    readonly collapsed: number;
+  };
 }
 
 const WAF = STAGE_INDEX.waf;
@@ -86,6 +96,8 @@ export class Observe implements Observer {
   /** Texts of bugs of exchanges that have not ended yet: at most one each. */
   readonly #bugs = new Map<Exchange, string>();
   #reports = 0;
+  /** The cache's counters at the last tick. */
+  #cacheBefore = { stored: 0, evicted: 0, collapsed: 0 };
 
   constructor(parts: ObserveParts) {
     this.columns = new LaneColumns(parts.laneColumns);
@@ -130,9 +142,23 @@ export class Observe implements Observer {
     gauges[Gauge.OpenExchanges] = moment.openExchanges;
     gauges[Gauge.OpenConnections] = moment.openConnections;
     gauges[Gauge.Revision] = moment.revision;
+    if (moment.cache !== undefined) this.#publishCache(moment.cache);
     this.#loop.publish(gauges);
     gauges[Gauge.TickedAt] = moment.now;
     this.#reports = 0;
+  }
+
+  #publishCache(cache: NonNullable<LaneMoment['cache']>): void {
+    const { gauges, counts } = this.columns;
+    gauges[Gauge.CacheBytes] = cache.bytes;
+    gauges[Gauge.CacheAddresses] = cache.addresses;
+    gauges[Gauge.CacheWaiting] = cache.waiting;
+    const before = this.#cacheBefore;
+    // A restarted lane counts on in the columns of the one before it.
+    add(counts, Count.CacheStored, cache.stored - before.stored);
+    add(counts, Count.CacheEvicted, cache.evicted - before.evicted);
+    add(counts, Count.CacheCollapsed, cache.collapsed - before.collapsed);
+    this.#cacheBefore = cache;
   }
 
   /** Lets the thread end: stops watching the loop. */
@@ -149,6 +175,7 @@ export class Observe implements Observer {
     if (x.upstreamStatus !== 0) c.upstreamUs.observe(x.upstreamMs * 1000);
     add(c.waf, x.waf, 1);
     add(c.credentials, x.credential, 1);
+    if (x.cache !== CacheOutcome.None) add(c.cache, x.cache, 1);
     add(c.counts, Count.BytesIn, x.bytesIn);
     add(c.counts, Count.BytesOut, x.bytesOut);
     if (x.refusal !== null) add(c.refusals, x.refusal.index, 1);
@@ -212,6 +239,7 @@ export class Observe implements Observer {
     r.int(Int.Method, x.methodCode);
     r.int(Int.LocalPort, wire.localPort);
     r.int(Int.PeerPort, wire.peerPort);
+    r.int(Int.Cache, x.cache);
     r.int(
       Int.Flags,
       (x.aborted ? RecordFlag.Aborted : 0) |

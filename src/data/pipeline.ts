@@ -246,6 +246,14 @@ export class Pipeline implements TransportEvents {
   }
 
   #refuse(x: Exchange, row: RefusalRow, detail: string): void {
+    if (x.caching !== null && x.caching.rescue(x, row)) {
+      // Answered with what was stored: why it came to that stays in the record.
+      x.refusal = null;
+      x.detail = detail;
+      x.ticket++;
+      this.#parts.use.release(x);
+      return;
+    }
     x.refusal = row;
     x.refusedAt = x.at;
     x.detail = detail;
@@ -261,6 +269,7 @@ export class Pipeline implements TransportEvents {
     x.bytesOut = ending.bytesOut;
     x.aborted = aborted;
     this.#parts.use.release(x);
+    x.caching?.over(x);
     this.#parts.observer.ended(x);
     x.revision.open--;
     x.end();

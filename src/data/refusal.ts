@@ -60,6 +60,8 @@ const ROWS = {
   tenant_unknown: [403, 'downstream', false, 'The tenant of this request cannot be determined'],
   cell_unavailable: [503, 'gateway', false, 'The cell of this tenant is not available'],
   no_endpoint: [503, 'upstream', false, 'No healthy endpoint is available'],
+  // the response cache
+  not_cached: [504, 'downstream', false, 'Only a stored answer was asked for, and none is there'],
   // forward
   upstream_unreachable: [502, 'upstream', false, 'The upstream could not be reached'],
   upstream_reset: [502, 'upstream', false, 'The upstream closed the connection'],

@@ -34,6 +34,9 @@ export const CREDENTIALS = ['none', 'cached_token', 'verified_token'] as const;
 /** What authorize can find. */
 export const POLICY_OUTCOMES = ['none', 'allowed', 'allowed_cached', 'denied', 'denied_cached', 'failed'] as const;
 
+/** What the response cache did, as the exchange stores it: not asked; answered from it; answered with what was stale; with what the upstream has said is still right; fetched; passed by. */
+export const CACHE_OUTCOMES = ['none', 'hit', 'stale', 'validated', 'miss', 'bypass'] as const;
+
 /** Upper bounds of the buckets, µs; a last one without bound follows. */
 export const REQUEST_BOUNDS_US = [
   100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
@@ -54,11 +57,24 @@ export const Gauge = {
   /** Share of the last second in which the loop was busy, 0 … 1. */
   Utilization: 7,
   HeapBytes: 8,
+  /** Of the response cache. */
+  CacheBytes: 9,
+  CacheAddresses: 10,
+  CacheWaiting: 11,
 } as const;
-const GAUGES = 12;
+const GAUGES = 16;
 
 /** Single counters. */
-export const Count = { BytesIn: 0, BytesOut: 1, Aborted: 2, Retries: 3, TurnedAway: 4 } as const;
+export const Count = {
+  BytesIn: 0,
+  BytesOut: 1,
+  Aborted: 2,
+  Retries: 3,
+  TurnedAway: 4,
+  CacheStored: 5,
+  CacheEvicted: 6,
+  CacheCollapsed: 7,
+} as const;
 const COUNTS = 8;
 
 /** Doubles of a histogram: the buckets, the one without bound, the sum in µs. */
@@ -72,6 +88,7 @@ const DOUBLES =
   REFUSAL_CODES_MAX +
   WAF_VERDICTS.length +
   CREDENTIALS.length +
+  CACHE_OUTCOMES.length +
   (STAGES.length + 1) +
   COUNTS +
   GAUGES +
@@ -91,6 +108,7 @@ export class LaneColumns {
   readonly refusals: Float64Array;
   readonly waf: Float64Array;
   readonly credentials: Float64Array;
+  readonly cache: Float64Array;
   /** Stages that threw, by index into STAGES; the last is the pipeline itself. */
   readonly faults: Float64Array;
   readonly counts: Float64Array;
@@ -116,6 +134,7 @@ export class LaneColumns {
     this.refusals = doubles(REFUSAL_CODES_MAX);
     this.waf = doubles(WAF_VERDICTS.length);
     this.credentials = doubles(CREDENTIALS.length);
+    this.cache = doubles(CACHE_OUTCOMES.length);
     this.faults = doubles(STAGES.length + 1);
     this.counts = doubles(COUNTS);
     this.gauges = doubles(GAUGES);

@@ -2,6 +2,16 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { DownstreamPlan, ListenerPlan, ListenerTls, Snapshot } from './snapshot.ts';
 
+/** What of the stored answers is forgotten. */
+export type CachePurge =
+  | { readonly by: 'all' }
+  /** Host, and path with query in canonical form. */
+  | { readonly by: 'address'; readonly host: string; readonly target: string }
+  /** Addresses of the host whose path begins so. */
+  | { readonly by: 'prefix'; readonly host: string; readonly target: string }
+  /** Answers that the upstream has given this tag; lower-case. */
+  | { readonly by: 'tag'; readonly tag: string };
+
 /** `workerData` of a lane. */
 export interface LaneSetup {
   readonly kind: 'lane';
@@ -23,6 +33,8 @@ export interface LaneSetup {
   readonly exchangesMax: number;
   /** Bounds and deadlines of its downstream connections. */
   readonly downstream: DownstreamPlan;
+  /** Memory of its response cache. */
+  readonly cache: { readonly bytesMax: number; readonly entriesMax: number };
   /** Seed of the lane's generator of chance. */
   readonly seed: number;
 }
@@ -42,6 +54,8 @@ export type ToLane =
   | { readonly kind: 'send'; readonly inbox: string }
   /** Other certificates for new connections of a listener, by its id; those that are open stay. Answered with `tlsTaken` or `tlsRefused`. */
   | { readonly kind: 'tls'; readonly listener: string; readonly tls: ListenerTls }
+  /** Stored answers are forgotten. Answered with `purged` when it has a number. */
+  | { readonly kind: 'purge'; readonly purge: CachePurge; readonly number: number | null }
   /** `leave`: connections without a request get the same time to end. */
   | { readonly kind: 'drain'; readonly deadlineMs: number; readonly leave: boolean }
   | { readonly kind: 'close' }
@@ -62,6 +76,10 @@ export type FromLane =
   | { readonly kind: 'inUse'; readonly revisions: readonly number[] }
   | { readonly kind: 'unknownKid'; readonly issuer: string }
   | { readonly kind: 'drained'; readonly open: number }
+  /** How many answers a purge removed. */
+  | { readonly kind: 'purged'; readonly number: number; readonly answers: number }
+  /** A request has changed something: the other lanes forget it too. */
+  | { readonly kind: 'invalidated'; readonly purge: CachePurge }
   /** A stage threw; the lane goes on. Bounded in number by the lane's observer. */
   | {
       readonly kind: 'bug';

@@ -67,6 +67,8 @@ export const Int = {
   PeerPort: 21,
   /** Outbound, of the answer. */
   WafAnswerScore: 22,
+  /** Index into CACHE_OUTCOMES. */
+  Cache: 23,
 } as const;
 export type Int = (typeof Int)[keyof typeof Int];
 const INTS = 24;

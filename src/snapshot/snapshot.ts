@@ -70,6 +70,8 @@ export interface RoutePlan {
   /** Fixed cell by index, or -1: pin, else the ring. */
   readonly cell: number;
   readonly respond: RespondPlan;
+  /** Answers are stored and used again; absent: not. */
+  readonly cache?: CachePlan;
   readonly forward: ForwardLimits;
   /** WebSocket handshakes are relayed. */
   readonly websocket: boolean;
@@ -157,6 +159,21 @@ export interface RespondPlan {
   readonly strictTransport: string;
   /** A stage looks at the upstream's answer before it goes on. Costs a call of JavaScript an answer. */
   readonly showAnswer: boolean;
+}
+
+/** The response cache of a route (RFC 9111). */
+export interface CachePlan {
+  /** Longest body that is stored. */
+  readonly bodyBytesMax: number;
+  /** For answers that do not say themselves. */
+  readonly staleWhileRevalidateMs: number;
+  readonly staleIfErrorMs: number;
+  /** Answers that set cookies are not stored, stored without the cookie, or stored as they are. */
+  readonly setCookie: 'skip' | 'strip' | 'store';
+  /** Cache-Control of requests counts. */
+  readonly requestDirectives: boolean;
+  /** How long a request waits for another's fetch; 0 = not. */
+  readonly collapseTimeoutMs: number;
 }
 
 export interface RedirectPlan {

@@ -2,6 +2,8 @@
 import { plainBundle } from '../harness/bundle.ts';
 import { TestGateway } from '../harness/gateway.ts';
 import { stopped } from './afterwards.ts';
+import { Origin } from './cache/origin.ts';
+import { runCache } from './cache/suite.ts';
 import { runCrs } from './crs/suite.ts';
 import type { DataDirectory } from './data.ts';
 import { withTargets } from './h2/gateway.ts';
@@ -39,6 +41,7 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   },
   http1: { title: 'HTTP/1.1 requests, well-formed and not, into a recording upstream', run: http1 },
   h2: { title: 'HTTP/2: h2spec, single frames, floods', run: h2 },
+  cache: { title: 'HTTP caching (RFC 9111) through a gateway with an origin of the suite’s own', run: cache },
   crs: { title: 'the Core Rule Set’s own regression tests through the WAF engine', run: runCrs },
   'waf-payloads': {
     title: 'attack and benign payloads against the Core Rule Set, by paranoia level',
@@ -70,6 +73,40 @@ async function http1({ data, target, upstreamPort, progress }: SuiteOptions): Pr
     }
   } finally {
     await upstream.close();
+  }
+}
+
+/** Every test is a URL of its own; methods that the router has no code for are named. What a public cache leaves off by default is on. */
+const CACHED_ROUTE = {
+  id: 'all',
+  match: {
+    path: { prefix: '/' },
+    methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'M-SEARCH'],
+  },
+  access: 'public',
+  reason: 'everything, for a test',
+  retries: 0,
+  cache: { setCookie: 'store', requestDirectives: 'honour', staleIfErrorMs: 60_000 },
+};
+
+async function cache({ data, target, upstreamPort, progress, note, extra }: SuiteOptions): Promise<CaseResult[]> {
+  const origin = new Origin();
+  const port = await origin.listen(upstreamPort);
+  try {
+    if (target !== undefined) return await runCache({ data, target: addressOf(target), origin, progress, note, extra });
+    const bundle = plainBundle([{ address: `127.0.0.1:${port}`, capacity: 1_000 }], {
+      routes: { routes: [CACHED_ROUTE] },
+      defaults: { securityHeaders: false },
+    });
+    const gateway = await TestGateway.start({ bundle });
+    try {
+      const own = { host: '127.0.0.1', port: gateway.ports.http };
+      return await stopped(gateway, await runCache({ data, target: own, origin, progress, note, extra }));
+    } finally {
+      await gateway.kill();
+    }
+  } finally {
+    await origin.close();
   }
 }
 

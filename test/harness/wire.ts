@@ -59,7 +59,7 @@ export class TestWire implements Wire {
   /** What is shown of the upstream's answer, and how often it was let pass. */
   upstream: UpstreamAnswer | null = null;
   passed = 0;
-  answered: { status: number; contentType: string; body: string } | null = null;
+  answered: { status: number; contentType: string; body: string | Uint8Array } | null = null;
 
   constructor(o: WireOptions = {}) {
     this.method = o.method ?? 'GET';
@@ -157,7 +157,7 @@ export class TestWire implements Wire {
   refuse(row: RefusalRow): void {
     this.refusal = row;
   }
-  answer(status: number, contentType: string, body: string): void {
+  answer(status: number, contentType: string, body: string | Uint8Array): void {
     this.answered = { status, contentType, body };
   }
   get upstreamAnswer(): UpstreamAnswer {

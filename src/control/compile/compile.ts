@@ -27,6 +27,8 @@ export type CompileFor =
       readonly secrets: ReadonlyMap<string, string>;
       /** The transport speaks HTTP/2 to endpoints. */
       readonly http2: boolean;
+      /** False: the transport cannot answer from what is stored. */
+      readonly cache?: boolean;
     };
 
 export interface Compiled {
@@ -65,7 +67,14 @@ export async function compileBundle(
   });
   const limits = compileLimits(config.limits);
   const issuers = compileIssuers(config.issuers, secret, report);
-  const routes = compileRoutes({ config, native, waf, secret, report });
+  const routes = compileRoutes({
+    config,
+    native,
+    waf,
+    secret,
+    report,
+    cache: purpose.kind === 'check' || purpose.cache !== false,
+  });
   const release = (): void => {
     routes.release();
     waf.release();

@@ -38,6 +38,8 @@ export interface RoutesInput {
   readonly waf: { plan(route: RouteConfig['waf'], path: string): WafRoutePlan };
   readonly secret: SecretReader;
   readonly report: Report;
+  /** False: the transport cannot answer from what is stored. */
+  readonly cache?: boolean;
 }
 
 export interface CompiledRoutes {
@@ -198,6 +200,7 @@ function planOf(
       report: input.report,
       claimHeaders: names.claimHeaders,
     }),
+    ...cacheOf(route, path, input),
     forward: forwardOf(route, config),
     websocket: route.websocket,
     forwardClientCertificate: route.forwardClientCertificate,
@@ -219,6 +222,18 @@ function tenantOf(route: RouteConfig): TenantSource | null {
 function cellOf(route: RouteConfig, tenant: TenantSource | null, names: Names): number {
   if (route.cell !== undefined) return names.cells.get(route.cell) ?? -1;
   return tenant === null && names.cells.size === 1 ? 0 : -1;
+}
+
+function cacheOf(route: RouteConfig, path: string, input: RoutesInput): Pick<RoutePlan, 'cache'> {
+  const { cache } = route;
+  if (cache === undefined) return {};
+  if (input.cache === false)
+    input.report(
+      'routes',
+      `${path}/cache`,
+      'the transport uws stores no answers; take `transport: native` in the bootstrap, or leave out `cache`',
+    );
+  return { cache: { ...cache, requestDirectives: cache.requestDirectives === 'honour' } };
 }
 
 function forwardOf(route: RouteConfig, config: BundleConfig): ForwardLimits {

@@ -2,9 +2,11 @@
 import type { Addon } from '../../native.ts';
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import type { LaneSetup } from '../../snapshot/messages.ts';
-import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
 import type { StageName } from '../../snapshot/stages.ts';
+import type { CachePurge } from '../../snapshot/messages.ts';
 import { Authenticator } from '../authn/authenticator.ts';
+import { ResponseCache } from '../cache/cache.ts';
 import { Limits } from '../limits.ts';
 import type { Stage, Wake } from '../stage.ts';
 import { AdmitStage } from '../stages/admit.ts';
@@ -21,6 +23,7 @@ import { WafStage } from '../stages/waf.ts';
 import { Chooser } from '../upstream/choose.ts';
 import type { EndpointUse } from '../upstream/endpoint-use.ts';
 import { WafPoolClient } from '../waf/pool-client.ts';
+import { Refreshes } from './refreshes.ts';
 import { Revision } from './revision.ts';
 
 export interface LaneStagesParts {
@@ -30,12 +33,16 @@ export interface LaneStagesParts {
   readonly use: EndpointUse;
   readonly wake: Wake;
   readonly askForKeys: (jwksUrl: string) => void;
+  /** The other lanes must forget this too. */
+  readonly invalidated: (purge: CachePurge) => void;
 }
 
 export class LaneStages {
   readonly table: Readonly<Record<StageName, Stage>>;
   readonly authenticator: Authenticator;
   readonly wafPool: WafPoolClient;
+  readonly cache: ResponseCache;
+  readonly #refreshes: Refreshes;
   readonly #authorize = new AuthorizeStage();
 
   constructor(parts: LaneStagesParts) {
@@ -44,6 +51,15 @@ export class LaneStages {
     this.authenticator = new Authenticator(wake, parts.askForKeys, Date.now);
     this.wafPool = new WafPoolClient(setup.wafPort, wake);
     const waf = new WafStage(native, this.wafPool);
+    const chooser = new Chooser(parts.columns, setup.laneCount);
+    this.#refreshes = new Refreshes(chooser);
+    this.cache = new ResponseCache({
+      ...setup.cache,
+      wake,
+      later: setImmediate,
+      tell: parts.invalidated,
+      refresh: (x, refresh) => this.#refreshes.begin(x, refresh),
+    });
     this.table = {
       normalize: new Normalize(),
       match: new MatchStage(native),
@@ -53,7 +69,7 @@ export class LaneStages {
       limit: new LimitStage(limits),
       authorize: this.#authorize,
       route: new Route(),
-      balance: new Balance(new Chooser(parts.columns, setup.laneCount), parts.use),
+      balance: new Balance(chooser, parts.use, this.cache),
       respond: new Respond(waf.answers),
       forward: new Forward(),
     };
@@ -65,7 +81,13 @@ export class LaneStages {
     return new Revision(snapshot, { authn: openAuthn(snapshot, this.authenticator) });
   }
 
+  /** Endpoints that live snapshots have. */
+  retain(endpoints: readonly EndpointPlan[]): void {
+    this.#refreshes.retain(endpoints);
+  }
+
   close(): void {
+    this.#refreshes.close();
     this.wafPool.close();
   }
 }

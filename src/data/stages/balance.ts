@@ -1,5 +1,6 @@
 /** balance: the endpoint of the cell that gets this request. Entered again after a failed attempt, for another one. */
 import { present } from '../../base/assert.ts';
+import type { ResponseCache } from '../cache/cache.ts';
 import type { Exchange } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
@@ -19,15 +20,24 @@ const REASON_TEXT: Readonly<Record<NoChoice, string>> = {
 export class Balance implements Stage {
   readonly #chooser: Chooser;
   readonly #use: EndpointUse;
+  readonly #cache: ResponseCache | null;
 
-  constructor(chooser: Chooser, use: EndpointUse) {
+  /** `cache`: the lane's; null = none. */
+  constructor(chooser: Chooser, use: EndpointUse, cache: ResponseCache | null = null) {
     this.#chooser = chooser;
     this.#use = use;
+    this.#cache = cache;
   }
 
   enter(x: Exchange): Verdict {
     // A redirect goes nowhere.
     if (x.cell < 0) return Verdict.Next;
+    const cache = x.route?.cache;
+    // What is stored needs no endpoint.
+    if (cache !== undefined && x.attempts === 0 && this.#cache !== null) {
+      const verdict = this.#cache.enter(x, cache);
+      if (verdict !== Verdict.Next) return verdict;
+    }
     const { cells, endpoints } = x.revision.snapshot;
     const cell = present(cells[x.cell], 'cell');
     const endpoint = this.#chooser.choose(endpoints, cell.endpoints, x.now, x.random, x.failedSlot, x.attempts > 0);

@@ -43,7 +43,7 @@ export class Forward implements Stage {
     plan.headTimeoutMs = limits.headTimeoutMs;
     plan.idleTimeoutMs = limits.idleTimeoutMs;
     plan.bodyBytesMax = limits.bodyBytesMax;
-    plan.showAnswer = x.kept !== null || route.respond.showAnswer;
+    plan.showAnswer = x.kept !== null || x.caching !== null || route.respond.showAnswer;
     wire.forward(plan);
     return Verdict.Handed;
   }

@@ -12,6 +12,8 @@ import { Verdict } from '../verdict.ts';
 import type { WafAnswers } from './waf-answer.ts';
 
 const HTTPS_PORT = 443;
+/** `x.phase` of an answer that the WAF has let pass; it uses those below. */
+const JUDGED = 8;
 
 export class Respond implements Stage {
   readonly #answers: WafAnswers | null;
@@ -22,7 +24,13 @@ export class Respond implements Stage {
   }
 
   answered(x: Exchange): Verdict {
-    return x.kept === null || this.#answers === null ? Verdict.Next : this.#answers.judge(x, x.kept);
+    // What the WAF lets pass may be stored; after that it is not asked again.
+    if (x.kept !== null && this.#answers !== null && x.phase !== JUDGED) {
+      const verdict = this.#answers.judge(x, x.kept);
+      if (verdict !== Verdict.Next) return verdict;
+      x.phase = JUDGED;
+    }
+    return x.caching === null ? Verdict.Next : x.caching.answered(x);
   }
 
   enter(x: Exchange): Verdict {

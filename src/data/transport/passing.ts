@@ -8,9 +8,9 @@ const STREAMS: readonly string[] = ['text/event-stream', 'multipart/x-mixed-repl
 /** Calls may stream in both directions; with any suffix. */
 const GRPC = 'application/grpc';
 
-/** True when nothing of the body may wait for its rest. */
-export function neverHeld(answer: UpstreamAnswer): boolean {
-  if (answer.status === PARTIAL_CONTENT) return true;
+/** True when nothing of the body may wait for its rest. `part`: whoever asks knows what to do with a range. */
+export function neverHeld(answer: UpstreamAnswer, part = false): boolean {
+  if (answer.status === PARTIAL_CONTENT && !part) return true;
   const type = mediaType(answer.header('content-type') ?? '');
   return type.startsWith(GRPC) || STREAMS.includes(type);
 }

@@ -102,9 +102,9 @@ export interface UpstreamAnswer {
   repeats(name: string): boolean;
   /**
    * Asks for up to `limit` bytes of the body, which is held back meanwhile. `Pending` means: say Wait; the transport wakes the exchange when the body is complete, cut at the limit,
-   * or finds no room; when it breaks off or takes too long, the attempt has failed. Calling again is cheap.
+   * or finds no room; when it breaks off or takes too long, the attempt has failed. Calling again is cheap. `part`: a range (206) is held too, for who keeps parts.
    */
-  inspectBody(limit: number): AnswerState;
+  inspectBody(limit: number, part?: boolean): AnswerState;
   /** What `inspectBody` collected. Under a native transport a copy is made here. */
   readonly body: Uint8Array;
 }
@@ -200,8 +200,8 @@ export interface Wire {
   forward(plan: ForwardPlan): void;
   /** Way out 2: one of our own refusals, rendered as problem+json; honours HEAD and `row.close`. */
   refuse(row: RefusalRow, requestId: string): void;
-  /** Way out 3: a complete answer (redirect, direct answer). The status is the operator's. */
-  answer(status: number, contentType: string, body: string): void;
+  /** Way out 3: a complete answer (redirect, direct answer, one out of a store). The status is the operator's or the upstream's. Without `contentType` none is said. */
+  answer(status: number, contentType: string, body: string | Uint8Array): void;
   /** The answer that was shown. Only between the pipeline's `shown` and the way out. */
   readonly upstreamAnswer: UpstreamAnswer;
   /** Way out 4, after `shown`: the upstream's answer goes on, with the edits of the answer. The others may be taken instead: then it is dropped. */

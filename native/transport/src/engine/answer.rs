@@ -403,7 +403,10 @@ impl Engine {
         }
         edits.write(&mut out);
         out.extend_from_slice(VIA);
-        out.extend_from_slice(&self.date);
+        // An answer out of a store keeps the date when it was made.
+        if !edits.hides(b"date") {
+            out.extend_from_slice(&self.date);
+        }
         // These have neither content nor, in 204, a length (RFC 9110 §8.6): bytes after the head would be read as the next answer.
         let bodiless = matches!(status, 204 | 304);
         if !bodiless {

@@ -49,9 +49,9 @@ export class NativeAnswer extends NativeFields implements UpstreamAnswer {
     return (this.word(RECORD + Answer.BODY_LENGTH) >>> 0) + (this.word(RECORD + Answer.BODY_LENGTH + 1) >>> 0) * HIGH;
   }
 
-  inspectBody(limit: number): AnswerState {
+  inspectBody(limit: number, part = false): AnswerState {
     if (this.bodyKind === BodyKind.None) return AnswerState.Complete;
-    if (neverHeld(this)) return AnswerState.Passes;
+    if (neverHeld(this, part)) return AnswerState.Passes;
     const { slot, generation } = this.#owner;
     this.#body = null;
     const state = this.#engine.inspectAnswer(slot, generation, Math.min(limit, INSPECT_BYTES_MAX)) as AnswerState;

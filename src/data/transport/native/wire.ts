@@ -234,13 +234,13 @@ export class NativeWire extends NativeHead implements Wire {
     this.#decide(Decided.REFUSE, row.index);
   }
 
-  answer(status: number, contentType: string, body: string): void {
+  answer(status: number, contentType: string, body: string | Uint8Array): void {
     if (!this.#live) return;
     if (body.length > OWN_ANSWER_BYTES_MAX || contentType.length > EDIT_BYTES_MAX || !isFieldValue(contentType)) {
       this.#refuseLater(REFUSALS.internal_error);
       return;
     }
-    this.#host.engine.setAnswer(this.slot, Buffer.from(body));
+    this.#host.engine.setAnswer(this.slot, typeof body === 'string' ? Buffer.from(body) : body);
     this.#writeOwn(contentType);
     this.#decide(Decided.ANSWER, status);
   }

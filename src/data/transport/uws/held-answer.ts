@@ -77,9 +77,9 @@ export class HeldAnswer implements UpstreamAnswer {
     return this.#names.indexOf(name) !== this.#names.lastIndexOf(name);
   }
 
-  inspectBody(limit: number): AnswerState {
+  inspectBody(limit: number, part = false): AnswerState {
     if (this.bodyKind === BodyKind.None) return AnswerState.Complete;
-    if (neverHeld(this)) return AnswerState.Passes;
+    if (neverHeld(this, part)) return AnswerState.Passes;
     const most = Math.min(limit, INSPECT_BYTES_MAX);
     this.#shown = most;
     if (this.#held > most) return AnswerState.Cut;

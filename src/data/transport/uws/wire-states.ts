@@ -49,7 +49,7 @@ export type News = (typeof News)[keyof typeof News];
 export interface OwnAnswer {
   readonly status: number;
   readonly contentType: string;
-  readonly body: string;
+  readonly body: string | Uint8Array;
   readonly close: boolean;
 }
 

@@ -254,7 +254,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     this.#own(row.status, CONTENT_TYPE_PROBLEM, refusalBody(row, requestId), row.close);
   }
 
-  answer(status: number, contentType: string, body: string): void {
+  answer(status: number, contentType: string, body: string | Uint8Array): void {
     if ((this.#phase !== Phase.Deciding && this.#phase !== Phase.Judging) || this.response === null) return;
     this.#letAttemptGo();
     if (body.length > OWN_ANSWER_BYTES_MAX) {
@@ -461,7 +461,7 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
   }
 
   /** An answer of our own. */
-  #own(status: number, contentType: string, body: string, close: boolean): void {
+  #own(status: number, contentType: string, body: string | Uint8Array, close: boolean): void {
     this.#phase = Phase.Answering;
     this.#deadline = Number.MAX_SAFE_INTEGER;
     this.#inbound.drop();
@@ -475,19 +475,19 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     this.#host.nextTurn(this);
   }
 
-  #sendOwn(status: number, contentType: string, body: string, close: boolean): void {
+  #sendOwn(status: number, contentType: string, body: string | Uint8Array, close: boolean): void {
     const head = this.head;
     const closing = close || this.#mustClose();
     // A client that is still sending a long body gets time to read the answer before the connection is cut; one whose framing is in doubt does not.
     const linger = head.fault === null && this.#inbound.rest > DISCARD_BYTES_MAX;
     if (linger) this.#inbound.endConnection();
-    const bytes = Buffer.byteLength(body);
+    const bytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     const bodiless = head.method === 'HEAD';
     this.#fields.own(contentType, this.answerEdits, linger, bodiless ? bytes : -1);
     const out = this.#outbound;
     const kind = bodiless ? AnswerBody.None : AnswerBody.Whole;
     out.head(status, FIRST_FIELD, this.#fields.text, kind, bytes, closing && !linger);
-    out.whole(bytes === body.length ? body : Buffer.from(body));
+    out.whole(typeof body === 'string' && bytes === body.length ? body : Buffer.from(body));
     out.send();
   }
 

@@ -1,0 +1,61 @@
+/** A HEAD on its way upstream: what it says of the stored answer to GET counts (RFC 9111 §4.3.5). */
+import type { Exchange } from '../exchange.ts';
+import { CacheOutcome } from '../exchange.ts';
+import type { RefusalRow } from '../refusal.ts';
+import { Verdict } from '../verdict.ts';
+import { forwardedStatus, hitStatus } from './cache-status.ts';
+import type { ResponseCache } from './cache.ts';
+import type { Caching, Place } from './caching.ts';
+import { linesOf } from './fetching.ts';
+import { firstOf } from './fields.ts';
+import { serve } from './serve.ts';
+import { addressKey } from './store.ts';
+import type { Asked, Came, StoredAnswer } from './stored.ts';
+import { ageOf, contradicts, validated } from './stored.ts';
+import { isFailure, usableOnError } from './usable.ts';
+
+const SERVER_ERROR = 500;
+const NOT_MODIFIED = 304;
+
+export class Heading implements Caching {
+  readonly #cache: ResponseCache;
+  readonly #place: Place;
+  readonly #asked: Asked;
+  readonly #found: StoredAnswer | null;
+
+  constructor(cache: ResponseCache, place: Place, asked: Asked, found: StoredAnswer | null) {
+    this.#cache = cache;
+    this.#place = place;
+    this.#asked = asked;
+    this.#found = found;
+  }
+
+  answered(x: Exchange): Verdict {
+    const answer = x.wire.upstreamAnswer;
+    const found = this.#found;
+    if (found !== null && answer.status < SERVER_ERROR && answer.status !== NOT_MODIFIED) {
+      const came: Came = { status: answer.status, fields: linesOf(answer), at: x.now };
+      const fresh = contradicts(found, came, firstOf(came.fields, 'content-length'))
+        ? null
+        : validated(found, this.#asked, came);
+      this.#cache.store.drop(addressKey(this.#place.host, this.#place.target), found);
+      if (fresh !== null && !('why' in fresh)) this.#cache.keep(this.#place, fresh);
+    }
+    x.wire.addAnswerHeader(
+      'cache-status',
+      forwardedStatus(found === null ? 'uri-miss' : 'stale', answer.status, false),
+    );
+    return Verdict.Next;
+  }
+
+  rescue(x: Exchange, row: RefusalRow): boolean {
+    const found = this.#found;
+    if (!isFailure(row) || found === null || !usableOnError(found, x.now)) return false;
+    x.cache = CacheOutcome.Stale;
+    return serve(x, found, hitStatus(found.lifetime - ageOf(found, x.now), '; detail=error'));
+  }
+
+  over(): void {
+    // Nobody waits for it.
+  }
+}

@@ -1,0 +1,142 @@
+/** A stale answer fetched anew in the background while it serves (RFC 5861 §3): the request as the upstream would have seen it, and what becomes of its answer. */
+import type { Exchange } from '../exchange.ts';
+import { rewritten } from '../stages/respond.ts';
+import type { BackgroundAnswer, BackgroundRequest } from '../transport/background.ts';
+import { isClaim } from '../transport/claims.ts';
+import { endsHere } from '../transport/fields.ts';
+import type { ResponseCache } from './cache.ts';
+import type { Place, Tracked } from './caching.ts';
+import { firstOf, names } from './fields.ts';
+import type { Flight } from './flights.ts';
+import { fieldUpstream } from './request.ts';
+import { addressKey } from './store.ts';
+import type { Asked, Came, StoredAnswer } from './stored.ts';
+import { storedHead, validated, withBody } from './stored.ts';
+
+/** Longest time for the whole of it. */
+const REFRESH_MS_MAX = 60_000;
+const NOT_MODIFIED = 304;
+const SERVER_ERROR = 500;
+/** What belongs to the client's own request. */
+const LEFT_OUT: ReadonlySet<string> = new Set([
+  'range',
+  'if-range',
+  'if-none-match',
+  'if-modified-since',
+  'if-match',
+  'if-unmodified-since',
+  'x-request-id',
+  'traceparent',
+  'tracestate',
+  'forwarded',
+  'x-forwarded-for',
+]);
+
+export class Refresh {
+  readonly request: BackgroundRequest;
+  readonly #cache: ResponseCache;
+  readonly #place: Place;
+  readonly #asked: Asked;
+  readonly #found: StoredAnswer;
+  readonly #flight: Flight;
+  readonly #tracked: Tracked | null;
+
+  private constructor(
+    cache: ResponseCache,
+    place: Place,
+    asked: Asked,
+    found: StoredAnswer,
+    flight: Flight,
+    request: BackgroundRequest,
+  ) {
+    this.#cache = cache;
+    this.#place = place;
+    this.#asked = asked;
+    this.#found = found;
+    this.#flight = flight;
+    this.request = request;
+    this.#tracked = cache.track(place);
+  }
+
+  /** Null when this is being fetched already. */
+  static begin(cache: ResponseCache, x: Exchange, place: Place, asked: Asked, found: StoredAnswer): Refresh | null {
+    const flight = cache.flights.begin(`${addressKey(place.host, place.target)}\n${place.scope}`, x.now);
+    if (flight === null) return null;
+    // The exchange is over before the answer is here: what it varies by is copied.
+    const fields = fieldsUpstream(x);
+    const values = new Map<string, string>();
+    for (let i = 0; i < fields.length; i += 2) values.set(fields[i] as string, fields[i + 1] as string);
+    const request = requestOf(x, asked, found, fields);
+    return new Refresh(cache, place, { ...asked, requestField: (name) => values.get(name) }, found, flight, request);
+  }
+
+  /** The answer, or null when there is none: then the stale one stays. `now`: epoch ms. */
+  came(answer: BackgroundAnswer | null, now: number): void {
+    const tracked = this.#tracked;
+    if (tracked !== null) this.#cache.untrack(tracked);
+    if (answer !== null && answer.status < SERVER_ERROR && tracked?.purged === false) this.#take(answer, now);
+    this.#cache.flights.end(this.#flight, true, now);
+  }
+
+  #take(answer: BackgroundAnswer, now: number): void {
+    const came: Came = { status: answer.status, fields: answer.fields, at: now };
+    const key = addressKey(this.#place.host, this.#place.target);
+    if (answer.status === NOT_MODIFIED) {
+      const fresh = validated(this.#found, this.#asked, came);
+      this.#cache.store.drop(key, this.#found);
+      if (!('why' in fresh)) this.#cache.keep(this.#place, fresh);
+      return;
+    }
+    const head = storedHead(this.#asked, came);
+    this.#cache.store.drop(key, this.#found);
+    if (!('why' in head)) this.#cache.keep(this.#place, withBody(head, answer.body));
+  }
+}
+
+/** Fields of the request as the upstream would see them, flat; each name once. */
+function fieldsUpstream(x: Exchange): string[] {
+  const { wire, route, identity } = x;
+  const request = route?.respond.request;
+  const nominated = names(wire.header('connection') ?? '');
+  const seen = new Set<string>(request?.remove);
+  const fields: string[] = [];
+  const take = (name: string): void => {
+    if (seen.has(name) || endsHere(name) || isClaim(name) || nominated.includes(name)) return;
+    seen.add(name);
+    const value = fieldUpstream(x, name);
+    if (value !== undefined) fields.push(name, value);
+  };
+  const even = (flat: readonly string[]): string[] =>
+    flat.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase());
+  for (const name of [
+    'x-forwarded-proto',
+    'x-forwarded-host',
+    ...even(identity?.headers ?? []),
+    ...even(request?.set ?? []),
+  ])
+    take(name);
+  for (let i = 0; i < wire.headerCount; i++) take(wire.headerName(i));
+  return fields;
+}
+
+function requestOf(x: Exchange, asked: Asked, found: StoredAnswer, fields: readonly string[]): BackgroundRequest {
+  const route = x.route;
+  const respond = route?.respond;
+  const path = rewritten(x.encodedPath, respond?.stripPrefix ?? '', respond?.addPrefix ?? '');
+  const headers: string[] = ['host', respond?.host ?? x.wire.host];
+  for (let i = 0; i < fields.length; i += 2) {
+    if (!LEFT_OUT.has(fields[i] as string)) headers.push(fields[i] as string, fields[i + 1] as string);
+  }
+  const etag = firstOf(found.fields, 'etag');
+  const modified = firstOf(found.fields, 'last-modified');
+  if (etag !== undefined) headers.push('if-none-match', etag);
+  if (modified !== undefined) headers.push('if-modified-since', modified);
+  headers.push('x-forwarded-for', x.clientAddress, 'x-request-id', x.id, 'via', '1.1 cloudnexus');
+  return {
+    target: x.query === '' ? path : `${path}?${x.query}`,
+    headers,
+    bodyBytesMax: asked.plan.bodyBytesMax,
+    connectTimeoutMs: route?.forward.connectTimeoutMs ?? 0,
+    timeoutMs: Math.min(route?.forward.headTimeoutMs ?? 0, REFRESH_MS_MAX),
+  };
+}

@@ -1,0 +1,123 @@
+/** Answers a request from what is stored: the route's edits, Age and Cache-Status, and what the client asked for of it (a 304, a part). */
+import type { HeaderEdits } from '../../snapshot/snapshot.ts';
+import type { Exchange } from '../exchange.ts';
+import { clientHasIt, notModifiedFields, rangeHolds } from './conditional.ts';
+import type { FieldLines } from './fields.ts';
+import { firstOf } from './fields.ts';
+import { rangeOf, withinPart } from './range.ts';
+import type { StoredAnswer } from './stored.ts';
+import { ageOf } from './stored.ts';
+
+const OK = 200;
+const PARTIAL_CONTENT = 206;
+const NOT_MODIFIED = 304;
+const RANGE_NOT_SATISFIABLE = 416;
+const NOTHING = new Uint8Array(0);
+
+/** Whether a request for this Range can be answered from what is stored. `range`: '' = none was asked for. */
+export function covers(stored: StoredAnswer, range: string): boolean {
+  if (stored.part === null) return true;
+  if (range === '') return false;
+  return stored.part.asked === range || withinPart(range, stored.part.range, stored.body.length) !== null;
+}
+
+/** Writes the answer. False when a field of it could not be written: then nothing may be sent. */
+export function serve(x: Exchange, stored: StoredAnswer, cacheStatus: string): boolean {
+  const { wire } = x;
+  const get = wire.method === 'GET';
+  let { status, fields, body } = stored;
+  const range = get && (status === OK || stored.part !== null) ? wire.header('range') : undefined;
+  const conditions = {
+    ifNoneMatch: wire.header('if-none-match'),
+    ifModifiedSince: wire.header('if-modified-since'),
+  };
+  if ((status === OK || status === PARTIAL_CONTENT) && clientHasIt(conditions, fields, stored.cameAt, x.now)) {
+    ({ status, fields, body } = { status: NOT_MODIFIED, fields: notModifiedFields(fields), body: NOTHING });
+  } else if (range !== undefined && rangeHolds(wire.header('if-range'), fields)) {
+    ({ status, fields, body } = partOf(stored, range));
+  }
+  let ok = write(x, fields);
+  ok = wire.setAnswerHeader('age', String(Math.floor(ageOf(stored, x.now)))) && ok;
+  ok = wire.addAnswerHeader('cache-status', cacheStatus) && ok;
+  ok = wire.setAnswerHeader('x-request-id', x.id) && ok;
+  if (ok) wire.answer(status, status === NOT_MODIFIED ? '' : contentType(x, fields), body);
+  return ok;
+}
+
+interface Sent {
+  readonly status: number;
+  readonly fields: FieldLines;
+  readonly body: Uint8Array;
+}
+
+function partOf(stored: StoredAnswer, range: string): Sent {
+  const { fields, body, part } = stored;
+  if (part !== null) {
+    const within = part.asked === range ? null : withinPart(range, part.range, body.length);
+    if (within === null) return { status: PARTIAL_CONTENT, fields, body };
+    const first = part.range.first + within.from;
+    const last = part.range.first + within.to - 1;
+    return {
+      status: PARTIAL_CONTENT,
+      fields: withField(fields, 'content-range', `bytes ${first}-${last}/${part.range.total}`),
+      body: body.subarray(within.from, within.to),
+    };
+  }
+  const wanted = rangeOf(range, body.length);
+  if (wanted === 'whole') return { status: stored.status, fields, body };
+  if (wanted === 'unsatisfiable') {
+    return {
+      status: RANGE_NOT_SATISFIABLE,
+      fields: withField(notModifiedFields(fields), 'content-range', `bytes */${body.length}`),
+      body: NOTHING,
+    };
+  }
+  return {
+    status: PARTIAL_CONTENT,
+    fields: withField(fields, 'content-range', `bytes ${wanted.from}-${wanted.to - 1}/${body.length}`),
+    body: body.subarray(wanted.from, wanted.to),
+  };
+}
+
+function withField(fields: FieldLines, name: string, value: string): string[] {
+  const rest: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] !== name) rest.push(fields[i] as string, fields[i + 1] as string);
+  }
+  return [...rest, name, value];
+}
+
+/** The stored fields without those that the route removes or sets, then the route's own. */
+function write(x: Exchange, fields: FieldLines): boolean {
+  const { wire, route } = x;
+  const edits = route?.respond.answer;
+  const seen = new Set<string>();
+  let ok = true;
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    if (name === 'content-type' || (edits !== undefined && isEdited(edits, name))) continue;
+    const value = fields[i + 1] as string;
+    // The first replaces what a stage before may have set by that name; the next belong to it.
+    ok = (seen.has(name) ? wire.addAnswerHeader(name, value) : wire.setAnswerHeader(name, value)) && ok;
+    seen.add(name);
+  }
+  // After an attempt the wire holds them already: respond came before the hand-over.
+  if (edits === undefined || x.attempts > 0) return ok;
+  ok = wire.editAnswer(edits) && ok;
+  const strictTransport = route?.respond.strictTransport ?? '';
+  if (strictTransport !== '' && x.secure) ok = wire.setAnswerHeader('strict-transport-security', strictTransport) && ok;
+  return ok;
+}
+
+/** Fields that belong to the request and not to the answer's content are never taken from a store: they are set by stages. */
+function isEdited(edits: HeaderEdits, name: string): boolean {
+  if (edits.remove.includes(name)) return true;
+  for (let i = 0; i < edits.set.length; i += 2) if (edits.set[i] === name) return true;
+  return false;
+}
+
+/** The transport writes it beside the length, unless the route edits it. */
+function contentType(x: Exchange, fields: FieldLines): string {
+  const edits = x.route?.respond.answer;
+  return edits !== undefined && isEdited(edits, 'content-type') ? '' : (firstOf(fields, 'content-type') ?? '');
+}
