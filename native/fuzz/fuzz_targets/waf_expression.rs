@@ -49,7 +49,14 @@ fuzz_target!(|input: (&str, &[u8])| {
         assert_eq!(parse(&printed).map(|c| c.to_string()).ok(), Some(printed));
     }
     let target = [b"/", value].concat();
-    let packed = pack_request(b"GET", &target, b"HTTP/1.1", b"192.0.2.1", &[(b"host", value), (b"x", value)], value);
+    let packed = pack_request(
+        b"GET",
+        &target,
+        b"HTTP/1.1",
+        b"192.0.2.1",
+        &[(b"host", value), (b"x", value)],
+        value,
+    );
     let first = holds(when.to_owned(), &packed);
     // Nothing is required of what is negated, so this one is always looked at.
     if let Some(holds_anyway) = holds(format!("not (not ({when}))"), &packed) {

@@ -28,7 +28,7 @@ impl Operator for Networks {
         *probe.work += self.0.len() as u64;
         let Some(ip) = std::str::from_utf8(probe.value)
             .ok()
-            .and_then(|t| t.trim().parse::<IpAddr>().ok())
+            .and_then(|t| t.parse::<IpAddr>().ok())
         else {
             return false;
         };
