@@ -354,6 +354,53 @@ describe('the response cache', { timeout: 240_000 }, () => {
   });
 });
 
+/** A name that leaks is found in answers; every answer is looked into. */
+const RULES = `SecRuleEngine On
+SecResponseBodyAccess On
+SecResponseBodyMimeType text/plain
+SecRule RESPONSE_BODY "@contains leaked" "id:1,phase:4,deny,t:none,msg:'leak'"
+`;
+
+describe('the response cache behind a WAF that inspects answers', { timeout: 120_000 }, () => {
+  const given = new Given();
+  after(() => given.end());
+
+  it('stores what the WAF lets pass, never what it blocks, and serves nothing older instead', async () => {
+    const long = 'x'.repeat(100_000);
+    const origin = new CountingOrigin({
+      '/good': says({ 'cache-control': 'max-age=600' }),
+      '/long': says({ 'cache-control': 'max-age=600' }, () => long),
+      '/leak': says({ 'cache-control': 'max-age=600' }, () => 'leaked'),
+      '/later': says({ 'cache-control': 'max-age=0, stale-if-error=600, stale-while-revalidate=600' }, (count) =>
+        count === 1 ? 'good' : 'leaked',
+      ),
+    });
+    const port = await origin.listen();
+    given.ends(() => origin.stop());
+    const waf = { mode: 'block', responses: { inspect: true } };
+    const gateway = await given.gateway({
+      bundle: plainBundle([`127.0.0.1:${port}`], {
+        routes: { routes: [{ ...ROUTE, cache: {}, waf }] },
+        waf: { mode: 'block', rules: ['waf/test.conf'] },
+        files: { 'waf/test.conf': RULES },
+      }),
+    });
+    const get = (path: string): Promise<Heard> => ask(gateway.ports.http, path);
+    for (const _ of [1, 2]) {
+      assert.equal((await get('/good')).body, 'answer 1');
+      assert.equal((await get('/long')).body, long);
+      assert.equal((await get('/leak')).status, 403);
+    }
+    assert.equal((await get('/later')).body, 'good');
+    assert.equal((await get('/later')).status, 403);
+    assert.deepEqual(
+      ['/good', '/long', '/leak', '/later'].map((path) => origin.asked.get(path)),
+      [1, 1, 2, 2],
+    );
+    await gateway.stop();
+  });
+});
+
 describe('the response cache without its origin', { timeout: 120_000 }, () => {
   const given = new Given();
   after(() => given.end());
