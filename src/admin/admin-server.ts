@@ -84,6 +84,7 @@ function refuse(expected: Buffer | null, asked: Asked): Answer | null {
 async function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: Asked): Promise<Answer> {
   if (asked.path === '/v1/fault' && parts.fault !== undefined) return fault(parts.fault, asked);
   if (asked.path === '/v1/cache/purge' && parts.purge !== undefined) return await purged(parts.purge, asked);
+  if (asked.path === '/v1/poll') return await poll(parts, lanes, asked);
   const wrong = unlessReading(asked);
   if (wrong !== null) return wrong;
   if (asked.path === '/v1/status') return json('ok', status(parts, lanes));
@@ -91,7 +92,8 @@ async function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: A
   if (asked.path === '/v1/routes') return routes(parts.names, asked.query);
   if (asked.path.startsWith('/v1/explain/')) return await explain(parts, asked);
   return json('notFound', {
-    error: 'here are /v1/status, /v1/explain/<request id>, /v1/endpoints, /v1/routes and POST /v1/cache/purge',
+    error:
+      'here are /v1/status, /v1/explain/<request id>, /v1/endpoints, /v1/routes and, with POST, /v1/poll and /v1/cache/purge',
   });
 }
 
@@ -235,6 +237,13 @@ async function purged(purge: (what: CachePurge) => Promise<number>, asked: Asked
   const what = purgeOf(asked.query);
   if (typeof what === 'string') return json('badRequest', { error: what });
   return json('ok', { purged: await purge(what) });
+}
+
+/** For whoever has just pushed a bundle: the source is asked now rather than at the next poll. Answers with the status after it. */
+async function poll(parts: AdminParts, lanes: readonly LaneColumns[], asked: Asked): Promise<Answer> {
+  if (asked.method !== 'POST') return json('methodNotAllowed', { error: 'only POST here' }, { allow: 'POST' });
+  await parts.control.poll();
+  return json('ok', status(parts, lanes));
 }
 
 function fault(throwIn: (lane: number) => boolean, asked: Asked): Answer {

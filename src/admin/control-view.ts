@@ -11,6 +11,8 @@ export interface ControlView {
   /** What serves; null before the first activation. */
   active(): ActiveBundle | null;
   source(): SourceView;
+  /** Asks the source now, as after a push; resolves when that has had its effect. */
+  poll(): Promise<void>;
   /** By which rules bundles are taken. */
   trust(): TrustView;
   /** What is on disk to fall back to: the active bundle, then those before it. */

@@ -40,6 +40,8 @@ import { prepareTrust } from './trust/policy.ts';
 import type { VerifiedBundle } from './trust/verify.ts';
 import { WafPool } from './waf/pool.ts';
 
+/** Between two polls that somebody asks for. */
+const POLL_ASKED_MS_MIN = 1_000;
 /** Exit code when the bootstrap cannot be used. */
 const EXIT_CONFIG = 1;
 /** At the end: time for the last log lines. */
@@ -84,6 +86,8 @@ export class Gateway implements ControlView {
   #stopping = false;
   #booting: Promise<void> = Promise.resolve();
   #listening = false;
+  /** When somebody last asked for a poll, monotonic ms. */
+  #polledAt = Number.NEGATIVE_INFINITY;
   /** For the process that follows this one. */
   #offer: HandOverOffer | null = null;
   /** The process before this one, while it still serves. */
@@ -367,6 +371,13 @@ export class Gateway implements ControlView {
   }
   source(): SourceView {
     return this.#supply.source();
+  }
+  async poll(): Promise<void> {
+    const now = performance.now();
+    // Whoever reaches the admin listener must not make it hammer a registry.
+    if (now - this.#polledAt < POLL_ASKED_MS_MIN) return;
+    this.#polledAt = now;
+    await this.#supply.pollNow();
   }
   trust(): TrustView {
     return this.#supply.trust();

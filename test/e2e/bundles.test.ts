@@ -22,6 +22,12 @@ interface Status {
   readonly rejections: readonly { readonly digest: string; readonly step: string; readonly reason: string }[];
 }
 
+interface TrustStatus {
+  readonly bundle: { readonly digest: string; readonly signers: readonly string[] } | null;
+  readonly source: { readonly staleReason: string | null };
+  readonly trust: { readonly keys: readonly object[]; readonly refused: string | null };
+}
+
 const statusOf = async (gateway: TestGateway): Promise<Status> => (await gateway.admin('/v1/status')) as Status;
 
 /** A bundle whose answers say which one it is. */
@@ -214,6 +220,42 @@ describe('bundles', () => {
     renameSync(join(gateway.directory, 'bundles'), join(gateway.directory, 'later'));
     await gateway.untilReady();
     assert.equal(await servedBy(gateway), '1');
+    await gateway.stop();
+  });
+
+  it('are taken by the trust policy as it stands now: a key added, revoked, and a file that is broken', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({ bundle: release(upstream.address, 1) });
+    const next = await makeKey(join(gateway.directory, 'next'), 'next');
+    const [first, second] = [gateway.key.trust, next.trust].map((trust) => (trust as { keys: object[] }).keys[0]);
+    const trust = (keys: unknown): void =>
+      writeFileSync(join(gateway.directory, 'trust.yaml'), JSON.stringify({ ...gateway.key.trust, keys }));
+    const trusted = async () => (await gateway.admin('/v1/status')) as TrustStatus;
+    trust([first, second]);
+    await gateway.until('the new key counts', async () => (await trusted()).trust.keys.length === 2);
+    writeBundle(join(gateway.directory, 'source'), release(upstream.address, 2));
+    const signed = await buildBundle(
+      join(gateway.directory, 'source'),
+      join(gateway.directory, 'bundles'),
+      next.keyFile,
+    );
+    await gateway.until('what it signs serves', async () => (await trusted()).bundle?.digest === signed);
+    assert.deepEqual((await trusted()).bundle?.signers, ['next']);
+
+    trust([first, { ...second, status: 'revoked' }]);
+    await gateway.until('it is told', async () => (await trusted()).source.staleReason !== null);
+    assert.match((await trusted()).source.staleReason ?? '', /revoked_key/);
+    assert.equal(await servedBy(gateway), '2');
+    assert.match((await gateway.probe('/metrics')).body, /^cnx_bundle_stale 1$/m);
+
+    trust([]);
+    await gateway.until('the file is refused', async () => (await trusted()).trust.refused !== null);
+    assert.equal(await servedBy(gateway), '2');
+    trust([first, second]);
+    await gateway.until('all is well again', async () => {
+      const { source, trust: now } = await trusted();
+      return source.staleReason === null && now.refused === null;
+    });
     await gateway.stop();
   });
 

@@ -187,6 +187,18 @@ test('status, endpoints and routes tell what runs, without secrets of routes', a
   assert.equal((await get(`${url}/v1/routes?from=999999`)).status, 200);
 });
 
+test('a poll is asked for by POST, with the token, and answered with the status after it', async (t) => {
+  const { url, control } = await started(t, TOKEN);
+  assert.equal((await get(`${url}/v1/poll`, {}, 'POST')).status, 401);
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  assert.equal((await get(`${url}/v1/poll`, headers)).status, 405);
+  assert.equal(control.polls, 0);
+  const answer = await get(`${url}/v1/poll`, headers, 'POST');
+  assert.equal(answer.status, 200);
+  assert.equal((JSON.parse(answer.body) as Status).source.state, 'current');
+  assert.equal(control.polls, 1);
+});
+
 test('faults are thrown only where they are allowed, and only by POST', async (t) => {
   const thrown: number[] = [];
   const { url } = await started(t, null, (lane) => lane < 2 && thrown.push(lane) > 0);

@@ -18,6 +18,7 @@ export interface GivenControl {
   active: ActiveBundle | null;
   laneRevision: number;
   seen: string | null;
+  polls: number;
 }
 
 export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, lanes = 2, recordSlots = 1024) {
@@ -40,6 +41,7 @@ export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, la
     },
     laneRevision: snapshot.revision,
     seen: snapshot.digest,
+    polls: 0,
   };
   const view: ControlView = {
     state: () => control.state,
@@ -57,6 +59,9 @@ export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, la
       staleReason: null,
       fault: null,
     }),
+    poll: async () => {
+      control.polls += 1;
+    },
     trust: () => ({
       product: 'edge',
       channel: 'prod',
