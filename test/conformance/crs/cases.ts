@@ -44,7 +44,7 @@ const FOLDER = 'crs-tests';
 
 /** All tests of the folder, in order of files. Throws with the file's name where something is not in the format. */
 export function readCases(data: DataDirectory): CrsCase[] {
-  const files = [...data.files(FOLDER, '.yaml'), ...data.files(FOLDER, '.yml')];
+  const files = data.files(FOLDER, 'ml').filter((file) => /\.ya?ml$/.test(file));
   return files.flatMap((file) => {
     try {
       return casesOf(file, readFileSync(join(data.path, FOLDER, file), 'utf8'));
