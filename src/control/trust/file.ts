@@ -49,11 +49,15 @@ export class TrustFile {
     return this.#refusal;
   }
 
-  /** Looks at the file from now on. The first look reads it: it may have changed since it was read for the start. */
+  /** Looks at the file from now on; asked again, it goes on as it does. The first look reads it: it may have changed since it was read for the start. */
   follow(): void {
+    if (this.#timer === null && !this.#stopped) this.#schedule();
+  }
+
+  #schedule(): void {
     this.#timer = setTimeout(() => {
       this.#looking = this.look().then(() => {
-        if (!this.#stopped) this.follow();
+        if (!this.#stopped) this.#schedule();
       });
     }, LOOK_MS).unref();
   }
