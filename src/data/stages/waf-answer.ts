@@ -75,6 +75,7 @@ export class WafAnswers {
         case AnswerState.NoRoom:
           if (present(x.route, 'route').waf.exhausted === 'block')
             return x.refuse(REFUSALS.waf_answer_failed, 'the lane holds as many answers as it may');
+          x.detail = 'the lane holds as many answers as it may: only the begin of this one was inspected';
           flags = WAF_RESPONSE_BODY_TRUNCATED;
           break;
         case AnswerState.Cut:
@@ -90,6 +91,7 @@ export class WafAnswers {
           // It was asked for as it is. What rules cannot see into is no better than what is too long for them.
           if (plan.beyond === 'refuse')
             return x.refuse(REFUSALS.waf_answer_failed, 'rules cannot see into a body with Content-Encoding');
+          x.detail = 'the answer came with a Content-Encoding: only its head was inspected';
           flags = WAF_RESPONSE_BODY_NOT_READ;
         } else body = answer.body as Uint8Array<ArrayBuffer>;
       }

@@ -31,6 +31,11 @@ impl Engine {
             Framing::Chunked | Framing::UntilClose if http10 => AnswerBody::Close,
             Framing::Chunked | Framing::UntilClose => AnswerBody::Chunked,
         };
+        let body = if self.exchanges[slot as usize].filter.is_some() {
+            self.frame_filtered(slot, body)
+        } else {
+            body
+        };
         let keep_alive = self.keeps_alive(slot, body == AnswerBody::Close);
         let mut out = std::mem::take(&mut self.out);
         out.clear();
@@ -159,11 +164,20 @@ impl Engine {
 
     /// A part of the answer's body.
     pub(super) fn answer_bytes(&mut self, slot: u32, bytes: &[u8], _last: bool) {
-        let now = self.now;
-        let x = &mut self.exchanges[slot as usize];
+        let x = &self.exchanges[slot as usize];
         if x.phase == Phase::Judging {
             return self.hold(slot, bytes);
         }
+        if x.filter.is_some() {
+            return self.filtered(slot, Some(bytes));
+        }
+        self.answer_out(slot, bytes);
+    }
+
+    /// What the client gets of it.
+    pub(super) fn answer_out(&mut self, slot: u32, bytes: &[u8]) {
+        let now = self.now;
+        let x = &mut self.exchanges[slot as usize];
         if x.phase != Phase::Answering || bytes.is_empty() {
             return;
         }
@@ -203,6 +217,10 @@ impl Engine {
         if x.phase != Phase::Answering {
             return;
         }
+        if x.filter.is_some() {
+            self.filtered(slot, None);
+        }
+        let x = &mut self.exchanges[slot as usize];
         x.answer_ended = true;
         x.due = Due::Nothing;
         if x.stream != 0 {
@@ -362,6 +380,7 @@ impl Engine {
         out.extend_from_slice(reason(status).as_bytes());
         out.extend_from_slice(b"\r\n");
         let x = &mut self.exchanges[slot as usize];
+        x.filter = None;
         x.status = GRPC_HTTP_STATUS;
         x.head_sent = true;
         x.phase = Phase::Answering;
@@ -393,6 +412,7 @@ impl Engine {
     }
 
     fn own(&mut self, slot: u32, status: u16, content_type: &[u8], body: &[u8], close: bool) {
+        self.exchanges[slot as usize].filter = None;
         let keep_alive = self.keeps_alive(slot, close);
         let mut out = std::mem::take(&mut self.out);
         out.clear();

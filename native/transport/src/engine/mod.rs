@@ -12,6 +12,7 @@
 //! | `up.rs` | reading HTTP/1 upstreams |
 //! | `h2_up.rs` | HTTP/2 upstreams |
 //! | `answer.rs` | response heads and bodies on their way to the client; refusals; the end of exchanges |
+//! | `filter.rs` | what changes or copies an answer's bytes on their way |
 //! | `judge.rs` | answers that decisions look at before they go on |
 //! | `time.rs` | deadlines |
 
@@ -19,6 +20,7 @@ mod accept;
 mod answer;
 mod down;
 mod fields;
+mod filter;
 mod forward;
 mod h2_down;
 mod h2_up;
@@ -45,6 +47,7 @@ use std::time::Instant;
 use rustix::event::epoll;
 
 use self::accept::Listener;
+pub use self::filter::Filter;
 use self::options::{ListenPlan, Options, RefusalTemplate};
 use self::pool::Endpoint;
 use self::slab::{Key, Slab};
@@ -126,6 +129,8 @@ pub struct Engine {
     response_head: ResponseHead,
     /// Head of an answer that was held and goes on.
     held_text: Vec<u8>,
+    /// What a filter gave.
+    filter_out: Vec<u8>,
     collected: usize,
     draining: bool,
     closed: bool,
@@ -173,6 +178,7 @@ impl Engine {
             request_head: RequestHead::default(),
             response_head: ResponseHead::default(),
             held_text: Vec::new(),
+            filter_out: Vec::new(),
             collected: 0,
             draining: false,
             closed: false,

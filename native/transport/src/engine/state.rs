@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::filter::Filter;
 use super::io::Io;
 use super::slab::Key;
 use crate::http1::{Chunked, Framing, Progress};
@@ -137,6 +138,7 @@ pub struct Exchange {
     pub head_sent: bool,
     pub bytes_out: u64,
     pub answer: AnswerBody,
+    pub filter: Option<Box<dyn Filter>>,
     pub answer_ended: bool,
     /// Bytes for an HTTP/2 client that its windows do not take yet.
     pub outbox: Vec<u8>,
@@ -217,6 +219,7 @@ impl Exchange {
             head_sent: false,
             bytes_out: 0,
             answer: AnswerBody::None,
+            filter: None,
             answer_ended: false,
             outbox: Vec::new(),
             write_due: u64::MAX,
@@ -259,6 +262,7 @@ impl Exchange {
         }
         self.own_body = Vec::new();
         self.held = Vec::new();
+        self.filter = None;
         self.outbox = Vec::new();
         self.trailers = Vec::new();
         self.answer_trailers = Vec::new();

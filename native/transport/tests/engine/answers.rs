@@ -217,3 +217,66 @@ fn a_slow_client_of_a_held_answer_gets_all_of_it() {
     drop(wire);
     lane.end();
 }
+
+#[test]
+fn a_filter_changes_bodies_and_nothing_else() {
+    let upstream = obedient();
+    let lane = Plan::to(&[upstream.address]).start();
+    let mut wire = Wire::to(lane.port);
+    let twice = |body: &[u8]| [body.iter().flat_map(|b| [*b, *b]).collect(), vec![b'!']].concat();
+    for (rest, body) in [
+        ("len/3", b"xxx".to_vec()),
+        ("len/1000000", vec![b'x'; 1_000_000]),
+        ("chunk/2", b"abcabc".to_vec()),
+    ] {
+        let got = ask(&mut wire, &format!("/d/{rest}")).unwrap();
+        assert!(got.whole && got.body == twice(&body), "{rest}");
+        assert!(got.has("transfer-encoding: chunked"), "{rest}");
+        // Trailers follow what the filter had left.
+        assert_eq!(got.trailers.is_empty(), !rest.starts_with("chunk"));
+    }
+    // What has no body has none afterwards.
+    for rest in ["none/204", "none/304", "len/0"] {
+        let got = ask(&mut wire, &format!("/d/{rest}")).unwrap();
+        assert!(got.whole && got.body.is_empty(), "{rest}");
+    }
+    wire.send("HEAD /d/len/7 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(wire.bare().unwrap().has("content-length: 7"));
+    drop(wire);
+    let mut old = Wire::to(lane.port);
+    old.send("GET /d/len/3 HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert_eq!(old.answer().unwrap().body, b"xxxxxx!");
+    // An answer that breaks off does not look whole.
+    let mut wire = Wire::to(lane.port);
+    let cut = ask(&mut wire, "/d/cut").unwrap();
+    assert!(!cut.whole && !cut.body.contains(&b'!'));
+    drop((wire, old));
+    lane.end();
+}
+
+#[test]
+fn a_filter_holds_the_upstream_as_its_client_does() {
+    let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let upstream = upstream({
+        let sent = sent.clone();
+        move |mut wire, _| {
+            if wire.request().is_some() {
+                wire.send("HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n");
+                let piece = vec![b'y'; 64 * 1024];
+                while std::io::Write::write_all(&mut wire.stream, &piece).is_ok() {
+                    sent.fetch_add(piece.len(), std::sync::atomic::Ordering::SeqCst);
+                }
+            }
+        }
+    });
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.options.write_ms = 300;
+    let lane = plan.start();
+    let mut wire = Wire::to(lane.port);
+    wire.send("GET /d/a HTTP/1.1\r\nHost: a\r\n\r\n");
+    // It takes nothing: it is left, and until then little was read for it.
+    assert!(lane.until_seen(|seen| seen.aborted == 1));
+    assert!(sent.load(std::sync::atomic::Ordering::SeqCst) < 50_000_000);
+    drop(wire);
+    lane.end();
+}

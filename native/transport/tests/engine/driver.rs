@@ -5,7 +5,8 @@
 //! endpoint 0 · `/s` fail what waits for endpoint 1, refuse · `/w/…` wait, then forward to endpoint 0 · `/n` decide nothing.
 //!
 //! These forward to endpoint 0 and ask to see the answer: `/p/…` it passes · `/j100/…` collect 100 bytes of its body, then it passes · `/q100/…` collect, then
-//! refuse with row 2 · `/x2/…` refuse with row 2 · `/v/…` wait, then it passes · `/o/…` decide nothing about it.
+//! refuse with row 2 · `/x2/…` refuse with row 2 · `/v/…` wait, then it passes · `/o/…` decide nothing about it ·
+//! `/d/…` every byte of its body twice, and one more at its end.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,8 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use cnx_transport::engine::Engine;
 use cnx_transport::engine::options::{EndpointPlan, ListenPlan, Options, RefusalTemplate};
+use cnx_transport::engine::{Engine, Filter};
 use cnx_transport::layout::{
     ANSWER_AT, CHUNK_SLOTS, EDITS_AT, EVENT_WORDS, HEAD_AT, SLOT_BYTES, answer, event, verdict, word,
 };
@@ -202,6 +203,23 @@ impl Drop for Lane {
     }
 }
 
+/// Says everything twice.
+struct Doubled;
+
+impl Filter for Doubled {
+    fn resizes(&self) -> bool {
+        true
+    }
+
+    fn part(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        out.extend(bytes.iter().flat_map(|b| [*b, *b]));
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) {
+        out.push(b'!');
+    }
+}
+
 struct Driver {
     engine: Engine,
     plan: Plan,
@@ -363,7 +381,7 @@ impl Driver {
         let number: i32 = number.parse().unwrap_or(0);
         match kind {
             "f" => self.forward(slot, number),
-            "p" | "j" | "q" | "x" | "v" | "o" => self.forward(slot, 0),
+            "p" | "j" | "q" | "x" | "v" | "o" | "d" => self.forward(slot, 0),
             "r" => self.refuse(slot, number),
             "a" => {
                 self.engine.set_answer(slot, b"own");
@@ -434,6 +452,10 @@ impl Driver {
                 false
             }
             "o" => false,
+            "d" => {
+                self.engine.filter_answer(slot, Box::new(Doubled));
+                self.pass(slot)
+            }
             _ => self.pass(slot),
         }
     }
@@ -469,7 +491,7 @@ impl Driver {
         self.write(slot, 0, path.as_bytes());
         self.write(slot, path.len(), b"upstream");
         let max = self.plan.body_max;
-        let asks = path[1..].starts_with(['p', 'j', 'q', 'x', 'v', 'o']);
+        let asks = path[1..].starts_with(['p', 'j', 'q', 'x', 'v', 'o', 'd']);
         for (at, value) in [
             (word::CHOICE, endpoint),
             (word::TARGET_AT + 1, path.len() as i32),
