@@ -12,6 +12,10 @@ export interface Load {
   readonly connections: number;
   readonly seconds: number;
   readonly headers?: Readonly<Record<string, string>>;
+  /** GET unless said. */
+  readonly method?: string;
+  /** With wrk, `{n}` in it, in the URL and in values of fields is another number in every request. */
+  readonly body?: string;
   /** Streams of one connection at once (HTTP/2). */
   readonly streams?: number;
 }
@@ -40,6 +44,25 @@ end
 `;
 
 /** As fast as the target answers. */
+/** What wrk sends when it is more than a GET with fixed fields. */
+function wrkRequest(load: Load): string {
+  const { pathname, search } = new URL(load.url);
+  const path = decodeURI(pathname + search);
+  const fields = Object.entries(load.headers ?? {}).map(
+    ([k, v]) => `[${JSON.stringify(k)}] = number(${JSON.stringify(v)})`,
+  );
+  return `
+local n = math.random(1000000) * 1000000
+local function number(text) return (text:gsub("{n}", tostring(n))) end
+request = function()
+  n = n + 1
+  return wrk.format(${JSON.stringify(load.method ?? 'GET')}, number(${JSON.stringify(path)}), { ${fields.join(', ')} }, ${
+    load.body === undefined ? 'nil' : `number(${JSON.stringify(load.body)})`
+  })
+end
+`;
+}
+
 export async function saturate(load: Load): Promise<LoadResult> {
   return hasWrk ? wrk(load) : cannon(load);
 }
@@ -47,8 +70,9 @@ export async function saturate(load: Load): Promise<LoadResult> {
 async function wrk(load: Load): Promise<LoadResult> {
   const dir = mkdtempSync(join(tmpdir(), 'cnx-bench-'));
   try {
-    writeFileSync(join(dir, 'report.lua'), WRK_REPORT);
-    const headers = Object.entries(load.headers ?? {}).flatMap(([k, v]) => ['-H', `${k}: ${v}`]);
+    const special = load.method !== undefined || JSON.stringify(load).includes('{n}');
+    writeFileSync(join(dir, 'report.lua'), special ? WRK_REPORT + wrkRequest(load) : WRK_REPORT);
+    const headers = special ? [] : Object.entries(load.headers ?? {}).flatMap(([k, v]) => ['-H', `${k}: ${v}`]);
     const { stdout } = await run('taskset', [
       '-c',
       String(LOAD_CORE),
@@ -61,7 +85,7 @@ async function wrk(load: Load): Promise<LoadResult> {
       '-s',
       join(dir, 'report.lua'),
       ...headers,
-      load.url,
+      special ? new URL(load.url).origin : load.url,
     ]);
     const [, requests, durationUs, p50, p99, failed] = /RESULT (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)/.exec(stdout) ?? [];
     if (requests === undefined) throw new Error(`wrk said: ${stdout}`);
@@ -98,6 +122,8 @@ export async function cannon(load: Load, rate?: number): Promise<LoadResult> {
     duration: load.seconds,
     ...(rate === undefined ? {} : { overallRate: Math.round(rate) }),
     headers: load.headers ?? {},
+    ...(load.method === undefined ? {} : { method: load.method }),
+    ...(load.body === undefined ? {} : { body: load.body }),
     timeout: 10,
   };
   const script = `require(${JSON.stringify(file)})(${JSON.stringify(options)}).then((r) => console.log(JSON.stringify(r)))`;

@@ -34,16 +34,27 @@ function server(name: string, port: number, child: ChildProcess): Server {
 /** What differs between one worker on the proxy's core and the rest. */
 export interface PeerOptions {
   readonly workers?: number;
+  /** Further modules of nginx, directives of its `http` block, and what it is then called. */
+  readonly modules?: readonly string[];
+  readonly http?: string;
+  readonly name?: string;
   /** Null: not pinned. */
   readonly core?: number | null;
 }
 
-async function nginx(name: string, core: number | null, http: string, port: number, workers = 1): Promise<Server> {
+async function nginx(
+  name: string,
+  core: number | null,
+  http: string,
+  port: number,
+  workers = 1,
+  modules: readonly string[] = [],
+): Promise<Server> {
   const dir = mkdtempSync(join(tmpdir(), 'cnx-nginx-'));
   const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((t) => `${t}_temp_path ${dir}/${t};`).join(' ');
   writeFileSync(
     join(dir, 'nginx.conf'),
-    `worker_processes ${workers}; daemon off; ${workers === 1 ? 'master_process off; ' : ''}user root; pid ${dir}/pid; error_log /dev/null;
+    `${modules.map((module) => `load_module ${module}; `).join('')}worker_processes ${workers}; daemon off; ${workers === 1 ? 'master_process off; ' : ''}user root; pid ${dir}/pid; error_log /dev/null;
 events { worker_connections 4096; }
 http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 600s; default_type text/plain; ${http} }
 `,
@@ -80,12 +91,13 @@ export async function nginxProxy(to: number, tls: Certificate | null, options: P
       ? `listen 127.0.0.1:${port} backlog=4096;`
       : `listen 127.0.0.1:${port} ssl http2 backlog=4096; ssl_certificate ${tls.certificateFile}; ssl_certificate_key ${tls.keyFile}; ssl_protocols TLSv1.3;`;
   return nginx(
-    'nginx',
+    options.name ?? 'nginx',
     options.core === undefined ? PROXY_CORE : options.core,
-    `upstream up { server 127.0.0.1:${to}; keepalive 1024; keepalive_requests 100000000; }
+    `${options.http ?? ''} upstream up { server 127.0.0.1:${to}; keepalive 1024; keepalive_requests 100000000; }
 server { ${listen} location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host; } }`,
     port,
     options.workers,
+    options.modules,
   );
 }
 
