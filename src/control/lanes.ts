@@ -13,7 +13,7 @@ import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.t
  * Young generation of a lane's heap: what a request allocates is garbage when the next one comes, so a larger one only keeps more of it in memory. Unit: MB
  * (three semi-spaces).
  */
-const LANE_YOUNG_MB = 24;
+const LANE_YOUNG_MB = 12;
 /** Restarts of one lane within `RESTART_WINDOW_MS` before the process gives up. */
 export const RESTARTS_MAX = 5;
 export const RESTART_WINDOW_MS = 60_000;
