@@ -23,7 +23,8 @@ const CONNECTOR = '/usr/lib/nginx/modules/ngx_http_modsecurity_module.so';
 type Traffic = Pick<Load, 'headers' | 'method' | 'body'> & { readonly path: string };
 
 const BROWSER = {
-  host: 'shop.example.com',
+  // As wrk knows it; written otherwise it would send its own beside it.
+  Host: 'shop.example.com',
   'user-agent':
     'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36',
   accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8',
