@@ -10,7 +10,7 @@ import { startGateway } from './lib/gateway.ts';
 import { hasNginx, nginxProxy, type Server, upstream } from './lib/peers.ts';
 import { ended, listening, pinned, PROXY_CORE } from './lib/process.ts';
 import { figures, interleaved } from './lib/rounds.ts';
-import { checkAnswer, CONNECTIONS } from './plain.ts';
+import { checkAnswer, target } from './plain.ts';
 import type { Bench } from './run.ts';
 
 const NATIVE = resolve(import.meta.dirname, '../native');
@@ -35,11 +35,7 @@ export const engine: Bench = async (options) => {
   const gateway = await startGateway(plainBundle([`127.0.0.1:${up.port}`]));
   const others = [await engineAlone(up.port), ...(hasNginx ? [await nginxProxy(up.port, null)] : [])];
   try {
-    const targets = [gateway, ...others].map((s) => ({
-      name: s.name,
-      pid: s.pid,
-      load: { url: `http://127.0.0.1:${s.port}/bench`, connections: CONNECTIONS },
-    }));
+    const targets = [gateway, ...others].map((s) => target(s, 'http', s.port));
     const measured = await interleaved(targets, options, (t) => checkAnswer(t.load.url));
     return figures(measured, gateway.name, options.rounds);
   } finally {

@@ -3,7 +3,7 @@ import { plainBundle } from '../test/harness/bundle.ts';
 import { startGateway } from './lib/gateway.ts';
 import { hasNginx, nginxProxy, upstream } from './lib/peers.ts';
 import { figures, interleaved } from './lib/rounds.ts';
-import { checkAnswer, CONNECTIONS } from './plain.ts';
+import { checkAnswer, target } from './plain.ts';
 import type { Bench } from './run.ts';
 
 const LANES = 2;
@@ -13,11 +13,7 @@ export const lanes: Bench = async (options) => {
   const gateway = await startGateway(plainBundle([`127.0.0.1:${up.port}`]), { lanes: LANES, core: null });
   const peers = hasNginx ? [await nginxProxy(up.port, null, { workers: LANES, core: null })] : [];
   try {
-    const targets = [gateway, ...peers].map((s) => ({
-      name: s.name,
-      pid: s.pid,
-      load: { url: `http://127.0.0.1:${s.port}/bench`, connections: CONNECTIONS },
-    }));
+    const targets = [gateway, ...peers].map((s) => target(s, 'http', s.port));
     const measured = await interleaved(targets, options, (t) => checkAnswer(t.load.url));
     return figures(measured, gateway.name, options.rounds);
   } finally {

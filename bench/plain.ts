@@ -54,7 +54,8 @@ export function checkAnswer(
   });
 }
 
-function target(s: Server, scheme: string, port: number): Target {
+/** A server as `interleaved` measures it. */
+export function target(s: Server, scheme: string, port: number): Target {
   return { name: s.name, pid: s.pid, load: { url: `${scheme}://127.0.0.1:${port}/bench`, connections: CONNECTIONS } };
 }
 
