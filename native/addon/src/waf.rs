@@ -1,7 +1,10 @@
 //! Binding of cnx-waf: a process-wide registry of compiled rule sets and profiles, and per-thread memory to run them.
 //! See `src/native/waf.ts` for what JavaScript sees.
 
-use std::cell::{RefCell, UnsafeCell};
+mod memory;
+mod options;
+
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,20 +12,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use cnx_waf::engine::{Outcome, Transaction, Verdict, Wanted};
-use cnx_waf::expression::rule::{Action, ExpressionRule, Expressions};
-use cnx_waf::expression::set::ListText;
-use cnx_waf::profile::{Exclusion, Profile, ProfileOptions};
+use cnx_waf::profile::{Profile, ProfileOptions};
 use cnx_waf::program::Program;
 use cnx_waf::program::compile::{CompileOptions, SourceFile, compile_with};
-use cnx_waf::seclang::ctl::parse_ids;
 use cnx_waf::seclang::diagnostic::to_json;
-use cnx_waf::seclang::draft::RuleChoice;
 use cnx_waf::seclang::setting::EngineMode;
 use cnx_waf::seclang::setting::LimitAction;
 use cnx_waf::seclang::variable::Var;
-use cnx_waf::wire::{FieldTable, Request, Response, VERDICT_HEAD_BYTES, pack_outcome};
+use cnx_waf::wire::{Request, Response, VERDICT_HEAD_BYTES, pack_outcome};
 use napi::bindgen_prelude::{Error, Result, Uint8Array, Uint8ArraySlice};
 use napi_derive::napi;
+
+use memory::{HeadMemory, Shared};
+use options::{
+    WafAnswerStats, WafCompileOptions, WafFile, WafProfileOptions, WafRule, WafStats, exclusion, expressions_of,
+};
 
 /// Most rule sets and profiles alive at once, together.
 const HANDLES_MAX: usize = 65_536;
@@ -70,27 +74,6 @@ static EPOCH: AtomicU64 = AtomicU64::new(0);
 
 fn registry() -> &'static RwLock<Registry> {
     REGISTRY.get_or_init(RwLock::default)
-}
-
-/// Bytes that a thread shares with its JavaScript: packed requests go in, verdicts come out, and a call names neither.
-struct Shared(Box<[UnsafeCell<u8>]>);
-
-// SAFETY: made, read and written by one thread alone; only the finaliser of a view may drop the last reference elsewhere.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self((0..bytes).map(|_| UnsafeCell::new(0)).collect()))
-    }
-
-    fn view(self: &Arc<Self>) -> Uint8Array {
-        let held = Arc::clone(self);
-        let (data, length) = (held.0.as_ptr().cast_mut().cast::<u8>(), held.0.len());
-        // SAFETY: so many bytes live as long as `held`, which the finaliser drops.
-        unsafe { Uint8Array::with_external_data(data, length, move |_, _| drop(held)) }
-    }
 }
 
 /// What one thread holds.
@@ -210,154 +193,6 @@ fn failed(out: &mut [u8]) -> Verdict {
     Verdict::Error
 }
 
-/// One file of a rule set.
-#[napi(object)]
-pub struct WafFile {
-    pub name: String,
-    pub bytes: Uint8Array,
-}
-
-/// How to compile.
-#[napi(object)]
-pub struct WafCompileOptions {
-    pub multi_line: Option<bool>,
-    pub expressions: Option<Vec<WafExpression>>,
-    pub lists: Option<Vec<WafList>>,
-}
-
-/// A WAF expression with what it does.
-#[napi(object)]
-pub struct WafExpression {
-    pub place: String,
-    pub before: u32,
-    pub local: bool,
-    pub id: Option<u32>,
-    pub name: Option<String>,
-    pub when: String,
-    pub action: String,
-    pub points: Option<u32>,
-    pub tags: Option<Vec<String>>,
-    pub message: Option<String>,
-    pub severity: Option<u32>,
-}
-
-/// A list that expressions name.
-#[napi(object)]
-pub struct WafList {
-    pub place: String,
-    pub name: String,
-    pub entries: Vec<String>,
-    pub numbers: bool,
-}
-
-fn expressions_of(rules: Vec<WafExpression>, lists: Vec<WafList>) -> Result<Expressions> {
-    let rule = |r: WafExpression| {
-        let action = match r.action.as_str() {
-            "block" => Action::Block,
-            "log" => Action::Log,
-            "score" => Action::Score(r.points.unwrap_or(0)),
-            "skip" => Action::Skip(r.tags.unwrap_or_default()),
-            other => {
-                return Err(Error::from_reason(format!(
-                    "{other} is no action: write block, log, score or skip"
-                )));
-            }
-        };
-        Ok(ExpressionRule {
-            place: r.place,
-            before: r.before as usize,
-            local: r.local,
-            id: r.id,
-            name: r.name,
-            when: r.when,
-            action,
-            message: r.message,
-            severity: r.severity.map(|s| u8::try_from(s).unwrap_or(u8::MAX)),
-        })
-    };
-    let list = |l: WafList| {
-        let text = ListText {
-            name: l.name,
-            entries: l.entries,
-            numbers: l.numbers,
-        };
-        (l.place, text)
-    };
-    Ok(Expressions {
-        rules: rules.into_iter().map(rule).collect::<Result<_>>()?,
-        lists: lists.into_iter().map(list).collect(),
-    })
-}
-
-/// What a route changes.
-#[napi(object)]
-pub struct WafProfileOptions {
-    pub mode: Option<String>,
-    pub remove_rule_ids: Option<Vec<u32>>,
-    pub remove_tags: Option<Vec<String>>,
-    pub remove_targets: Option<Vec<String>>,
-    pub paranoia_level: Option<u32>,
-    pub inbound_anomaly_threshold: Option<u32>,
-    pub work_max: Option<f64>,
-    pub answers: Option<bool>,
-    pub exclusions: Option<Vec<WafExclusion>>,
-    pub variables: Option<Vec<WafVariable>>,
-    pub local_rules: Option<Vec<String>>,
-}
-
-/// Rules that a route leaves out, or one target of theirs.
-#[napi(object)]
-pub struct WafExclusion {
-    pub rules: Option<String>,
-    pub tag: Option<String>,
-    pub message: Option<String>,
-    pub target: Option<String>,
-}
-
-/// A variable of the collection TX that rules cannot change.
-#[napi(object)]
-pub struct WafVariable {
-    pub name: String,
-    pub value: String,
-}
-
-/// A rule as it was compiled.
-#[napi(object)]
-pub struct WafRule {
-    pub id: u32,
-    pub phase: u32,
-    pub severity: u32,
-    pub file: String,
-    pub line: u32,
-    pub message: String,
-    pub tags: Vec<String>,
-    pub log: bool,
-}
-
-/// What rules see of answers.
-#[napi(object)]
-pub struct WafAnswerStats {
-    pub rules: bool,
-    pub body: bool,
-    pub mime_types: Vec<String>,
-    pub body_bytes_max: f64,
-    pub reject_longer: bool,
-}
-
-/// Numbers of a compiled rule set.
-#[napi(object)]
-pub struct WafStats {
-    pub rules: u32,
-    pub prefiltered_rules: u32,
-    pub expressions: u32,
-    pub memory_bytes: f64,
-    pub source_bytes: f64,
-    pub load_ms: f64,
-    pub profiles: u32,
-    pub answer: WafAnswerStats,
-    pub reads_tls: bool,
-}
-
 #[napi]
 pub fn waf_compile(files: Vec<WafFile>, options: Option<WafCompileOptions>) -> Result<u32> {
     let begin = std::time::Instant::now();
@@ -442,25 +277,6 @@ pub fn waf_profile(handle: u32, options: WafProfileOptions) -> Result<u32> {
     let id = registry.handle()?;
     registry.profiles.insert(id, (handle, Arc::new(profile)));
     Ok(id)
-}
-
-fn exclusion(e: WafExclusion) -> Result<Exclusion> {
-    let rules = match (e.rules, e.tag, e.message) {
-        (Some(ids), None, None) => {
-            RuleChoice::Ids(parse_ids(&ids).map_err(|p| Error::from_reason(format!("{}; {}", p.message, p.mend)))?)
-        }
-        (None, Some(tag), None) => RuleChoice::Tag(tag),
-        (None, None, Some(message)) => RuleChoice::Message(message),
-        _ => {
-            return Err(Error::from_reason(
-                "an exclusion names rules, a tag or a message: one of them",
-            ));
-        }
-    };
-    Ok(Exclusion {
-        rules,
-        target: e.target,
-    })
 }
 
 #[napi]
@@ -642,31 +458,6 @@ fn in_memory(length: u32, inspect: impl FnOnce(&mut Lane, &[u8], &mut [u8]) -> V
         };
         inspect(&mut lane, request, out) as u32
     })
-}
-
-/// Memory in which a transport lays out request heads, one after another at equal distances.
-struct HeadMemory {
-    /// Keeps the memory from being collected. Never dropped: by the end of the thread there is nobody left to tell.
-    memory: ManuallyDrop<Uint8Array>,
-    stride: usize,
-    count_at: usize,
-    fields_at: usize,
-    head_at: usize,
-}
-
-impl HeadMemory {
-    /// The fields of the head at a place; None when the memory does not hold what it says.
-    fn fields(&self, place: usize) -> Option<FieldTable<'_>> {
-        let from = place.checked_mul(self.stride)?;
-        let slot = self.memory.get(from..from.checked_add(self.stride)?)?;
-        let count = slot.get(self.count_at..self.count_at + 4)?.first_chunk::<4>()?;
-        let count = u32::from_ne_bytes(*count) as usize;
-        let table = slot.get(self.fields_at..self.head_at)?.as_chunks::<8>().0;
-        Some(FieldTable {
-            words: table.get(..count)?,
-            bytes: slot.get(self.head_at..)?,
-        })
-    }
 }
 
 #[napi]
