@@ -1,16 +1,13 @@
 /**
  * Which endpoint of a cell gets the next request (docs/balancing.md): health-weighted least connection. Of the endpoints in rotation the one with the
  * greatest `health × (capacity − inflight) / capacity` gets it; equal ones draw lots. What is out of rotation, or so unhealthy that it would never be
- * chosen, gets a trial now and then, so that it can recover. Allocates nothing.
- *
- * In rotation means: not ejected by the prober, and `downUntil` is 0. A lane that meets a refused connection writes the time until when nobody may try; past
- * that time there are only trials, until one is answered. A reset connection makes it suspected at once: trials only, but still used when nothing else is left.
+ * chosen, gets a trial now and then, so that it can recover. What may be used at all is said by availability.ts. Allocates nothing.
  */
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
-import { ENDPOINT_SLOTS, SUSPECTED } from '../../snapshot/endpoint-columns.ts';
+import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
 import type { EndpointPlan } from '../../snapshot/snapshot.ts';
 import { chance, draw, Salt } from '../chance.ts';
-import { DOWN_SECONDS } from './endpoint-use.ts';
+import { Availability, Standing } from './availability.ts';
 
 /** Shortest time between two trials of one endpoint by one lane. */
 export const TRIAL_INTERVAL_MS = 1_000;
@@ -30,7 +27,7 @@ export type NoChoice = (typeof NoChoice)[keyof typeof NoChoice];
 
 export class Chooser {
   readonly #columns: EndpointColumns;
-  readonly #laneCount: number;
+  readonly #availability: Availability;
   /** Epoch ms of this lane's last trial, by slot. */
   readonly #triedAt = new Float64Array(ENDPOINT_SLOTS);
   readonly #ties = new Int32Array(TIES_MAX);
@@ -39,7 +36,7 @@ export class Chooser {
 
   constructor(columns: EndpointColumns, laneCount: number) {
     this.#columns = columns;
-    this.#laneCount = laneCount;
+    this.#availability = new Availability(columns, laneCount);
   }
 
   /**
@@ -54,7 +51,8 @@ export class Chooser {
     failedSlot: number,
     retry: boolean,
   ): EndpointPlan | null {
-    const { health, ejected, downUntil } = this.#columns;
+    const { health } = this.#columns;
+    const availability = this.#availability;
     const second = Math.floor(now / 1000);
     const ties = this.#ties;
     let best = 0;
@@ -68,17 +66,15 @@ export class Chooser {
     for (let i = 0; i < members.length; i++) {
       const endpoint = endpoints[members[i] as number] as EndpointPlan;
       const { slot, capacity } = endpoint;
-      if (ejected[slot] !== 0) continue;
-      const down = downUntil[slot] as number;
-      // A time too far ahead was written before the clock was set back: it counts as passed.
-      if (down > second && down <= second + 1 + DOWN_SECONDS) continue;
-      const room = capacity - this.#columns.inflightOf(slot, this.#laneCount);
-      if (room <= 0) {
+      const standing = availability.of(endpoint, second);
+      if (standing === Standing.Out) continue;
+      if (standing === Standing.Full) {
         if (reason === NoChoice.Down) reason = NoChoice.Full;
         continue;
       }
-      if (down !== 0) {
-        if (down === SUSPECTED && (lastResort === null || lastResort.slot === failedSlot)) lastResort = endpoint;
+      if (standing !== Standing.Usable) {
+        if (standing === Standing.Suspected && (lastResort === null || lastResort.slot === failedSlot))
+          lastResort = endpoint;
         if (onTrial === null && this.#due(slot, now)) onTrial = endpoint;
         continue;
       }
@@ -91,7 +87,7 @@ export class Chooser {
         poorest = endpoint;
         poorestHealth = itsHealth;
       }
-      const weight = (itsHealth * room) / capacity;
+      const weight = (itsHealth * availability.room) / capacity;
       if (!(weight > 0)) {
         reason = NoChoice.Unhealthy;
         continue;
