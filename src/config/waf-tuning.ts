@@ -78,6 +78,12 @@ export const WafAnswers = closed(
         'A longer answer is passed after its beginning was inspected, or refused. Unwritten: pass.',
       ),
     ),
+    coded: Type.Optional(
+      word(
+        ['decode', 'refuse', 'pass'],
+        'A body with Content-Encoding, which the upstream is asked not to send: decoded for inspection in the worker pool (gzip, deflate, br, zstd; another is refused, in detect mode passed) and passed as it came; refused; or passed with only the head inspected. Unwritten: decode.',
+      ),
+    ),
     types: Type.Optional(
       Type.Array(
         Type.String({
@@ -151,7 +157,7 @@ export const TUNING = {
   coded: Type.Optional(
     word(
       ['refuse', 'decode', 'pass'],
-      'A body with Content-Encoding: refused; decoded for inspection in the worker pool (gzip, deflate, br; longer than `bodyBytes` once decoded: 413) and forwarded as it came; or passed with only the head inspected. Unwritten: refuse; pass in detect mode.',
+      'A body with Content-Encoding: refused; decoded for inspection in the worker pool (gzip, deflate, br, zstd; once decoded `bodyBytes` and `beyond` count) and forwarded as it came; or passed with only the head inspected. Unwritten: refuse; pass in detect mode.',
     ),
   ),
   workMax: Type.Optional(

@@ -196,6 +196,8 @@ export class WafPacker {
   readonly buffer: Buffer;
   /** Bytes used, or -1 when something did not fit. */
   length = 0;
+  /** Where the bytes of the body begin, once it was packed. */
+  bodyAt = 0;
   #start = 0;
   #countAt = 0;
   #headers = 0;
@@ -269,6 +271,7 @@ export class WafPacker {
     this.buffer[this.#countAt] = this.#headers;
     this.buffer[this.#countAt + 1] = this.#headers >>> 8;
     this.#size(size);
+    this.bodyAt = this.length + 4;
     if (size > 0) this.buffer.set(bytes as Uint8Array, this.length + 4);
     this.length += 4 + size;
     return this.length - this.#start;
@@ -396,6 +399,11 @@ export class WafResponsePacker {
   /** Bytes used, or -1 when something did not fit. */
   get length(): number {
     return this.#packer.length;
+  }
+
+  /** As of {@link WafPacker}. */
+  get bodyAt(): number {
+    return this.#packer.bodyAt;
   }
 
   /** Status line, and whether the body is whole. */

@@ -124,6 +124,8 @@ export interface WafAnswerPlan {
   readonly bodyBytes: number;
   /** What happens to a longer body: passed after its beginning was inspected, or the answer refused. */
   readonly beyond: 'pass' | 'refuse';
+  /** What happens to a body with Content-Encoding, although it was asked for without: rules see it decoded, or it is refused, or passed with its head inspected. */
+  readonly coded: 'decode' | 'refuse' | 'pass';
   /** Media types whose bodies are inspected, lower-case, without parameters; `text/*` is all of a kind. */
   readonly types: readonly string[];
 }

@@ -18,10 +18,14 @@ export interface WafBatch {
 export interface WafCoding {
   /** Value of Content-Encoding. */
   readonly coding: string;
-  /** Bytes of the body as it is, at the end of the packed request. */
+  /** Where the body begins in what was packed, behind its length. */
+  readonly bodyAt: number;
+  /** Bytes of the body as it is. */
   readonly bodyBytes: number;
   /** Most bytes of it once decoded. */
   readonly decodedBytesMax: number;
+  /** Of a longer one the begin is inspected, as of a body that is cut; else it has no verdict but `POOL_DECODED_TOO_LONG`. */
+  readonly beginIsEnough: boolean;
 }
 
 /** Verdicts of one byte that the pool gives by itself, beside those of the engine. */

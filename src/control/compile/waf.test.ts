@@ -76,13 +76,18 @@ test('answers are inspected where somebody says so, and as far', () => {
   assert.deepEqual(answer({ responses: { inspect: true } }, {}), {
     bodyBytes: 524_288,
     beyond: 'pass',
+    coded: 'decode',
     types: ['text/plain', 'text/html', 'text/xml', 'application/json'],
   });
   assert.deepEqual(
-    answer({ responses: { inspect: true, bodyBytes: 7 } }, { responses: { types: ['text/*'], beyond: 'refuse' } }),
+    answer(
+      { responses: { inspect: true, bodyBytes: 7 } },
+      { responses: { types: ['text/*'], beyond: 'refuse', coded: 'pass' } },
+    ),
     {
       bodyBytes: 7,
       beyond: 'refuse',
+      coded: 'pass',
       types: ['text/*'],
     },
   );

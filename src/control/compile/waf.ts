@@ -150,6 +150,7 @@ export function answerOf(config: WafConfig, route: RouteWaf | undefined): WafAns
   return {
     bodyBytes: r.bodyBytes ?? ANSWER_BODY_BYTES,
     beyond: r.beyond ?? 'pass',
+    coded: r.coded ?? 'decode',
     types: r.types ?? ANSWER_TYPES,
   };
 }

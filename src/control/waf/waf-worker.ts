@@ -9,7 +9,7 @@ import {
   WAF_WANTED_NOTHING,
 } from '../../native/waf.ts';
 import type { WafBatch, WafReply } from '../../snapshot/waf-batch.ts';
-import { decodedRequest } from './decoded-request.ts';
+import { decodedPacked } from './decoded.ts';
 
 const { addonPath } = workerData as { readonly addonPath: string };
 const native = openNative(addonPath);
@@ -23,7 +23,7 @@ export default function match(batch: WafBatch): WafReply {
     const handle = batch.handles[i] ?? 0;
     const profile = batch.profiles[i] ?? 0;
     const coding = batch.codings[i] ?? null;
-    const packed = coding === null ? new Uint8Array(memory) : decodedRequest(new Uint8Array(memory), coding);
+    const packed = coding === null ? new Uint8Array(memory) : decodedPacked(new Uint8Array(memory), coding);
     const before = batch.kept[i] ?? null;
     kept[i] = null;
     if (typeof packed === 'number') return Uint8Array.of(packed).buffer;

@@ -10,10 +10,11 @@ export function targetOf(x: Exchange): string {
 
 /**
  * Who shares an answer, beside its address: requests of one route, to one cell, of one tenant, by one scheme. What a route does to a request, what a cell holds and what a tenant
- * may see differs from one to the next, and no answer says so.
+ * may see differs from one to the next, and no answer says so. What was stored before the WAF looked at answers, or while it only watched, is not what it would let pass now.
  */
 export function scopeOf(x: Exchange): string {
-  return `${x.route?.id ?? ''}\n${x.cell}\n${x.secure ? 's' : ''}\n${x.wire.host}\n${x.tenant}`;
+  const judged = x.kept === null ? '' : (x.route?.waf.mode ?? '');
+  return `${x.route?.id ?? ''}\n${x.cell}\n${x.secure ? 's' : ''}\n${x.wire.host}\n${x.tenant}\n${judged}`;
 }
 
 /** Whether the request has credentials, so that its answer is somebody's own unless it says otherwise (RFC 9111 §3.5). */

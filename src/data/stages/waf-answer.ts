@@ -1,6 +1,7 @@
 /**
  * waf, the other half: the rules of phases 3 to 5 over the upstream's answer, where the rules that saw the request want to see it. It is asked by respond, before anything of the answer
- * has gone out. Short answers are matched here, longer ones in the pool. Streams, ranges and other protocols pass: to hold them would break what they are for.
+ * has gone out. Short answers are matched here, longer ones in the pool. Streams and other protocols pass: to hold them would break what they are for.
+ * Parts (206) cannot be asked for where bodies are looked into; one that comes all the same is judged as what it is sent as.
  */
 import { present } from '../../base/assert.ts';
 import {
@@ -16,12 +17,14 @@ import {
   WafResponsePacker,
 } from '../../native/waf.ts';
 import type { WafAnswerPlan } from '../../snapshot/snapshot.ts';
+import { POOL_DECODED_TOO_LONG, POOL_UNDECODABLE, type WafCoding } from '../../snapshot/waf-batch.ts';
 import { chance, Salt } from '../chance.ts';
 import { type Exchange, WafVerdict } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import { mediaType } from '../transport/passing.ts';
 import { AnswerState, BodyKind, type UpstreamAnswer } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
+import { codingOf } from '../waf/coding.ts';
 import type { KeptRequest } from '../waf/kept.ts';
 import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
 import { noteAnswer } from '../waf/verdict-note.ts';
@@ -34,6 +37,8 @@ const PACKED_FIELD_OVERHEAD_BYTES = 8;
 const PROTOCOL = 'HTTP/1.1';
 /** What an answer without a type is taken for. */
 const TYPE_DEFAULT = 'text/plain';
+const PARTIAL_CONTENT = 206;
+const BYTE_RANGES = 'multipart/byteranges';
 const NO_BODY = new Uint8Array(0);
 
 /** Memory of this thread that the addon reads and writes without being told of it in each call. */
@@ -64,9 +69,21 @@ export class WafAnswers {
     const { upstreamAnswer: answer } = x.wire;
     let body = NO_BODY;
     let flags = 0;
+    let coding = '';
     if (answer.bodyKind !== BodyKind.None) {
-      const state = looksInto(answer, plan, kept) ? answer.inspectBody(plan.bodyBytes) : AnswerState.Passes;
-      switch (state) {
+      if (isPieces(answer, plan, kept) && plan.coded !== 'pass') {
+        const verdict = unreadable(x, 'several parts of a whole came that nobody had asked for');
+        if (verdict !== Verdict.Next) return verdict;
+      }
+      const looks = looksInto(answer, plan, kept);
+      if (looks) coding = codingOf(answer);
+      if (coding !== '' && plan.coded === 'refuse')
+        return x.refuse(
+          REFUSALS.waf_answer_failed,
+          'rules cannot see into a body with Content-Encoding (`coded: refuse`)',
+        );
+      const reads = looks && (coding === '' || plan.coded === 'decode');
+      switch (reads ? answer.inspectBody(plan.bodyBytes, true) : AnswerState.Passes) {
         case AnswerState.Pending:
           return Verdict.Wait;
         case AnswerState.Passes:
@@ -86,27 +103,29 @@ export class WafAnswers {
         case AnswerState.Complete:
           break;
       }
-      if (flags !== WAF_RESPONSE_BODY_NOT_READ) {
-        if (isCoded(answer)) {
-          // It was asked for as it is. What rules cannot see into is no better than what is too long for them.
-          if (plan.beyond === 'refuse')
-            return x.refuse(REFUSALS.waf_answer_failed, 'rules cannot see into a body with Content-Encoding');
-          x.detail = 'the answer came with a Content-Encoding: only its head was inspected';
-          flags = WAF_RESPONSE_BODY_NOT_READ;
-        } else body = answer.body as Uint8Array<ArrayBuffer>;
-      }
+      if (flags !== WAF_RESPONSE_BODY_NOT_READ) body = answer.body as Uint8Array<ArrayBuffer>;
+      else if (coding !== '') x.detail = 'the answer came with a Content-Encoding: only its head was inspected';
     }
-    return this.#inspect(x, kept, answer, body, flags);
+    return this.#inspect(x, plan, kept, answer, body, flags, coding);
   }
 
-  #inspect(x: Exchange, kept: KeptRequest, answer: UpstreamAnswer, body: Uint8Array, flags: number): Verdict {
+  #inspect(
+    x: Exchange,
+    plan: WafAnswerPlan,
+    kept: KeptRequest,
+    answer: UpstreamAnswer,
+    body: Uint8Array,
+    flags: number,
+    coding: string,
+  ): Verdict {
     const { snapshot } = x.revision;
     const { profile } = present(x.route, 'route').waf;
     const { request, kept: keptMemory, verdict: out } = this.#memory;
     const estimate =
       PACKED_OVERHEAD_BYTES + answer.headerCount * PACKED_FIELD_OVERHEAD_BYTES + answer.fieldBytes + body.length;
-    if (estimate > snapshot.wafLimits.laneBytesMax || estimate > request.length)
-      return this.#send(x, kept, answer, body, flags, estimate);
+    const decodes = coding !== '' && body.length > 0;
+    if (decodes || estimate > snapshot.wafLimits.laneBytesMax || estimate > request.length)
+      return this.#send(x, plan, kept, answer, body, flags, estimate, decodes ? coding : '');
     const length = pack(this.#packer, answer, body, flags);
     if (length < 0) return this.#judge(x, WAF_ERROR, out);
     kept.bytes.copy(keptMemory, 0, 0, kept.length);
@@ -116,24 +135,37 @@ export class WafAnswers {
   /** To the pool, in buffers of its own. */
   #send(
     x: Exchange,
+    plan: WafAnswerPlan,
     kept: KeptRequest,
     answer: UpstreamAnswer,
     body: Uint8Array,
     flags: number,
     estimate: number,
+    coding: string,
   ): Verdict {
     const { verdict: out } = this.#memory;
     const memory = Buffer.from(new ArrayBuffer(estimate));
-    const length = pack(new WafResponsePacker(memory), answer, body, flags);
+    const packer = new WafResponsePacker(memory);
+    const length = pack(packer, answer, body, flags);
     if (length < 0) return this.#judge(x, WAF_ERROR, out);
+    const decoding: WafCoding | null =
+      coding === ''
+        ? null
+        : {
+            coding,
+            bodyAt: packer.bodyAt,
+            bodyBytes: body.length,
+            decodedBytesMax: plan.bodyBytes,
+            beginIsEnough: plan.beyond === 'pass',
+          };
     const { waf: handle } = x.revision.snapshot;
     const { profile, queueFull } = present(x.route, 'route').waf;
     const request = Uint8Array.from(kept.bytes.subarray(0, kept.length));
-    if (this.#pool.submit(x, handle, profile, memory.buffer.slice(0, length), null, request.buffer)) {
+    if (this.#pool.submit(x, handle, profile, memory.buffer.slice(0, length), decoding, request.buffer)) {
       x.phase = POOLED;
       return Verdict.Wait;
     }
-    if (queueFull === 'lane')
+    if (queueFull === 'lane' && decoding === null)
       return this.#judge(x, this.#waf.wafInspectResponse(handle, profile, request, memory, length, out), out);
     x.waf = WafVerdict.Failed;
     return x.refuse(REFUSALS.waf_answer_failed, 'too many requests wait for the WAF pool');
@@ -144,6 +176,10 @@ export class WafAnswers {
     x.delivered = null;
     if (delivered === null) return this.#judge(x, WAF_ERROR, this.#memory.verdict);
     const out = Buffer.from(delivered.verdict);
+    if (out[0] === POOL_UNDECODABLE)
+      return unreadable(x, 'the body is not what its Content-Encoding says, or coded in a way that is not read');
+    if (out[0] === POOL_DECODED_TOO_LONG)
+      return x.refuse(REFUSALS.waf_answer_failed, 'decoded, the body is longer than what is inspected');
     return this.#judge(x, out[0] ?? WAF_ERROR, out);
   }
 
@@ -188,11 +224,17 @@ export function isListed(type: string, listed: string): boolean {
   return listed.endsWith('/*') ? type.startsWith(listed.slice(0, -1)) : type === listed;
 }
 
-function isCoded(answer: UpstreamAnswer): boolean {
-  for (let i = 0; i < answer.headerCount; i++) {
-    if (answer.headerName(i) === 'content-encoding' && answer.headerValue(i).toLowerCase() !== 'identity') return true;
-  }
-  return false;
+/** Parts of a whole behind one another, each with its own type (RFC 9110 §14.6). Nobody has asked for them. */
+function isPieces(answer: UpstreamAnswer, plan: WafAnswerPlan, kept: KeptRequest): boolean {
+  if (answer.status !== PARTIAL_CONTENT || kept.wanted !== WAF_WANTED_BODY || plan.bodyBytes === 0) return false;
+  return mediaType(answer.header('content-type') ?? '') === BYTE_RANGES;
+}
+
+/** What rules should see into and cannot: refused, or on a route that only watches passed with a word. */
+function unreadable(x: Exchange, why: string): Verdict {
+  if (present(x.route, 'route').waf.mode === 'block') return x.refuse(REFUSALS.waf_answer_failed, why);
+  x.detail = `${why}: the answer was not inspected`;
+  return Verdict.Next;
 }
 
 function pack(packer: WafResponsePacker, answer: UpstreamAnswer, body: Uint8Array, flags: number): number {

@@ -28,6 +28,7 @@ import type { Stage } from '../stage.ts';
 import { BodyKind, BodyState, type TlsFacts, type Wire } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
 import { POOL_DECODED_TOO_LONG, POOL_UNDECODABLE, type WafCoding } from '../../snapshot/waf-batch.ts';
+import { codingOf } from '../waf/coding.ts';
 import { KeptRequests } from '../waf/kept.ts';
 import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
 import { noteRequest } from '../waf/verdict-note.ts';
@@ -94,8 +95,7 @@ export class WafStage implements Stage {
     const { snapshot } = x.revision;
     const estimate = estimated(x, body.length);
     if (coding !== '' && body.length > 0) {
-      const decoding = { coding, bodyBytes: body.length, decodedBytesMax: plan.bodyBytes };
-      return this.#send(x, plan, body, flags, estimate, decoding);
+      return this.#send(x, plan, body, flags, estimate, coding);
     }
     if (estimate > snapshot.wafLimits.laneBytesMax || estimate > LANE_REQUEST_BYTES_MAX)
       return this.#send(x, plan, body, flags, estimate);
@@ -111,19 +111,23 @@ export class WafStage implements Stage {
   }
 
   /** To the pool, in a buffer of its own. */
-  #send(
-    x: Exchange,
-    plan: WafRoutePlan,
-    body: Uint8Array,
-    flags: number,
-    estimate: number,
-    coding: WafCoding | null = null,
-  ): Verdict {
+  #send(x: Exchange, plan: WafRoutePlan, body: Uint8Array, flags: number, estimate: number, coding = ''): Verdict {
     const memory = new ArrayBuffer(estimate);
-    const length = pack(new WafPacker(Buffer.from(memory)), x, body, flags, true);
+    const packer = new WafPacker(Buffer.from(memory));
+    const length = pack(packer, x, body, flags, true);
+    const decoding: WafCoding | null =
+      coding === ''
+        ? null
+        : {
+            coding,
+            bodyAt: packer.bodyAt,
+            bodyBytes: body.length,
+            decodedBytesMax: plan.bodyBytes,
+            beginIsEnough: plan.beyond === 'partial',
+          };
     if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
-    if (!this.#pool.submit(x, x.revision.snapshot.waf, plan.profile, memory.slice(0, length), coding)) {
-      if (plan.queueFull === 'lane' && coding === null) {
+    if (!this.#pool.submit(x, x.revision.snapshot.waf, plan.profile, memory.slice(0, length), decoding)) {
+      if (plan.queueFull === 'lane' && decoding === null) {
         const packed = new Uint8Array(memory);
         return this.#inLane(
           x,
@@ -182,9 +186,7 @@ export class WafStage implements Stage {
       return plan.exhausted === 'block' ? x.refuse(REFUSALS.waf_exhausted, x.detail) : Verdict.Next;
     }
     x.kept = kept;
-    // Rules cannot see into codings: the upstream is asked for its answer as it is.
-    if (wanted === WAF_WANTED_BODY && plan.answer !== null && plan.answer.bodyBytes > 0)
-      x.wire.setUpstreamHeader('accept-encoding', 'identity');
+    if (wanted === WAF_WANTED_BODY && plan.answer !== null && plan.answer.bodyBytes > 0) asksForTheWhole(x.wire);
     return Verdict.Next;
   }
 
@@ -226,15 +228,15 @@ function asBuffer(bytes: Uint8Array<ArrayBuffer>): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** How the body is coded, so that it is not what rules would understand (RFC 9110 §8.4); several fields are one list. `''`: it is not. */
-function codingOf(wire: Wire): string {
-  let coding = '';
-  for (let i = 0; i < wire.headerCount; i++) {
-    if (wire.headerName(i) !== 'content-encoding') continue;
-    const value = wire.headerValue(i).toLowerCase();
-    if (value !== 'identity') coding = coding === '' ? value : `${coding},${value}`;
-  }
-  return coding;
+/**
+ * Rules judge bodies as they are, and whole: no client may choose codings, parts or differences (RFC 3229) in which they would see nothing, or not what the client puts together.
+ * A server may always ignore these fields (RFC 9110 §12.5.3, §14.2).
+ */
+function asksForTheWhole(wire: Wire): void {
+  wire.setUpstreamHeader('accept-encoding', 'identity');
+  wire.removeUpstreamHeader('range');
+  wire.removeUpstreamHeader('if-range');
+  wire.removeUpstreamHeader('a-im');
 }
 
 /** Bytes that are enough for the packed request. */

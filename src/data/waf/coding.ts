@@ -1,0 +1,19 @@
+/** How a body is coded, so that it is not what rules would understand (RFC 9110 §8.4). */
+
+/** What a request and an answer both have. */
+interface Fields {
+  readonly headerCount: number;
+  headerName(index: number): string;
+  headerValue(index: number): string;
+}
+
+/** Value of Content-Encoding in lower case; several fields are one list. `''`: the body is as it is. */
+export function codingOf(message: Fields): string {
+  let coding = '';
+  for (let i = 0; i < message.headerCount; i++) {
+    if (message.headerName(i) !== 'content-encoding') continue;
+    const value = message.headerValue(i).toLowerCase();
+    if (value !== 'identity' && value !== '') coding = coding === '' ? value : `${coding},${value}`;
+  }
+  return coding;
+}
