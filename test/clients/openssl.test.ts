@@ -118,6 +118,13 @@ describe('openssl s_client', () => {
     }
   });
 
+  it('gets AES-128 though it would rather have AES-256, and ChaCha20 where it puts that first', async () => {
+    const usual = await client(['-tls1_3']);
+    assert.match(usual.stdout, /Cipher is TLS_AES_128_GCM_SHA256\n/, usual.said);
+    const phone = await client(['-tls1_3', '-ciphersuites', 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384']);
+    assert.match(phone.stdout, /Cipher is TLS_CHACHA20_POLY1305_SHA256\n/, phone.said);
+  });
+
   it('resumes a session in whichever lane takes the connection', async () => {
     for (const option of ['-tls1_3', '-tls1_2']) {
       const session = join(directory, `session${option}`);

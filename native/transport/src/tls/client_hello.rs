@@ -34,6 +34,12 @@ impl ClientHello {
             Some(self.legacy_version)
         }
     }
+
+    /// Whether a suite with ChaCha20 stands first: so do clients whose processor has no instructions for AES.
+    pub fn prefers_chacha20(&self) -> bool {
+        let first = self.ciphers.iter().find(|cipher| !grease(**cipher));
+        first.is_some_and(|cipher| matches!(cipher, 0x1303 | 0xcca8 | 0xcca9))
+    }
 }
 
 /// GREASE (RFC 8701): both bytes equal, low half A.

@@ -5,11 +5,12 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
-use rustls::{CommonState, HandshakeKind};
+use rustls::{CommonState, HandshakeKind, ServerConfig};
 
 use super::buffer::Buffer;
 use super::client_hello::{self, Hello};
@@ -49,6 +50,8 @@ pub struct Session {
     status: Status,
     server_name: Option<Box<str>>,
     ja4: Box<str>,
+    /// Until the ClientHello is read: what serves a client that puts ChaCha20 first.
+    client_order: Option<Arc<ServerConfig>>,
 }
 
 #[derive(Default)]
@@ -218,6 +221,12 @@ fn close<D>(traffic: &mut WriteTraffic<'_, D>, outgoing: &mut Buffer) -> Result<
     written.map(|_| ())
 }
 
+fn server_side(config: &Arc<ServerConfig>) -> Side {
+    let connection = UnbufferedServerConnection::new(Arc::clone(config))
+        .expect("a configuration without a fragment size, the only thing that a session can find wrong");
+    Side::Server(Box::new(connection))
+}
+
 impl Session {
     fn new(side: Side) -> Session {
         Session {
@@ -228,15 +237,15 @@ impl Session {
             status: Status::default(),
             server_name: None,
             ja4: Box::default(),
+            client_order: None,
         }
     }
 
     /// A session for a connection that was accepted.
     pub fn server(tls: &ServerTls) -> Session {
-        let connection = UnbufferedServerConnection::new(tls.config.clone())
-            .expect("a configuration without a fragment size, the only thing that a session can find wrong");
-        let mut session = Session::new(Side::Server(Box::new(connection)));
+        let mut session = Session::new(server_side(&tls.config));
         session.status.hello_due = true;
+        session.client_order.clone_from(&tls.client_order);
         session
     }
 
@@ -375,10 +384,14 @@ impl Session {
                 if hello.version().is_none_or(|version| version < 0x0303) {
                     return Err(self.refuse("a client of TLS 1.1 or older", 70));
                 }
+                if let Some(config) = self.client_order.take_if(|_| hello.prefers_chacha20()) {
+                    self.side = server_side(&config);
+                }
                 self.ja4 = ja4::ja4(&hello).into();
                 self.server_name = hello.server_name.map(Into::into);
             }
         }
+        self.client_order = None;
         self.status.hello_due = false;
         Ok(true)
     }

@@ -186,8 +186,27 @@ fn tls12_client(world: &World) -> rustls::ClientConnection {
 
 /// A client that is not ours: rustls directly, through its buffered interface.
 fn rustls_client(world: &World, version: &'static rustls::SupportedProtocolVersion) -> rustls::ClientConnection {
+    client_of_provider(world, super::super::provider(), version)
+}
+
+/// The same with these suites, in this order.
+fn client_with(
+    world: &World,
+    suites: Vec<rustls::SupportedCipherSuite>,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> rustls::ClientConnection {
+    let mut provider = rustls::crypto::CryptoProvider::clone(&super::super::provider());
+    provider.cipher_suites = suites;
+    client_of_provider(world, provider.into(), version)
+}
+
+fn client_of_provider(
+    world: &World,
+    provider: Arc<rustls::crypto::CryptoProvider>,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> rustls::ClientConnection {
     let roots = super::super::server::roots(world.authority.pem.as_bytes(), "test").expect("roots");
-    let config = rustls::ClientConfig::builder_with_provider(super::super::provider())
+    let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .expect("versions")
         .with_root_certificates(roots)
@@ -452,6 +471,47 @@ fn a_reload_is_for_new_sessions_and_leaves_old_ones_alone() {
     );
     assert!(new.settle().0.is_none());
     assert_eq!(old.up(b"still here"), b"still here");
+}
+
+#[test]
+fn aes_128_comes_first_unless_the_client_puts_chacha20_first() {
+    use rustls::crypto::aws_lc_rs::cipher_suite;
+    let world = world();
+    let [aes_256, aes_128, chacha] = [
+        cipher_suite::TLS13_AES_256_GCM_SHA384,
+        cipher_suite::TLS13_AES_128_GCM_SHA256,
+        cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+    ];
+    for (offered, chosen) in [
+        (vec![aes_256, chacha, aes_128], "TLS_AES_128_GCM_SHA256"),
+        (vec![aes_256, chacha], "TLS_AES_256_GCM_SHA384"),
+        (vec![chacha, aes_256, aes_128], "TLS_CHACHA20_POLY1305_SHA256"),
+    ] {
+        let mut server = Session::server(&server_of(&world.server));
+        settle_with(&mut client_with(&world, offered, &rustls::version::TLS13), &mut server).expect("a handshake");
+        assert_eq!(server.facts().cipher, chosen);
+    }
+    let old = [
+        (
+            vec![
+                cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+                cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            ],
+            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        ),
+        (
+            vec![
+                cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+                cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            ],
+            "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        ),
+    ];
+    for (offered, chosen) in old {
+        let mut server = Session::server(&server_of(&world.server));
+        settle_with(&mut client_with(&world, offered, &rustls::version::TLS12), &mut server).expect("a handshake");
+        assert_eq!(server.facts().cipher, chosen);
+    }
 }
 
 #[test]
