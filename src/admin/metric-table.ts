@@ -153,6 +153,18 @@ export const METRICS = {
     'Percentiles of the same over the last one to two minutes.',
   ),
   cnx_upstream_retries_total: row('counter', '', [], 'Further attempts on another endpoint.'),
+  cnx_cell_requests_total: row(
+    'counter',
+    '',
+    ['cell', 'outcome'],
+    'Requests by cell: answered and failed (5xx, or no answer) are counted for the cell that was asked; failed_over (its standby served) and unavailable (refused: nobody could be asked) for the one they belonged to.',
+  ),
+  cnx_cell_duration_seconds: row(
+    'histogram',
+    'seconds',
+    ['cell'],
+    'From the hand-over to the response head of an endpoint of the cell.',
+  ),
   cnx_endpoint_health_ratio: row(
     'gauge',
     'ratio',
@@ -275,6 +287,7 @@ export type MetricName = keyof typeof METRICS;
 export const LABEL_BOUNDS: Readonly<Record<string, string>> = {
   route:
     'Id of the route: the first `ROUTES_MEASURED_MAX` (200) that are served, `other` beyond, `none` when no route matched.',
+  cell: 'Id of the cell: the first `CELLS_MEASURED_MAX` (64) that are asked, `other` beyond.',
   policy: 'Id of the policy: the first `POLICIES_MEASURED_MAX` (64), `other` beyond.',
   endpoint: '`cell/host:port` of the first `ENDPOINTS_MEASURED_MAX` (500) endpoints of the active bundle.',
   lane: 'Index of the lane, at most 64.',

@@ -9,6 +9,7 @@ import { REFUSAL_LIST } from '../data/refusal.ts';
 import type { Histogram } from '../snapshot/lane-columns.ts';
 import {
   CACHE_OUTCOMES,
+  CELL_OUTCOMES,
   Count,
   CREDENTIALS,
   Gauge,
@@ -207,6 +208,15 @@ export class Metrics {
         ),
       cnx_upstream_duration_quantile_seconds: quantiles('upstream'),
       cnx_upstream_retries_total: sum((c) => c.counts[Count.Retries]),
+      cnx_cell_requests_total: () =>
+        byRow(
+          lanes,
+          (c) => c.cellNames,
+          (c) => c.cells,
+          CELL_OUTCOMES,
+          ['cell', 'outcome'],
+        ),
+      cnx_cell_duration_seconds: () => cellHistograms(lanes),
       cnx_endpoint_health_ratio: endpoints((e) => e.health),
       cnx_endpoint_in_flight: endpoints((e) => e.inflight),
       cnx_endpoint_out: endpoints((e) => (e.ejected || e.downUntil > 0 ? 1 : 0)),
@@ -318,6 +328,20 @@ function byRow(
       value === 0 ? [] : [{ value, labels: { [labels[0]]: name, [labels[1]]: columns[i] ?? '' } }],
     ),
   );
+}
+
+/** One histogram for each cell that was asked, joined over the lanes by name. */
+function cellHistograms(lanes: readonly LaneColumns[]): Sample[] {
+  const parts = new Map<string, Histogram[]>();
+  for (const lane of lanes) {
+    for (let row = 0; row < lane.cellNames.used; row++) {
+      const one = lane.cellUs[row];
+      if (one === undefined || one.count === 0) continue;
+      const cell = lane.cellNames.name(row);
+      parts.set(cell, [...(parts.get(cell) ?? []), one]);
+    }
+  }
+  return [...parts].flatMap(([cell, list]) => histogram('cnx_cell_duration_seconds', list, { cell }));
 }
 
 /** Histograms of all lanes as Prometheus wants them: cumulative buckets, sum in seconds, count. */

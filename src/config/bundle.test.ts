@@ -61,8 +61,8 @@ const wrong: readonly (readonly [what: string, documents: Documents, lines: read
     'names of the language are keys like any other',
     { cells: `${CELLS}constructor: 1\n__proto__: 2\n` },
     [
-      'cells.yaml:4:1: /constructor: unknown key "constructor"; known: cells, pins',
-      'cells.yaml:5:1: /__proto__: unknown key "__proto__"; known: cells, pins',
+      'cells.yaml:4:1: /constructor: unknown key "constructor"; known: cells, pins, tenantRegions, defaultRegions',
+      'cells.yaml:5:1: /__proto__: unknown key "__proto__"; known: cells, pins, tenantRegions, defaultRegions',
     ],
   ],
   [

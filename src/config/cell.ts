@@ -92,10 +92,20 @@ export const EndpointConfig = closed(
 );
 export type EndpointConfig = Static<typeof EndpointConfig>;
 
+const Region = (options: object) => Type.String({ pattern: '^([a-z0-9][a-z0-9._-]{0,62})?$', ...options });
+const Regions = (options: object) =>
+  Type.Array(Region({ minLength: 1, description: 'Region of a cell.', examples: ['eu-west'] }), {
+    maxItems: 31,
+    ...options,
+  });
+
 export const CellConfig = closed(
   {
     id: Id("Name of the cell; it decides the cell's places on the ring."),
-    region: Type.String({ default: '', maxLength: 64, description: 'Region, for people and policies.' }),
+    region: Region({ default: '', description: 'Region: `tenantRegions` and `defaultRegions` keep tenants to some.' }),
+    standby: Type.Optional(
+      Id('A cell that serves in its place while none of its endpoints can be used. Without it: 503.'),
+    ),
     endpoints: Type.Array(EndpointConfig, { minItems: 1, maxItems: 512, description: 'Its addresses.' }),
     health: Type.Optional(HealthConfig),
     probe: Type.Optional(ProbeConfig),
@@ -114,6 +124,15 @@ export const CellsConfig = closed(
     pins: Type.Record(Type.String(), Id('A cell.'), {
       default: {},
       description: 'Tenant id → cell, before the ring is asked.',
+    }),
+    tenantRegions: Type.Record(Type.String(), Regions({ minItems: 1, description: 'Its regions.' }), {
+      default: {},
+      description:
+        'Tenant id → regions in which it may be served. No ring, pin, route, split, standby, retry or mirror leads out of them.',
+    }),
+    defaultRegions: Regions({
+      default: [],
+      description: 'Regions of every tenant that `tenantRegions` does not name; empty = all.',
     }),
   },
   '`cells.yaml`: where requests can go.',

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import type { BundleConfig, Part } from './bundle.ts';
 import type { CellsConfig } from './cell.ts';
+import { regionProblems, standbyProblems } from './cell-problems.ts';
 import { type Document, inOrder, pointerPart, type Problem, PROBLEMS_MAX } from './document.ts';
 import type { IssuersConfig } from './issuer.ts';
 import { suggestion } from './nearest.ts';
@@ -44,7 +45,7 @@ export function findProblems(b: Given, documents: ReadonlyMap<Part, Document>): 
   unique(note, 'issuers', 'issuers', known.issuer, 'id');
   unique(note, 'limits', 'limits', known.limit, 'id');
   unique(note, 'policies', 'policies', known.policy, 'name');
-  if (b.cells !== undefined) cellProblems(b.cells, known, note);
+  if (b.cells !== undefined) cellProblems(b.cells, b.routes, known, note);
   if (b.issuers !== undefined) issuerProblems(b.issuers, note);
   for (const [i, p] of (b.policies?.policies ?? []).entries()) {
     if (p.input.length !== new Set(p.input).size) note('policies', `/policies/${i}/input`, 'a field is named twice');
@@ -122,7 +123,7 @@ function addressFault(address: string): string | null {
   return null;
 }
 
-function cellProblems(b: CellsConfig, known: Known, note: Note): void {
+function cellProblems(b: CellsConfig, routes: Given['routes'], known: Known, note: Note): void {
   for (const [i, cell] of b.cells.entries()) {
     const seen = new Set<string>();
     for (const [j, { address }] of cell.endpoints.entries()) {
@@ -140,6 +141,10 @@ function cellProblems(b: CellsConfig, known: Known, note: Note): void {
   }
   for (const [tenant, cell] of Object.entries(b.pins))
     refers(note, known, 'cells', `/pins/${pointerPart(tenant)}`, 'cell', cell);
+  for (const [i, { standby }] of b.cells.entries())
+    if (standby !== undefined) refers(note, known, 'cells', `/cells/${i}/standby`, 'cell', standby);
+  standbyProblems(b, (path, message) => note('cells', path, message));
+  regionProblems(b, routes?.routes ?? [], note);
 }
 
 /** Fields that the transport writes itself (RFC 9110 §7.6.1, RFC 9112): a claim put there would silently not arrive. */

@@ -2,6 +2,7 @@
  * One request and its response, and everything that the stages decide about it. Pooled: a lane makes at most `exchangesMax` of them and
  * uses them again, so every field is reset in `begin` and nothing may be kept from one use to the next but by copying it.
  */
+import { ANY_REGION } from '../snapshot/regions.ts';
 import type { EndpointPlan, RoutePlan } from '../snapshot/snapshot.ts';
 import type { Caching } from './cache/caching.ts';
 import type { Revision } from './lane/revision.ts';
@@ -127,6 +128,10 @@ export class Exchange {
   tenant = '';
   /** Index into `snapshot.cells`, or -1. */
   cell = -1;
+  /** The cell that it belongs to, before another one stood in; -1 until balance. */
+  home = -1;
+  /** Regions in which its tenant may be served, bits; see snapshot/regions.ts. */
+  regions = ANY_REGION;
   endpoint: EndpointPlan | null = null;
   /** True while it is counted as in flight on `endpoint`. */
   inflight = false;
@@ -204,6 +209,8 @@ export class Exchange {
     this.policy = PolicyOutcome.None;
     this.tenant = '';
     this.cell = -1;
+    this.home = -1;
+    this.regions = ANY_REGION;
     this.endpoint = null;
     this.inflight = false;
     this.attempts = 0;

@@ -10,6 +10,8 @@
  *     // … when the lane ends: observer.close();
  */
 import {
+  CELL_OUTCOMES,
+  CellOutcome,
   Count,
   Gauge,
   LaneColumns,
@@ -80,6 +82,8 @@ export interface LaneMoment {
 const WAF = STAGE_INDEX.waf;
 const AUTHENTICATE = STAGE_INDEX.authenticate;
 const AUTHORIZE = STAGE_INDEX.authorize;
+/** First status that counts as a failure of the cell (RFC 9110 §15.6). */
+const SERVER_ERROR = 500;
 const CLASSES = STATUS_CLASSES.length;
 const OUTCOMES = POLICY_OUTCOMES.length;
 /** Below it a µs value is "not taken", as the record stores 0 for that. */
@@ -182,6 +186,7 @@ export class Observe implements Observer {
     if (x.aborted) add(c.counts, Count.Aborted, 1);
     if (x.attempts > 1) add(c.counts, Count.Retries, x.attempts - 1);
     this.#countStages(x);
+    if (x.home >= 0) this.#countCell(x);
     if (x.policy !== PolicyOutcome.None) this.#countPolicy(x);
   }
 
@@ -195,6 +200,21 @@ export class Observe implements Observer {
     observeTaken(stageUs[WAF], taken[WAF] as number);
     observeTaken(stageUs[AUTHENTICATE], taken[AUTHENTICATE] as number);
     observeTaken(stageUs[AUTHORIZE], taken[AUTHORIZE] as number);
+  }
+
+  #countCell(x: Exchange): void {
+    const c = this.columns;
+    const { cells } = x.revision.snapshot;
+    const row = c.cellNames.row(cells[x.cell]?.id ?? '');
+    if (x.attempts > 0) {
+      const failed = x.upstreamStatus >= SERVER_ERROR || x.refusal?.blame === 'upstream';
+      add(c.cells, row * CELL_OUTCOMES.length + (failed ? CellOutcome.Failed : CellOutcome.Answered), 1);
+      if (x.upstreamStatus !== 0) c.cellUs[row]?.observe(x.upstreamMs * 1000);
+    }
+    if (x.home === x.cell && !isUnavailable(x.refusal)) return;
+    const home = c.cellNames.row(cells[x.home]?.id ?? '');
+    const outcome = isUnavailable(x.refusal) ? CellOutcome.Unavailable : CellOutcome.FailedOver;
+    add(c.cells, home * CELL_OUTCOMES.length + outcome, 1);
   }
 
   #countPolicy(x: Exchange): void {
@@ -272,6 +292,10 @@ export class Observe implements Observer {
     this.#bugs.delete(x);
     return bug !== undefined && x.refusal === REFUSALS.internal_error ? bug : x.detail;
   }
+}
+
+function isUnavailable(row: RefusalRow | null): boolean {
+  return row === REFUSALS.no_endpoint || row === REFUSALS.cell_unavailable || row === REFUSALS.region_forbidden;
 }
 
 function add(cells: Float64Array, index: number, n: number): void {

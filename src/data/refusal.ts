@@ -58,6 +58,7 @@ const ROWS = {
   policy_failed: [500, 'gateway', false, 'The policy could not be evaluated'],
   // route, balance
   tenant_unknown: [403, 'downstream', false, 'The tenant of this request cannot be determined'],
+  region_forbidden: [403, 'gateway', false, 'The tenant of this request may not be served here'],
   cell_unavailable: [503, 'gateway', false, 'The cell of this tenant is not available'],
   no_endpoint: [503, 'upstream', false, 'No healthy endpoint is available'],
   // the response cache

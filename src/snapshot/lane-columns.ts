@@ -12,6 +12,8 @@ import { STAGES } from './stages.ts';
 export const ROUTES_MEASURED_MAX = 200;
 /** Policies likewise. */
 export const POLICIES_MEASURED_MAX = 64;
+/** Cells likewise. */
+export const CELLS_MEASURED_MAX = 64;
 /** Bytes of a name; what is longer is cut, and names that are equal up to there are counted as one. */
 export const NAME_BYTES_MAX = 120;
 /** Refusal codes that can be counted. */
@@ -24,6 +26,7 @@ export const ROW_OTHER = 1;
 const ROWS_RESERVED = 2;
 export const ROUTE_ROWS = ROUTES_MEASURED_MAX + ROWS_RESERVED;
 export const POLICY_ROWS = POLICIES_MEASURED_MAX + ROWS_RESERVED;
+export const CELL_ROWS = CELLS_MEASURED_MAX + ROWS_RESERVED;
 
 /** 0 = no head was sent, 1 … 5 = 1xx … 5xx. */
 export const STATUS_CLASSES = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
@@ -33,6 +36,13 @@ export const WAF_VERDICTS = ['none', 'pass', 'detected', 'blocked', 'exhausted',
 export const CREDENTIALS = ['none', 'cached_token', 'verified_token'] as const;
 /** What authorize can find. */
 export const POLICY_OUTCOMES = ['none', 'allowed', 'allowed_cached', 'denied', 'denied_cached', 'failed'] as const;
+
+/**
+ * What became of a request in a cell: an endpoint of it answered; it was asked in vain or said 5xx; its standby served in its place; nobody could be asked. The first two are counted
+ * for the cell that served, the others for the one that the request belonged to.
+ */
+export const CELL_OUTCOMES = ['answered', 'failed', 'failed_over', 'unavailable'] as const;
+export const CellOutcome = { Answered: 0, Failed: 1, FailedOver: 2, Unavailable: 3 } as const;
 
 /** What the response cache did, as the exchange stores it: not asked; answered from it; answered with what was stale; with what the upstream has said is still right; fetched; passed by. */
 export const CACHE_OUTCOMES = ['none', 'hit', 'stale', 'validated', 'miss', 'bypass'] as const;
@@ -93,10 +103,13 @@ const DOUBLES =
   COUNTS +
   GAUGES +
   REQUEST_WIDTH * 2 +
-  STAGE_WIDTH * (STAGES.length + 1);
+  STAGE_WIDTH * (STAGES.length + 1) +
+  CELL_ROWS * (CELL_OUTCOMES.length + REQUEST_WIDTH);
 const NAME_BYTES = NAME_BYTES_MAX + 1;
+/** Words that say how many names each table holds; an even number. */
+const NAMES_USED = 4;
 /** Bytes of one lane's block. */
-export const LANE_COLUMN_BYTES = DOUBLES * 8 + 8 + (ROUTE_ROWS + POLICY_ROWS) * NAME_BYTES;
+export const LANE_COLUMN_BYTES = DOUBLES * 8 + NAMES_USED * 4 + (ROUTE_ROWS + POLICY_ROWS + CELL_ROWS) * NAME_BYTES;
 
 /** The views over one lane's block. */
 export class LaneColumns {
@@ -121,6 +134,11 @@ export class LaneColumns {
   readonly stageUs: readonly Histogram[];
   readonly routeNames: RowNames;
   readonly policyNames: RowNames;
+  /** `[cell row * CELL_OUTCOMES.length + outcome]`. */
+  readonly cells: Float64Array;
+  /** From hand-over to the upstream's response head, by row. */
+  readonly cellUs: readonly Histogram[];
+  readonly cellNames: RowNames;
 
   constructor(memory: SharedArrayBuffer) {
     let at = 0;
@@ -142,11 +160,15 @@ export class LaneColumns {
     this.upstreamUs = new Histogram(REQUEST_BOUNDS_US, doubles(REQUEST_WIDTH));
     this.policyUs = new Histogram(STAGE_BOUNDS_US, doubles(STAGE_WIDTH));
     this.stageUs = STAGES.map(() => new Histogram(STAGE_BOUNDS_US, doubles(STAGE_WIDTH)));
-    const used = new Int32Array(memory, at, 2);
-    at += 8;
+    this.cells = doubles(CELL_ROWS * CELL_OUTCOMES.length);
+    this.cellUs = Array.from({ length: CELL_ROWS }, () => new Histogram(REQUEST_BOUNDS_US, doubles(REQUEST_WIDTH)));
+    const used = new Int32Array(memory, at, NAMES_USED);
+    at += NAMES_USED * 4;
     this.routeNames = new RowNames(used, 0, new Uint8Array(memory, at, ROUTE_ROWS * NAME_BYTES));
     at += ROUTE_ROWS * NAME_BYTES;
     this.policyNames = new RowNames(used, 1, new Uint8Array(memory, at, POLICY_ROWS * NAME_BYTES));
+    at += POLICY_ROWS * NAME_BYTES;
+    this.cellNames = new RowNames(used, 2, new Uint8Array(memory, at, CELL_ROWS * NAME_BYTES));
   }
 
   static create(): SharedArrayBuffer {

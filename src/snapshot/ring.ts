@@ -31,9 +31,26 @@ export class Ring {
     return this.cellAt(digest.readUInt32BE(0), digest.readUInt32BE(4));
   }
 
+  /** Index of the tenant's cell among those that `may` takes: the first position clockwise of one of them. -1: there is none. */
+  cellAmong(tenant: string, may: (cell: number) => boolean): number {
+    const digest = hash('sha256', tenant, 'buffer');
+    const count = this.#count;
+    let at = count === 0 ? 0 : this.#nodeAt(digest.readUInt32BE(0), digest.readUInt32BE(4));
+    for (let looked = 0; looked < count; looked++) {
+      const cell = this.#cells[at] as number;
+      if (may(cell)) return cell;
+      at = at + 1 === count ? 0 : at + 1;
+    }
+    return -1;
+  }
+
   /** Index of the cell at the first position that is not smaller than the one given by its halves; -1 when the ring is empty. */
   cellAt(high: number, low: number): number {
-    if (this.#count === 0) return -1;
+    return this.#count === 0 ? -1 : (this.#cells[this.#nodeAt(high, low)] as number);
+  }
+
+  /** Place of that position among all. */
+  #nodeAt(high: number, low: number): number {
     const halves = this.#halves;
     let from = 0;
     let to = this.#count;
@@ -44,7 +61,7 @@ export class Ring {
       if (smaller) from = middle + 1;
       else to = middle;
     }
-    return this.#cells[from === this.#count ? 0 : from] as number;
+    return from === this.#count ? 0 : from;
   }
 }
 

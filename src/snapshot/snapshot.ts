@@ -29,6 +29,8 @@ export interface Snapshot {
   readonly ring: RingPlan;
   /** Tenant id → cell index, explicit pins. */
   readonly pins: ReadonlyMap<string, number>;
+  /** Where tenants may be served; absent: anywhere. */
+  readonly regions?: RegionPlan;
   readonly trust: AddressTrust;
   readonly observe: ObservePlan;
 }
@@ -265,9 +267,21 @@ export interface PolicyPlan {
   readonly digest: string;
 }
 
+/** Bits of regions, see regions.ts. */
+export interface RegionPlan {
+  /** Tenant id → its regions. */
+  readonly tenants: ReadonlyMap<string, number>;
+  /** Of tenants that are not among them. */
+  readonly others: number;
+}
+
 export interface CellPlan {
   readonly id: string;
   readonly region: string;
+  /** The bit of its region; absent: none, so that nobody who is kept to regions gets here. */
+  readonly regionBit?: number;
+  /** Index of the cell that takes over when this one cannot be used; absent: none does. */
+  readonly standby?: number;
   /** Indices into `Snapshot.endpoints`. */
   readonly endpoints: readonly number[];
   readonly health: HealthPlan;

@@ -1,6 +1,7 @@
 /** What a test file starts, and that all of it ends, also when a test or its preparation fails. */
 import { TestGateway, type GatewayOptions } from '../harness/gateway.ts';
 import { TestIssuer } from '../harness/issuer.ts';
+import { parsePrometheus } from '../observe/prometheus-text.ts';
 import { TestUpstream, type UpstreamOptions } from '../harness/upstream.ts';
 
 export class Given {
@@ -60,4 +61,13 @@ export async function inflight(gateway: TestGateway, cell?: string): Promise<num
 /** Resolves when nothing is on its way any more. */
 export async function untilIdle(gateway: TestGateway): Promise<void> {
   await gateway.until('nothing is in flight', async () => (await endpointsOf(gateway)).every((e) => e.inflight === 0));
+}
+
+/** Sum of a metric's values whose labels contain each of these texts, such as `cell="eu-1"`. */
+export async function metricOf(gateway: TestGateway, name: string, ...labels: readonly string[]): Promise<number> {
+  const { body } = await gateway.probe('/metrics');
+  let sum = 0;
+  for (const [line, value] of parsePrometheus(body).get(name)?.samples ?? [])
+    if (labels.every((label) => line.includes(label))) sum += value;
+  return sum;
 }

@@ -4,6 +4,7 @@ import type { RouterAddon } from '../../native/router.ts';
 import { ROUTE_NONE, ROUTE_OTHER_METHOD } from '../../native/router.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { BundleDirectory } from './bundle-directory.ts';
+import { standbyWarnings } from './standby-warnings.ts';
 
 /** Methods that are looked at; the data plane's method codes are their positions. */
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
@@ -14,6 +15,7 @@ export function warningsOf(b: BundleDirectory, snapshot: Snapshot, native: Route
   if (snapshot.waf === -1 && b.config.waf.mode !== 'off') {
     warnings.push('waf.yaml names no rules: nothing is inspected on any route');
   }
+  warnings.push(...standbyWarnings(snapshot));
   const entries = new Uint32Array(snapshot.routes.entries);
   const { routes } = b.config.routes;
   for (const route of routes) {

@@ -22,6 +22,8 @@ const config: CellsConfig = {
     { id: 'batch', region: '', tenants: false, endpoints: [endpoint('10.0.0.1:80')] },
   ],
   pins: { acme: 'batch' },
+  tenantRegions: {},
+  defaultRegions: [],
 };
 const parts = (capacity: number, report: Report, over: Partial<CellParts> = {}): CellParts => ({
   slots: slots(capacity),
@@ -83,6 +85,8 @@ test('an endpoint may speak HTTP/2, unless the transport cannot', () => {
       { id: 'eu-1', region: '', tenants: true, endpoints: [{ ...endpoint('10.0.0.1:50051'), protocol: 'http2' }] },
     ],
     pins: {},
+    tenantRegions: {},
+    defaultRegions: [],
   };
   const problems: string[] = [];
   const report: Report = (part, path, message) => problems.push(`${part} ${path} ${message}`);
@@ -110,6 +114,8 @@ test('our certificate for an endpoint comes from two secrets that belong togethe
       },
     ],
     pins: {},
+    tenantRegions: {},
+    defaultRegions: [],
   };
   const compiled = (...secrets: [string, string][]): { identity: unknown; problems: string[] } => {
     const problems: string[] = [];

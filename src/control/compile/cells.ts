@@ -1,9 +1,10 @@
 /** From `cells.yaml` to cells, endpoints with their rows in the shared columns, pins, and the ring. */
 import type { CellsConfig, EndpointConfig } from '../../config/cell.ts';
 import { buildRing } from '../../snapshot/ring.ts';
-import type { CellPlan, EndpointPlan, EndpointTls, HealthPlan, RingPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan, EndpointPlan, EndpointTls, HealthPlan, RegionPlan, RingPlan } from '../../snapshot/snapshot.ts';
 import { certificateFault } from '../certificates/pem.ts';
 import { type EndpointSlots, type SlotLease, SlotsFull } from '../health/slots.ts';
+import { compileRegions } from './regions.ts';
 import type { Report } from './report.ts';
 import type { SecretReader } from './secrets.ts';
 
@@ -15,6 +16,8 @@ export interface CompiledCells {
   readonly endpoints: readonly EndpointPlan[];
   readonly ring: RingPlan;
   readonly pins: ReadonlyMap<string, number>;
+  /** Absent: tenants may be served anywhere. */
+  readonly regions?: RegionPlan;
   /** Gives the endpoints' rows back. Call it when no lane uses the snapshot any more. */
   release(): void;
 }
@@ -36,10 +39,12 @@ export function compileCells(config: CellsConfig, parts: CellParts): CompiledCel
   const identities = config.cells.flatMap((cell) => cell.endpoints.map((e) => identityOf(cell.id, e)));
   const lease = leaseOf(slots, identities, report);
   const endpoints: EndpointPlan[] = [];
-  const cells = config.cells.map((cell, index): CellPlan => {
+  const index = new Map(config.cells.map((cell, i) => [cell.id, i]));
+  const { bits, plan: regions } = compileRegions(config);
+  const cells = config.cells.map((cell, place): CellPlan => {
     const first = endpoints.length;
     for (const [i, e] of cell.endpoints.entries()) {
-      const path = `/cells/${index}/endpoints/${i}`;
+      const path = `/cells/${place}/endpoints/${i}`;
       if (e.protocol === 'http2' && !parts.checkOnly && !parts.http2)
         report(
           'cells',
@@ -49,7 +54,7 @@ export function compileCells(config: CellsConfig, parts: CellParts): CompiledCel
       endpoints.push({
         slot: lease?.slotOf(identityOf(cell.id, e)) ?? 0,
         identity: identityOf(cell.id, e),
-        cell: index,
+        cell: place,
         ...splitAddress(e.address),
         tls: e.tls === undefined ? null : endpointTls(e.tls, `${path}/tls`, parts),
         capacity: e.capacity,
@@ -57,22 +62,32 @@ export function compileCells(config: CellsConfig, parts: CellParts): CompiledCel
         http2: e.protocol === 'http2',
       });
     }
+    const bit = bits.get(cell.region);
+    const standby = index.get(cell.standby ?? '');
     return {
       id: cell.id,
       region: cell.region,
+      ...(bit === undefined ? {} : { regionBit: bit }),
+      ...(standby === undefined ? {} : { standby }),
       endpoints: cell.endpoints.map((_, i) => first + i),
       health: cell.health ?? HEALTH,
       probe: cell.probe ?? null,
     };
   });
-  const index = new Map(config.cells.map((cell, i) => [cell.id, i]));
   const ring = buildRing(config.cells.flatMap((cell, i) => (cell.tenants ? [{ id: cell.id, index: i }] : [])));
   const pins = new Map<string, number>();
   for (const [tenant, cell] of Object.entries(config.pins)) {
     const at = index.get(cell);
     if (at !== undefined) pins.set(tenant, at);
   }
-  return { cells, endpoints, ring, pins, release: () => lease?.release() };
+  return {
+    cells,
+    endpoints,
+    ring,
+    pins,
+    ...(regions === undefined ? {} : { regions }),
+    release: () => lease?.release(),
+  };
 }
 
 function leaseOf(slots: EndpointSlots, identities: readonly string[], report: Report): SlotLease | null {

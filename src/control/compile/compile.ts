@@ -100,6 +100,7 @@ export async function compileBundle(
     endpoints: cells.endpoints,
     ring: cells.ring,
     pins: cells.pins,
+    ...(cells.regions === undefined ? {} : { regions: cells.regions }),
     trust: { forwardedFrom: config.defaults.forwardedFrom },
     observe: {
       accessLogSample: config.defaults.accessLogSample,

@@ -1,9 +1,12 @@
 /** balance: the endpoint of the cell that gets this request. Entered again after a failed attempt, for another one. */
 import { present } from '../../base/assert.ts';
+import { liesIn } from '../../snapshot/regions.ts';
+import type { CellPlan, EndpointPlan } from '../../snapshot/snapshot.ts';
 import type { ResponseCache } from '../cache/cache.ts';
 import type { Exchange } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
+import { isCellOut, Standby, standbyOf } from '../upstream/cell-use.ts';
 import type { Chooser } from '../upstream/choose.ts';
 import { NoChoice } from '../upstream/choose.ts';
 import type { EndpointUse } from '../upstream/endpoint-use.ts';
@@ -32,17 +35,53 @@ export class Balance implements Stage {
   enter(x: Exchange): Verdict {
     // A redirect goes nowhere.
     if (x.cell < 0) return Verdict.Next;
+    const home = present(x.revision.snapshot.cells[x.cell], 'cell');
+    if (x.home < 0) x.home = x.cell;
+    // Whoever chose the cell: no tenant leaves its regions, not even for what is stored.
+    if (!liesIn(x.regions, home)) {
+      return x.refuse(REFUSALS.region_forbidden, `cell ${home.id} lies outside the regions of tenant ${x.tenant}`);
+    }
     const cache = x.route?.cache;
     // What is stored needs no endpoint.
     if (cache !== undefined && x.attempts === 0 && this.#cache !== null) {
       const verdict = this.#cache.enter(x, cache);
       if (verdict !== Verdict.Next) return verdict;
     }
-    const { cells, endpoints } = x.revision.snapshot;
-    const cell = present(cells[x.cell], 'cell');
-    const endpoint = this.#chooser.choose(endpoints, cell.endpoints, x.now, x.random, x.failedSlot, x.attempts > 0);
-    if (endpoint === null) return x.refuse(REFUSALS.no_endpoint, REASON_TEXT[this.#chooser.reason]);
+    const endpoint = this.#choose(x, home) ?? this.#standIn(x, home);
+    if (endpoint === null) return Verdict.Refuse;
     this.#use.take(x, endpoint);
     return Verdict.Next;
+  }
+
+  /** Null: none, and the exchange is to be refused, unless another cell stands in. */
+  #choose(x: Exchange, cell: CellPlan): EndpointPlan | null {
+    const { endpoints } = x.revision.snapshot;
+    const chosen = this.#chooser.choose(endpoints, cell.endpoints, x.now, x.random, x.failedSlot, x.attempts > 0);
+    if (chosen === null) x.refuse(REFUSALS.no_endpoint, REASON_TEXT[this.#chooser.reason]);
+    return chosen;
+  }
+
+  /** An endpoint of the cell that stands in for one that is out. One step only: a chain would carry the load of one failure through all cells. */
+  #standIn(x: Exchange, out: CellPlan): EndpointPlan | null {
+    if (x.home !== x.cell || !isCellOut(this.#chooser.reason)) return null;
+    const { cells } = x.revision.snapshot;
+    const standby = standbyOf(cells, out, x.regions);
+    if (standby === Standby.None) return null;
+    if (standby === Standby.Forbidden) {
+      x.refuse(
+        REFUSALS.cell_unavailable,
+        `cell ${out.id} is out (${x.detail}), and its standby lies outside the regions of tenant ${x.tenant}`,
+      );
+      return null;
+    }
+    const cell = present(cells[standby], 'standby');
+    x.cell = standby;
+    const chosen = this.#choose(x, cell);
+    if (chosen === null) x.detail = `cell ${out.id} is out; of its standby ${cell.id}: ${x.detail}`;
+    else {
+      x.refusal = null;
+      x.detail = `cell ${out.id} is out: its standby ${cell.id} serves`;
+    }
+    return chosen;
   }
 }

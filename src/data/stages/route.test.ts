@@ -80,3 +80,25 @@ test('a redirect needs neither tenant nor cell; over TLS a redirect to https goe
   assert.equal(enter(new Route(), ring, { respond }, '', true).refusal?.code, 'tenant_unknown');
   assert.equal(enter(new Route(), ring, { respond }, 'acme', true).cell, PLACE);
 });
+
+test('a tenant that is kept to regions lives in the first cell of them clockwise; a pin goes before', () => {
+  const at = (regions: number, pins: readonly (readonly [string, number])[] = []): Revision => {
+    const { snapshot } = revision(['cell-a', 'cell-b'], pins);
+    const cells = [{ regionBit: 1 }, { regionBit: 2 }] as Partial<Snapshot['cells'][number]>[] as Snapshot['cells'];
+    return {
+      snapshot: { ...snapshot, cells, regions: { tenants: new Map([['acme', regions]]), others: -1 } } as Snapshot,
+    } as Revision;
+  };
+  const stage = new Route();
+  for (const cell of [0, 1]) {
+    const x = enter(stage, at(1 << cell), {});
+    assert.equal(x.cell, cell);
+    assert.equal(x.regions, 1 << cell);
+  }
+  assert.equal(enter(stage, at(3), {}).cell, PLACE, 'as without restrictions when both are allowed');
+  assert.equal(enter(stage, at(1), {}, 'globex').regions, -1);
+  assert.equal(enter(stage, at(1, [['acme', 0]]), {}).cell, 0);
+  const nowhere = enter(stage, at(4), {});
+  assert.equal(nowhere.refusal?.code, 'cell_unavailable');
+  assert.match(nowhere.detail, /regions of acme/);
+});

@@ -1,7 +1,9 @@
 /** route: the cell that serves this request. The route's own cell, else the tenant's pin, else the tenant's place on the ring. */
 import { present } from '../../base/assert.ts';
 import { Recent } from '../../base/recent.ts';
+import { ANY_REGION, liesIn, regionsOf } from '../../snapshot/regions.ts';
 import { Ring } from '../../snapshot/ring.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Revision } from '../lane/revision.ts';
 import { REFUSALS } from '../refusal.ts';
@@ -13,32 +15,46 @@ import { Verdict } from '../verdict.ts';
 /** Tenants whose cell a lane remembers, per revision: spares a SHA-256 of about a microsecond. */
 export const TENANT_CELLS_MAX = 10_000;
 
-/** Where the tenants of one revision live. */
-class TenantCells {
-  readonly #pins: ReadonlyMap<string, number>;
-  readonly #ring: Ring;
-  readonly #known = new Recent<string, number>(TENANT_CELLS_MAX);
+/** Where a tenant lives. */
+interface TenantPlace {
+  /** Index of its cell; -1: no cell takes it. */
+  readonly cell: number;
+  /** Where it may be served. */
+  readonly regions: number;
+}
 
-  constructor(revision: Revision) {
-    this.#pins = revision.snapshot.pins;
-    this.#ring = new Ring(revision.snapshot.ring);
+/** Where the tenants of one revision live. */
+class TenantPlaces {
+  readonly #snapshot: Snapshot;
+  readonly #ring: Ring;
+  readonly #known = new Recent<string, TenantPlace>(TENANT_CELLS_MAX);
+
+  constructor(snapshot: Snapshot) {
+    this.#snapshot = snapshot;
+    this.#ring = new Ring(snapshot.ring);
   }
 
-  /** Index of the cell, or -1 when the ring is empty. */
-  cellOf(tenant: string): number {
+  of(tenant: string): TenantPlace {
     const known = this.#known.get(tenant);
     if (known !== undefined) return known;
-    const cell = this.#pins.get(tenant) ?? this.#ring.cellOf(tenant);
-    this.#known.set(tenant, cell);
-    return cell;
+    const { pins, regions: plan, cells } = this.#snapshot;
+    const regions = regionsOf(plan, tenant);
+    const cell =
+      pins.get(tenant) ??
+      (regions === ANY_REGION
+        ? this.#ring.cellOf(tenant)
+        : this.#ring.cellAmong(tenant, (at) => liesIn(regions, present(cells[at], 'cell'))));
+    const place = { cell, regions };
+    this.#known.set(tenant, place);
+    return place;
   }
 }
 
 export class Route implements Stage {
   /** By revision, since two run side by side while one replaces the other; gone with the revision. */
-  readonly #tenants = new WeakMap<Revision, TenantCells>();
+  readonly #tenants = new WeakMap<Revision, TenantPlaces>();
   #revision: Revision | null = null;
-  #cells: TenantCells | null = null;
+  #places: TenantPlaces | null = null;
 
   enter(x: Exchange): Verdict {
     const route = present(x.route, 'route');
@@ -47,24 +63,31 @@ export class Route implements Stage {
     if (tenant === '' && route.tenant !== null) {
       return x.refuse(REFUSALS.tenant_unknown, `no tenant in ${route.tenant.from}`);
     }
+    const { snapshot } = x.revision;
+    // Its regions hold wherever it goes; whether the cell lies in them is looked at where the endpoint is chosen.
+    if (snapshot.regions !== undefined && tenant !== '') x.regions = this.#of(x.revision).of(tenant).regions;
     if (route.cell >= 0) {
       x.cell = route.cell;
       return Verdict.Next;
     }
     if (tenant === '') return x.refuse(REFUSALS.tenant_unknown, 'the route names neither a cell nor a tenant');
-    x.cell = this.#of(x.revision).cellOf(tenant);
-    return x.cell >= 0 ? Verdict.Next : x.refuse(REFUSALS.cell_unavailable, 'no cell takes tenants');
+    x.cell = this.#of(x.revision).of(tenant).cell;
+    if (x.cell >= 0) return Verdict.Next;
+    return x.refuse(
+      REFUSALS.cell_unavailable,
+      x.regions === ANY_REGION ? 'no cell takes tenants' : `no cell takes tenants in the regions of ${tenant}`,
+    );
   }
 
-  #of(revision: Revision): TenantCells {
-    if (this.#revision === revision && this.#cells !== null) return this.#cells;
-    let cells = this.#tenants.get(revision);
-    if (cells === undefined) {
-      cells = new TenantCells(revision);
-      this.#tenants.set(revision, cells);
+  #of(revision: Revision): TenantPlaces {
+    if (this.#revision === revision && this.#places !== null) return this.#places;
+    let places = this.#tenants.get(revision);
+    if (places === undefined) {
+      places = new TenantPlaces(revision.snapshot);
+      this.#tenants.set(revision, places);
     }
     this.#revision = revision;
-    this.#cells = cells;
-    return cells;
+    this.#places = places;
+    return places;
   }
 }
