@@ -7,6 +7,7 @@ import { type Document, inOrder, pointerPart, type Problem, PROBLEMS_MAX } from 
 import type { IssuersConfig } from './issuer.ts';
 import { suggestion } from './nearest.ts';
 import type { RouteConfig } from './route.ts';
+import { splitProblems } from './split-problems.ts';
 import { routeWafProblems, wafProblems } from './waf-problems.ts';
 
 /** Documents of a bundle as far as they could be read: what is wrong with one does not hide what is wrong with another. */
@@ -217,6 +218,10 @@ function routeProblems(r: RouteConfig, path: string, b: Given, known: Known, not
   for (const [j, id] of r.issuers.entries()) refers(note, known, 'routes', `${path}/issuers/${j}`, 'issuer', id);
   for (const [j, id] of r.limits.entries()) refers(note, known, 'routes', `${path}/limits/${j}`, 'limit', id);
   if (r.cell !== undefined) refers(note, known, 'routes', `${path}/cell`, 'cell', r.cell);
+  for (const [j, { cell }] of (r.split?.cells ?? []).entries())
+    refers(note, known, 'routes', `${path}/split/cells/${j}/cell`, 'cell', cell);
+  if (r.split !== undefined) splitProblems(r.split, (below, message) => at(`/split${below}`, message));
+  if (r.split !== undefined && r.cell !== undefined) at('/cell', 'either `cell` or `split` says where requests go');
   if (r.policy !== undefined) {
     refers(note, known, 'routes', `${path}/policy/name`, 'policy', r.policy.name);
     const { name, entrypoint } = r.policy;
@@ -239,7 +244,13 @@ function routeProblems(r: RouteConfig, path: string, b: Given, known: Known, not
   if (r.tenant?.claim !== undefined && r.issuers.length === 0) at('/tenant/claim', 'a claim needs an issuer');
   if (redirect !== undefined && !REDIRECTS.includes(redirect.status))
     at('/respond/redirect/status', `${redirect.status} is not a redirect; 301, 302, 303, 307 or 308 is expected`);
-  if (r.cell === undefined && r.tenant === undefined && !alwaysRedirects && known.cell.length > 1)
+  if (
+    r.cell === undefined &&
+    r.split === undefined &&
+    r.tenant === undefined &&
+    !alwaysRedirects &&
+    known.cell.length > 1
+  )
     at(
       '',
       `route "${r.id}" leads nowhere: say \`cell\`, or \`tenant\` so that the ring can choose among ${known.cell.length} cells`,

@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { CacheConfig } from './cache.ts';
 import { closed, HeaderEditsConfig, HeaderName, Id, Ms, word } from './fields.ts';
+import { SplitConfig } from './split.ts';
 import { RouteWaf } from './waf-tuning.ts';
 
 export const PathMatch = closed(
@@ -210,6 +211,7 @@ export const RouteConfig = closed(
     waf: Type.Optional(RouteWaf),
     tenant: Type.Optional(TenantConfig),
     cell: Type.Optional(Id('A cell of `cells.yaml`; without it the tenant decides.')),
+    split: Type.Optional(SplitConfig),
     respond: Type.Optional(RespondConfig),
     cache: Type.Optional(CacheConfig),
     timeouts: Type.Optional(RouteTimeouts),

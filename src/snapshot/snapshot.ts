@@ -69,8 +69,10 @@ export interface RoutePlan {
   readonly limit: readonly number[];
   readonly waf: WafRoutePlan;
   readonly tenant: TenantSource | null;
-  /** Fixed cell by index, or -1: pin, else the ring. */
+  /** Fixed cell by index, or -1: split, pin, else the ring. */
   readonly cell: number;
+  /** Its requests go to one of several cells. */
+  readonly split?: SplitPlan;
   readonly respond: RespondPlan;
   /** Answers are stored and used again; absent: not. */
   readonly cache?: CachePlan;
@@ -163,6 +165,37 @@ export interface RespondPlan {
   readonly strictTransport: string;
   /** A stage looks at the upstream's answer before it goes on. Costs a call of JavaScript an answer. */
   readonly showAnswer: boolean;
+}
+
+/** Requests of a route among several cells. */
+export interface SplitPlan {
+  /** What is hashed: the first that a request has. */
+  readonly by: readonly SplitKey[];
+  readonly seeds: readonly [number, number];
+  readonly arms: readonly SplitArm[];
+}
+
+export type SplitKey =
+  | { readonly from: 'tenant' | 'address' }
+  | { readonly from: 'cookie'; readonly name: string }
+  /** Lower-case. */
+  | { readonly from: 'header'; readonly name: string };
+
+export interface SplitArm {
+  /** Index into `Snapshot.cells`. */
+  readonly cell: number;
+  /** End of its part of the scale 0 … 2^32; it begins where the one before ends. 0: no part of it. */
+  readonly below: number;
+  /** Any that holds sends a request here. */
+  readonly when: readonly SplitMatch[];
+}
+
+export interface SplitMatch {
+  readonly from: 'header' | 'cookie';
+  /** Header names are lower-case. */
+  readonly name: string;
+  /** Null: presence is enough. */
+  readonly value: string | null;
 }
 
 /** The response cache of a route (RFC 9111). */

@@ -46,8 +46,11 @@ function rowOf(r: RouteConfig, b: BundleDirectory): RouteRow {
     to: [
       ...(redirect === undefined ? [] : [`redirect ${redirect.to}`]),
       ...(r.cell === undefined ? [] : [`cell ${r.cell}`]),
+      ...(r.split === undefined ? [] : [`split ${r.split.cells.map((c) => `${c.cell}:${c.weight}`).join(' ')}`]),
       ...(tenant === undefined ? [] : [`tenant by ${tenant[0]} ${String(tenant[1])}`]),
-      ...(r.cell === undefined && tenant === undefined && only !== undefined ? [`cell ${only}`] : []),
+      ...(r.cell === undefined && r.split === undefined && tenant === undefined && only !== undefined
+        ? [`cell ${only}`]
+        : []),
     ].join(', '),
   };
 }

@@ -20,6 +20,7 @@ import { compileLimits, splitLimits } from './limits.ts';
 import type { Report } from './report.ts';
 import { compileRespond } from './respond.ts';
 import type { SecretReader } from './secrets.ts';
+import { compileSplit } from './split.ts';
 
 /** Bits of the router's method mask; the data plane's method codes are their positions. */
 const METHOD_BITS: ReadonlyMap<string, number> = new Map(
@@ -192,6 +193,7 @@ function planOf(
     waf: input.waf.plan(route.waf, path),
     tenant,
     cell: cellOf(route, tenant, names),
+    ...(route.split === undefined ? {} : { split: compileSplit(route.split, route.id, names.cells) }),
     respond: compileRespond({
       config: route.respond,
       securityHeaders: config.defaults.securityHeaders,
@@ -221,7 +223,7 @@ function tenantOf(route: RouteConfig): TenantSource | null {
 /** The route's own cell; the only one there is when nothing chooses; -1: the tenant decides. */
 function cellOf(route: RouteConfig, tenant: TenantSource | null, names: Names): number {
   if (route.cell !== undefined) return names.cells.get(route.cell) ?? -1;
-  return tenant === null && names.cells.size === 1 ? 0 : -1;
+  return tenant === null && route.split === undefined && names.cells.size === 1 ? 0 : -1;
 }
 
 function cacheOf(route: RouteConfig, path: string, input: RoutesInput): Pick<RoutePlan, 'cache'> {

@@ -1,4 +1,4 @@
-/** route: the cell that serves this request. The route's own cell, else the tenant's pin, else the tenant's place on the ring. */
+/** route: the cell that serves this request. The route's own cell or its split, else the tenant's pin, else the tenant's place on the ring. */
 import { present } from '../../base/assert.ts';
 import { Recent } from '../../base/recent.ts';
 import { ANY_REGION, liesIn, regionsOf } from '../../snapshot/regions.ts';
@@ -10,6 +10,7 @@ import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
 import { readTenant } from '../tenant.ts';
 import { redirects } from '../upstream/redirects.ts';
+import { splitCell } from '../upstream/split.ts';
 import { Verdict } from '../verdict.ts';
 
 /** Tenants whose cell a lane remembers, per revision: spares a SHA-256 of about a microsecond. */
@@ -69,6 +70,11 @@ export class Route implements Stage {
     if (route.cell >= 0) {
       x.cell = route.cell;
       return Verdict.Next;
+    }
+    if (route.split !== undefined) {
+      x.cell = splitCell(x, route.split, snapshot.cells);
+      if (x.cell >= 0) return Verdict.Next;
+      return x.refuse(REFUSALS.region_forbidden, `no cell of the split lies in the regions of tenant ${tenant}`);
     }
     if (tenant === '') return x.refuse(REFUSALS.tenant_unknown, 'the route names neither a cell nor a tenant');
     x.cell = this.#of(x.revision).of(tenant).cell;

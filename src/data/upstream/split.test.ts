@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { SplitConfig } from '../../config/split.ts';
+import { Value } from 'typebox/value';
+import { compileSplit } from '../../control/compile/split.ts';
+import type { CellPlan, SplitPlan } from '../../snapshot/snapshot.ts';
+import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
+import { splitCell } from './split.ts';
+
+const CLIENTS = 20_000;
+const places = new Map([
+  ['v1', 0],
+  ['v2', 1],
+  ['v3', 2],
+]);
+const cells = [{ regionBit: 1 }, { regionBit: 2 }, { regionBit: 4 }] as unknown as CellPlan[];
+
+function plan(over: object, routeId = 'shop'): SplitPlan {
+  const config = Value.Default(SplitConfig, { by: ['cookie:sid', 'address'], ...over }) as SplitConfig;
+  return compileSplit(config, routeId, places);
+}
+
+function cellOf(split: SplitPlan, headers: readonly string[], address = '192.0.2.7', regions = -1): number {
+  const x = testExchange(new TestWire({ headers }), {}, testRoute());
+  x.clientAddress = address;
+  x.regions = regions;
+  return splitCell(x, split, cells);
+}
+
+const of = (split: SplitPlan, client: number): number => cellOf(split, ['cookie', `sid=${client}`]);
+const two = (first: number, second: number, more: object = {}): object => ({
+  cells: [
+    { cell: 'v1', weight: first },
+    { cell: 'v2', weight: second },
+  ],
+  ...more,
+});
+
+test('clients are spread by the weights, and each stays where it is', () => {
+  const split = plan(two(90, 10));
+  let canary = 0;
+  for (let i = 0; i < CLIENTS; i++) canary += of(split, i);
+  // Four standard deviations of a binomial around 10 %.
+  const sigma = Math.sqrt(CLIENTS * 0.1 * 0.9);
+  assert.ok(Math.abs(canary - CLIENTS * 0.1) < 4 * sigma, `${canary} of ${CLIENTS}`);
+  for (let i = 0; i < 100; i++) assert.equal(of(split, i), of(plan(two(90, 10)), i), 'also after it is compiled anew');
+});
+
+test('a part that grows keeps who was in it', () => {
+  const before = plan(two(95, 5));
+  const after = plan(two(80, 20));
+  for (let i = 0; i < CLIENTS; i++) if (of(before, i) === 1) assert.equal(of(after, i), 1);
+});
+
+test('routes choose apart unless they share a key', () => {
+  const differ = (a: SplitPlan, b: SplitPlan): number => {
+    let n = 0;
+    for (let i = 0; i < 2_000; i++) if (of(a, i) !== of(b, i)) n++;
+    return n;
+  };
+  assert.ok(differ(plan(two(1, 1), 'shop'), plan(two(1, 1), 'cart')) > 800, 'as chance would have it: half');
+  assert.equal(differ(plan(two(1, 1, { key: 'k' }), 'shop'), plan(two(1, 1, { key: 'k' }), 'cart')), 0);
+});
+
+test('what is not there is passed over, and the address is last', () => {
+  const split = plan({ ...two(1, 1), by: ['cookie:sid', 'header:X-User'] });
+  const byUser = cellOf(split, ['x-user', 'u1'], '192.0.2.1');
+  assert.equal(cellOf(split, ['x-user', 'u1'], '192.0.2.2'), byUser);
+  const addresses = new Set(Array.from({ length: 50 }, (_, i) => cellOf(split, [], `192.0.2.${i}`)));
+  assert.equal(addresses.size, 2);
+});
+
+test('a header or cookie sends a request to its cell whatever the weights say', () => {
+  const split = plan({
+    cells: [
+      { cell: 'v1', weight: 1 },
+      { cell: 'v2', when: [{ header: 'X-Canary', value: 'always' }, { cookie: 'canary' }] },
+    ],
+  });
+  for (let i = 0; i < 50; i++) assert.equal(of(split, i), 0, 'no weight: only those that match');
+  assert.equal(cellOf(split, ['x-canary', 'always']), 1);
+  assert.equal(cellOf(split, ['x-canary', 'never']), 0);
+  assert.equal(cellOf(split, ['cookie', 'a=b; canary=1']), 1);
+});
+
+test('no split leads out of the regions of a tenant', () => {
+  const split = plan({
+    cells: [
+      { cell: 'v1', weight: 90 },
+      { cell: 'v2', weight: 10, when: [{ header: 'x-canary' }] },
+      { cell: 'v3', when: [{ cookie: 'preview' }] },
+    ],
+  });
+  fc.assert(
+    fc.property(fc.nat(7), fc.nat(), fc.boolean(), fc.boolean(), (regions, client, canary, preview) => {
+      const cookie = `sid=${client}${preview ? '; preview=1' : ''}`;
+      const cell = cellOf(split, ['cookie', cookie, ...(canary ? ['x-canary', '1'] : [])], '192.0.2.1', regions);
+      if (cell >= 0) assert.ok(((1 << cell) & regions) !== 0);
+      else assert.equal(regions & 3, 0, 'refused only when no cell with a weight is allowed');
+    }),
+  );
+});

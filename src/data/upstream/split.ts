@@ -1,0 +1,82 @@
+/**
+ * Which cell of a split a request goes to (docs/traffic.md): the first whose `when` holds, else the one whose part of the scale its hash falls in. The hash is keyed and made of what the
+ * split says, so the same client comes to the same cell in every lane and every gateway of one configuration, and a part that grows keeps who was in it.
+ */
+import { liesIn } from '../../snapshot/regions.ts';
+import type { CellPlan, SplitKey, SplitMatch, SplitPlan } from '../../snapshot/snapshot.ts';
+import { cookieOf } from '../cookie.ts';
+import type { Exchange } from '../exchange.ts';
+
+/** Index of the cell, or -1: none of them lies in the regions of the tenant. */
+export function splitCell(x: Exchange, split: SplitPlan, cells: readonly CellPlan[]): number {
+  const { arms } = split;
+  for (const { cell, when } of arms) {
+    for (const match of when) if (holds(x, match) && mayGo(x, cells, cell)) return cell;
+  }
+  const at = keyedHash(keyText(x, split.by), split.seeds);
+  let first = arms.length;
+  for (let i = 0; i < arms.length; i++) {
+    if (at < (arms[i]?.below ?? 0)) {
+      first = i;
+      break;
+    }
+  }
+  // From there on in a circle, past what only matches and past where the tenant may not be.
+  for (let n = 0; n < arms.length; n++) {
+    const arm = arms[(first + n) % arms.length];
+    if (arm !== undefined && arm.below > 0 && mayGo(x, cells, arm.cell)) return arm.cell;
+  }
+  return -1;
+}
+
+function mayGo(x: Exchange, cells: readonly CellPlan[], cell: number): boolean {
+  const plan = cells[cell];
+  return plan !== undefined && liesIn(x.regions, plan);
+}
+
+function holds(x: Exchange, { from, name, value }: SplitMatch): boolean {
+  const found = from === 'cookie' ? cookieOf(x.wire, name) : x.wire.header(name);
+  return found !== undefined && (value === null || found === value);
+}
+
+/** What the request is told apart by; the address when it has none of what the split names. */
+function keyText(x: Exchange, by: readonly SplitKey[]): string {
+  for (const key of by) {
+    const text = textOf(x, key);
+    if (text !== undefined && text !== '') return text;
+  }
+  return x.clientAddress;
+}
+
+function textOf(x: Exchange, key: SplitKey): string | undefined {
+  switch (key.from) {
+    case 'tenant':
+      return x.tenant;
+    case 'address':
+      return x.clientAddress;
+    case 'cookie':
+      return cookieOf(x.wire, key.name);
+    case 'header':
+      return x.wire.header(key.name);
+  }
+}
+
+/** Characters of a text that count: bounds the work of a long cookie. */
+export const HASHED_CHARS_MAX = 512;
+
+/** 32 bits, unsigned: MurmurHash3 over the characters, keyed by two seeds. */
+export function keyedHash(text: string, seeds: readonly [number, number]): number {
+  let h = seeds[0] | 0;
+  const length = Math.min(text.length, HASHED_CHARS_MAX);
+  for (let i = 0; i < length; i++) {
+    let k = Math.imul(text.charCodeAt(i), 0xcc9e2d51);
+    k = (k << 15) | (k >>> 17);
+    h ^= Math.imul(k, 0x1b873593);
+    h = (h << 13) | (h >>> 19);
+    h = (Math.imul(h, 5) + 0xe6546b64) | 0;
+  }
+  h ^= length ^ seeds[1];
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
