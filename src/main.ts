@@ -22,6 +22,10 @@ const COMMANDS: Readonly<Record<string, Row>> = {
     what: 'print the compiled route table of a bundle directory',
     load: async () => (await import('./cli/routes.ts')).run,
   },
+  cells: {
+    what: 'plan: what adding or removing cells moves, and how even it is',
+    load: async () => (await import('./cli/cells/cells.ts')).run,
+  },
   keygen: { what: 'make a signing key', load: async () => (await import('./cli/keygen.ts')).run },
   bundle: {
     what: 'build | sign | verify | inspect | push | pull | copy | tag | log bundles',
