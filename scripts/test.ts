@@ -14,7 +14,6 @@ import { cargoCounts, type Counts, nodeCounts } from './test-counts.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const native = join(root, 'native');
-const fuzz = join(native, 'fuzz');
 const logs = join(root, '.cnx/test');
 /** Longest run of one step, minutes. */
 const STEP_MINUTES_MAX = 25;
@@ -164,11 +163,9 @@ function testFiles(): string[] {
   return globSync('{src,test,bench,scripts}/**/*.test.ts', { cwd: root }).sort();
 }
 
-/** Fuzz targets are only checked, not linked: without this libFuzzer would be compiled. And they share what the workspace has built. */
-const fuzzEnv = {
-  CUSTOM_LIBFUZZER_PATH: '/none/libfuzzer.a',
-  CARGO_TARGET_DIR: process.env['CARGO_TARGET_DIR'] ?? join(native, 'target'),
-};
+/** What is linked with libFuzzer is only checked: without this libFuzzer would be compiled. `cargo test` runs the same targets, with the same inputs each time. */
+const FUZZ_CRATES = ['-p', 'cnx-fuzz-waf', '-p', 'cnx-fuzz-transport'];
+const fuzzEnv = { CUSTOM_LIBFUZZER_PATH: '/none/libfuzzer.a' };
 
 const node = [process.execPath, '--disable-warning=ExperimentalWarning'];
 const STEPS: readonly Step[] = [
@@ -177,13 +174,18 @@ const STEPS: readonly Step[] = [
   command('types', ['tsc', '--noEmit', '--pretty', 'false']),
   now('cargo', needCargo),
   command('rustfmt', ['cargo', 'fmt', '--all', '--check'], native, { needs: ['cargo'] }),
-  command('rustfmt fuzz', ['cargo', 'fmt', '--check'], fuzz, { needs: ['cargo'] }),
   now('debian packages', () => needDebian(TOOLS)),
   now('addon', buildAddon, ['cargo']),
   command('clippy', ['cargo', 'clippy', '--locked', '--workspace', '--all-targets', '--', '-D', 'warnings'], native, {
     needs: ['cargo'],
   }),
-  command('clippy fuzz', ['cargo', 'clippy', '--locked', '--', '-D', 'warnings'], fuzz, { needs: ['cargo'] }, fuzzEnv),
+  command(
+    'clippy fuzz',
+    ['cargo', 'clippy', '--locked', ...FUZZ_CRATES, '--features', 'libfuzzer', '--bins', '--', '-D', 'warnings'],
+    native,
+    { needs: ['cargo'] },
+    fuzzEnv,
+  ),
   suite('cargo test', ['cargo', 'test', '--locked', '--workspace'], native, ['cargo', 'debian packages'], cargoCounts),
   command('generated files', [...node, join(root, 'scripts/generate.ts'), '--check'], root, { needs: ['cargo'] }),
   now('binary', buildBinary, ['addon']),
