@@ -4,11 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { assert } from './base/assert.ts';
 import { assetsInUse } from './base/worker-entry.ts';
 import type { LimitsAddon } from './native/limits.ts';
+import type { RewriteAddon } from './native/rewrite.ts';
 import type { RouterAddon } from './native/router.ts';
 import type { TransportAddon } from './native/transport.ts';
 import type { WafAddon } from './native/waf.ts';
 
-export interface Addon extends WafAddon, RouterAddon, LimitsAddon, TransportAddon {
+export interface Addon extends WafAddon, RouterAddon, RewriteAddon, LimitsAddon, TransportAddon {
   /** Version of the crate, e.g. `0.1.0`. */
   version(): string;
 }

@@ -9,6 +9,7 @@ import { Prng } from '../../src/base/prng.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
 import { Balance } from '../../src/data/stages/balance.ts';
 import { Forward } from '../../src/data/stages/forward.ts';
+import { native } from '../../src/native.ts';
 import { Respond } from '../../src/data/stages/respond.ts';
 import { Chooser } from '../../src/data/upstream/choose.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
@@ -128,7 +129,7 @@ export function run(calls = 200_000): MicroRow[] {
   const plain = testRoute({
     respond: { ...testRoute().respond, answer, stripPrefix: '/api', strictTransport: 'max-age=1' },
   });
-  const respond = new Respond();
+  const respond = new Respond(native());
   const forward = new Forward();
   const endpoint: EndpointPlan = {
     slot: 0,

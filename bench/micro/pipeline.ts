@@ -124,6 +124,12 @@ class BenchWire implements Wire {
     this.edits += value.length;
     return true;
   }
+  defaultAnswerHeader(): boolean {
+    return true;
+  }
+  appendAnswerHeader(): boolean {
+    return true;
+  }
   removeAnswerHeader(): void {
     this.edits++;
   }

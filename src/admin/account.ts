@@ -79,6 +79,8 @@ export interface Account {
   readonly attempts: number;
   /** What the response cache did; absent: it was not asked. */
   readonly cache?: string;
+  /** Where it went when the route rewrites requests: host and path upstream, or the location of a redirect; absent: as it came. */
+  readonly rewritten?: string;
   readonly upstream: { readonly status: number; readonly ms: number } | null;
   /** µs by stage, of those that were timed. */
   readonly stageUs: Readonly<Record<string, number>>;
@@ -134,6 +136,7 @@ export function accountOf(r: RecordCopy, names: RevisionNames | null, instance: 
     endpoint: named(names, 'endpoint', r.int(Int.Endpoint)),
     attempts: r.int(Int.Attempts),
     ...(r.int(Int.Cache) > 0 ? { cache: CACHE_OUTCOMES[r.int(Int.Cache)] ?? '' } : {}),
+    ...(r.text('rewritten') === '' ? {} : { rewritten: masker.text(r.text('rewritten')) }),
     upstream: upstreamStatus === 0 ? null : { status: upstreamStatus, ms: rounded(r.span(Span.UpstreamUs) / 1000) },
     stageUs: stageUsOf(r),
     cut: cutOf(r),

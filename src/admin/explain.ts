@@ -53,7 +53,7 @@ const WHY: Readonly<Record<StageName, (a: Account) => string | null>> = {
   route: (a) => (a.cell === null ? null : `${a.tenant === '' ? 'no tenant' : `tenant ${a.tenant}`}, cell ${a.cell}`),
   balance: (a) =>
     a.endpoint === null ? null : `endpoint ${a.endpoint}${a.attempts > 1 ? `, attempt ${a.attempts}` : ''}`,
-  respond: () => '',
+  respond: (a) => (a.rewritten === undefined ? '' : `rewritten to ${a.rewritten}`),
   forward: (a) =>
     a.upstream === null
       ? 'no answer from the endpoint'
@@ -103,7 +103,8 @@ function endWhy(stage: StageName, a: Account): string {
     return [a.detail, said].filter((text) => text !== null && text !== '').join('; ') || a.refusal.title;
   }
   if (stage === 'forward') return WHY.forward(a) ?? '';
-  return a.status === 0 ? 'the client went away while it waited here' : `answered ${a.status} by itself`;
+  const to = a.rewritten === undefined ? '' : `, to ${a.rewritten}`;
+  return a.status === 0 ? 'the client went away while it waited here' : `answered ${a.status} by itself${to}`;
 }
 
 /** A later stage may have been reached by an earlier attempt: the pipeline goes back to `balance` to try another endpoint. */

@@ -105,13 +105,24 @@ export const HeaderEditsConfig = closed(
       default: {},
       description: 'Fields to set; replaces those of that name.',
     }),
-    add: Type.Record(Type.String(), HeaderValue, { default: {}, description: 'Fields to add.' }),
+    setIfAbsent: Type.Record(Type.String(), HeaderValue, {
+      default: {},
+      description: 'Fields to set unless the message has one of that name.',
+    }),
+    append: Type.Record(Type.String(), HeaderValue, {
+      default: {},
+      description: 'Members to add to the list that a field holds: `a` becomes `a, b`.',
+    }),
+    add: Type.Record(Type.String(), HeaderValue, {
+      default: {},
+      description: 'Fields to add, beside those of that name.',
+    }),
     remove: Type.Array(HeaderName, { default: [], maxItems: 64, description: 'Fields to remove.' }),
     setSecret: Type.Record(Type.String(), SecretName, {
       default: {},
       description: 'Fields to set to the value of a secret.',
     }),
   },
-  'Edits of header fields, in the order remove, set, add.',
+  'Edits of header fields, in the order remove, set, setIfAbsent, append, add. Values may hold variables such as `${address}` (answers.md); a field whose value comes out empty is not sent.',
 );
 export type HeaderEditsConfig = Static<typeof HeaderEditsConfig>;

@@ -1,7 +1,8 @@
 /** Routes: which requests go where, and what is asked of them on the way. */
 import Type, { type Static } from 'typebox';
 import { CacheConfig } from './cache.ts';
-import { closed, HeaderEditsConfig, HeaderName, Id, Ms, word } from './fields.ts';
+import { closed, HeaderName, Id, Ms, word } from './fields.ts';
+import { RespondConfig } from './respond.ts';
 import { SplitConfig } from './split.ts';
 import { RouteWaf } from './waf-tuning.ts';
 
@@ -96,42 +97,6 @@ export const TenantConfig = closed(
   },
   'Where the tenant id comes from: exactly one.',
 );
-
-export const RedirectConfig = closed(
-  {
-    to: Type.String({
-      minLength: 1,
-      maxLength: 2048,
-      description: '`https` keeps host, path and query and changes the scheme; else a literal location.',
-    }),
-    status: Type.Integer({ minimum: 301, maximum: 308, default: 308, description: '301, 302, 303, 307 or 308.' }),
-  },
-  'Answer with a redirect instead of forwarding.',
-);
-
-export const RespondConfig = closed(
-  {
-    redirect: Type.Optional(RedirectConfig),
-    stripPrefix: Type.String({
-      default: '',
-      maxLength: 1024,
-      description: 'Prefix taken off the path before it goes upstream.',
-    }),
-    addPrefix: Type.String({ default: '', maxLength: 1024, description: 'Prefix put before the path.' }),
-    host: Type.Optional(
-      Type.String({ maxLength: 255, description: "Host of the upstream request; without it the client's is kept." }),
-    ),
-    requestHeaders: Type.Optional(HeaderEditsConfig),
-    answerHeaders: Type.Optional(HeaderEditsConfig),
-    securityHeaders: Type.Optional(
-      Type.Boolean({
-        description: 'Add HSTS (TLS only), X-Content-Type-Options, X-Frame-Options and Referrer-Policy.',
-      }),
-    ),
-  },
-  'What happens to the request on its way up and to the answer on its way down.',
-);
-export type RespondConfig = Static<typeof RespondConfig>;
 
 export const Timeouts = closed(
   {

@@ -143,6 +143,8 @@ export class Exchange {
   cache: CacheOutcome = CacheOutcome.None;
   /** What its way upstream means to the response cache. */
   caching: Caching | null = null;
+  /** Host and path upstream when the route rewrites them, or where a redirect leads; `''` otherwise. For the record. */
+  rewritten = '';
 
   // the end
   refusal: RefusalRow | null = null;
@@ -217,6 +219,7 @@ export class Exchange {
     this.failedSlot = -1;
     this.cache = CacheOutcome.None;
     this.caching = null;
+    this.rewritten = '';
     this.refusal = null;
     this.refusedAt = -1;
     this.detail = '';

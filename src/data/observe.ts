@@ -280,6 +280,7 @@ export class Observe implements Observer {
     r.text(tls?.ja4 ?? '');
     r.text(tls?.client?.fingerprint ?? '');
     r.text(x.clientRequestId);
+    r.text(x.rewritten);
     r.text(x.host === '' ? wire.host : x.host);
     r.text(raw ? wire.path : x.path);
     r.text(raw ? wire.query : x.query);

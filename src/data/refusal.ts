@@ -61,6 +61,8 @@ const ROWS = {
   region_forbidden: [403, 'gateway', false, 'The tenant of this request may not be served here'],
   cell_unavailable: [503, 'gateway', false, 'The cell of this tenant is not available'],
   no_endpoint: [503, 'upstream', false, 'No healthy endpoint is available'],
+  // respond
+  not_rewritable: [400, 'downstream', false, 'The request cannot be rewritten for the upstream'],
   // the response cache
   not_cached: [504, 'downstream', false, 'Only a stored answer was asked for, and none is there'],
   // forward

@@ -101,6 +101,8 @@ export const TEXTS = [
   /** SHA-256 of the client certificate, hex; as above. */
   ['certificate', 'latin1', 64],
   ['clientRequestId', 'latin1', 64],
+  /** Where the request went when the route rewrites it: host and path; or the location of a redirect. Empty otherwise. */
+  ['rewritten', 'latin1', 160],
   ['host', 'latin1', 100],
   ['path', 'utf8', 256],
   ['query', 'latin1', 256],

@@ -3,6 +3,7 @@
  * by revision. Everything in here can be structured-cloned; what is large is a handle (native registry), a `SharedArrayBuffer` or a
  * `WebAssembly.Module`, so that a lane activates it without compiling anything.
  */
+import type { MadeEdits, TextPart } from './variables.ts';
 
 /** Handle of something in the addon's process-wide registry. */
 export type NativeHandle = number;
@@ -16,6 +17,8 @@ export interface Snapshot {
   readonly seq: number;
   /** Native router over `routes`, by index. */
   readonly router: NativeHandle;
+  /** Expressions that rewrite paths; 0 = none. */
+  readonly rewrites: NativeHandle;
   readonly routes: RouteTable;
   /** Native WAF program; -1 when the bundle has no rules. */
   readonly waf: NativeHandle;
@@ -155,12 +158,17 @@ export interface RespondPlan {
   readonly redirect: RedirectPlan | null;
   /** Prefix taken off the path; `''` = none. */
   readonly stripPrefix: string;
-  /** Put in its place. */
+  /** Between the two: the whole path, percent-encoded, or a rule of the rewritings. */
+  readonly replace: { readonly path: string } | { readonly rule: number } | null;
+  /** Put before it. */
   readonly addPrefix: string;
-  /** Host of the upstream request: `null` keeps the client's. */
-  readonly host: string | null;
+  /** Host of the upstream request, made for each request when it has parts; `null` keeps the client's. */
+  readonly host: string | readonly TextPart[] | null;
   readonly request: HeaderEdits;
   readonly answer: HeaderEdits;
+  /** Further edits, whose values are made for each request; null = none. */
+  readonly requestMade: MadeEdits | null;
+  readonly answerMade: MadeEdits | null;
   /** Value of `Strict-Transport-Security` (RFC 6797), sent over TLS only; `''` = none. */
   readonly strictTransport: string;
   /** A stage looks at the upstream's answer before it goes on. Costs a call of JavaScript an answer. */
@@ -226,6 +234,10 @@ export interface HeaderEdits {
   readonly set: readonly string[];
   readonly add: readonly string[];
   readonly remove: readonly string[];
+  /** Of answers only: set unless the upstream says it. */
+  readonly absent?: readonly string[];
+  /** Of answers only: added to the list that the field holds. */
+  readonly append?: readonly string[];
 }
 
 export interface IssuerPlan {

@@ -128,6 +128,14 @@ export class TestWire implements Wire {
     this.answerEdits.push(`add ${name}: ${value}`);
     return true;
   }
+  defaultAnswerHeader(name: string, value: string): boolean {
+    this.answerEdits.push(`absent ${name}: ${value}`);
+    return true;
+  }
+  appendAnswerHeader(name: string, value: string): boolean {
+    this.answerEdits.push(`append ${name}: ${value}`);
+    return true;
+  }
   removeAnswerHeader(name: string): void {
     this.answerEdits.push(`remove ${name}`);
   }
@@ -137,6 +145,8 @@ export class TestWire implements Wire {
         set: (name, value) => this.setUpstreamHeader(name, value),
         add: (name, value) => this.addUpstreamHeader(name, value),
         remove: (name) => this.removeUpstreamHeader(name),
+        absent: () => false,
+        append: () => false,
       },
       edits,
     );
@@ -147,6 +157,8 @@ export class TestWire implements Wire {
         set: (name, value) => this.setAnswerHeader(name, value),
         add: (name, value) => this.addAnswerHeader(name, value),
         remove: (name) => this.removeAnswerHeader(name),
+        absent: (name, value) => this.defaultAnswerHeader(name, value),
+        append: (name, value) => this.appendAnswerHeader(name, value),
       },
       edits,
     );
@@ -202,10 +214,13 @@ export function testRoute(over: Partial<RoutePlan> = {}): RoutePlan {
     respond: {
       redirect: null,
       stripPrefix: '',
+      replace: null,
       addPrefix: '',
       host: null,
       request: { set: [], add: [], remove: [] },
       answer: { set: [], add: [], remove: [] },
+      requestMade: null,
+      answerMade: null,
       strictTransport: '',
       showAnswer: false,
     },

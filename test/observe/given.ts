@@ -22,6 +22,9 @@ export function givenRoute(id: string, index: number, over: Partial<RoutePlan> =
     respond: {
       redirect: null,
       stripPrefix: '',
+      replace: null,
+      requestMade: null,
+      answerMade: null,
       addPrefix: '',
       host: null,
       request: { set: [], add: [], remove: [] },
@@ -77,6 +80,7 @@ export function givenSnapshot(
     digest: 'sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef',
     seq: 41,
     router: 0,
+    rewrites: 0,
     routes: { count: routes.length, text, offsets, entries: new SharedArrayBuffer(4 * routes.length) },
     waf: -1,
     wafLimits: { laneBytesMax: 4096, readsTls: false },

@@ -293,6 +293,7 @@ function emptySnapshot(): Snapshot {
     digest: 'sha256:0',
     seq: 1,
     router: 0,
+    rewrites: 0,
     routes: { count: 0, text: nothing, offsets: nothing, entries: [] } as unknown as Snapshot['routes'],
     waf: -1,
     wafLimits: { laneBytesMax: 0, readsTls: false },

@@ -20,10 +20,12 @@
 mod hosts;
 mod path;
 mod regex;
+mod rewrite;
 mod router;
 mod tree;
 
 pub use path::PathSpec;
+pub use rewrite::{PathRewrite, Rewritten};
 pub use router::{Problem, RouteSpec, Router};
 
 /// Most routes in one table.
@@ -46,6 +48,16 @@ pub const REGEX_BYTES_MAX: usize = 1_024;
 pub const REGEX_DFA_BYTES_MAX: usize = 512 * 1024;
 /// Largest sum of all automata of one table, bytes.
 pub const REGEX_DFA_BYTES_TOTAL_MAX: usize = 64 * 1024 * 1024;
+/// Longest expression or replacement of a rewriting, bytes.
+pub const REWRITE_BYTES_MAX: usize = 1_024;
+/// Largest automaton of one rewriting, and the most memory that its search keeps in a thread, bytes.
+pub const REWRITE_NFA_BYTES_MAX: usize = 1024 * 1024;
+/// Longest path that a rewriting makes, bytes.
+pub const REWRITE_RESULT_BYTES_MAX: usize = 8 * 1024;
+/// Most matches that one rewriting replaces in a path; a path with more is refused.
+pub const REWRITE_MATCHES_MAX: usize = 256;
+/// Most rewritings in one table.
+pub const REWRITES_MAX: usize = 10_000;
 /// Most problems that one compilation reports.
 pub const PROBLEMS_MAX: usize = 100;
 

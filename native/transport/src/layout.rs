@@ -85,7 +85,7 @@ pub mod word {
     pub const VERDICT: usize = 64;
     /// Number of the endpoint, or of the refusal's row, or the status of an answer.
     pub const CHOICE: usize = 65;
-    /// Offset from EDITS_AT and length: target of the upstream request; content type of an answer; request id of a refusal.
+    /// Offset from EDITS_AT and length: target of the upstream request; content type of an answer or a page; request id of a refusal.
     pub const TARGET_AT: usize = 66;
     /// Host of the upstream request.
     pub const AUTHORITY_AT: usize = 68;
@@ -151,6 +151,10 @@ pub mod edit {
     pub const ADD: u8 = 2;
     /// Removes all fields of the name.
     pub const REMOVE: u8 = 3;
+    /// Adds a field unless one of the name is there; of answers only.
+    pub const ABSENT: u8 = 4;
+    /// Adds to the list that the fields of the name hold (RFC 9110 §5.3), in one field; of answers only.
+    pub const APPEND: u8 = 5;
 }
 
 /// What decisions say in `word::VERDICT`.
@@ -165,6 +169,8 @@ pub mod verdict {
     pub const ANSWER: i32 = 3;
     /// The upstream's answer, which was shown, goes on with the edits of answers.
     pub const PASS: i32 = 4;
+    /// The refusal CHOICE in other words: their content type stands where the request id would, the body was handed over by a call.
+    pub const PAGE: i32 = 5;
 }
 
 /// What is wrong with a message, as `word::FAULT` and `event::REFUSED` tell it. The order is that of `FAULTS` in layout.ts.

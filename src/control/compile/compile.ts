@@ -90,6 +90,7 @@ export async function compileBundle(
     digest: run.digest,
     seq: run.seq,
     router: routes.router,
+    rewrites: routes.rewrites,
     routes: routes.table,
     waf: waf.program,
     wafLimits: { laneBytesMax: config.waf.laneBytesMax, readsTls: waf.readsTls },

@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { RespondConfig } from '../../config/route.ts';
-import { rewritten } from '../../data/stages/respond.ts';
+import type { RespondConfig } from '../../config/respond.ts';
+import { native } from '../../native.ts';
 import type { RespondPlan } from '../../snapshot/snapshot.ts';
 import { EDITS_MAX as TRANSPORT_EDITS_MAX } from '../../data/transport/bounds.ts';
-import { compileRespond, EDITS_MAX, STRICT_TRANSPORT } from './respond.ts';
+import { NAMED_VARIABLES, VARIABLES } from '../../snapshot/variables.ts';
+import { EDITS_MAX } from './header-edits.ts';
+import { compileRespond, STRICT_TRANSPORT } from './respond.ts';
+import { Rewrites } from './rewrites.ts';
 
 const bare: RespondConfig = { stripPrefix: '', addPrefix: '' };
-const edits = { set: {}, add: {}, remove: [], setSecret: {} };
+const edits = { set: {}, setIfAbsent: {}, append: {}, add: {}, remove: [], setSecret: {} };
 
 function compiled(
   config: Partial<RespondConfig>,
@@ -15,14 +19,20 @@ function compiled(
   claimHeaders = 0,
 ): { plan: RespondPlan; problems: string[] } {
   const problems: string[] = [];
+  const rewrites = new Rewrites();
+  const report = (part: string, path: string, message: string): void => {
+    problems.push(`${part} ${path}: ${message}`);
+  };
   const plan = compileRespond({
     config: { ...bare, ...config },
     securityHeaders,
     claimHeaders,
     path: '/routes/3',
     secret: (_, __, name) => (name === 'broken' ? 'a\r\nb' : `value of ${name}`),
-    report: (part, path, message) => problems.push(`${part} ${path}: ${message}`),
+    report,
+    rewrites,
   });
+  rewrites.compile(native(), report);
   return { plan, problems };
 }
 const planOf = (config: Partial<RespondConfig>, secure = false): RespondPlan => {
@@ -49,7 +59,7 @@ test('prefixes are brought into the form that canonical paths have', () => {
   assert.equal(planOf({ stripPrefix: '/api/' }).stripPrefix, '/api');
   assert.equal(planOf({ stripPrefix: '/' }).stripPrefix, '');
   assert.equal(planOf({ stripPrefix: '/a b/é|' }).stripPrefix, '/a%20b/%C3%A9%7C');
-  assert.equal(rewritten('/a%20b/x', planOf({ stripPrefix: '/a b' }).stripPrefix, ''), '/x');
+  assert.deepEqual(planOf({ replacePath: '/a b/' }).replace, { path: '/a%20b/' });
 });
 
 const wrong: readonly [name: string, config: Partial<RespondConfig>, place: string, says: RegExp][] = [
@@ -65,6 +75,20 @@ const wrong: readonly [name: string, config: Partial<RespondConfig>, place: stri
   ['Host among the edits', { requestHeaders: { ...edits, set: { Host: 'x' } } }, 'requestHeaders/set/Host', /respond\.host/],
   ['a length among the edits', { answerHeaders: { ...edits, remove: ['Content-Length'] } }, 'answerHeaders/remove/0', /framing/],
   ['a name that is none', { answerHeaders: { ...edits, add: { 'a b': 'x' } } }, 'answerHeaders/add/a b', /not a header/],
+  ['a variable that is none', { requestHeaders: { ...edits, set: { a: 'x ${tenent}' } } }, 'requestHeaders/set/a', /did you mean "tenant"/],
+  ['a variable without an end', { answerHeaders: { ...edits, add: { a: '${tenant' } } }, 'answerHeaders/add/a', /without/],
+  ['a claim without a name', { answerHeaders: { ...edits, add: { a: '${claim}' } } }, 'answerHeaders/add/a', /needs a name/],
+  ['a header variable that is no name', { answerHeaders: { ...edits, add: { a: '${header:a b}' } } }, 'answerHeaders/add/a', /not a header/],
+  ['a variable with a name too many', { answerHeaders: { ...edits, add: { a: '${path:x}' } } }, 'answerHeaders/add/a', /takes no name/],
+  ['the endpoint in what is added', { requestHeaders: { ...edits, add: { a: '${endpoint}' } } }, 'requestHeaders/add/a', /another endpoint/],
+  ['a cookie that is appended to', { answerHeaders: { ...edits, append: { 'Set-Cookie': 'a=b' } } }, 'answerHeaders/append/Set-Cookie', /no list/],
+  ['two edits that differ', { answerHeaders: { ...edits, set: { a: '1' }, append: { A: '2' } } }, 'answerHeaders/append/A', /keep one/],
+  ['removed and appended to', { answerHeaders: { ...edits, remove: ['A'], append: { a: '2' } } }, 'answerHeaders/append/a', /keep one/],
+  ['two whole paths', { replacePath: '/a', replacePathRegex: { regex: 'a', replacement: 'b' } }, 'replacePathRegex', /keep one/],
+  ['a prefix of a path that is replaced', { replacePath: '/a', stripPrefix: '/b' }, 'stripPrefix', /keep one/],
+  ['an expression that looks around', { replacePathRegex: { regex: '(?=a)', replacement: 'b' } }, 'replacePathRegex', /look-around/],
+  ['a group that is not there', { replacePathRegex: { regex: 'a', replacement: '/$1' } }, 'replacePathRegex', /no group/],
+  ['a host with an unknown variable', { host: '${tenants}.x' }, 'host', /no variable/],
   ['a secret with a line break', { requestHeaders: { ...edits, setSecret: { k: 'broken' } } }, 'requestHeaders/setSecret/k', /line breaks/],
 ]; // biome-ignore format: a table
 for (const [name, config, place, says] of wrong) {
@@ -105,7 +129,51 @@ test('redirects: https with and without port, an address, a path', () => {
 
 test('secrets become values, names lower-case', () => {
   const plan = planOf({
-    requestHeaders: { set: { 'X-A': '1' }, add: { 'X-B': '2' }, remove: ['X-C'], setSecret: { 'X-Key': 'key' } },
+    requestHeaders: {
+      ...edits,
+      set: { 'X-A': '1' },
+      add: { 'X-B': '2' },
+      remove: ['X-C'],
+      setSecret: { 'X-Key': 'key' },
+    },
   });
   assert.deepEqual(plan.request, { set: ['x-a', '1', 'x-key', 'value of key'], add: ['x-b', '2'], remove: ['x-c'] });
+});
+
+test('values with variables become parts, and what is added to a field comes after what sets it', () => {
+  const { request, requestMade } = planOf({
+    requestHeaders: {
+      ...edits,
+      set: { 'X-A': '1', 'X-B': 'a ${claim:org.id} $${x}', 'X-E': '${endpoint}' },
+      append: { 'X-L': 'm' },
+      add: { 'X-A': '2', 'x-b': '3' },
+    },
+  });
+  assert.deepEqual(request, { remove: [], set: ['x-a', '1'], add: ['x-a', '2'] });
+  assert.deepEqual(requestMade, {
+    set: [
+      { name: 'x-b', parts: ['a ', { from: 'claim', name: 'org.id' }, ' ${x}'] },
+      { name: 'x-e', parts: [{ from: 'endpoint', name: '' }] },
+    ],
+    absent: [],
+    append: [{ name: 'x-l', parts: ['m'] }],
+    add: [{ name: 'x-b', parts: ['3'] }],
+    byEndpoint: true,
+  });
+});
+
+test('what depends on the upstream’s fields is left to the transport', () => {
+  const { answer, answerMade } = planOf({
+    answerHeaders: { ...edits, setIfAbsent: { 'X-A': '1' }, append: { Vary: 'x', 'X-T': '${tenant}' } },
+  });
+  assert.deepEqual(answer, { remove: [], set: [], add: [], absent: ['x-a', '1'], append: ['vary', 'x'] });
+  assert.deepEqual(answerMade?.append, [{ name: 'x-t', parts: [{ from: 'tenant', name: '' }] }]);
+});
+
+test('the manual lists every variable', () => {
+  const manual = readFileSync(new URL('../../../docs/answers.md', import.meta.url), 'utf8');
+  for (const [name, what] of Object.entries(VARIABLES))
+    assert.ok(manual.includes(`| \`\${${name}}\` | ${what} |`), name);
+  for (const [name, what] of Object.entries(NAMED_VARIABLES))
+    assert.ok(manual.includes(`| \`\${${name}:name}\` | ${what} |`), name);
 });

@@ -18,7 +18,9 @@ import type {
 } from '../../snapshot/snapshot.ts';
 import { compileLimits, splitLimits } from './limits.ts';
 import type { Report } from './report.ts';
+import type { RewriteAddon } from '../../native/rewrite.ts';
 import { compileRespond } from './respond.ts';
+import { Rewrites } from './rewrites.ts';
 import type { SecretReader } from './secrets.ts';
 import { compileSplit } from './split.ts';
 
@@ -35,7 +37,7 @@ const OTHER = 1 << METHOD_BITS.size;
 
 export interface RoutesInput {
   readonly config: BundleConfig;
-  readonly native: RouterAddon;
+  readonly native: RouterAddon & RewriteAddon;
   readonly waf: { plan(route: RouteConfig['waf'], path: string): WafRoutePlan };
   readonly secret: SecretReader;
   readonly report: Report;
@@ -45,8 +47,10 @@ export interface RoutesInput {
 
 export interface CompiledRoutes {
   readonly router: NativeHandle;
+  /** Expressions that rewrite paths; 0 = none. */
+  readonly rewrites: NativeHandle;
   readonly table: RouteTable;
-  /** Takes the router out of the registry. */
+  /** Takes router and expressions out of the registry. */
   release(): void;
 }
 
@@ -73,16 +77,20 @@ export function compileRoutes(input: RoutesInput): CompiledRoutes {
       config.issuers.issuers.flatMap((i) => Object.values(i.claimHeaders).map((name) => name.toLowerCase())),
     ).size,
   };
-  const plans = routes.map((route, index) => planOf(route, index, input, names, limits));
+  const rewrites = new Rewrites();
+  const plans = routes.map((route, index) => planOf(route, index, input, names, limits, rewrites));
+  const rewriteTable = rewrites.compile(native, report);
   const { handle, problems } = native.routerCompile(routes.map((route, i) => routerRoute(route, i, report)));
   for (const p of problems) report('routes', `/routes/${p.route}/match`, p.message);
   sameHeaders(routes, report);
   const entries = handle === 0 ? new Uint32Array() : native.routerRoutes(handle);
   return {
     router: handle,
+    rewrites: rewriteTable,
     table: tableOf(plans, entries),
     release: () => {
       if (handle !== 0) native.routerDrop(handle);
+      if (rewriteTable !== 0) native.rewritesDrop(rewriteTable);
     },
   };
 }
@@ -172,6 +180,7 @@ function planOf(
   input: RoutesInput,
   names: Names,
   limits: readonly LimitPlan[],
+  rewrites: Rewrites,
 ): RoutePlan {
   const { config } = input;
   const path = `/routes/${index}`;
@@ -201,6 +210,7 @@ function planOf(
       secret: input.secret,
       report: input.report,
       claimHeaders: names.claimHeaders,
+      rewrites,
     }),
     ...cacheOf(route, path, input),
     forward: forwardOf(route, config),

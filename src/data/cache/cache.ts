@@ -20,7 +20,8 @@ import { Fetching } from './fetching.ts';
 import { Flights } from './flights.ts';
 import { Heading } from './heading.ts';
 import { Refresh } from './refresh.ts';
-import { fieldUpstream, hasCredentials, joined, scopeOf, targetOf } from './request.ts';
+import { joined } from '../joined.ts';
+import { fieldUpstream, hasCredentials, scopeOf, targetOf } from './request.ts';
 import { covers, serve } from './serve.ts';
 import { addressKey, AnswerStore, isMeant } from './store.ts';
 import type { Asked, StoredAnswer } from './stored.ts';
@@ -37,6 +38,8 @@ export interface CacheParts {
   readonly later: (task: () => void) => void;
   /** Other lanes must forget this as well. */
   readonly tell: (purge: CachePurge) => void;
+  /** The path that is asked for upstream; null when the route makes none of this request's. */
+  readonly pathUpstream: (x: Exchange) => string | null;
   /** Fetches anew in the background; false when it cannot now. */
   readonly refresh: (x: Exchange, refresh: Refresh) => boolean;
 }
@@ -79,6 +82,11 @@ export class ResponseCache {
       if (what.by === 'tag' || isMeant(what, fetch.place.host, fetch.place.target, [])) fetch.purged = true;
     }
     return this.store.purge(what);
+  }
+
+  /** As `CacheParts.pathUpstream`. */
+  pathUpstream(x: Exchange): string | null {
+    return this.#parts.pathUpstream(x);
   }
 
   /** As `purge`, in all lanes. */

@@ -1,6 +1,7 @@
 /** A stale answer fetched anew in the background while it serves (RFC 5861 §3): the request as the upstream would have seen it, and what becomes of its answer. */
+import { hostUpstream } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
-import { rewritten } from '../stages/respond.ts';
+import type { MadeEdits } from '../../snapshot/variables.ts';
 import type { BackgroundAnswer, BackgroundRequest } from '../transport/background.ts';
 import { isClaim } from '../transport/claims.ts';
 import { endsHere } from '../transport/fields.ts';
@@ -66,7 +67,7 @@ export class Refresh {
     const fields = fieldsUpstream(x);
     const values = new Map<string, string>();
     for (let i = 0; i < fields.length; i += 2) values.set(fields[i] as string, fields[i + 1] as string);
-    const request = requestOf(x, asked, found, fields);
+    const request = requestOf(x, asked, found, fields, cache.pathUpstream(x) ?? x.encodedPath);
     return new Refresh(cache, place, { ...asked, requestField: (name) => values.get(name) }, found, flight, request);
   }
 
@@ -113,17 +114,27 @@ function fieldsUpstream(x: Exchange): string[] {
     'x-forwarded-host',
     ...even(identity?.headers ?? []),
     ...even(request?.set ?? []),
+    ...madeNames(route?.respond.requestMade ?? null),
   ])
     take(name);
   for (let i = 0; i < wire.headerCount; i++) take(wire.headerName(i));
   return fields;
 }
 
-function requestOf(x: Exchange, asked: Asked, found: StoredAnswer, fields: readonly string[]): BackgroundRequest {
+function madeNames(made: MadeEdits | null): string[] {
+  return made === null ? [] : [...made.set, ...made.absent, ...made.append, ...made.add].map((field) => field.name);
+}
+
+function requestOf(
+  x: Exchange,
+  asked: Asked,
+  found: StoredAnswer,
+  fields: readonly string[],
+  path: string,
+): BackgroundRequest {
   const route = x.route;
-  const respond = route?.respond;
-  const path = rewritten(x.encodedPath, respond?.stripPrefix ?? '', respond?.addPrefix ?? '');
-  const headers: string[] = ['host', respond?.host ?? x.wire.host];
+  const host = route === null ? null : hostUpstream(x, route.respond);
+  const headers: string[] = ['host', host ?? x.wire.host];
   for (let i = 0; i < fields.length; i += 2) {
     if (!LEFT_OUT.has(fields[i] as string)) headers.push(fields[i] as string, fields[i + 1] as string);
   }

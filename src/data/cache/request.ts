@@ -1,7 +1,9 @@
 /** What the cache asks of a request: its address, who may share its answer, and the fields that answers vary by, as the upstream sees them. */
+import { madeUpstream } from '../answers/made-edits.ts';
+import { madeHost } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
+import { joined } from '../joined.ts';
 import { isClaim } from '../transport/claims.ts';
-import type { Wire } from '../transport/transport.ts';
 
 /** Path and query in canonical form, as they are keyed and purged. */
 export function targetOf(x: Exchange): string {
@@ -14,7 +16,9 @@ export function targetOf(x: Exchange): string {
  */
 export function scopeOf(x: Exchange): string {
   const judged = x.kept === null ? '' : (x.route?.waf.mode ?? '');
-  return `${x.route?.id ?? ''}\n${x.cell}\n${x.secure ? 's' : ''}\n${x.wire.host}\n${x.tenant}\n${judged}`;
+  // What is sent as Host may follow from what no address says.
+  const host = typeof x.route?.respond.host === 'object' ? (madeHost(x) ?? '') : '';
+  return `${x.route?.id ?? ''}\n${x.cell}\n${x.secure ? 's' : ''}\n${x.wire.host}\n${x.tenant}\n${judged}${host === '' ? '' : `\n${host}`}`;
 }
 
 /** Whether the request has credentials, so that its answer is somebody's own unless it says otherwise (RFC 9111 §3.5). */
@@ -23,22 +27,17 @@ export function hasCredentials(x: Exchange): boolean {
   return x.route?.forwardClientCertificate === true && (x.wire.tls?.client ?? null) !== null;
 }
 
-/** All lines of a request field, joined (RFC 9110 §5.3); undefined when there is none. */
-export function joined(wire: Wire, name: string): string | undefined {
-  if (!wire.repeats(name)) return wire.header(name);
-  let value: string | undefined;
-  for (let i = 0; i < wire.headerCount; i++) {
-    if (wire.headerName(i) === name)
-      value = value === undefined ? wire.headerValue(i) : `${value}, ${wire.headerValue(i)}`;
-  }
-  return value;
-}
-
 /** Fields that the gateway writes anew for every request: an answer that varies by them is one request's own, but for the scheme and the host. */
 const OWN_FIELDS: ReadonlySet<string> = new Set(['x-forwarded-for', 'forwarded', 'x-request-id', 'traceparent']);
 
 /** A field of the request as the upstream sees it: claims of the token instead of what the client says of itself, and the route's own edits. */
 export function fieldUpstream(x: Exchange, name: string): string | undefined {
+  const made = x.route?.respond.requestMade ?? null;
+  const before = fixedUpstream(x, name);
+  return made === null ? before : madeUpstream(x, made, name, before);
+}
+
+function fixedUpstream(x: Exchange, name: string): string | undefined {
   const { identity, route, wire } = x;
   const edits = route?.respond.request;
   if (edits !== undefined && edits.set.length > 0) {

@@ -1,5 +1,5 @@
 /** Answers a request from what is stored: the route's edits, Age and Cache-Status, and what the client asked for of it (a 304, a part). */
-import type { HeaderEdits } from '../../snapshot/snapshot.ts';
+import { editStored, isAdded, isEdited } from '../answers/answer-edits.ts';
 import type { Exchange } from '../exchange.ts';
 import { clientHasIt, notModifiedFields, rangeHolds } from './conditional.ts';
 import type { FieldLines } from './fields.ts';
@@ -90,34 +90,25 @@ function withField(fields: FieldLines, name: string, value: string): string[] {
 /** The stored fields without those that the route removes or sets, then the route's own. */
 function write(x: Exchange, fields: FieldLines): boolean {
   const { wire, route } = x;
-  const edits = route?.respond.answer;
+  const respond = route?.respond;
+  // After an attempt the wire holds the route's edits already: respond came before the hand-over.
+  const again = x.attempts > 0;
   const seen = new Set<string>();
   let ok = true;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string;
-    if (name === 'content-type' || (edits !== undefined && isEdited(edits, name))) continue;
+    if (name === 'content-type' || (respond !== undefined && isEdited(respond, name))) continue;
     const value = fields[i + 1] as string;
     // The first replaces what a stage before may have set by that name; the next belong to it.
-    ok = (seen.has(name) ? wire.addAnswerHeader(name, value) : wire.setAnswerHeader(name, value)) && ok;
+    const beside = seen.has(name) || (again && respond !== undefined && isAdded(respond, name));
+    ok = (beside ? wire.addAnswerHeader(name, value) : wire.setAnswerHeader(name, value)) && ok;
     seen.add(name);
   }
-  // After an attempt the wire holds them already: respond came before the hand-over.
-  if (edits === undefined || x.attempts > 0) return ok;
-  ok = wire.editAnswer(edits) && ok;
-  const strictTransport = route?.respond.strictTransport ?? '';
-  if (strictTransport !== '' && x.secure) ok = wire.setAnswerHeader('strict-transport-security', strictTransport) && ok;
-  return ok;
-}
-
-/** Fields that belong to the request and not to the answer's content are never taken from a store: they are set by stages. */
-function isEdited(edits: HeaderEdits, name: string): boolean {
-  if (edits.remove.includes(name)) return true;
-  for (let i = 0; i < edits.set.length; i += 2) if (edits.set[i] === name) return true;
-  return false;
+  return respond === undefined ? ok : editStored(x, respond, fields, again) && ok;
 }
 
 /** The transport writes it beside the length, unless the route edits it. */
 function contentType(x: Exchange, fields: FieldLines): string {
-  const edits = x.route?.respond.answer;
-  return edits !== undefined && isEdited(edits, 'content-type') ? '' : (firstOf(fields, 'content-type') ?? '');
+  const respond = x.route?.respond;
+  return respond !== undefined && isEdited(respond, 'content-type') ? '' : (firstOf(fields, 'content-type') ?? '');
 }

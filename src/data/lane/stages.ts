@@ -5,6 +5,7 @@ import type { LaneSetup } from '../../snapshot/messages.ts';
 import type { EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
 import type { StageName } from '../../snapshot/stages.ts';
 import type { CachePurge } from '../../snapshot/messages.ts';
+import { UpstreamPaths } from '../answers/upstream-target.ts';
 import { Authenticator } from '../authn/authenticator.ts';
 import { ResponseCache } from '../cache/cache.ts';
 import { Limits } from '../limits.ts';
@@ -53,11 +54,13 @@ export class LaneStages {
     const waf = new WafStage(native, this.wafPool);
     const chooser = new Chooser(parts.columns, setup.laneCount);
     this.#refreshes = new Refreshes(chooser);
+    const paths = new UpstreamPaths(native);
     this.cache = new ResponseCache({
       ...setup.cache,
       wake,
       later: setImmediate,
       tell: parts.invalidated,
+      pathUpstream: (x) => paths.of(x),
       refresh: (x, refresh) => this.#refreshes.begin(x, refresh),
     });
     this.table = {
@@ -70,7 +73,7 @@ export class LaneStages {
       authorize: this.#authorize,
       route: new Route(),
       balance: new Balance(chooser, parts.use, this.cache),
-      respond: new Respond(waf.answers),
+      respond: new Respond(native, waf.answers),
       forward: new Forward(),
     };
   }

@@ -4,7 +4,9 @@ import type { RespondPlan } from '../../snapshot/snapshot.ts';
 import { TestWire, testExchange, testRoute, type WireOptions } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import { Verdict } from '../verdict.ts';
-import { Respond, rewritten } from './respond.ts';
+import { native } from '../../native.ts';
+import { prefixed, stripped } from '../answers/upstream-target.ts';
+import { Respond } from './respond.ts';
 
 function enter(
   over: Partial<RespondPlan>,
@@ -17,7 +19,7 @@ function enter(
   x.query = o.query ?? '';
   x.attempts = o.attempts ?? 1;
   x.id = 'abcdef-00-00000001';
-  return { x, wire, verdict: new Respond().enter(x) };
+  return { x, wire, verdict: new Respond(native()).enter(x) };
 }
 
 const paths: readonly [path: string, strip: string, add: string, result: string][] = [
@@ -37,7 +39,7 @@ const paths: readonly [path: string, strip: string, add: string, result: string]
 ];
 for (const [path, strip, add, result] of paths) {
   test(`${path} without "${strip}" under "${add}" is ${result}`, () =>
-    assert.equal(rewritten(path, strip, add), result));
+    assert.equal(prefixed(stripped(path, strip), add), result));
 }
 
 test('the upstream is asked for the canonical path and the query as sent, under the client’s Host', () => {
@@ -109,7 +111,7 @@ test('a location with bytes that a field cannot hold is never sent', () => {
   x.host = 'shop.example';
   x.encodedPath = '/';
   x.query = 'a\r\nset-cookie: x';
-  assert.equal(new Respond().enter(x), Verdict.Refuse);
+  assert.equal(new Respond(native()).enter(x), Verdict.Refuse);
   assert.equal(x.refusal?.code, 'bad_target');
   assert.equal(wire.answered, null);
 });
@@ -118,5 +120,5 @@ test('an edit that the wire refuses stops the request: what an operator meant as
   const wire = new StrictWire();
   const answer = { remove: [], set: ['x-a', 'a\nb'], add: [] };
   const x = testExchange(wire, {}, testRoute({ respond: { ...testRoute().respond, answer } }));
-  assert.equal(new Respond().enter(x), Verdict.Refuse);
+  assert.equal(new Respond(native()).enter(x), Verdict.Refuse);
 });

@@ -3,7 +3,11 @@
  * redirect is given here, or path, Host and header fields of both directions are settled.
  */
 import { present } from '../../base/assert.ts';
-import type { RedirectPlan } from '../../snapshot/snapshot.ts';
+import type { RewriteAddon } from '../../native/rewrite.ts';
+import type { RedirectPlan, RespondPlan } from '../../snapshot/snapshot.ts';
+import { editAnswer } from '../answers/answer-edits.ts';
+import { makeRequestEdits, remakeRequestEdits } from '../answers/made-edits.ts';
+import { hasPrefix, hostUpstream, UpstreamPaths } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
@@ -16,10 +20,12 @@ const HTTPS_PORT = 443;
 const JUDGED = 8;
 
 export class Respond implements Stage {
+  readonly #paths: UpstreamPaths;
   readonly #answers: WafAnswers | null;
 
   /** `answers`: whoever inspects those of requests of which something was kept. */
-  constructor(answers: WafAnswers | null = null) {
+  constructor(native: RewriteAddon, answers: WafAnswers | null = null) {
+    this.#paths = new UpstreamPaths(native);
     this.#answers = answers;
   }
 
@@ -34,37 +40,41 @@ export class Respond implements Stage {
   }
 
   enter(x: Exchange): Verdict {
-    // Another attempt asks the same of another endpoint: the wire still holds all edits, and adding them again would double them.
-    if (x.attempts > 1) return Verdict.Next;
     const plan = present(x.route, 'route').respond;
-    const { wire } = x;
-    const { answer, request, strictTransport } = plan;
-    let ok = wire.editAnswer(answer);
-    if (strictTransport !== '' && x.secure) {
-      ok = wire.setAnswerHeader('strict-transport-security', strictTransport) && ok;
-    }
+    // Another attempt asks the same of another endpoint: the wire still holds all edits, and adding them again would double them.
+    if (x.attempts > 1) return this.#again(x, plan);
+    if (!editAnswer(x, plan)) return refusedEdit(x);
     if (plan.redirect !== null && redirects(x)) return redirect(x, plan.redirect);
 
-    if (!wire.editRequest(request) || !ok)
-      return x.refuse(REFUSALS.internal_error, 'a header edit of the route was refused');
-    const path = rewritten(x.encodedPath, plan.stripPrefix, plan.addPrefix);
+    if (!x.wire.editRequest(plan.request)) return refusedEdit(x);
+    if (plan.requestMade !== null && !makeRequestEdits(x, plan.requestMade))
+      return x.refuse(REFUSALS.head_too_large, 'header values that the route makes of the request find no room');
+    const path = this.#paths.of(x);
+    if (path === null)
+      return x.refuse(REFUSALS.not_rewritable, 'what the route makes of the path has no canonical form');
+    if (plan.stripPrefix !== '' && hasPrefix(x.encodedPath, plan.stripPrefix))
+      x.wire.setUpstreamHeader('x-forwarded-prefix', plan.stripPrefix);
     x.plan.target = x.query === '' ? path : `${path}?${x.query}`;
-    x.plan.authority = plan.host ?? wire.host;
+    return this.#toHost(x, plan, path);
+  }
+
+  #again(x: Exchange, plan: RespondPlan): Verdict {
+    if (plan.requestMade !== null && !remakeRequestEdits(x, plan.requestMade)) return refusedEdit(x);
+    return typeof plan.host === 'object' && plan.host !== null ? this.#toHost(x, plan, '') : Verdict.Next;
+  }
+
+  #toHost(x: Exchange, plan: RespondPlan, path: string): Verdict {
+    const host = hostUpstream(x, plan);
+    if (host === null) return x.refuse(REFUSALS.not_rewritable, 'what the route makes of Host is no host');
+    x.plan.authority = host;
+    // For the record; nothing is made where nothing was changed.
+    if (path !== '' && (path !== x.encodedPath || plan.host !== null)) x.rewritten = host + path;
     return Verdict.Next;
   }
 }
 
-/** The path with `strip` taken off whole segments and `add` put before it. A path that does not begin with `strip` keeps all of it. */
-export function rewritten(path: string, strip: string, add: string): string {
-  let rest = path;
-  if (strip !== '' && path.startsWith(strip)) {
-    // `/api` is a prefix of `/api` and `/api/x`, not of `/apix`.
-    if (path.length === strip.length) rest = '/';
-    else if (path.charCodeAt(strip.length) === 0x2f) rest = path.slice(strip.length);
-  }
-  if (add === '') return rest;
-  // `/v2` before `/` is `/v2`: a slash at the end would name something else.
-  return rest === '/' ? add : add + rest;
+function refusedEdit(x: Exchange): Verdict {
+  return x.refuse(REFUSALS.internal_error, 'a header edit of the route was refused');
 }
 
 function redirect(x: Exchange, plan: RedirectPlan): Verdict {

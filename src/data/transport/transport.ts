@@ -183,10 +183,14 @@ export interface Wire {
   setAnswerHeader(name: string, value: string): boolean;
   /** Adds a header field to the answer. */
   addAnswerHeader(name: string, value: string): boolean;
+  /** Sets a header field of the answer unless the upstream says it. False as above. */
+  defaultAnswerHeader(name: string, value: string): boolean;
+  /** Adds to the list that the field of the upstream's answer holds (RFC 9110 §5.3). False as above. Once for a name. */
+  appendAnswerHeader(name: string, value: string): boolean;
   /** Removes a header field of the upstream's answer. */
   removeAnswerHeader(name: string): void;
   /**
-   * Several edits of the upstream request at once: removals, then sets, then additions. False as above when one of them is refused. For lists that are used again
+   * Several edits of the upstream request at once, in the order of `applyEdits`. False as above when one of them is refused. For lists that are used again
    * and again, as a route's are: a transport may keep its own form of the object, which must not change.
    */
   editRequest(edits: HeaderEdits): boolean;

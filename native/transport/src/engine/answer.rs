@@ -54,7 +54,11 @@ impl Engine {
             dated |= name == b"date";
             write_field(&mut out, name, field.value.of(bytes));
         }
-        edits.write(&mut out);
+        let passing = head.fields.iter().filter(|field| !field.hop);
+        edits.write_beside(
+            &mut out,
+            passing.map(|field| (field.name.of(bytes), field.value.of(bytes))),
+        );
         out.extend_from_slice(VIA);
         if !dated && !edits.hides(b"date") {
             out.extend_from_slice(&self.date);
@@ -346,8 +350,8 @@ impl Engine {
         }
     }
 
-    /// One of our own refusals.
-    pub(super) fn refuse(&mut self, slot: u32) {
+    /// One of our own refusals. `page`: in the words that were handed over.
+    pub(super) fn refuse(&mut self, slot: u32, page: bool) {
         let row = usize::try_from(self.slots.word(slot, word::CHOICE)).unwrap_or(usize::MAX);
         let Some(template) = self.refusals.get(row) else {
             self.abort(slot, false);
@@ -359,6 +363,11 @@ impl Engine {
             return self.refuse_call(slot, status);
         }
         let id = self.slots.written_at(slot, word::TARGET_AT).unwrap_or_default();
+        if page {
+            let content_type = id.to_vec();
+            let body = std::mem::take(&mut self.exchanges[slot as usize].own_body);
+            return self.own(slot, status, &content_type, &body, close);
+        }
         let mut body = Vec::with_capacity(template.before_id.len() + id.len() + template.after_id.len());
         body.extend_from_slice(template.before_id.as_bytes());
         body.extend_from_slice(id);
@@ -418,10 +427,13 @@ impl Engine {
         out.clear();
         let edits = Edits(self.slots.written_at(slot, word::ANSWER_EDITS_AT).unwrap_or_default());
         write_status(&mut out, status);
-        if !content_type.is_empty() && !edits.hides(b"content-type") {
-            write_field(&mut out, b"content-type", content_type);
+        let named = (!content_type.is_empty()).then_some((b"content-type".as_slice(), content_type));
+        if let Some((name, value)) = named
+            && !edits.hides(name)
+        {
+            write_field(&mut out, name, value);
         }
-        edits.write(&mut out);
+        edits.write_beside(&mut out, named.into_iter());
         out.extend_from_slice(VIA);
         // An answer out of a store keeps the date when it was made.
         if !edits.hides(b"date") {

@@ -62,20 +62,47 @@ impl<'a> Iterator for Edits<'a> {
 }
 
 impl Edits<'_> {
-    /// True when a field of that name, as received, does not pass: it is set or removed. `X_User` and `X-User` are one variable to CGI and its heirs, so
+    /// True when a field of that name, as received, does not pass: it is set, removed or written anew with what is appended. `X_User` and `X-User` are one variable to CGI and its heirs, so
     /// an edit of the one hides the other.
     pub fn hides(self, name: &[u8]) -> bool {
         self.into_iter().any(|e| {
-            matches!(e.kind, edit::SET | edit::REMOVE) && e.name.len() == name.len() && same_variable(e.name, name)
+            matches!(e.kind, edit::SET | edit::REMOVE | edit::APPEND)
+                && e.name.len() == name.len()
+                && same_variable(e.name, name)
         })
     }
 
     /// Writes the fields that are set or added.
     pub fn write(self, out: &mut Vec<u8>) {
+        self.write_beside(out, std::iter::empty());
+    }
+
+    /// As `write`, beside the fields that were received, as far as they may pass.
+    pub fn write_beside<'f>(self, out: &mut Vec<u8>, received: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone) {
         for e in self {
             // A line break would begin another field, or end the head. Decisions make none; the check is cheap.
-            if matches!(e.kind, edit::SET | edit::ADD) && !e.name.is_empty() && is_line(e.name) && is_line(e.value) {
-                write_field(out, e.name, e.value);
+            if e.name.is_empty() || !is_line(e.name) || !is_line(e.value) {
+                continue;
+            }
+            match e.kind {
+                edit::SET | edit::ADD => write_field(out, e.name, e.value),
+                edit::ABSENT if !received.clone().any(|(name, _)| is_name(e.name, name)) => {
+                    write_field(out, e.name, e.value);
+                }
+                edit::APPEND => {
+                    out.extend_from_slice(e.name);
+                    out.extend_from_slice(b": ");
+                    for (_, value) in received
+                        .clone()
+                        .filter(|(name, value)| is_name(e.name, name) && !value.is_empty())
+                    {
+                        out.extend_from_slice(value);
+                        out.extend_from_slice(b", ");
+                    }
+                    out.extend_from_slice(e.value);
+                    out.extend_from_slice(b"\r\n");
+                }
+                _ => {}
             }
         }
     }
@@ -83,6 +110,11 @@ impl Edits<'_> {
 
 fn is_line(text: &[u8]) -> bool {
     memchr::memchr3(b'\r', b'\n', 0, text).is_none()
+}
+
+/// Field names are the same in any case (RFC 9110 §5.1).
+fn is_name(a: &[u8], b: &[u8]) -> bool {
+    a.eq_ignore_ascii_case(b)
 }
 
 fn same_variable(a: &[u8], b: &[u8]) -> bool {
@@ -250,6 +282,21 @@ mod tests {
         let mut out = Vec::new();
         edits.write(&mut out);
         assert_eq!(out, b"x-user: alice\r\nx-a: \r\n");
+    }
+
+    #[test]
+    fn what_is_received_decides_whether_and_beside_what_a_field_is_written() {
+        let mut list = packed(edit::ABSENT, "x-a", "ours");
+        list.extend(packed(edit::ABSENT, "x-b", "ours"));
+        list.extend(packed(edit::APPEND, "vary", "origin"));
+        list.extend(packed(edit::APPEND, "x-c", "ours"));
+        let received: [(&[u8], &[u8]); 3] = [(b"X-A", b"theirs"), (b"Vary", b"accept"), (b"vary", b"cookie")];
+        let edits = Edits(&list);
+        assert!(!edits.hides(b"x-a"));
+        assert!(edits.hides(b"vary"));
+        let mut out = Vec::new();
+        edits.write_beside(&mut out, received.into_iter());
+        assert_eq!(out, b"x-b: ours\r\nvary: accept, cookie, origin\r\nx-c: ours\r\n");
     }
 
     #[test]

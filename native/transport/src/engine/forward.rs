@@ -30,7 +30,7 @@ impl Engine {
         }
         let said = self.slots.word(slot, word::VERDICT);
         self.slots.set_word(slot, word::VERDICT, verdict::NONE);
-        if phase == Phase::Judging && matches!(said, verdict::REFUSE | verdict::ANSWER) {
+        if phase == Phase::Judging && matches!(said, verdict::REFUSE | verdict::ANSWER | verdict::PAGE) {
             // The upstream's answer is dropped, its connection or stream with it unless all of it is here.
             self.drop_held(slot);
             self.let_go_of_upstream(slot);
@@ -39,7 +39,8 @@ impl Engine {
         match said {
             verdict::PASS if phase == Phase::Judging => self.pass(slot),
             verdict::FORWARD if phase == Phase::Deciding => self.forward(slot),
-            verdict::REFUSE => self.refuse(slot),
+            verdict::REFUSE => self.refuse(slot, false),
+            verdict::PAGE => self.refuse(slot, true),
             verdict::ANSWER => self.answer_own(slot),
             _ => {}
         }

@@ -68,6 +68,16 @@ export class Edits {
     return this.#push(Edit.ADD, name, value);
   }
 
+  /** Adds a field unless the upstream's answer has one of the name. False as in `set`. */
+  absent(name: string, value: string): boolean {
+    return this.#push(Edit.ABSENT, name, value);
+  }
+
+  /** Adds to the list that the answer's field holds. False as in `set`. */
+  append(name: string, value: string): boolean {
+    return this.#push(Edit.APPEND, name, value);
+  }
+
   remove(name: string): void {
     // What belongs to the connection does not pass anyway.
     this.#push(Edit.REMOVE, name, '');
@@ -147,7 +157,8 @@ function pack(edits: HeaderEdits): Packed | null {
   const memory = Buffer.alloc(EDIT_BYTES_MAX);
   const made = new Edits(memory, 0, EDIT_BYTES_MAX, 0);
   if (!applyEdits(made, edits)) return null;
-  const texts = [...edits.remove, ...pairNames(edits.set), ...pairNames(edits.add)];
+  const { remove, set, add, absent = [], append = [] } = edits;
+  const texts = [...remove, ...pairNames(set), ...pairNames(absent), ...pairNames(append), ...pairNames(add)];
   const names = new Set(texts.map((name) => editable(name)?.number ?? 0));
   return { bytes: Uint8Array.from(memory.subarray(0, made.length)), count: texts.length, names: [...names] };
 }

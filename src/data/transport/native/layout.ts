@@ -65,10 +65,10 @@ export const Answer = {
 export const Flag = { SECURE: 1, HTTP10: 2, HTTP2: 4, WEBSOCKET: 8, GRPC: 16, BODY_HERE: 32 } as const;
 
 /** Kinds of edits. */
-export const Edit = { VOID: 0, SET: 1, ADD: 2, REMOVE: 3 } as const;
+export const Edit = { VOID: 0, SET: 1, ADD: 2, REMOVE: 3, ABSENT: 4, APPEND: 5 } as const;
 
 /** What `Word.VERDICT` says. */
-export const Decided = { NONE: 0, FORWARD: 1, REFUSE: 2, ANSWER: 3, PASS: 4 } as const;
+export const Decided = { NONE: 0, FORWARD: 1, REFUSE: 2, ANSWER: 3, PASS: 4, PAGE: 5 } as const;
 
 /** Kinds of events: word 0. */
 export const Event = {

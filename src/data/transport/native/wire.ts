@@ -173,6 +173,12 @@ export class NativeWire extends NativeHead implements Wire {
   addAnswerHeader(name: string, value: string): boolean {
     return this.#answerEdits.add(name, value);
   }
+  defaultAnswerHeader(name: string, value: string): boolean {
+    return this.#answerEdits.absent(name, value);
+  }
+  appendAnswerHeader(name: string, value: string): boolean {
+    return this.#answerEdits.append(name, value);
+  }
   removeAnswerHeader(name: string): void {
     this.#answerEdits.remove(name);
   }

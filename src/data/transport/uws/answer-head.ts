@@ -9,6 +9,9 @@ import type { HeaderEdits } from './header-edits.ts';
 export const VIA = '1.1 cloudnexus';
 const LENGTH = /^[0-9]{1,15}$/;
 
+type Fields = Readonly<Record<string, string | string[] | undefined>>;
+const NO_FIELDS: Fields = {};
+
 /** Fields of the upstream's answer as one text after the first, without the last line end; see `Downstream.head`. */
 export class AnswerFields {
   text: string | Buffer = '';
@@ -21,11 +24,7 @@ export class AnswerFields {
    * Reads an upstream's fields. False when one of them may not be passed on: the answer is invalid. `bodiless`: no body follows, so that the length
    * must be written here; otherwise uWebSockets.js does.
    */
-  read(
-    fields: Readonly<Record<string, string | string[] | undefined>>,
-    edits: HeaderEdits,
-    bodiless: boolean,
-  ): boolean {
+  read(fields: Fields, edits: HeaderEdits, bodiless: boolean): boolean {
     this.#begin(false);
     this.length = -1;
     // A framing that two readers could read differently does not pass (RFC 9112 §6.3).
@@ -42,13 +41,15 @@ export class AnswerFields {
       // uWebSockets.js writes a Date of its own, always.
       if (endsHere(name) || name === 'date' || edits.hides(name) || nominated?.includes(name) === true) continue;
       if (!TOKEN.test(name)) return false;
+      // Written beside what is appended to it.
+      if (isAppended(edits, name)) continue;
       if (typeof value === 'string') {
         if (!this.#add(name, value)) return false;
       } else {
         for (const one of value) if (!this.#add(name, one)) return false;
       }
     }
-    this.#edits(edits);
+    this.#edits(edits, fields);
     if (bodiless && this.length >= 0) this.#add('content-length', String(this.length));
     return this.#seal();
   }
@@ -58,7 +59,7 @@ export class AnswerFields {
     this.#begin(close);
     if (length >= 0) this.#add('content-length', String(length));
     if (contentType !== '' && !edits.hides('content-type')) this.#add('content-type', contentType);
-    this.#edits(edits);
+    this.#edits(edits, contentType === '' ? NO_FIELDS : { 'content-type': contentType });
     this.#seal();
   }
 
@@ -73,8 +74,19 @@ export class AnswerFields {
     return true;
   }
 
-  #edits(edits: HeaderEdits): void {
-    for (let i = 0; i < edits.names.length; i++) this.#add(edits.names[i] as string, edits.values[i] as string);
+  #edits(edits: HeaderEdits, fields: Fields): void {
+    const { names, values, absents, appends } = edits;
+    for (let i = 0; i < names.length; i++) this.#add(names[i] as string, values[i] as string);
+    for (let i = 0; i < absents.length; i += 2) {
+      const name = absents[i] as string;
+      if (fields[name] === undefined) this.#add(name, absents[i + 1] as string);
+    }
+    for (let i = 0; i < appends.length; i += 2) {
+      const name = appends[i] as string;
+      const before = fields[name];
+      const list = before === undefined ? [] : typeof before === 'string' ? [before] : before;
+      this.#add(name, [...list, appends[i + 1] as string].filter((one) => one !== '').join(', '));
+    }
   }
 
   #seal(): true {
@@ -93,6 +105,12 @@ function hasHighBytes(block: string): boolean {
   return HIGH.test(block);
 }
 const HIGH = /[\x80-\xff]/;
+
+function isAppended(edits: HeaderEdits, name: string): boolean {
+  const { appends } = edits;
+  for (let i = 0; i < appends.length; i += 2) if (appends[i] === name) return true;
+  return false;
+}
 
 function namedByConnection(value: string | string[] | undefined): string[] | null {
   if (value === undefined || value === 'keep-alive' || value === 'close') return null;

@@ -8,6 +8,10 @@ export class HeaderEdits {
   readonly values: string[] = [];
   /** Names whose original fields are left out. */
   readonly #hidden: string[] = [];
+  /** Fields that are written unless there is one of the name; flat. */
+  readonly absents: string[] = [];
+  /** Fields that are added to the list of those of the name; flat. */
+  readonly appends: string[] = [];
 
   /** Replaces every field of that name. False when the name belongs to the connection, is no token, or the value holds control bytes. */
   set(name: string, value: string): boolean {
@@ -28,6 +32,16 @@ export class HeaderEdits {
     return true;
   }
 
+  /** Adds a field unless there is one of that name. False as in `set`. */
+  absent(name: string, value: string): boolean {
+    return this.#depends(this.absents, name.toLowerCase(), value);
+  }
+
+  /** Adds to the list that the fields of that name hold. False as in `set`. */
+  append(name: string, value: string): boolean {
+    return this.#depends(this.appends, name.toLowerCase(), value);
+  }
+
   remove(name: string): void {
     if (this.#hidden.length < EDITS_MAX) this.#hide(name.toLowerCase());
   }
@@ -45,6 +59,14 @@ export class HeaderEdits {
       this.values.length = 0;
     }
     if (this.#hidden.length > 0) this.#hidden.length = 0;
+    if (this.absents.length > 0) this.absents.length = 0;
+    if (this.appends.length > 0) this.appends.length = 0;
+  }
+
+  #depends(list: string[], lower: string, value: string): boolean {
+    if (list.length >= 2 * EDITS_MAX || !this.#allowed(lower, value)) return false;
+    list.push(lower, value);
+    return true;
   }
 
   #allowed(lower: string, value: string): boolean {

@@ -96,6 +96,12 @@ export class WireHead {
   addAnswerHeader(name: string, value: string): boolean {
     return this.answerEdits.add(name, value);
   }
+  defaultAnswerHeader(name: string, value: string): boolean {
+    return this.answerEdits.absent(name, value);
+  }
+  appendAnswerHeader(name: string, value: string): boolean {
+    return this.answerEdits.append(name, value);
+  }
   removeAnswerHeader(name: string): void {
     this.answerEdits.remove(name);
   }
