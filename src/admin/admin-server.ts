@@ -10,7 +10,7 @@ import { Gauge, LaneColumns } from '../snapshot/lane-columns.ts';
 import type { CachePurge } from '../snapshot/messages.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
-import type { ControlView, TrustView } from './control-view.ts';
+import type { ControlView, RolloutView, TrustView } from './control-view.ts';
 import { REJECTIONS_SHOWN_MAX } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import { explainText, explanationOf } from './explain.ts';
@@ -129,6 +129,14 @@ export interface Status {
     readonly fault: string | null;
   };
   readonly trust: TrustView;
+  /** What is tried by a share of identities; null: nothing is. */
+  readonly rollout:
+    | (Omit<RolloutView, 'begunAt' | 'stepAt' | 'soakedAt'> & {
+        readonly begunAt: string;
+        readonly stepAt: string;
+        readonly soakedAt: string;
+      })
+    | null;
   /** What can be fallen back to, newest first. */
   readonly kept: readonly { readonly digest: string; readonly seq: number; readonly activatedAt: string | null }[];
   readonly rejections: readonly {
@@ -159,6 +167,7 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
   const { control, drain } = parts;
   const active = control.active();
   const source = control.source();
+  const rollout = control.rollout();
   const endpoints = control.endpoints();
   const out = endpoints.filter((e) => e.ejected || e.downUntil > 0).map((e) => e.identity);
   const time = (at: number): string => new Date(at).toISOString();
@@ -179,6 +188,15 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
       nextPollAt: timeOrNull(source.nextPollAt),
     },
     trust: control.trust(),
+    rollout:
+      rollout === null
+        ? null
+        : {
+            ...rollout,
+            begunAt: time(rollout.begunAt),
+            stepAt: time(rollout.stepAt),
+            soakedAt: time(rollout.soakedAt),
+          },
     kept: control.kept().map((k) => ({ ...k, activatedAt: k.activatedAt === 0 ? null : time(k.activatedAt) })),
     rejections: control
       .rejections()

@@ -15,6 +15,10 @@ export interface ControlView {
   poll(): Promise<void>;
   /** By which rules bundles are taken. */
   trust(): TrustView;
+  /** A bundle that is tried by a share of identities; null: none is. */
+  rollout(): RolloutView | null;
+  /** Bundles that were tried since start, by how that ended. */
+  rolloutEnds(): Readonly<Record<string, number>>;
   /** What is on disk to fall back to: the active bundle, then those before it. */
   kept(): readonly KeptView[];
   /** Bundles that were not taken, newest first. */
@@ -47,6 +51,40 @@ export interface ActiveBundle {
   readonly signers: readonly string[];
   /** Epoch ms from which on it is stale by its own word or its keys'; null = never. */
   readonly expiresAt: number | null;
+}
+
+/** Answers of one revision within the window of the comparison. */
+export interface TallyView {
+  readonly requests: number;
+  readonly failed: number;
+  readonly refused: number;
+  readonly policyErrors: number;
+  readonly denied: number;
+  /** Null: beyond the last bucket. */
+  readonly p99Ms: number | null;
+}
+
+export interface RolloutView {
+  readonly digest: string;
+  readonly seq: number;
+  readonly revision: number;
+  /** From 1. */
+  readonly step: number;
+  /** Percent of identities, by step. */
+  readonly steps: readonly number[];
+  /** Of identities that see it now, 0 … 1. */
+  readonly share: number;
+  /** Epoch ms: of the first step, of this one, and when its soak is over. */
+  readonly begunAt: number;
+  readonly stepAt: number;
+  readonly soakedAt: number;
+  /** Requests that it has answered at this step, and how many it must have. */
+  readonly samples: number;
+  readonly samplesMin: number;
+  /** What keeps it at its step; null = nothing. */
+  readonly waitsFor: string | null;
+  readonly candidate: TallyView;
+  readonly active: TallyView;
 }
 
 export interface KeptView {
@@ -113,7 +151,7 @@ export interface RejectionView {
   readonly digest: string;
   /** Null when it could not even be read. */
   readonly seq: number | null;
-  /** `pull`, `verify`, `compile`, `activate`. */
+  /** `pull`, `verify`, `compile`, `activate`, `rollout`. */
   readonly step: string;
   readonly reason: string;
 }

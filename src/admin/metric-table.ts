@@ -123,7 +123,7 @@ export const METRICS = {
     'gauge',
     '',
     [],
-    '1: the source names another bundle than the one that serves, or a lane serves another revision than the active one. For a moment during an activation; otherwise look at `cnx status`.',
+    '1: the source names another bundle than the one that serves or is being tried, or a lane serves another revision than the active one. For a moment during an activation; otherwise look at `cnx status`.',
   ),
   policy_load_failures: row('counter', '', [], 'Policies that could not be loaded; their bundle was rejected.'),
   // The response cache
@@ -188,6 +188,18 @@ export const METRICS = {
   ),
   cnx_bundle_revision: row('gauge', '', [], 'Revision that is active; grows by one with each activation.'),
   cnx_bundle_rejections_total: row('counter', '', ['step'], 'Bundles that were not taken, by the step that said no.'),
+  cnx_rollout_share_ratio: row(
+    'gauge',
+    'ratio',
+    [],
+    'Share of identities that see a bundle which is being tried; 0 = none is.',
+  ),
+  cnx_rollouts_total: row(
+    'counter',
+    '',
+    ['outcome'],
+    'Bundles that were tried, by how that ended: `promoted`, `reverted` (they did worse), `superseded` (something else was to serve).',
+  ),
   cnx_bundle_source_contact_timestamp_seconds: row(
     'gauge',
     'seconds',

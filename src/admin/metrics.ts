@@ -191,8 +191,12 @@ export class Metrics {
         if (active === null) return one(0);
         const { seen } = control.source();
         const lanes = control.lanes().some((l) => l.revision !== active.revision);
-        return one(lanes || (seen !== null && seen !== active.digest) ? 1 : 0);
+        const tried = control.rollout()?.digest;
+        return one(lanes || (seen !== null && seen !== active.digest && seen !== tried) ? 1 : 0);
       },
+      cnx_rollout_share_ratio: () => one(control.rollout()?.share ?? 0),
+      cnx_rollouts_total: () =>
+        Object.entries(control.rolloutEnds()).map(([outcome, n]) => ({ labels: { outcome }, value: n })),
       policy_load_failures: () => one(control.policyLoadFailures()),
       cnx_cache_requests_total: () => list('outcome', CACHE_OUTCOMES, (c) => c.cache)().slice(1),
       cnx_cache_stored_total: sum((c) => c.counts[Count.CacheStored]),

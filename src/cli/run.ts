@@ -52,6 +52,10 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
       registries: [bootstrap.bundle, ...bootstrap.bundle.mirrors].map(({ source, registry }) =>
         registryOptions(source, registry, io.env),
       ),
+      hashKey:
+        bootstrap.rollout.hashKeyFrom === undefined
+          ? ''
+          : (readSecrets({ key: bootstrap.rollout.hashKeyFrom }, io.env).get('key') ?? ''),
       addonPath: addonPath(),
       onFatal: (message, code) => {
         io.stderr(`cnx run: ${message}\n`);

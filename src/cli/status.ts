@@ -69,6 +69,7 @@ export function statusText(s: Status): string {
     `epoch ${s.trust.epoch}, highest sequence ${s.trust.highestSeq}, floor ${s.trust.floor}, rollback ${s.trust.rollback}, keys ${s.trust.keys.map((k) => (k.status === 'active' ? k.id : `${k.id} (${k.status})`)).join(', ')}`,
   );
   if (s.trust.refused !== null) fact('', `the policy file is REFUSED, the former one counts: ${s.trust.refused}`);
+  if (s.rollout !== null) for (const line of rolloutLines(s.rollout)) fact(line[0], line[1]);
   for (const k of s.kept.filter((item) => item.digest !== s.bundle?.digest))
     fact('kept', `${k.seq}, ${k.digest}${k.activatedAt === null ? '' : `, active from ${k.activatedAt}`}`);
   fact('endpoints', `${s.endpoints.total}${s.endpoints.out.length === 0 ? ', all in rotation' : ''}`);
@@ -84,6 +85,19 @@ export function statusText(s: Status): string {
   if (s.rejections.length > 0) lines.push('', '  rejected bundles');
   for (const r of s.rejections) lines.push(`    ${r.at}  ${r.step}  ${r.seq ?? '?'}  ${r.digest}  ${r.reason}`);
   return `${lines.map(printable).join('\n')}\n`;
+}
+
+/** A bundle that is being tried, for people: name and value of each line. */
+export function rolloutLines(r: NonNullable<Status['rollout']>): (readonly [string, string])[] {
+  const tally = (t: typeof r.candidate): string =>
+    `${t.requests} requests, ${t.failed} failed, ${t.refused} refused, ${t.denied} denied, ${t.policyErrors} policy errors, p99 ${t.p99Ms ?? '> 30000'} ms`;
+  return [
+    ['rollout', `${r.seq}, ${r.digest}, revision ${r.revision}, tried since ${r.begunAt}`],
+    ['', `step ${r.step} of ${r.steps.length}: ${r.share * 100} % of identities since ${r.stepAt}`],
+    ['', r.waitsFor === null ? 'goes on with the next look' : `waits for ${r.waitsFor}, soaked at ${r.soakedAt}`],
+    ['', `candidate: ${tally(r.candidate)}`],
+    ['', `active: ${tally(r.active)}`],
+  ];
 }
 
 function duration(seconds: number): string {

@@ -6,6 +6,7 @@ import { ConfigError, Document, inOrder, type Problem } from './document.ts';
 import { NAME } from './fields.ts';
 import { listenerProblems, uwsProblems } from './listener-problems.ts';
 import { networkFault } from './references.ts';
+import { rolloutProblems } from './rollout.ts';
 import { validate } from './validate.ts';
 
 /** The bootstrap with absolute paths. Throws `ConfigError` with every problem. */
@@ -30,15 +31,13 @@ export function readBootstrap(file: string, text: string): BootstrapConfig {
       })),
       ...(b.bundle.seed === undefined ? {} : { seed: absoluteSource(base, b.bundle.seed) }),
     },
+    ...(b.rollout.hashKeyFrom === undefined
+      ? {}
+      : { rollout: { ...b.rollout, hashKeyFrom: absolutePlace(base, b.rollout.hashKeyFrom) } }),
     trustFile: resolve(base, b.trustFile),
     stateDir: resolve(base, b.stateDir),
     admin: b.admin.tokenFile === undefined ? b.admin : { ...b.admin, tokenFile: resolve(base, b.admin.tokenFile) },
-    secrets: Object.fromEntries(
-      Object.entries(b.secrets).map(([name, from]) => [
-        name,
-        from.startsWith('file:') ? `file:${resolve(base, from.slice(5))}` : from,
-      ]),
-    ),
+    secrets: Object.fromEntries(Object.entries(b.secrets).map(([name, from]) => [name, absolutePlace(base, from)])),
   };
 }
 
@@ -53,6 +52,7 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
   for (const name of Object.keys(b.secrets))
     if (!new RegExp(NAME).test(name))
       problems.push(doc.problem('/secrets', `no bundle can say the name "${name}"; it must fit ${NAME}`, name));
+  rolloutProblems(b.rollout, at);
   registryProblems(b.bundle.registry, '/bundle/registry', at);
   for (const [i, mirror] of b.bundle.mirrors.entries())
     registryProblems(mirror.registry, `/bundle/mirrors/${i}/registry`, at);
@@ -93,10 +93,15 @@ function registryProblems(
     at(path, 'credentials come from usernameFrom and passwordFrom or from dockerConfigFile, not from both');
 }
 
+/** `env:` stays, the path of `file:` becomes absolute. */
+function absolutePlace(base: string, from: string): string {
+  return from.startsWith('file:') ? `file:${resolve(base, from.slice(5))}` : from;
+}
+
 function absoluteRegistry(base: string, registry: RegistryConfig | undefined): { registry?: RegistryConfig } {
   if (registry === undefined) return {};
   const { usernameFrom, passwordFrom, caFile, dockerConfigFile } = registry;
-  const place = (from: string): string => (from.startsWith('file:') ? `file:${resolve(base, from.slice(5))}` : from);
+  const place = (from: string): string => absolutePlace(base, from);
   return {
     registry: {
       ...registry,

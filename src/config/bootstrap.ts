@@ -1,5 +1,6 @@
 /** The bootstrap: what a gateway must know before it has a bundle. Local; all paths are relative to its file. */
 import Type, { type Static } from 'typebox';
+import { RolloutConfig } from './rollout.ts';
 import { Bytes, Cidr, closed, Id, LocalPath, Ms, SecretPlace, SecretPlaces, word } from './fields.ts';
 
 const Port = (description: string, fallback?: number) =>
@@ -221,6 +222,7 @@ export const BootstrapConfig = closed(
       },
       'Where bundles come from.',
     ),
+    rollout: RolloutConfig,
     trustFile: LocalPath('The trust policy.'),
     stateDir: LocalPath('Where verified bundles and state are kept; created if absent.'),
     probes: closed(

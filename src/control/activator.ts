@@ -10,7 +10,7 @@ import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { BundleFiles } from './build/bundle-directory.ts';
 import { type Compiled, compileBundle } from './compile/compile.ts';
 import type { EndpointSlots } from './health/slots.ts';
-import type { Lanes } from './lanes.ts';
+import type { Division, Lanes } from './lanes.ts';
 import { POLICY_ANNOTATION } from './oci/media-types.ts';
 import { Rejection } from './oci/rejection.ts';
 import type { VerifiedBundle } from './trust/verify.ts';
@@ -50,8 +50,13 @@ export class ActivationError extends Error {
 
 export class Activator {
   readonly #parts: ActivatorParts;
-  /** By revision, oldest first; the last is active. */
+  /** By revision, oldest first: what lanes use or may use. */
   readonly #compiled: Compiled[] = [];
+  #active: Snapshot | null = null;
+  /** Seen by a share of identities besides the active one. */
+  #candidate: Snapshot | null = null;
+  /** On its way to the lanes. */
+  #giving: Compiled | null = null;
   #revision = 0;
 
   constructor(parts: ActivatorParts) {
@@ -60,30 +65,73 @@ export class Activator {
 
   /** The active snapshot, or null before the first activation. */
   get active(): Snapshot | null {
-    return this.#compiled.at(-1)?.snapshot ?? null;
+    return this.#active;
   }
 
-  /** Compiles a verified bundle and makes every lane serve it. Throws ActivationError; then nothing has changed. */
+  /** What a share of identities sees besides the active one; null: all see the same. */
+  get candidate(): Snapshot | null {
+    return this.#candidate;
+  }
+
+  /** Compiles a verified bundle and makes every lane serve it, and nothing else. Throws ActivationError; then nothing has changed. */
   async activate(bundle: VerifiedBundle): Promise<Snapshot> {
+    const snapshot = await this.#prepare(bundle);
+    await this.#give(() => this.#parts.lanes.activate(snapshot));
+    this.#active = snapshot;
+    this.#candidate = null;
+    return snapshot;
+  }
+
+  /** Compiles a verified bundle and shows it to a share of identities. Throws ActivationError; then nothing has changed. */
+  async divide(bundle: VerifiedBundle, share: number, key: Division['key']): Promise<Snapshot> {
+    const snapshot = await this.#prepare(bundle);
+    await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
+    this.#candidate = snapshot;
+    return snapshot;
+  }
+
+  /** Another share sees the candidate. */
+  async share(share: number, key: Division['key']): Promise<void> {
+    const snapshot = this.#candidate;
+    if (snapshot !== null) await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
+  }
+
+  /** All see the candidate from now on (`true`), or the active one again. */
+  async decide(forCandidate: boolean): Promise<Snapshot | null> {
+    const chosen = forCandidate ? this.#candidate : this.#active;
+    if (chosen === null || this.#candidate === null) return this.#active;
+    await this.#give(() => this.#parts.lanes.activate(chosen));
+    this.#active = chosen;
+    this.#candidate = null;
+    return chosen;
+  }
+
+  /** Gives back what no lane uses any more; what is live stays whatever lanes say. */
+  retired(unused: (revision: number) => boolean): void {
+    for (let i = this.#compiled.length - 1; i >= 0; i--) {
+      const snapshot = this.#compiled[i]?.snapshot ?? null;
+      if (snapshot === null || snapshot === this.#active || snapshot === this.#candidate) continue;
+      if (unused(snapshot.revision)) for (const old of this.#compiled.splice(i, 1)) old.release();
+    }
+  }
+
+  async #prepare(bundle: VerifiedBundle): Promise<Snapshot> {
     await this.#room();
     const compiled = await this.#compile(bundle);
-    try {
-      this.#parts.onSnapshot(compiled.snapshot);
-      await this.#parts.lanes.activate(compiled.snapshot);
-    } catch (error) {
-      // A lane that answers late may still use it: it stays registered and is given back with those before it.
-      this.#compiled.splice(-1, 0, compiled);
-      throw new ActivationError('activate', error instanceof Error ? error.message : String(error), { cause: error });
-    }
-    this.#compiled.push(compiled);
+    this.#giving = compiled;
+    this.#parts.onSnapshot(compiled.snapshot);
     return compiled.snapshot;
   }
 
-  /** Gives back what no lane uses any more; the active one stays whatever lanes say. */
-  retired(unused: (revision: number) => boolean): void {
-    for (let i = this.#compiled.length - 2; i >= 0; i--) {
-      if (unused(this.#compiled[i]?.snapshot.revision ?? 0))
-        for (const old of this.#compiled.splice(i, 1)) old.release();
+  /** A lane that answers late may still use what it was given: it stays registered, and is given back like those before it. */
+  async #give(to: () => Promise<void>): Promise<void> {
+    try {
+      await to();
+    } catch (error) {
+      throw new ActivationError('activate', error instanceof Error ? error.message : String(error), { cause: error });
+    } finally {
+      if (this.#giving !== null) this.#compiled.push(this.#giving);
+      this.#giving = null;
     }
   }
 

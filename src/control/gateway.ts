@@ -13,6 +13,7 @@ import {
   type KeptView,
   type LaneView,
   type RejectionView,
+  type RolloutView,
   type SourceView,
   type TrustView,
   type WafPoolView,
@@ -34,6 +35,8 @@ import { TakeOver } from './hand-over/take-over.ts';
 import { JwksFetcher } from './jwks.ts';
 import { laneCountOf, Lanes } from './lanes.ts';
 import type { RegistryOptions } from './oci/registry-http.ts';
+import { Rollout } from './rollout/rollout.ts';
+import { unionOf } from './rollout/union.ts';
 import { BundleSupply } from './supply.ts';
 import { GATEWAY_VERSION } from './trust/gateway.ts';
 import { prepareTrust } from './trust/policy.ts';
@@ -56,6 +59,8 @@ export interface GatewayParts {
   readonly secrets: ReadonlyMap<string, string>;
   /** How to speak with the source, then with each mirror. */
   readonly registries: readonly RegistryOptions[];
+  /** Of the hash over identities in a staged rollout; empty: none is kept secret. */
+  readonly hashKey: string;
   /** File that every thread loads the addon from. */
   readonly addonPath: string;
   /** The process must end with this code. */
@@ -71,6 +76,7 @@ export class Gateway implements ControlView {
   readonly #parts: GatewayParts;
   readonly #native: Addon;
   readonly #supply: BundleSupply;
+  readonly #rollout: Rollout;
   readonly #columns: EndpointColumns;
   readonly #lanes: Lanes;
   readonly #pool: WafPool;
@@ -119,6 +125,26 @@ export class Gateway implements ControlView {
       accessLog: bootstrap.accessLog === 'stdout',
     });
     const log = this.admin.log;
+    this.#rollout = new Rollout({
+      config: bootstrap.rollout,
+      hashKey: parts.hashKey,
+      laneColumns: memory.map((m) => m.laneColumns),
+      divide: async (bundle, share, key) => {
+        const snapshot = await this.#activator.divide(bundle, share, key);
+        this.#follow();
+        return snapshot;
+      },
+      share: (share, key) => this.#activator.share(share, key),
+      decide: async (forCandidate) => {
+        const snapshot = await this.#activator.decide(forCandidate);
+        this.#follow();
+        return snapshot;
+      },
+      active: () => this.#activator.active,
+      ended: (end) => this.#supply.ended(end),
+      event: (level, message, fields) => log.event(level, message, fields),
+      now: Date.now,
+    });
     this.#supply = new BundleSupply({
       bundle: bootstrap.bundle,
       stateDir: bootstrap.stateDir,
@@ -126,6 +152,7 @@ export class Gateway implements ControlView {
       trust: prepareTrust(parts.trust),
       registries: parts.registries,
       serve: (bundle) => this.#serve(bundle),
+      rollout: this.#rollout,
       event: (level, message, fields) => log.event(level, message, fields),
       now: Date.now,
     });
@@ -302,9 +329,7 @@ export class Gateway implements ControlView {
   /** Lets all lanes serve a bundle, and opens the listeners with the first. Throws ActivationError. Gives the revision. */
   async #serve(bundle: VerifiedBundle): Promise<number> {
     const snapshot = await this.#activator.activate(bundle);
-    this.#jwks.follow(snapshot.issuers);
-    this.#health.activate(snapshot);
-    this.#prober.activate(snapshot);
+    this.#follow();
     if (!this.#listening) {
       const plans = this.#parts.bootstrap.listeners.map((l) => listenerPlan(l, this.#tls.get(l.id) ?? null));
       const inherited = await this.#former?.sockets(plans);
@@ -328,6 +353,16 @@ export class Gateway implements ControlView {
     return snapshot.revision;
   }
 
+  /** Issuers and endpoints of all that is live are looked after. */
+  #follow(): void {
+    const { active, candidate } = this.#activator;
+    if (active === null) return;
+    const live = unionOf(active, candidate);
+    this.#jwks.follow(live.issuers);
+    this.#health.activate(live);
+    this.#prober.activate(live);
+  }
+
   /**
    * Orderly end: not ready, still accepting for `drainDelayMs`, then draining within the deadline. Resolves when everything is closed. With `handedOver` another
    * process accepts already: no delay, and connections without a request have until the deadline to end by themselves.
@@ -349,6 +384,7 @@ export class Gateway implements ControlView {
     await this.#certificates.stop();
     const open = await this.#lanes.drain(drainDeadlineMs, elsewhere);
     await this.#supply.freeze();
+    this.#rollout.close();
     await this.#prober.stop();
     this.#health.stop();
     await this.#jwks.stop();
@@ -381,6 +417,12 @@ export class Gateway implements ControlView {
   }
   trust(): TrustView {
     return this.#supply.trust();
+  }
+  rollout(): RolloutView | null {
+    return this.#rollout.view();
+  }
+  rolloutEnds(): Readonly<Record<string, number>> {
+    return this.#rollout.ends;
   }
   kept(): readonly KeptView[] {
     return this.#supply.kept();

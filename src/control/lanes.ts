@@ -53,9 +53,11 @@ interface Lane {
   state: 'starting' | 'serving' | 'draining' | 'dead';
   restarts: number[];
   revision: number;
+  /** Revision that a share of its requests sees; 0 = none. */
+  rival: number;
   /** It was told to listen. */
   listens: boolean;
-  /** Active there, or of exchanges that are open there. */
+  /** Live there, or of exchanges that are open there. */
   inUse: readonly number[];
 }
 
@@ -65,17 +67,30 @@ type Waiter = {
   readonly done: (m: FromLane) => void;
 };
 
+/** A snapshot that a share of identities sees besides the active one. */
+export type Division = Omit<Extract<ToLane, { readonly kind: 'divide' }>, 'kind'>;
+
 /** Lanes for a configured count; 0 = one per core. */
 export function laneCountOf(configured: number): number {
   return configured === 0 ? availableParallelism() : configured;
 }
 
-/** True when every lane has gone past a revision and has no exchange of it. A lane that starts anew or is slow may still be given it. */
+/** What the lanes were given last; 0 = none. */
+export interface Live {
+  readonly active: number;
+  readonly rival: number;
+}
+
+/** True when no lane has a revision or may still be given it: all have answered to what they were given last, which it is not, and none has an exchange of it. */
 export function usedNowhere(
-  lanes: readonly { readonly revision: number; readonly inUse: readonly number[] }[],
+  lanes: readonly Pick<Lane, 'revision' | 'rival' | 'inUse'>[],
+  live: Live,
   revision: number,
 ): boolean {
-  return lanes.every((lane) => lane.revision > revision && !lane.inUse.includes(revision));
+  if (revision === live.active || revision === live.rival) return false;
+  return lanes.every(
+    (lane) => lane.revision === live.active && lane.rival === live.rival && !lane.inUse.includes(revision),
+  );
 }
 
 /** Of so many inherited sockets of each listener, those that one lane takes: all are taken, as evenly as can be. */
@@ -88,6 +103,8 @@ export class Lanes {
   readonly #lanes: Lane[] = [];
   readonly #waiters = new Set<Waiter>();
   #snapshot: Snapshot | null = null;
+  /** What a share of identities sees. */
+  #division: Division | null = null;
   #listeners: readonly ListenerPlan[] = [];
   readonly #keys = new Map<string, string>();
   #closing = false;
@@ -115,6 +132,7 @@ export class Lanes {
   /** Gives every lane the snapshot; resolves when all serve it. */
   async activate(snapshot: Snapshot): Promise<void> {
     this.#snapshot = snapshot;
+    this.#division = null;
     await Promise.all(
       this.#lanes.map((lane) =>
         this.#ask(
@@ -123,6 +141,23 @@ export class Lanes {
           (m) => m.kind === 'activated' && m.revision === snapshot.revision,
         ),
       ),
+    );
+  }
+
+  /** Lets a share of identities see another snapshot than the active one; resolves when it is so in all lanes. `activate` ends it. */
+  async divide(division: Division): Promise<void> {
+    this.#division = division;
+    await Promise.all(
+      this.#lanes.filter((lane) => lane.state !== 'dead').map((lane) => this.#divideIn(lane, division)),
+    );
+  }
+
+  async #divideIn(lane: Lane, division: Division): Promise<void> {
+    const { snapshot, share } = division;
+    await this.#ask(
+      lane,
+      { kind: 'divide', ...division },
+      (m) => m.kind === 'divided' && m.revision === snapshot.revision && m.share === share,
     );
   }
 
@@ -270,6 +305,7 @@ export class Lanes {
       state: 'starting',
       restarts,
       revision: 0,
+      rival: 0,
       listens: false,
       inUse: [],
     };
@@ -277,12 +313,16 @@ export class Lanes {
     worker.on('message', (m: FromLane) => {
       if (m.kind === 'unknownKid') this.#parts.onUnknownKid(m.issuer);
       else if (m.kind === 'failed') failure = m;
-      else if (m.kind === 'activated') lane.revision = m.revision;
+      else if (m.kind === 'activated') {
+        lane.revision = m.revision;
+        lane.rival = 0;
+        this.#retired();
+      } else if (m.kind === 'divided') lane.rival = m.revision;
       else if (m.kind === 'bug') this.#parts.onBug(index, m);
       else if (m.kind === 'invalidated') this.#parts.onInvalidated(m.purge, index);
       else if (m.kind === 'inUse') {
         lane.inUse = m.revisions;
-        this.#parts.onRetired((revision) => usedNowhere(this.#lanes, revision));
+        this.#retired();
       }
       for (const w of this.#waiters) {
         if (w.lane !== index || !w.matches(m)) continue;
@@ -304,6 +344,11 @@ export class Lanes {
       });
     });
     return lane;
+  }
+
+  #retired(): void {
+    const live = { active: this.#snapshot?.revision ?? 0, rival: this.#division?.snapshot.revision ?? 0 };
+    this.#parts.onRetired((revision) => usedNowhere(this.#lanes, live, revision));
   }
 
   #died(lane: Lane, why: { message: string; stack: string }): void {
@@ -332,6 +377,7 @@ export class Lanes {
     if (snapshot === null) return;
     for (const [issuer, jwks] of this.#keys) this.#post(lane, { kind: 'keys', issuer, jwks });
     await this.#ask(lane, { kind: 'activate', snapshot }, (m) => m.kind === 'activated');
+    if (this.#division !== null) await this.#divideIn(lane, this.#division);
     if (this.#listeners.length > 0) await this.#listenIn(lane, this.#listeners);
   }
 

@@ -10,6 +10,7 @@ import { OciLayout } from './oci/layout.ts';
 import { formatReference, parseReference, type Reference } from './oci/reference.ts';
 import type { RegistryOptions } from './oci/registry-http.ts';
 import { Rejection, SourceError } from './oci/rejection.ts';
+import type { Rollout, RolloutEnd } from './rollout/rollout.ts';
 import { systemClock } from './source/clock.ts';
 import { FailoverSource } from './source/failover.ts';
 import { pollInterval } from './source/interval.ts';
@@ -38,6 +39,8 @@ export interface SupplyParts {
   readonly registries: readonly RegistryOptions[];
   /** Makes it serve. Throws ActivationError; then nothing has changed. Resolves with its revision. */
   readonly serve: (bundle: VerifiedBundle) => Promise<number>;
+  /** New bundles go through it; absent: all serve at once. */
+  readonly rollout?: Rollout;
   readonly event: (level: Level, message: string, fields: Record<string, unknown>) => void;
   readonly now: () => number;
 }
@@ -179,6 +182,10 @@ export class BundleSupply {
   async serve(bundle: VerifiedBundle): Promise<void> {
     const from = performance.now();
     const revision = await this.#parts.serve(bundle);
+    this.#serves(bundle, revision, performance.now() - from);
+  }
+
+  #serves(bundle: VerifiedBundle, revision: number, ms: number): void {
     const rollback = bundle.direction === 'rollback';
     this.#serving = { bundle, revision, activatedAt: this.#parts.now() };
     this.#distrusted = null;
@@ -188,7 +195,7 @@ export class BundleSupply {
       revision,
       direction: bundle.direction,
       signers: bundle.signers.map((s) => s.keyId),
-      ms: Math.round(performance.now() - from),
+      ms: Math.round(ms),
     });
     if (rollback)
       this.#parts.event('warn', 'bundle is an older one than was active', {
@@ -196,6 +203,31 @@ export class BundleSupply {
         highestSeq: this.#store?.state.highestSeq ?? 0,
       });
     this.#tellOfStaleness();
+  }
+
+  /** A candidate has ended. */
+  async ended(end: RolloutEnd): Promise<void> {
+    const { bundle, outcome } = end;
+    if (outcome === 'superseded') return;
+    if (outcome === 'reverted') {
+      this.#rejected(bundle.digest, bundle.release.seq, 'rollout', end.reason);
+      try {
+        await this.#requireStore().quarantine(bundle.digest, end.reason);
+      } finally {
+        // What the tag names is what was taken back: from now on it says so. Not waited for: a poll may wait for the rollout.
+        this.#poller?.reconsider();
+        void this.#poller?.pollNow();
+      }
+      return;
+    }
+    this.#serves(bundle, end.snapshot.revision, 0);
+    try {
+      await this.#requireStore().activated(bundle, this.#trust.policy.epoch, this.#parts.now());
+    } catch (error) {
+      // It serves; the next poll writes that down.
+      this.#poller?.reconsider();
+      throw error;
+    }
   }
 
   /** A new trust policy counts from now on: what the source names and what serves are looked at anew. What serves goes on. */
@@ -267,12 +299,15 @@ export class BundleSupply {
     const store = this.#store;
     if (store === null) return;
     const { policy } = this.#trust;
+    const { rollout } = this.#parts;
     let bundle: VerifiedBundle | undefined;
     try {
+      await store.releaseQuarantine(digest);
       bundle = await verifyBundle(this.#place, digest, {
         ...this.#conditions(),
         sequence: sequenceOf(store.state),
         purpose: 'candidate',
+        quarantined: store.state.quarantined,
         forwardOnly: this.#place.mirror,
         cache: store,
       });
@@ -280,11 +315,21 @@ export class BundleSupply {
         // Signed anew, say, or trusted again.
         this.#serving = { ...this.#serving, bundle };
         this.#distrusted = null;
-      } else await this.serve(bundle);
+        await rollout?.abandon('the source names what serves');
+      } else if (rollout?.stages(bundle) === true) {
+        // What is being tried is tried on, signed anew or not. It is kept once it serves all.
+        if (rollout.digest !== digest) await rollout.begin(bundle);
+        return;
+      } else {
+        await rollout?.abandon(`${digest} serves at once`);
+        await this.serve(bundle);
+      }
       // Also for the one that serves already: its record may have failed before, on a full disk.
       await store.activated(bundle, policy.epoch, this.#parts.now());
     } catch (error) {
       const seq = bundle?.release.seq ?? null;
+      if (error instanceof Rejection && error.retry !== 'transport' && rollout?.digest === digest)
+        await rollout.abandon(`it would not be taken any more: ${error.code}: ${error.message}`);
       if (error instanceof ActivationError) {
         if (error.policies) this.#policyLoadFailures++;
         this.#rejected(digest, seq, error.step, error.message);

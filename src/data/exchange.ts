@@ -163,6 +163,8 @@ export class Exchange {
   bytesIn = 0;
   bytesOut = 0;
   aborted = false;
+  /** It does not hold its revision any more: a tunnel that may last for days needs nothing of it. */
+  letGo = false;
 
   /** Microseconds per stage; waf, authenticate and authorize always, all of them when `timed`. */
   readonly stageUs = new Float64Array(STAGES.length);
@@ -231,6 +233,7 @@ export class Exchange {
     this.bytesIn = 0;
     this.bytesOut = 0;
     this.aborted = false;
+    this.letGo = false;
     // A call of `fill` costs more than these few stores.
     const { stageUs } = this;
     for (let i = 0; i < stageUs.length; i++) stageUs[i] = 0;

@@ -4,17 +4,19 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import { assert } from '../base/assert.ts';
+import { assert, present } from '../base/assert.ts';
 import { Prng } from '../base/prng.ts';
 import { openNative } from '../native.ts';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
+import { openRow } from '../snapshot/rivalry-columns.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 import { Observe } from './observe.ts';
 import { Pipeline } from './pipeline.ts';
 import { type Revision, stillUsed } from './lane/revision.ts';
 import { LaneStages } from './lane/stages.ts';
 import { transportOf } from './lane/transport.ts';
+import { Rival } from './rollout/rival.ts';
 import type { Wake } from './stage.ts';
 import { EndpointUse } from './upstream/endpoint-use.ts';
 
@@ -68,11 +70,14 @@ async function start(): Promise<void> {
   });
   const maker = await transportOf(setup, addon);
   const transport = await maker({ events: pipeline, laneIndex: setup.laneIndex });
-  /** Revisions with open exchanges, and the active one last. */
+  /** Revisions that are live, and those with open exchanges. */
   const revisions: Revision[] = [];
+  let active: Revision | null = null;
+  let rival: Rival | null = null;
+
   /** Tells control which revisions are still used. A request that lasts holds its own back, not those that came after it. */
   const retire = (): void => {
-    const used = stillUsed(revisions);
+    const used = stillUsed(revisions, [active, rival?.revision ?? null]);
     if (used.length === revisions.length) return;
     revisions.splice(0, revisions.length, ...used);
     say({ kind: 'inUse', revisions: used.map((r) => r.snapshot.revision) });
@@ -85,7 +90,7 @@ async function start(): Promise<void> {
       now: Date.now(),
       openExchanges: pipeline.open,
       openConnections: transport.openConnections,
-      revision: revisions.at(-1)?.snapshot.revision ?? 0,
+      revision: active?.snapshot.revision ?? 0,
       cache: stages.cache.measured(),
     });
   }, TICK_MS);
@@ -106,15 +111,44 @@ async function start(): Promise<void> {
     end();
   });
 
-  const activate = (snapshot: Snapshot): void => {
+  /** A snapshot as this lane runs it: what is live already is not opened again, so that a revision that proved itself keeps its instances. */
+  const opened = (snapshot: Snapshot): Revision => {
+    const known = revisions.find((r) => r.snapshot.revision === snapshot.revision);
+    if (known !== undefined) return known;
     const revision = stages.open(snapshot);
     revisions.push(revision);
-    pipeline.activate(revision);
     const endpoints = revisions.flatMap((r) => r.snapshot.endpoints);
     transport.retain(endpoints);
     stages.retain(endpoints);
     say({ kind: 'inUse', revisions: revisions.map((r) => r.snapshot.revision) });
+    return revision;
+  };
+
+  const activate = (snapshot: Snapshot): void => {
+    active = opened(snapshot);
+    rival = null;
+    for (const revision of revisions) revision.row = null;
+    pipeline.activate(active);
     say({ kind: 'activated', revision: snapshot.revision });
+    retire();
+  };
+
+  /** From now on a share of identities sees this snapshot, the others the active one. */
+  const divide = ({ snapshot, share, key }: Extract<ToLane, { kind: 'divide' }>): void => {
+    assert(active !== null, 'a share is taken from an active revision');
+    if (rival?.revision.snapshot.revision !== snapshot.revision) {
+      const revision = opened(snapshot);
+      for (const r of revisions) r.row = null;
+      for (const [i, r] of [active, revision].entries()) {
+        const row = present(observer.columns.rivalry[i], 'a row for each of two revisions');
+        openRow(row, r.snapshot.revision);
+        r.row = row;
+      }
+      rival = new Rival({ router: addon, active, revision, key });
+    }
+    rival.share = share;
+    pipeline.divide(rival);
+    say({ kind: 'divided', revision: snapshot.revision, share });
     retire();
   };
 
@@ -160,6 +194,9 @@ async function start(): Promise<void> {
     switch (message.kind) {
       case 'activate':
         activate(message.snapshot);
+        break;
+      case 'divide':
+        divide(message);
         break;
       case 'listen':
         listening = listen(message.listeners, message.inherited);

@@ -21,6 +21,7 @@ import {
   STATUS_CLASSES,
 } from '../snapshot/lane-columns.ts';
 import { Int, RecordFlag, RecordWriter, Span, Wide } from '../snapshot/records.ts';
+import { Rivalry, type RivalryRow } from '../snapshot/rivalry-columns.ts';
 import type { WafRoutePlan } from '../snapshot/snapshot.ts';
 import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
 import { assert } from '../base/assert.ts';
@@ -185,6 +186,8 @@ export class Observe implements Observer {
     if (x.refusal !== null) add(c.refusals, x.refusal.index, 1);
     if (x.aborted) add(c.counts, Count.Aborted, 1);
     if (x.attempts > 1) add(c.counts, Count.Retries, x.attempts - 1);
+    const { row } = x.revision;
+    if (row !== null) countRow(row, x, totalUs);
     this.#countStages(x);
     if (x.home >= 0) this.#countCell(x);
     if (x.policy !== PolicyOutcome.None) this.#countPolicy(x);
@@ -297,6 +300,20 @@ export class Observe implements Observer {
 
 function isUnavailable(row: RefusalRow | null): boolean {
   return row === REFUSALS.no_endpoint || row === REFUSALS.cell_unavailable || row === REFUSALS.region_forbidden;
+}
+
+/** For the comparison of two revisions. */
+function countRow(row: RivalryRow, x: Exchange, totalUs: number): void {
+  const { counts } = row;
+  add(counts, Rivalry.Requests, 1);
+  const { refusal, status } = x;
+  const failed = ((status / 100) | 0) === STATUS_CLASSES.indexOf('5xx');
+  if (failed || (refusal === null && (status === 0 ? !x.aborted : x.detail !== '' && x.aborted)))
+    add(counts, Rivalry.Failed, 1);
+  else if (refusal !== null) add(counts, Rivalry.Refused, 1);
+  if (x.policy === PolicyOutcome.Failed) add(counts, Rivalry.PolicyErrors, 1);
+  else if (x.policy === PolicyOutcome.Denied || x.policy === PolicyOutcome.DeniedCached) add(counts, Rivalry.Denied, 1);
+  row.requestUs.observe(totalUs);
 }
 
 function add(cells: Float64Array, index: number, n: number): void {

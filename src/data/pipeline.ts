@@ -7,8 +7,9 @@ import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
 import type { Prng } from '../base/prng.ts';
 import { Exchange } from './exchange.ts';
 import type { Revision } from './lane/revision.ts';
+import type { Rival } from './rollout/rival.ts';
 import type { RefusalRow } from './refusal.ts';
-import { REFUSALS } from './refusal.ts';
+import { REFUSALS, SWITCHED_STATUS } from './refusal.ts';
 import type { Stage } from './stage.ts';
 import type { Ending, TransportEvents, Wire } from './transport/transport.ts';
 import { FailReason } from './transport/transport.ts';
@@ -43,6 +44,7 @@ export interface PipelineParts {
 }
 
 const HEX2 = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+const MATCH = STAGE_INDEX.match;
 const BALANCE = STAGE_INDEX.balance;
 const RESPOND = STAGE_INDEX.respond;
 const WAF = STAGE_INDEX.waf;
@@ -84,6 +86,8 @@ export class Pipeline implements TransportEvents {
   #seq = 0;
   #idStart = '';
   #revision: Revision | null = null;
+  /** Another one that is live, while a share of requests tries it. */
+  #rival: Rival | null = null;
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
@@ -92,9 +96,15 @@ export class Pipeline implements TransportEvents {
     this.#idPrefix = `${parts.instance}-${parts.laneIndex.toString(16).padStart(2, '0')}-`;
   }
 
-  /** Replaces the revision that new exchanges see; running ones keep theirs. */
+  /** Replaces the revision that new exchanges see; running ones keep theirs. No other is live afterwards. */
   activate(revision: Revision): void {
     this.#revision = revision;
+    this.#rival = null;
+  }
+
+  /** From now on some requests see another revision than the active one. */
+  divide(rival: Rival): void {
+    this.#rival = rival;
   }
 
   /** Exchanges that are open now. */
@@ -119,8 +129,21 @@ export class Pipeline implements TransportEvents {
     x.now = x.startedAt = this.#parts.now();
     x.startedTick = this.#parts.tick();
     x.timed = this.#seq % STAGE_TIMING_SAMPLE === 0;
-    this.#run(x);
+    if (this.#rival === null) this.#run(x, this.#stages.length);
+    else this.#divided(x, this.#rival);
     return x;
+  }
+
+  /** Two revisions are live: which one is seen is decided before match, and whoever goes over begins anew. */
+  #divided(x: Exchange, rival: Rival): void {
+    if (!this.#run(x, MATCH)) return;
+    if (rival.takes(x)) {
+      x.revision.open--;
+      rival.revision.open++;
+      x.revision = rival.revision;
+      x.at = 0;
+    }
+    this.#run(x, this.#stages.length);
   }
 
   wake(x: Exchange, ticket: number): void {
@@ -128,7 +151,7 @@ export class Pipeline implements TransportEvents {
     x.ticket++;
     x.now = this.#parts.now();
     if (x.shown) this.#judge(x);
-    else this.#run(x);
+    else this.#run(x, this.#stages.length);
   }
 
   failed(x: Exchange, reason: FailReason, replayable: boolean): void {
@@ -140,7 +163,7 @@ export class Pipeline implements TransportEvents {
       x.failedSlot = endpoint.slot;
       x.at = BALANCE;
       x.phase = 0;
-      this.#run(x);
+      this.#run(x, this.#stages.length);
       return;
     }
     this.#refuse(x, FAIL_ROW[reason], `${endpoint?.identity ?? 'endpoint'}: ${FAIL_TEXT[reason]}`);
@@ -150,6 +173,10 @@ export class Pipeline implements TransportEvents {
     x.upstreamStatus = status;
     x.upstreamMs = this.#parts.tick() - x.handedTick;
     this.#parts.use.answered(x, status);
+    if (status === SWITCHED_STATUS && !x.letGo) {
+      x.letGo = true;
+      x.revision.open--;
+    }
   }
 
   shown(x: Exchange): void {
@@ -198,11 +225,12 @@ export class Pipeline implements TransportEvents {
     return this.#idStart + (HEX2[low] as string);
   }
 
-  #run(x: Exchange): void {
+  /** Moves it on until a stage says otherwise, or to the stage `end`; true when it got there. */
+  #run(x: Exchange, end: number): boolean {
     x.random = this.#parts.prng.uint32();
     const stages = this.#stages;
     try {
-      while (x.at < stages.length) {
+      while (x.at < end) {
         const stage = stages[x.at] as Stage;
         const verdict = x.timed || isTimed(x) ? this.#timed(stage, x) : stage.enter(x);
         if (verdict === Verdict.Next) {
@@ -212,11 +240,13 @@ export class Pipeline implements TransportEvents {
         }
         if (verdict === Verdict.Refuse) this.#refuse(x, x.refusal ?? REFUSALS.internal_error, x.detail);
         else if (verdict === Verdict.Handed) x.handedTick = this.#parts.tick();
-        return;
+        return false;
       }
+      return true;
     } catch (error) {
       this.#parts.observer.bug(STAGES[x.at] ?? 'pipeline', error, x);
       if (x.live) this.#refuse(x, REFUSALS.internal_error, 'a stage threw');
+      return false;
     }
   }
 
@@ -271,7 +301,7 @@ export class Pipeline implements TransportEvents {
     this.#parts.use.release(x);
     x.caching?.over(x);
     this.#parts.observer.ended(x);
-    x.revision.open--;
+    if (!x.letGo) x.revision.open--;
     x.end();
     this.#free.push(x);
   }

@@ -97,6 +97,9 @@ export const REFUSAL_LIST: readonly RefusalRow[] = Object.freeze(Object.values(R
 /** The answer to `OPTIONS *`, which asks the gateway itself (RFC 9110 §9.3.7). */
 export const ASTERISK_STATUS = 204;
 
+/** An endpoint agrees to another protocol (RFC 9110 §15.2.2). */
+export const SWITCHED_STATUS = 101;
+
 /** Statuses that a client may retry later and that therefore carry `Retry-After` when the stage knows when. */
 export const CONTENT_TYPE_PROBLEM = 'application/problem+json';
 

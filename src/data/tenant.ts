@@ -19,7 +19,12 @@ export function readTenant(x: Exchange): string {
   if (x.tenant !== '') return x.tenant;
   const source = x.route?.tenant ?? null;
   if (source === null) return '';
-  const found = tenantFrom(x, source);
+  const found =
+    source.from === 'claim'
+      ? x.identity === null
+        ? ''
+        : textOf(claimAt(x.identity.claims, source.name))
+      : tenantFromHead(x, source);
   if (isSane(found)) x.tenant = found;
   return x.tenant;
 }
@@ -32,10 +37,9 @@ function isSane(tenant: string): boolean {
   return true;
 }
 
-function tenantFrom(x: Exchange, source: TenantSource): string {
+/** What stands where a source other than a token says, sane or not. */
+export function tenantFromHead(x: Exchange, source: Exclude<TenantSource, { readonly from: 'claim' }>): string {
   switch (source.from) {
-    case 'claim':
-      return x.identity === null ? '' : textOf(claimAt(x.identity.claims, source.name));
     case 'header':
       return onlyHeader(x, source.name);
     case 'host':
@@ -67,7 +71,7 @@ export function claimAt(claims: Readonly<Record<string, unknown>>, name: string)
 }
 
 /** Identifiers come as texts, and from some issuers as whole numbers. */
-function textOf(value: unknown): string {
+export function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   return Number.isSafeInteger(value) && (value as number) >= 0 ? String(value) : '';
 }

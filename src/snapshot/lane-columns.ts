@@ -6,6 +6,7 @@
  * Labels that come from a bundle (route, policy) are bounded: a lane gives a row to each of the first names that it serves and counts the rest as
  * `other`, so that no bundle and no sequence of bundles can grow the metrics. Main joins the rows of different lanes by their names.
  */
+import { RIVALRY_CELLS, RIVALRY_ROWS, type RivalryRow } from './rivalry-columns.ts';
 import { STAGES } from './stages.ts';
 
 /** Routes with rows of their own, first served first; the rest is counted as `other`. */
@@ -104,7 +105,8 @@ const DOUBLES =
   GAUGES +
   REQUEST_WIDTH * 2 +
   STAGE_WIDTH * (STAGES.length + 1) +
-  CELL_ROWS * (CELL_OUTCOMES.length + REQUEST_WIDTH);
+  CELL_ROWS * (CELL_OUTCOMES.length + REQUEST_WIDTH) +
+  RIVALRY_ROWS * (RIVALRY_CELLS + REQUEST_WIDTH);
 const NAME_BYTES = NAME_BYTES_MAX + 1;
 /** Words that say how many names each table holds; an even number. */
 const NAMES_USED = 4;
@@ -132,6 +134,8 @@ export class LaneColumns {
   /** Evaluations of a policy, without those answered from the decision cache. */
   readonly policyUs: Histogram;
   readonly stageUs: readonly Histogram[];
+  /** The active revision and the other one, while two are live. */
+  readonly rivalry: readonly RivalryRow[];
   readonly routeNames: RowNames;
   readonly policyNames: RowNames;
   /** `[cell row * CELL_OUTCOMES.length + outcome]`. */
@@ -162,6 +166,10 @@ export class LaneColumns {
     this.stageUs = STAGES.map(() => new Histogram(STAGE_BOUNDS_US, doubles(STAGE_WIDTH)));
     this.cells = doubles(CELL_ROWS * CELL_OUTCOMES.length);
     this.cellUs = Array.from({ length: CELL_ROWS }, () => new Histogram(REQUEST_BOUNDS_US, doubles(REQUEST_WIDTH)));
+    this.rivalry = Array.from({ length: RIVALRY_ROWS }, () => ({
+      counts: doubles(RIVALRY_CELLS),
+      requestUs: new Histogram(REQUEST_BOUNDS_US, doubles(REQUEST_WIDTH)),
+    }));
     const used = new Int32Array(memory, at, NAMES_USED);
     at += NAMES_USED * 4;
     this.routeNames = new RowNames(used, 0, new Uint8Array(memory, at, ROUTE_ROWS * NAME_BYTES));

@@ -41,6 +41,16 @@ export interface LaneSetup {
 
 export type ToLane =
   | { readonly kind: 'activate'; readonly snapshot: Snapshot }
+  /**
+   * A share of identities, 0 … 1 of their hashes with this key, sees another snapshot than the active one, until another is activated. Said again for another share.
+   * Answered with `divided`.
+   */
+  | {
+      readonly kind: 'divide';
+      readonly snapshot: Snapshot;
+      readonly share: number;
+      readonly key: { readonly k0: number; readonly k1: number };
+    }
   /** New keys of a remote issuer, by its id. */
   | { readonly kind: 'keys'; readonly issuer: string; readonly jwks: string }
   /** Opens listeners; comes after the first snapshot, so that nothing is accepted that cannot be served. */
@@ -72,7 +82,8 @@ export type FromLane =
   /** The listener goes on with what it had. */
   | { readonly kind: 'tlsRefused'; readonly listener: string; readonly message: string }
   | { readonly kind: 'activated'; readonly revision: number }
-  /** The active revision and those of open exchanges: what belongs to any other before them can be given back. */
+  | { readonly kind: 'divided'; readonly revision: number; readonly share: number }
+  /** The live revisions and those of open exchanges: what belongs to any other that the lane was given can be given back. */
   | { readonly kind: 'inUse'; readonly revisions: readonly number[] }
   | { readonly kind: 'unknownKid'; readonly issuer: string }
   | { readonly kind: 'drained'; readonly open: number }

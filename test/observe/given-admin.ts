@@ -72,6 +72,8 @@ export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, la
       keys: [{ id: 'ci-2026a', roles: ['builder'], status: 'active' }],
       refused: null,
     }),
+    rollout: () => null,
+    rolloutEnds: () => ({ promoted: 1, reverted: 0, superseded: 0 }),
     kept: () => [{ digest: snapshot.digest, seq: snapshot.seq, activatedAt: Date.UTC(2026, 10, 21) }],
     rejections: () => [
       {

@@ -167,8 +167,8 @@ export function givenExchange(
   route = givenRoute('orders', 0),
 ): Exchange {
   const x = new Exchange(0);
-  // Of a revision, observe reads the snapshot only.
-  const revision = { snapshot } as Revision;
+  // All that observe reads of a revision.
+  const revision = { snapshot, row: null } as Revision;
   x.begin(givenWire(), revision);
   x.seq = seq;
   x.id = `3f2a1b-00-${seq.toString(16).padStart(8, '0')}`;

@@ -4,6 +4,7 @@
  */
 import { present } from '../../base/assert.ts';
 import type { AuthnRevision } from '../stages/authenticate.ts';
+import type { RivalryRow } from '../../snapshot/rivalry-columns.ts';
 import type { RoutePlan, Snapshot } from '../../snapshot/snapshot.ts';
 
 const text = new TextDecoder();
@@ -13,9 +14,12 @@ export interface RevisionParts {
   readonly authn: AuthnRevision;
 }
 
-/** Of revisions in the order of their activation: those of open exchanges, and the active one. */
-export function stillUsed<R extends { readonly open: number }>(revisions: readonly R[]): R[] {
-  return revisions.filter((r, i) => r.open > 0 || i === revisions.length - 1);
+/** Those of open exchanges, and those that are live: the active one, and another one at most. */
+export function stillUsed<R extends { readonly open: number }>(
+  revisions: readonly R[],
+  live: readonly (R | null)[],
+): R[] {
+  return revisions.filter((r) => r.open > 0 || live.includes(r));
 }
 
 export class Revision {
@@ -23,6 +27,8 @@ export class Revision {
   /** Exchanges that see this revision and have not ended; counted by the pipeline. */
   open = 0;
   readonly authn: AuthnRevision;
+  /** Where it is counted while two revisions are live; null: it is not. */
+  row: RivalryRow | null = null;
   /** Route index by entry of the native router. */
   readonly entries: Uint32Array;
   readonly #routes: (RoutePlan | undefined)[];

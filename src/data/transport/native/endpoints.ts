@@ -28,7 +28,8 @@ export class Endpoints {
   readonly #engine: TransportEngine;
   /** A new snapshot brings new objects for the same endpoint. */
   readonly #byPlan = new Map<EndpointPlan, Known>();
-  readonly #byIdentity = new Map<string, Known>();
+  /** More than one where live snapshots say different things of one endpoint, its TLS say. At most one for each of them. */
+  readonly #byIdentity = new Map<string, readonly Known[]>();
   #closed = false;
 
   constructor(engine: TransportEngine) {
@@ -50,13 +51,14 @@ export class Endpoints {
 
   /** Lets go of those that are not in the list. */
   retain(endpoints: readonly EndpointPlan[]): void {
-    const kept = new Set<string>();
-    for (const endpoint of endpoints) kept.add(endpoint.identity);
+    const wanted = Map.groupBy(endpoints, (endpoint) => endpoint.identity);
     this.#byPlan.clear();
-    for (const [identity, known] of this.#byIdentity) {
-      if (kept.has(identity)) continue;
-      this.#byIdentity.delete(identity);
-      this.#drop(known);
+    for (const [identity, all] of this.#byIdentity) {
+      const plans = wanted.get(identity) ?? [];
+      const kept = all.filter((known) => plans.some((plan) => sameTarget(known.plan, plan)));
+      for (const known of all) if (!kept.includes(known)) this.#drop(known);
+      if (kept.length === 0) this.#byIdentity.delete(identity);
+      else this.#byIdentity.set(identity, kept);
     }
   }
 
@@ -67,14 +69,11 @@ export class Endpoints {
   }
 
   #learn(plan: EndpointPlan): Known {
-    let known = this.#byIdentity.get(plan.identity);
-    if (known !== undefined && !sameTarget(known.plan, plan)) {
-      this.#drop(known);
-      known = undefined;
-    }
+    const all = this.#byIdentity.get(plan.identity) ?? [];
+    let known = all.find((other) => sameTarget(other.plan, plan));
     if (known === undefined) {
       known = this.#make(plan);
-      this.#byIdentity.set(plan.identity, known);
+      this.#byIdentity.set(plan.identity, [...all, known]);
     }
     this.#byPlan.set(plan, known);
     return known;
@@ -111,7 +110,7 @@ export class Endpoints {
     lookup(known.plan.host, { all: true }, (error: Error | null, found: LookupAddress[]) => {
       known.asking = false;
       known.askedAt = Date.now();
-      if (this.#closed || this.#byIdentity.get(known.plan.identity) !== known) return;
+      if (this.#closed || this.#byIdentity.get(known.plan.identity)?.includes(known) !== true) return;
       // What was known before may still serve when the resolver does not.
       if (error !== null && known.addresses.length > 0) return;
       known.addresses = error === null ? found.map(({ address }) => withPort(address, known.plan.port)) : [];

@@ -92,32 +92,36 @@ function closed(): void {
 
 /** All endpoints' pools of a lane, by the endpoint's identity: they outlive snapshots. */
 export class EndpointPools {
-  readonly #byIdentity = new Map<string, EndpointPool>();
+  /** More than one where live snapshots say different things of one endpoint. */
+  readonly #byIdentity = new Map<string, readonly EndpointPool[]>();
 
   of(endpoint: EndpointPlan): EndpointPool {
-    const known = this.#byIdentity.get(endpoint.identity);
-    if (known !== undefined) {
-      if (sameTarget(known.endpoint, endpoint)) return known;
-      known.close();
+    const all = this.#byIdentity.get(endpoint.identity);
+    if (all !== undefined) {
+      for (let i = 0; i < all.length; i++) {
+        const pool = all[i];
+        if (pool !== undefined && sameTarget(pool.endpoint, endpoint)) return pool;
+      }
     }
     const made = new EndpointPool(endpoint);
-    this.#byIdentity.set(endpoint.identity, made);
+    this.#byIdentity.set(endpoint.identity, [...(all ?? []), made]);
     return made;
   }
 
   /** Closes the pools of endpoints that are not in the list. */
   retain(endpoints: readonly EndpointPlan[]): void {
-    const kept = new Set<string>();
-    for (const endpoint of endpoints) kept.add(endpoint.identity);
-    for (const [identity, pool] of this.#byIdentity) {
-      if (kept.has(identity)) continue;
-      this.#byIdentity.delete(identity);
-      pool.close();
+    const wanted = Map.groupBy(endpoints, (endpoint) => endpoint.identity);
+    for (const [identity, all] of this.#byIdentity) {
+      const plans = wanted.get(identity) ?? [];
+      const kept = all.filter((pool) => plans.some((plan) => sameTarget(pool.endpoint, plan)));
+      for (const pool of all) if (!kept.includes(pool)) pool.close();
+      if (kept.length === 0) this.#byIdentity.delete(identity);
+      else this.#byIdentity.set(identity, kept);
     }
   }
 
   destroy(): void {
-    for (const pool of this.#byIdentity.values()) pool.destroy();
+    for (const all of this.#byIdentity.values()) for (const pool of all) pool.destroy();
     this.#byIdentity.clear();
   }
 }

@@ -1,0 +1,191 @@
+/** New bundles by steps on a running gateway: who sees them, what takes them back, and what does not wait for any step. */
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { keyedHash } from '../../src/base/keyed-hash.ts';
+import { keyOf } from '../../src/control/rollout/rollout.ts';
+import { type BundleParts, plainBundle } from '../harness/bundle.ts';
+import type { TestGateway } from '../harness/gateway.ts';
+import { ask, keepAlive } from './client.ts';
+import { Given } from './given.ts';
+
+const TENANTS = 2_000;
+/** What is asked for in turn; a bad release fails the last. */
+const PATHS = ['/a', '/a', '/a', '/a', '/b'];
+/** From the moment when it does too badly to the moment when nobody sees it, as promised. */
+const REVERT_MS_MAX = 10_000;
+const CLIENTS = 8;
+
+interface Status {
+  readonly bundle: { readonly digest: string; readonly seq: number };
+  readonly source: { readonly state: string; readonly lastError: string | null };
+  readonly rollout: { readonly digest: string; readonly step: number; readonly share: number } | null;
+  readonly kept: readonly { readonly digest: string }[];
+  readonly rejections: readonly { readonly digest: string; readonly step: string; readonly reason: string }[];
+}
+
+const statusOf = async (gateway: TestGateway): Promise<Status> => (await gateway.admin('/v1/status')) as Status;
+
+/** Answers say which release they are of; tenants come from a header. `bad`: one path in five fails. */
+function release(address: string, n: number, bad = false): BundleParts {
+  const route = (id: string, prefix: string, respond: object = {}): object => ({
+    id,
+    match: { path: { prefix } },
+    access: 'public',
+    reason: 'everything, for a test',
+    tenant: { header: 'x-tenant' },
+    cell: 'one',
+    respond: { answerHeaders: { set: { 'x-release': String(n) } }, ...respond },
+  });
+  const routes = [route('all', '/'), ...(bad ? [route('bad', '/b', { addPrefix: '/status/503' })] : [])];
+  return plainBundle([address], { routes: { routes } });
+}
+
+function staged(more: object): Record<string, unknown> {
+  return { lanes: 2, rollout: { plan: 'staged', samplesMin: 20, ...more } };
+}
+
+/** Every tenant asks for every path; who was answered by which release. Stops early when told to. */
+async function traffic(
+  gateway: TestGateway,
+  seen: Map<string, Set<string>>,
+  on: () => boolean = () => true,
+): Promise<void> {
+  const agent = keepAlive(CLIENTS);
+  let next = 0;
+  const client = async (): Promise<void> => {
+    while (next < TENANTS && on()) {
+      const tenant = `tenant-${next++}`;
+      for (const path of PATHS) {
+        const heard = await ask(gateway.ports.http, path, { agent, headers: { 'x-tenant': tenant } });
+        assert.ok(heard.status === 200 || heard.status === 503, String(heard.status));
+        const n = String(heard.headers['x-release']);
+        seen.set(n, (seen.get(n) ?? new Set()).add(tenant));
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, client));
+  agent.destroy();
+}
+
+describe('a staged rollout', () => {
+  const given = new Given();
+  after(() => given.end());
+
+  it('takes a bundle back that makes a fifth of its answers fail, and only its share of identities saw it', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({
+      bundle: release(upstream.address, 1),
+      bootstrap: staged({ steps: [1, 100], soakMs: 600_000 }),
+    });
+    const digest = await gateway.publish(release(upstream.address, 2, true));
+    await gateway.until('it is tried', async () => (await statusOf(gateway)).rollout?.digest === digest);
+    assert.equal((await statusOf(gateway)).rollout?.share, 0.01);
+    assert.match((await gateway.probe('/metrics')).body, /^policy_version_mismatch 0$/m);
+
+    const seen = new Map<string, Set<string>>();
+    await traffic(gateway, seen);
+    await gateway.until('it is taken back', async () => (await statusOf(gateway)).rollout === null, REVERT_MS_MAX);
+
+    const key = keyOf(digest, '');
+    const below = 0.01 * 2 ** 32;
+    const tenants = Array.from({ length: TENANTS }, (_, i) => `tenant-${i}`);
+    const first = new Set(tenants.filter((tenant) => keyedHash(tenant, key.k0, key.k1) < below));
+    const saw = seen.get('2') ?? new Set<string>();
+    assert.ok(saw.size > 0);
+    for (const tenant of saw) assert.ok(first.has(tenant), `${tenant} is not of the first share`);
+
+    const status = await statusOf(gateway);
+    assert.notEqual(status.bundle.digest, digest);
+    const [rejection] = status.rejections;
+    assert.equal(rejection?.step === 'rollout' || rejection?.step === 'verify', true, rejection?.step);
+    assert.match(status.rejections.map((r) => r.reason).join(), /failed answers: \d+ of \d+/);
+    await gateway.until('the source says so', async () => (await statusOf(gateway)).source.state === 'rejected');
+    assert.match((await statusOf(gateway)).source.lastError ?? '', /taken back/);
+    assert.equal((await ask(gateway.ports.http, '/b', { headers: { 'x-tenant': 'any' } })).status, 200);
+
+    // It stays out over a restart.
+    await gateway.restart();
+    await gateway.untilReady();
+    await gateway.until('looked at again', async () => (await statusOf(gateway)).source.state === 'rejected');
+    assert.equal((await statusOf(gateway)).rollout, null);
+
+    // The next one is tried, and the tag's way back to what serves ends that at once.
+    const good = await gateway.publish(release(upstream.address, 3));
+    await gateway.until('the next is tried', async () => (await statusOf(gateway)).rollout?.digest === good);
+    await gateway.stop();
+  });
+
+  it('goes up by steps to all, and each identity goes over once', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({
+      bundle: release(upstream.address, 1),
+      bootstrap: staged({ steps: [10, 50, 100], soakMs: 500, samplesMin: 10 }),
+    });
+    const newest = new Map<string, number>();
+    const load = { on: true };
+    const client = async (from: number): Promise<void> => {
+      const agent = keepAlive(1);
+      try {
+        for (let i = from; load.on; i = (i + 1) % 100) {
+          const tenant = `tenant-${i}`;
+          const heard = await ask(gateway.ports.http, '/a', { agent, headers: { 'x-tenant': tenant } });
+          assert.equal(heard.status, 200);
+          const n = Number(heard.headers['x-release']);
+          assert.ok(n >= (newest.get(tenant) ?? 0), `${tenant} went back`);
+          newest.set(tenant, n);
+          await sleep(2);
+        }
+      } finally {
+        load.on = false;
+        agent.destroy();
+      }
+    };
+    // One client: two might see the answers to two requests of one tenant in either order while a lane changes.
+    const asking = client(0);
+    let digest = '';
+    try {
+      digest = await gateway.publish(release(upstream.address, 2));
+      const steps = new Set<number>();
+      await gateway.until('all see it', async () => {
+        assert.ok(load.on, 'a request failed');
+        const { rollout, bundle } = await statusOf(gateway);
+        if (rollout !== null) steps.add(rollout.step);
+        return bundle.digest === digest;
+      });
+      assert.deepEqual([...steps], [1, 2, 3]);
+      assert.match((await gateway.probe('/metrics')).body, /cnx_rollouts_total\{outcome="promoted"\} 1/);
+    } finally {
+      load.on = false;
+    }
+    await asking;
+    await gateway.until('it is kept', async () => (await statusOf(gateway)).kept[0]?.digest === digest);
+    // What proved itself is what a restart begins with.
+    await gateway.restart();
+    await gateway.untilReady();
+    const heard = await ask(gateway.ports.http, '/a', { headers: { 'x-tenant': 'any' } });
+    assert.equal(heard.headers['x-release'], '2');
+    await gateway.stop();
+  });
+
+  it('a rollback waits for no step, and ends what is being tried', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({
+      bundle: release(upstream.address, 1),
+      bootstrap: staged({ steps: [1, 100], soakMs: 600_000 }),
+    });
+    const first = (await statusOf(gateway)).bundle.digest;
+    const digest = await gateway.publish(release(upstream.address, 2));
+    await gateway.until('it is tried', async () => (await statusOf(gateway)).rollout?.digest === digest);
+    // The same sources give the same digest only with the same number; a tag moves by itself.
+    const { run } = await import('../../src/cli/bundle/bundle.ts');
+    const io = { stdout: () => undefined, stderr: () => undefined, env: {} };
+    assert.equal(await run(['tag', `oci:${gateway.directory}/bundles@${first}`, 'stable'], io), 0);
+    await gateway.until('nothing is tried', async () => (await statusOf(gateway)).rollout === null);
+    const status = await statusOf(gateway);
+    assert.equal(status.bundle.digest, first);
+    assert.equal(status.source.state, 'current');
+    assert.match((await gateway.probe('/metrics')).body, /cnx_rollouts_total\{outcome="superseded"\} 1/);
+    await gateway.stop();
+  });
+});
