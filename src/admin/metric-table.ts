@@ -165,6 +165,12 @@ export const METRICS = {
     ['cell'],
     'From the hand-over to the response head of an endpoint of the cell.',
   ),
+  cnx_upstream_retries_denied_total: row(
+    'counter',
+    '',
+    [],
+    'Further attempts that were not made, since the retry budget of the cell was spent.',
+  ),
   cnx_endpoint_health_ratio: row(
     'gauge',
     'ratio',

@@ -221,6 +221,7 @@ export class Metrics {
           ['cell', 'outcome'],
         ),
       cnx_cell_duration_seconds: () => cellHistograms(lanes),
+      cnx_upstream_retries_denied_total: sum((c) => c.counts[Count.RetryBudgetSpent]),
       cnx_endpoint_health_ratio: endpoints((e) => e.health),
       cnx_endpoint_in_flight: endpoints((e) => e.inflight),
       cnx_endpoint_out: endpoints((e) => (e.ejected || e.downUntil > 0 ? 1 : 0)),

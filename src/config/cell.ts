@@ -1,5 +1,6 @@
 /** Cells and their endpoints: isolated groups of addresses that answer. */
 import Type, { type Static } from 'typebox';
+import { RetryBudgetConfig } from './guards.ts';
 import { closed, HostPort, Id, Ms, SecretName, word } from './fields.ts';
 
 export const HealthConfig = closed(
@@ -109,6 +110,7 @@ export const CellConfig = closed(
     endpoints: Type.Array(EndpointConfig, { minItems: 1, maxItems: 512, description: 'Its addresses.' }),
     health: Type.Optional(HealthConfig),
     probe: Type.Optional(ProbeConfig),
+    retryBudget: Type.Optional(RetryBudgetConfig),
     tenants: Type.Boolean({
       default: true,
       description: 'Takes part in the ring. `false`: only pins and routes lead to it.',

@@ -1,6 +1,7 @@
 /** What holds for every route that does not say otherwise. */
 import Type, { type Static } from 'typebox';
 import { Bytes, Cidr, closed, Id } from './fields.ts';
+import { RetryOnConfig, RetryStatusesConfig } from './retry.ts';
 import { Timeouts } from './route.ts';
 
 export const DefaultsConfig = closed(
@@ -9,10 +10,12 @@ export const DefaultsConfig = closed(
     bodyBytesMax: Bytes('Largest request body.', 0, 1_099_511_627_776, 10_485_760),
     retries: Type.Integer({
       minimum: 0,
-      maximum: 1,
+      maximum: 5,
       default: 1,
-      description: 'Attempts on another endpoint when the request can safely be sent again.',
+      description: 'Further attempts on other endpoints when the request can safely be sent again.',
     }),
+    retryOn: Type.Optional(RetryOnConfig('connect-failure and reset unless given.')),
+    retryStatuses: Type.Optional(RetryStatusesConfig('None unless given.')),
     securityHeaders: Type.Boolean({ default: true, description: 'Add security headers to answers.' }),
     limits: Type.Array(Id('A limit of `limits.yaml`.'), {
       default: [],

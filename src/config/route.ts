@@ -4,6 +4,7 @@ import { CacheConfig } from './cache.ts';
 import { closed, HeaderName, Id, Ms, word } from './fields.ts';
 import { RespondConfig } from './respond.ts';
 import { SplitConfig } from './split.ts';
+import { RetryOnConfig, RetryStatusesConfig } from './retry.ts';
 import { RouteWaf } from './waf-tuning.ts';
 
 export const PathMatch = closed(
@@ -103,6 +104,8 @@ export const Timeouts = closed(
     connectMs: Ms('Until the upstream connection stands.', 10, 60_000, 2_000),
     headMs: Ms('Until the response head has arrived.', 10, 3_600_000, 30_000),
     idleMs: Ms('Longest silence in the response body; 0 = none.', 0, 3_600_000, 60_000),
+    perTryMs: Ms('Until the response head of one attempt, where another one may follow; 0 = headMs.', 0, 3_600_000, 0),
+    totalMs: Ms("From the request's head to the end of its answer, all attempts together; 0 = none.", 0, 86_400_000, 0),
   },
   'Deadlines of the upstream side.',
 );
@@ -130,6 +133,22 @@ export const RouteTimeouts = closed(
         minimum: 0,
         maximum: 3_600_000,
         description: 'Longest silence in the response body; 0 = none. Unit: milliseconds.',
+      }),
+    ),
+    perTryMs: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 3_600_000,
+        description:
+          'Until the response head of one attempt, where another one may follow; 0 = headMs. Unit: milliseconds.',
+      }),
+    ),
+    totalMs: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 86_400_000,
+        description:
+          "From the request's head to the end of its answer, all attempts together; 0 = none. Event streams and long downloads end there, too. Unit: milliseconds.",
       }),
     ),
   },
@@ -186,10 +205,12 @@ export const RouteConfig = closed(
     retries: Type.Optional(
       Type.Integer({
         minimum: 0,
-        maximum: 1,
-        description: 'Attempts on another endpoint when the request can safely be sent again.',
+        maximum: 5,
+        description: 'Further attempts on other endpoints when the request can safely be sent again.',
       }),
     ),
+    retryOn: Type.Optional(RetryOnConfig('What is absent comes from `defaults.yaml`.')),
+    retryStatuses: Type.Optional(RetryStatusesConfig('What is absent comes from `defaults.yaml`.')),
     websocket: Type.Boolean({ default: false, description: 'WebSocket handshakes are relayed.' }),
     forwardClientCertificate: Type.Boolean({
       default: false,

@@ -53,6 +53,7 @@ const noPlan: ForwardPlan = {
   connectTimeoutMs: 0,
   headTimeoutMs: 0,
   idleTimeoutMs: 0,
+  totalTimeoutMs: 0,
   bodyBytesMax: 0,
   showAnswer: false,
 };
@@ -137,6 +138,8 @@ export class Exchange {
   inflight = false;
   /** Attempts made so far, the running one included. */
   attempts = 0;
+  /** Row of the cell in whose retry budget it has a place; -1 = none. */
+  retryRow = -1;
   /** Endpoint slots that failed for this exchange; not chosen again. -1 = none. */
   failedSlot = -1;
   readonly plan: ForwardPlan = { ...noPlan };
@@ -218,6 +221,7 @@ export class Exchange {
     this.endpoint = null;
     this.inflight = false;
     this.attempts = 0;
+    this.retryRow = -1;
     this.failedSlot = -1;
     this.cache = CacheOutcome.None;
     this.caching = null;

@@ -19,6 +19,8 @@ import { transportOf } from './lane/transport.ts';
 import { Rival } from './rollout/rival.ts';
 import type { Wake } from './stage.ts';
 import { EndpointUse } from './upstream/endpoint-use.ts';
+import { Retries } from './upstream/retries.ts';
+import { RetryBudget } from './upstream/retry-budget.ts';
 
 /** Time between publications of gauges. */
 const TICK_MS = 1_000;
@@ -64,6 +66,7 @@ async function start(): Promise<void> {
     stages: stages.table,
     observer,
     use,
+    retries: new Retries(new RetryBudget(columns, setup.laneIndex, setup.laneCount), observer.columns.counts),
     prng: new Prng(setup.seed + setup.laneIndex),
     now: Date.now,
     tick,

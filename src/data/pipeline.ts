@@ -4,6 +4,7 @@
  */
 import type { StageName } from '../snapshot/stages.ts';
 import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
+import { present } from '../base/assert.ts';
 import type { Prng } from '../base/prng.ts';
 import { Exchange } from './exchange.ts';
 import type { Revision } from './lane/revision.ts';
@@ -14,6 +15,7 @@ import type { Stage } from './stage.ts';
 import type { Ending, TransportEvents, Wire } from './transport/transport.ts';
 import { FailReason } from './transport/transport.ts';
 import type { EndpointUse } from './upstream/endpoint-use.ts';
+import { BUDGET_SPENT, Retries } from './upstream/retries.ts';
 import { Verdict } from './verdict.ts';
 
 /** Told of every exchange once, when it is over. Must not throw. */
@@ -36,6 +38,8 @@ export interface PipelineParts {
   readonly stages: Readonly<Record<StageName, Stage>>;
   readonly observer: Observer;
   readonly use: EndpointUse;
+  /** Absent: without budgets. */
+  readonly retries?: Retries;
   readonly prng: Prng;
   /** Epoch ms. */
   readonly now: () => number;
@@ -80,6 +84,7 @@ const FAIL_TEXT: Readonly<Record<FailReason, string>> = {
 export class Pipeline implements TransportEvents {
   readonly #parts: PipelineParts;
   readonly #stages: readonly Stage[];
+  readonly #retries: Retries;
   readonly #idPrefix: string;
   readonly #free: Exchange[] = [];
   #made = 0;
@@ -92,6 +97,7 @@ export class Pipeline implements TransportEvents {
   constructor(parts: PipelineParts) {
     this.#parts = parts;
     this.#seq = parts.seqBefore ?? 0;
+    this.#retries = parts.retries ?? new Retries();
     this.#stages = STAGES.map((name) => parts.stages[name]);
     this.#idPrefix = `${parts.instance}-${parts.laneIndex.toString(16).padStart(2, '0')}-`;
   }
@@ -154,19 +160,24 @@ export class Pipeline implements TransportEvents {
     else this.#run(x, this.#stages.length);
   }
 
-  failed(x: Exchange, reason: FailReason, replayable: boolean): void {
+  failed(x: Exchange, reason: FailReason, replayable: boolean, whole = false): void {
     if (!x.live || x.refusedAt >= 0) return; // What is refused is not sent again.
     const endpoint = x.endpoint;
     x.now = this.#parts.now();
     this.#parts.use.failed(x, reason);
-    if (replayable && endpoint !== null && x.attempts <= (x.route?.forward.retries ?? 0)) {
-      x.failedSlot = endpoint.slot;
-      x.at = BALANCE;
-      x.phase = 0;
-      this.#run(x, this.#stages.length);
-      return;
+    let detail = `${endpoint?.identity ?? 'endpoint'}: ${FAIL_TEXT[reason]}`;
+    if (endpoint !== null && this.#retries.afterFailure(x, reason, replayable, whole)) {
+      if (this.#retries.take(x)) {
+        x.failedSlot = endpoint.slot;
+        x.detail = `tried again after ${detail}`;
+        x.at = BALANCE;
+        x.phase = 0;
+        this.#run(x, this.#stages.length);
+        return;
+      }
+      detail += `; ${BUDGET_SPENT}`;
     }
-    this.#refuse(x, FAIL_ROW[reason], `${endpoint?.identity ?? 'endpoint'}: ${FAIL_TEXT[reason]}`);
+    this.#refuse(x, FAIL_ROW[reason], detail);
   }
 
   head(x: Exchange, status: number): void {
@@ -179,12 +190,13 @@ export class Pipeline implements TransportEvents {
     }
   }
 
-  shown(x: Exchange): void {
+  shown(x: Exchange, whole = false): void {
     if (!x.live || x.refusedAt >= 0) return; // Its refusal is on its way.
+    x.now = this.#parts.now();
+    if (this.#retries.afterAnswer(x, whole) && this.#again(x)) return;
     x.shown = true;
     x.at = RESPOND;
     x.phase = 0;
-    x.now = this.#parts.now();
     this.#judge(x);
   }
 
@@ -248,6 +260,41 @@ export class Pipeline implements TransportEvents {
       if (x.live) this.#refuse(x, REFUSALS.internal_error, 'a stage threw');
       return false;
     }
+  }
+
+  /** Another attempt in the place of the answer that is shown; false: none can be made, and the answer is as good as any. */
+  #again(x: Exchange): boolean {
+    const { use } = this.#parts;
+    const endpoint = present(x.endpoint, 'endpoint');
+    const { upstreamStatus, cell, detail } = x;
+    const said = `${endpoint.identity}: ${upstreamStatus}`;
+    use.release(x);
+    if (!this.#retries.take(x)) {
+      x.detail = `${said}; ${BUDGET_SPENT}`;
+      use.hold(x, endpoint);
+      return false;
+    }
+    x.failedSlot = endpoint.slot;
+    x.at = BALANCE;
+    x.phase = 0;
+    x.random = this.#parts.prng.uint32();
+    try {
+      if ((this.#stages[BALANCE] as Stage).enter(x) === Verdict.Next) {
+        x.detail = `tried again after ${said}${x.detail === detail ? '' : `; ${x.detail}`}`;
+        x.upstreamStatus = 0;
+        x.at = RESPOND;
+        this.#run(x, this.#stages.length);
+        return true;
+      }
+    } catch (error) {
+      this.#parts.observer.bug('balance', error, x);
+    }
+    x.detail = `${said}; not tried again, ${x.detail}`;
+    x.refusal = null;
+    x.cell = cell;
+    use.release(x);
+    use.hold(x, endpoint);
+    return false;
   }
 
   /** The upstream's answer passes, waits, or is replaced. */

@@ -73,6 +73,8 @@ export interface TransportListener {
 export interface TransportEndpoint {
   /** Connections at once. */
   readonly connectionsMax: number;
+  /** Requests that wait for one; absent: twice as many as connections, never fewer than 64. */
+  readonly waitingMax?: number;
   readonly http2: boolean;
   readonly tls?: {
     readonly serverName: string;

@@ -4,6 +4,8 @@
  * no atomic read-modify-write is needed there and a dead lane's column can be zeroed.
  */
 
+import { FaultColumns } from './fault-columns.ts';
+
 /** Endpoints that can be known at once, over all live snapshots. */
 export const ENDPOINT_SLOTS = 4096;
 /** Lanes that can be. */
@@ -15,9 +17,10 @@ export const SUSPECTED = -1;
 const I32 = 4;
 const F64 = 8;
 
+/** Bytes of the columns of health and use, before those of `faults`. */
+const USE_BYTES = ENDPOINT_SLOTS * (F64 + I32 + I32) + LANES_MAX * ENDPOINT_SLOTS * (I32 + I32 + I32 + F64);
 /** Bytes of the table. */
-export const ENDPOINT_COLUMN_BYTES =
-  ENDPOINT_SLOTS * (F64 + I32 + I32) + LANES_MAX * ENDPOINT_SLOTS * (I32 + I32 + I32 + F64);
+export const ENDPOINT_COLUMN_BYTES = USE_BYTES + FaultColumns.bytes(ENDPOINT_SLOTS, LANES_MAX);
 
 export class EndpointColumns {
   /** Health 0 … 1, the moving average; written once a second by control. */
@@ -29,7 +32,7 @@ export class EndpointColumns {
    * connection was reset. Written by any lane, read by all: out of rotation within one load.
    */
   readonly downUntil: Int32Array;
-  /** Requests in flight, `[lane * ENDPOINT_SLOTS + slot]`. */
+  /** Requests in flight, `[lane * ENDPOINT_SLOTS + slot]`; in a cell's own row those of all its endpoints. */
   readonly inflight: Int32Array;
   /** Answers since start, wrapping; control differences them each second. */
   readonly answers: Int32Array;
@@ -37,6 +40,8 @@ export class EndpointColumns {
   readonly failures: Int32Array;
   /** Sum of head latencies in ms since start. */
   readonly latencyMs: Float64Array;
+  /** What circuits, ejection and retry budgets stand on. */
+  readonly faults: FaultColumns;
 
   constructor(memory: SharedArrayBuffer) {
     let at = 0;
@@ -57,6 +62,7 @@ export class EndpointColumns {
     this.inflight = i32(LANES_MAX * ENDPOINT_SLOTS);
     this.answers = i32(LANES_MAX * ENDPOINT_SLOTS);
     this.failures = i32(LANES_MAX * ENDPOINT_SLOTS);
+    this.faults = new FaultColumns(memory, USE_BYTES, ENDPOINT_SLOTS, LANES_MAX);
   }
 
   /** Memory of a fresh table: all endpoints at full health, none down. */
@@ -76,6 +82,7 @@ export class EndpointColumns {
   /** A lane has died: nothing of it is in flight any more. */
   forgetLane(lane: number): void {
     this.inflight.fill(0, lane * ENDPOINT_SLOTS, (lane + 1) * ENDPOINT_SLOTS);
+    this.faults.forgetLane(lane);
   }
 
   /** An endpoint slot is given to a new identity. */

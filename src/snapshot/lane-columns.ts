@@ -85,8 +85,9 @@ export const Count = {
   CacheStored: 5,
   CacheEvicted: 6,
   CacheCollapsed: 7,
+  RetryBudgetSpent: 8,
 } as const;
-const COUNTS = 8;
+const COUNTS = 32;
 
 /** Doubles of a histogram: the buckets, the one without bound, the sum in µs. */
 const histogramWidth = (bounds: readonly number[]): number => bounds.length + 2;

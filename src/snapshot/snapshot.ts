@@ -5,6 +5,8 @@
  */
 import type { MadeEdits, TextPart } from './variables.ts';
 
+import type { CellGuards, RetryPlan } from './guards.ts';
+
 /** Handle of something in the addon's process-wide registry. */
 export type NativeHandle = number;
 
@@ -149,8 +151,12 @@ export interface ForwardLimits {
   readonly headTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly bodyBytesMax: number;
-  /** Further attempts on another endpoint when the request can safely be sent again: 0 or 1. */
+  /** Further attempts on another endpoint when the request can safely be sent again: 0 … 5. */
   readonly retries: number;
+  /** When; absent: after failed and reset connections. */
+  readonly retry?: RetryPlan;
+  /** From the request's head to the end of its answer, all attempts together, ms; absent or 0 = none. */
+  readonly totalTimeoutMs?: number;
 }
 
 export interface RespondPlan {
@@ -331,6 +337,8 @@ export interface CellPlan {
   readonly endpoints: readonly number[];
   readonly health: HealthPlan;
   readonly probe: ProbePlan | null;
+  /** Absent: nothing is bounded and nothing opens. */
+  readonly guards?: CellGuards;
 }
 
 export interface HealthPlan {

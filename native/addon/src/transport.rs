@@ -368,6 +368,7 @@ impl TransportEngine {
         let plan = EndpointPlan {
             tls,
             connections_max: plan.connections_max,
+            waiting_max: plan.waiting_max,
             http2: plan.http2,
         };
         self.lane.with(|engine| engine.endpoint(plan)).ok_or_else(closed)

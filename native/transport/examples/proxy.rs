@@ -22,6 +22,7 @@ fn main() -> std::io::Result<()> {
     let endpoint = engine.endpoint(EndpointPlan {
         tls: None,
         connections_max: 1024,
+        waiting_max: None,
         http2: false,
     });
     engine.set_addresses(endpoint, &[upstream]);

@@ -103,6 +103,8 @@ pub mod word {
     pub const BODY_MAX: usize = 77;
     /// 1: the head of the answer is shown before it goes on.
     pub const ASKS: usize = 79;
+    /// From here until the answer is over, ms; 0 = none.
+    pub const TOTAL_MS: usize = 80;
     /// Words of a record.
     pub const COUNT: usize = 96;
 }
@@ -218,9 +220,9 @@ pub mod event {
     pub const BEGIN: i32 = 1;
     /// The body that was asked for is here, or cut at the limit.
     pub const BODY: i32 = 2;
-    /// An attempt failed: word 3 the reason (`FailReason`), word 4 whether it can be sent again.
+    /// An attempt failed: word 3 the reason (`FailReason`); bit 0 of word 4: it can safely be sent again; bit 1: all of it is here, should it be sent again.
     pub const FAILED: i32 = 3;
-    /// The response head: word 3 the status; word 4 is 1 when it is shown and waits for a verdict.
+    /// The response head: word 3 the status; word 4 is 1 when it is shown and waits for a verdict; word 5 is 1 when all of the request is here, should it be sent again.
     pub const HEAD: i32 = 4;
     /// The request cannot go on: word 3 is a `Fault`.
     pub const REFUSED: i32 = 5;

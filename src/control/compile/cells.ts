@@ -5,6 +5,7 @@ import type { CellPlan, EndpointPlan, EndpointTls, HealthPlan, RegionPlan, RingP
 import { certificateFault } from '../certificates/pem.ts';
 import { type EndpointSlots, type SlotLease, SlotsFull } from '../health/slots.ts';
 import { compileRegions } from './regions.ts';
+import { guardsOf } from './guards.ts';
 import type { Report } from './report.ts';
 import type { SecretReader } from './secrets.ts';
 
@@ -36,7 +37,8 @@ export interface CellParts {
 /** References (pins, addresses, ports) have been checked with the documents; a table without room and certificates that cannot be used are reported. */
 export function compileCells(config: CellsConfig, parts: CellParts): CompiledCells {
   const { slots, report } = parts;
-  const identities = config.cells.flatMap((cell) => cell.endpoints.map((e) => identityOf(cell.id, e)));
+  // A cell has a row of its own; its name holds no slash, so it is nobody else's identity.
+  const identities = config.cells.flatMap((cell) => [cell.id, ...cell.endpoints.map((e) => identityOf(cell.id, e))]);
   const lease = leaseOf(slots, identities, report);
   const endpoints: EndpointPlan[] = [];
   const index = new Map(config.cells.map((cell, i) => [cell.id, i]));
@@ -72,6 +74,7 @@ export function compileCells(config: CellsConfig, parts: CellParts): CompiledCel
       endpoints: cell.endpoints.map((_, i) => first + i),
       health: cell.health ?? HEALTH,
       probe: cell.probe ?? null,
+      guards: guardsOf(cell, lease?.slotOf(cell.id) ?? 0),
     };
   });
   const ring = buildRing(config.cells.flatMap((cell, i) => (cell.tenants ? [{ id: cell.id, index: i }] : [])));

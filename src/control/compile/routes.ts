@@ -21,6 +21,7 @@ import type { Report } from './report.ts';
 import type { RewriteAddon } from '../../native/rewrite.ts';
 import { compileRespond } from './respond.ts';
 import { Rewrites } from './rewrites.ts';
+import { retryOf } from './retry.ts';
 import type { SecretReader } from './secrets.ts';
 import { compileSplit } from './split.ts';
 
@@ -213,7 +214,7 @@ function planOf(
       rewrites,
     }),
     ...cacheOf(route, path, input),
-    forward: forwardOf(route, config),
+    forward: forwardOf(route, path, input),
     websocket: route.websocket,
     forwardClientCertificate: route.forwardClientCertificate,
   };
@@ -248,16 +249,28 @@ function cacheOf(route: RouteConfig, path: string, input: RoutesInput): Pick<Rou
   return { cache: { ...cache, requestDirectives: cache.requestDirectives === 'honour' } };
 }
 
-function forwardOf(route: RouteConfig, config: BundleConfig): ForwardLimits {
+function forwardOf(route: RouteConfig, path: string, input: RoutesInput): ForwardLimits {
+  const { config, report } = input;
   const { defaults } = config;
+  const native = input.cache !== false;
   const timeout = (name: keyof Timeouts): number =>
     route.timeouts?.[name] ?? defaults.timeouts?.[name] ?? TIMEOUTS[name];
+  const retry = retryOf(route, config, path, native, report);
+  const totalTimeoutMs = timeout('totalMs');
+  if (totalTimeoutMs > 0 && !native)
+    report(
+      'routes',
+      `${path}/timeouts`,
+      'the transport uws has no deadline over all attempts; take `transport: native` in the bootstrap, or leave out `totalMs`',
+    );
   return {
     connectTimeoutMs: timeout('connectMs'),
     headTimeoutMs: timeout('headMs'),
     idleTimeoutMs: timeout('idleMs'),
     bodyBytesMax: route.bodyBytesMax ?? defaults.bodyBytesMax,
     retries: route.retries ?? defaults.retries,
+    ...(retry === null ? {} : { retry }),
+    ...(totalTimeoutMs === 0 ? {} : { totalTimeoutMs }),
   };
 }
 

@@ -19,6 +19,8 @@ import { formatAddress } from '../normalize/address.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
 import type { Wire } from '../transport/transport.ts';
+import { setDeadlines } from '../upstream/deadlines.ts';
+import { looksAtAnswers } from '../upstream/retries.ts';
 import { Verdict } from '../verdict.ts';
 import { CLIENT_CERT_FIELD, clientCertificateField } from './client-certificate.ts';
 
@@ -39,11 +41,9 @@ export class Forward implements Stage {
     }
     const limits = route.forward;
     plan.endpoint = present(x.endpoint, 'endpoint');
-    plan.connectTimeoutMs = limits.connectTimeoutMs;
-    plan.headTimeoutMs = limits.headTimeoutMs;
-    plan.idleTimeoutMs = limits.idleTimeoutMs;
+    setDeadlines(x, limits, plan);
     plan.bodyBytesMax = limits.bodyBytesMax;
-    plan.showAnswer = x.kept !== null || x.caching !== null || route.respond.showAnswer;
+    plan.showAnswer = x.kept !== null || x.caching !== null || route.respond.showAnswer || looksAtAnswers(x, limits);
     wire.forward(plan);
     return Verdict.Handed;
   }

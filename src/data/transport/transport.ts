@@ -199,7 +199,7 @@ export interface Wire {
 
   /**
    * Way out 1: send the request to an endpoint and stream the answer back. `target` is the path and query to ask for, `authority` the Host to
-   * send. May be called again for the same exchange after the pipeline's `failed(x, reason, replayable = true)`.
+   * send. May be called again for the same exchange after the pipeline's `failed` said that it is replayable or whole, and instead of an answer that was `shown` with `whole`.
    */
   forward(plan: ForwardPlan): void;
   /** Way out 2: one of our own refusals, rendered as problem+json; honours HEAD and `row.close`. */
@@ -225,6 +225,8 @@ export interface ForwardPlan {
   headTimeoutMs: number;
   /** Longest silence in the response body, ms; 0 = none. */
   idleTimeoutMs: number;
+  /** From now until the answer is over, ms; 0 = none. */
+  totalTimeoutMs: number;
   /** Largest request body, bytes; beyond it `body_too_large`. */
   bodyBytesMax: number;
   /** The answer's head is shown before it goes on (`TransportEvents.shown`). Not when it agrees to another protocol (101). */
@@ -237,12 +239,15 @@ export interface TransportEvents {
   begin(wire: Wire): Exchange | null;
   /** What a stage waited for has arrived (`x.ticket` at the time of asking); a late ticket is dropped. */
   wake(x: Exchange, ticket: number): void;
-  /** An attempt failed before any byte of the answer was sent. `replayable`: the request can safely be sent again by the transport. */
-  failed(x: Exchange, reason: FailReason, replayable: boolean): void;
+  /**
+   * An attempt failed before any byte of the answer was sent. `replayable`: the request can safely be sent again by the transport. `whole`: all of it is still
+   * here, so that it can be sent again if that is safe for other reasons.
+   */
+  failed(x: Exchange, reason: FailReason, replayable: boolean, whole?: boolean): void;
   /** The response head has arrived from upstream (status as sent), before it goes to the client. Timing and passive health hang on it. */
   head(x: Exchange, status: number): void;
-  /** Follows `head` when `showAnswer` was said: nothing of the answer goes out before a way out is taken. */
-  shown(x: Exchange): void;
+  /** Follows `head` when `showAnswer` was said: nothing of the answer goes out before a way out is taken. `whole`: as of `failed`; then `forward` is one of them. */
+  shown(x: Exchange, whole?: boolean): void;
   /** The request cannot go on because of what the transport saw (body too large, deadline, framing): answer this refusal. */
   refused(x: Exchange, row: RefusalRow): void;
   /** The last byte was handed to the client. The exchange is recycled: the transport lets go of it. */

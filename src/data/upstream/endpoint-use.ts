@@ -21,11 +21,15 @@ export class EndpointUse {
 
   /** The exchange goes to this endpoint. */
   take(x: Exchange, endpoint: EndpointPlan): void {
-    x.endpoint = endpoint;
     x.attempts++;
+    this.hold(x, endpoint);
+  }
+
+  /** It counts as in flight there, and in the endpoint's cell. */
+  hold(x: Exchange, endpoint: EndpointPlan): void {
+    x.endpoint = endpoint;
     x.inflight = true;
-    const row = this.#base + endpoint.slot;
-    this.#columns.inflight[row] = (this.#columns.inflight[row] ?? 0) + 1;
+    this.#count(x, endpoint, 1);
   }
 
   /** The endpoint has sent its response head. Whatever it says, it accepts and answers: below 500 it is no longer suspected. */
@@ -61,12 +65,25 @@ export class EndpointUse {
     this.release(x);
   }
 
-  /** The exchange is done with its endpoint. Idempotent. */
+  /** The exchange is done with its endpoint, and with its place in the retry budget. Idempotent. */
   release(x: Exchange): void {
     const endpoint = x.endpoint;
+    if (x.retryRow >= 0) {
+      Atomics.sub(this.#columns.faults.retrying, this.#base + x.retryRow, 1);
+      x.retryRow = -1;
+    }
     if (endpoint === null || !x.inflight) return;
     x.inflight = false;
+    this.#count(x, endpoint, -1);
+  }
+
+  #count(x: Exchange, endpoint: EndpointPlan, by: number): void {
+    const { inflight } = this.#columns;
     const row = this.#base + endpoint.slot;
-    this.#columns.inflight[row] = (this.#columns.inflight[row] ?? 0) - 1;
+    inflight[row] = (inflight[row] ?? 0) + by;
+    const guards = x.revision.snapshot.cells[endpoint.cell]?.guards;
+    if (guards === undefined) return;
+    const cellRow = this.#base + guards.slot;
+    inflight[cellRow] = (inflight[cellRow] ?? 0) + by;
   }
 }

@@ -105,6 +105,7 @@ pub struct TransportEndpointTls {
 #[napi(object)]
 pub struct TransportEndpoint {
     pub connections_max: u32,
+    pub waiting_max: Option<u32>,
     pub http2: bool,
     pub tls: Option<TransportEndpointTls>,
 }

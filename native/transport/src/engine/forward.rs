@@ -30,15 +30,20 @@ impl Engine {
         }
         let said = self.slots.word(slot, word::VERDICT);
         self.slots.set_word(slot, word::VERDICT, verdict::NONE);
-        if phase == Phase::Judging && matches!(said, verdict::REFUSE | verdict::ANSWER | verdict::PAGE) {
-            // The upstream's answer is dropped, its connection or stream with it unless all of it is here.
+        if phase == Phase::Judging
+            && matches!(
+                said,
+                verdict::REFUSE | verdict::ANSWER | verdict::PAGE | verdict::FORWARD
+            )
+        {
+            // The upstream's answer is dropped, its connection or stream with it unless all of it is here. Another attempt may follow instead of an answer of our own.
             self.drop_held(slot);
             self.let_go_of_upstream(slot);
             self.exchanges[slot as usize].phase = Phase::Deciding;
         }
         match said {
             verdict::PASS if phase == Phase::Judging => self.pass(slot),
-            verdict::FORWARD if phase == Phase::Deciding => self.forward(slot),
+            verdict::FORWARD => self.forward(slot),
             verdict::REFUSE => self.refuse(slot, false),
             verdict::PAGE => self.refuse(slot, true),
             verdict::ANSWER => self.answer_own(slot),
@@ -64,6 +69,10 @@ impl Engine {
             x.call_deadline = field(&self.slots, slot, b"grpc-timeout")
                 .and_then(grpc_timeout_ms)
                 .map_or(u64::MAX, |ms| self.now + ms);
+        }
+        let total = ms(&self.slots, word::TOTAL_MS);
+        if total > 0 {
+            x.call_deadline = x.call_deadline.min(self.now + total);
         }
         if x.declared.unwrap_or(x.received) > x.body_max || x.received > x.body_max {
             self.refuse_for(slot, Fault::BodyTooLarge);
@@ -216,12 +225,17 @@ impl Engine {
         let decide_ms = self.options.decide_ms;
         let x = &mut self.exchanges[slot as usize];
         let unread = !read || !x.written || (x.idempotent() && reason == FailReason::Reset);
-        let again = x.complete_copy() && (unread || reason == FailReason::Busy);
+        let whole = x.complete_copy();
+        let again = whole && (unread || reason == FailReason::Busy);
         x.phase = Phase::Deciding;
         x.written = false;
         x.due = Due::Decision;
         x.deadline = now + decide_ms;
-        self.tell(event::FAILED, slot, [reason as i32, i32::from(again), 0, 0, 0]);
+        self.tell(
+            event::FAILED,
+            slot,
+            [reason as i32, i32::from(again) | i32::from(whole) << 1, 0, 0, 0],
+        );
     }
 }
 

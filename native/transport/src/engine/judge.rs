@@ -14,7 +14,8 @@ impl Engine {
     /// The final head is here: it goes on at once, unless decisions have asked to see it. Other protocols are none of their business.
     pub(super) fn answer_arrived(&mut self, slot: u32, bytes: &[u8], head: &ResponseHead) {
         let asked = self.exchanges[slot as usize].asks && head.status != 101;
-        let row = [i32::from(head.status), i32::from(asked), 0, 0, 0];
+        let whole = self.exchanges[slot as usize].complete_copy();
+        let row = [i32::from(head.status), i32::from(asked), i32::from(whole), 0, 0];
         if asked {
             self.show_answer(slot, bytes, head);
             self.tell(event::HEAD, slot, row);

@@ -144,6 +144,8 @@ pub struct EndpointPlan {
     pub tls: Option<(ClientTls, String)>,
     /// Connections at once.
     pub connections_max: u32,
+    /// Requests that wait for a connection; none: by the engine's options.
+    pub waiting_max: Option<u32>,
     /// HTTP/2 rather than 1.1.
     pub http2: bool,
 }

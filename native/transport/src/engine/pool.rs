@@ -122,7 +122,10 @@ impl Engine {
         }
         let e = &mut self.endpoints[endpoint as usize];
         let max = e.plan.as_ref().map_or(0, |p| p.connections_max) as usize;
-        let room = (max * self.options.waiting_per_connection).max(self.options.waiting_min);
+        let room = e.plan.as_ref().and_then(|p| p.waiting_max).map_or_else(
+            || (max * self.options.waiting_per_connection).max(self.options.waiting_min),
+            |waiting| waiting as usize,
+        );
         // Those for whom a connection is still being made have the place that it will give them.
         let running = (e.open - e.connecting) as usize;
         let failed = e.plan.is_none() || e.addresses.as_ref().is_some_and(Vec::is_empty);

@@ -160,7 +160,7 @@ pub struct Exchange {
     pub overdue: bool,
     /// Engine time, ms.
     pub deadline: u64,
-    /// When the client of a gRPC call stops waiting for it; engine time, ms.
+    /// When all attempts together have taken too long, or the client of a gRPC call stops waiting for it; engine time, ms.
     pub call_deadline: u64,
     /// Body bytes at the last judgement of their rate, and when that is next.
     pub rate_bytes: u64,

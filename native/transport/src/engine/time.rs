@@ -65,7 +65,7 @@ impl Engine {
         }
     }
 
-    /// The client's own deadline has passed: before the answer it is refused, within it the stream is broken off.
+    /// The deadline of all attempts together, or the client's own, has passed: before the answer it is refused, within it the stream is broken off.
     fn call_is_late(&mut self, slot: u32) {
         let x = &mut self.exchanges[slot as usize];
         x.call_deadline = u64::MAX;

@@ -1,12 +1,13 @@
 //! Answers that decisions ask to see before they go on.
 
 use std::io::Read;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cnx_transport::layout::{FailReason, Fault};
 
 use crate::driver::Plan;
-use crate::peers::{Message, Wire, obedient, upstream};
+use crate::peers::{Message, Upstream, Wire, obedient, upstream};
 
 const COMPLETE: i32 = 0;
 const CUT: i32 = 1;
@@ -279,4 +280,54 @@ fn a_filter_holds_the_upstream_as_its_client_does() {
     assert!(sent.load(std::sync::atomic::Ordering::SeqCst) < 50_000_000);
     drop(wire);
     lane.end();
+}
+
+/// An upstream that answers everything with this, and keeps what it was asked.
+fn saying(answer: &'static str) -> (Upstream, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let kept = asked.clone();
+    let up = upstream(move |mut wire, _| {
+        while let Some(mut request) = wire.head() {
+            wire.body(&mut request, false);
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            kept.lock().unwrap().push(request.head + &body);
+            wire.send(answer);
+        }
+    });
+    (up, asked)
+}
+
+#[test]
+fn an_answer_that_was_seen_can_be_dropped_for_another_attempt() {
+    let (first, asked_first) = saying("HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nbusy");
+    let (second, asked_second) = saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let lane = Plan::to(&[first.address, second.address]).start();
+    let mut wire = Wire::to(lane.port);
+    for fields in ["\r\n", "Content-Length: 3\r\n\r\nabc"] {
+        let answer = wire
+            .send(format!("POST /n1/x HTTP/1.1\r\nHost: a\r\n{fields}"))
+            .answer()
+            .unwrap();
+        assert_eq!((answer.status(), answer.body.as_slice()), (200, b"ok".as_slice()));
+        let last = |asked: &Mutex<Vec<String>>| asked.lock().unwrap().last().cloned().unwrap();
+        assert_eq!(last(&asked_first), last(&asked_second), "the same request, all of it");
+    }
+    drop(wire);
+    assert_eq!(lane.end().lock().unwrap().shown.len(), 4);
+}
+
+#[test]
+fn all_attempts_together_have_a_deadline() {
+    let upstream = obedient();
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.total_ms = 300;
+    let lane = plan.start();
+    let mut wire = Wire::to(lane.port);
+    // Before the head it is a failed attempt that cannot be sent again,
+    assert_eq!(ask(&mut wire, "/f0/never").unwrap().status(), 502);
+    // within the answer it is broken off, though bytes still come.
+    assert!(!ask(&mut wire, "/f0/trickle").unwrap().whole);
+    drop(wire);
+    let seen = lane.end();
+    assert_eq!(seen.lock().unwrap().failed, [(FailReason::Timeout as i32, false)]);
 }

@@ -71,12 +71,14 @@ pub struct Plan {
     pub head_ms: i32,
     pub idle_ms: i32,
     pub body_max: i64,
+    pub total_ms: i32,
 }
 
 pub fn plain(address: SocketAddr) -> (EndpointPlan, Vec<SocketAddr>) {
     let plan = EndpointPlan {
         tls: None,
         connections_max: 64,
+        waiting_max: None,
         http2: false,
     };
     (plan, vec![address])
@@ -98,6 +100,7 @@ impl Plan {
             head_ms: 5_000,
             idle_ms: 5_000,
             body_max: i64::MAX,
+            total_ms: 0,
         }
     }
 
@@ -349,8 +352,9 @@ impl Driver {
             event::ANSWER_BODY => self.judge(slot),
             event::FAILED => {
                 *tries += 1;
-                let again = row[4] != 0 && *tries < 3;
-                self.seen.lock().unwrap().failed.push((row[3], row[4] != 0));
+                let safe = row[4] & 1 != 0;
+                let again = safe && *tries < 3;
+                self.seen.lock().unwrap().failed.push((row[3], safe));
                 if again && row[3] != 0 {
                     self.forward(slot, 0)
                 } else {
@@ -381,7 +385,7 @@ impl Driver {
         let number: i32 = number.parse().unwrap_or(0);
         match kind {
             "f" => self.forward(slot, number),
-            "p" | "j" | "q" | "x" | "v" | "o" | "d" => self.forward(slot, 0),
+            "p" | "j" | "q" | "x" | "v" | "o" | "d" | "n" => self.forward(slot, 0),
             "r" => self.refuse(slot, number),
             "a" => {
                 self.engine.set_answer(slot, b"own");
@@ -447,6 +451,9 @@ impl Driver {
                 self.pass(slot)
             }
             "x" => self.refuse(slot, number),
+            // Another attempt, on endpoint 1, if what was shown is an upstream's failure.
+            "n" if self.word(slot, ANSWER_AT / 4 + answer::STATUS) >= 500 => self.forward(slot, number),
+            "n" => self.pass(slot),
             "v" => {
                 self.waiting.push((Instant::now() + WAIT, slot, generation));
                 false
@@ -491,7 +498,7 @@ impl Driver {
         self.write(slot, 0, path.as_bytes());
         self.write(slot, path.len(), b"upstream");
         let max = self.plan.body_max;
-        let asks = path[1..].starts_with(['p', 'j', 'q', 'x', 'v', 'o', 'd']);
+        let asks = path[1..].starts_with(['p', 'j', 'q', 'x', 'v', 'o', 'd', 'n']);
         for (at, value) in [
             (word::CHOICE, endpoint),
             (word::TARGET_AT + 1, path.len() as i32),
@@ -501,6 +508,7 @@ impl Driver {
             (word::HEAD_MS, self.plan.head_ms),
             (word::IDLE_MS, self.plan.idle_ms),
             (word::ASKS, i32::from(asks)),
+            (word::TOTAL_MS, self.plan.total_ms),
             (word::BODY_MAX, max as i32),
             (word::BODY_MAX + 1, (max >> 32) as i32),
             (word::VERDICT, verdict::FORWARD),

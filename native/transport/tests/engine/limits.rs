@@ -214,7 +214,7 @@ fn who_waits_for_a_full_pool_waits_in_a_bounded_queue() {
     let upstream = obedient();
     let mut plan = Plan::to(&[upstream.address]);
     plan.endpoints[0].0.connections_max = 1;
-    plan.options.waiting_min = 2;
+    plan.endpoints[0].0.waiting_max = Some(2);
     plan.head_ms = 400;
     let lane = plan.start();
     let mut wires: Vec<Wire> = (0..6).map(|_| Wire::to(lane.port)).collect();

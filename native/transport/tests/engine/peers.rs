@@ -269,6 +269,15 @@ pub fn obedient() -> Upstream {
                     wire.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 \r\n\r\n");
                     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
                 }
+                // Goes on until nobody takes it any more, at most some seconds.
+                "trickle" => {
+                    wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+                    for _ in 0..200 {
+                        wire.send("x");
+                        std::thread::sleep(std::time::Duration::from_millis(20));
+                    }
+                    return;
+                }
                 "cut" => {
                     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf");
                     return;

@@ -24,6 +24,9 @@ const HIGH = 0x1_0000_0000;
 /** Bits of an ending's word: status, and whose fault it was. */
 const STATUS_BITS = 0xffff;
 const UPSTREAM_FAULT = 1 << 16;
+/** Bits of a failed attempt's word: it can safely be sent again; all of it is here. */
+const SAFE = 1;
+const WHOLE = 2;
 
 /** What of the addon it needs: traffic, and to tell the WAF where heads lie. */
 export type NativeAddon = TransportAddon & Pick<WafAddon, 'wafHeadMemory'>;
@@ -244,11 +247,14 @@ class NativeTransport implements Transport, WireHost {
         break;
       case Event.FAILED:
         if (word === FailReason.Connect && wire.endpoint !== null) this.#endpoints.unreachable(wire.endpoint);
-        if (exchange !== null) this.events.failed(exchange, word as FailReason, told[at + 4] !== 0);
+        if (exchange !== null) {
+          const again = told[at + 4] as number;
+          this.events.failed(exchange, word as FailReason, (again & SAFE) !== 0, (again & WHOLE) !== 0);
+        }
         break;
       case Event.HEAD:
         if (exchange !== null) this.events.head(exchange, word);
-        if (told[at + 4] !== 0) wire.shown();
+        if (told[at + 4] !== 0) wire.shown(told[at + 5] !== 0);
         break;
       case Event.REFUSED:
         if (exchange !== null) this.events.refused(exchange, FAULT_ROWS[word] ?? REFUSALS.bad_request);

@@ -47,6 +47,7 @@ export const Word = {
   IDLE_MS: 76,
   BODY_MAX: 77,
   ASKS: 79,
+  TOTAL_MS: 80,
   COUNT: 96,
 } as const;
 

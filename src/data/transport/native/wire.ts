@@ -105,10 +105,10 @@ export class NativeWire extends NativeHead implements Wire {
   }
 
   /** The head of the upstream's answer is in the slot: runs the stage that asked for it. */
-  shown(): void {
+  shown(whole: boolean): void {
     const { exchange } = this;
     this.#answer?.clear();
-    if (exchange !== null) this.#host.events.shown(exchange);
+    if (exchange !== null) this.#host.events.shown(exchange, whole);
   }
 
   /** A stage says Wait for a body. */
@@ -226,6 +226,7 @@ export class NativeWire extends NativeHead implements Wire {
     words[base + Word.CONNECT_MS] = Math.min(plan.connectTimeoutMs, INT_MAX);
     words[base + Word.HEAD_MS] = Math.min(plan.headTimeoutMs, INT_MAX);
     words[base + Word.IDLE_MS] = Math.min(plan.idleTimeoutMs, INT_MAX);
+    words[base + Word.TOTAL_MS] = Math.min(plan.totalTimeoutMs, INT_MAX);
     words[base + Word.ASKS] = plan.showAnswer ? 1 : 0;
     words[base + Word.BODY_MAX] = (plan.bodyBytesMax % HIGH) | 0;
     words[base + Word.BODY_MAX + 1] = Math.min(plan.bodyBytesMax / HIGH, INT_MAX) | 0;
