@@ -26,7 +26,7 @@ export const CRS_SETTINGS = {
   allowedCharsets: words('Character sets of request bodies that pass (`tx.allowed_request_content_type_charset`).', [
     'utf-8',
   ]),
-  allowedHttpVersions: words('Protocols that pass (`tx.allowed_http_versions`).', ['HTTP/1.1'], 16),
+  allowedHttpVersions: words('Protocols that pass (`tx.allowed_http_versions`).', ['HTTP/1.1', 'HTTP/2.0'], 16),
   restrictedExtensions: words('File name extensions that are blocked, with their dot (`tx.restricted_extensions`).', [
     '.bak',
   ]),

@@ -16,6 +16,7 @@ import {
 
 export interface WireOptions {
   readonly method?: string;
+  readonly protocol?: string;
   readonly secure?: boolean;
   readonly host?: string;
   readonly path?: string;
@@ -34,6 +35,7 @@ export interface WireOptions {
 
 export class TestWire implements Wire {
   readonly method: string;
+  readonly protocol: string;
   readonly secure: boolean;
   readonly host: string;
   readonly path: string;
@@ -63,6 +65,7 @@ export class TestWire implements Wire {
 
   constructor(o: WireOptions = {}) {
     this.method = o.method ?? 'GET';
+    this.protocol = o.protocol ?? 'HTTP/1.1';
     this.secure = o.secure ?? true;
     this.host = o.host ?? 'shop.example';
     this.path = o.path ?? '/';

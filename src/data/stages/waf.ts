@@ -42,7 +42,6 @@ const POOLED = 1;
 const PACKED_OVERHEAD_BYTES = 512;
 const PACKED_FIELD_OVERHEAD_BYTES = 8;
 const NO_BODY = new Uint8Array(0);
-const PROTOCOL = 'HTTP/1.1';
 
 export class WafStage implements Stage {
   readonly #waf: WafAddon;
@@ -262,7 +261,7 @@ function pack(packer: WafPacker, x: Exchange, body: Uint8Array, flags: number, f
   packer.head(
     wire.method,
     target,
-    PROTOCOL,
+    wire.protocol,
     x.clientAddress,
     wire.peerPort,
     x.id,

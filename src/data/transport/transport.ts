@@ -116,6 +116,8 @@ export interface UpstreamAnswer {
 export interface Wire {
   /** Request method, as received. */
   readonly method: string;
+  /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`, as rules of the WAF call them; always `HTTP/1.1` where the transport cannot tell. */
+  readonly protocol: string;
   /** `https` when the bytes came through TLS. */
   readonly secure: boolean;
   /** Authority as received: the Host header, or the target's authority in absolute-form. May be empty. */

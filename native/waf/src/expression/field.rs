@@ -73,7 +73,7 @@ fields! {
     "http.request.uri.args.values" [], ARRAY, ArgsGet "" [], "their values";
     "http.request.uri.path" ["http.request.path"], BYTES, RequestFilename "" ["normalizePath"], "the path, percent-decoded once, without `//`, `/./` and `/../`, so that another spelling of a path does not evade a rule about it";
     "http.request.uri.query" [], BYTES, QueryString "" [], "the query as received, without `?`";
-    "http.request.version" [], BYTES, RequestProtocol "" [], "`HTTP/1.1`; requests over HTTP/2 look so to rules, too";
+    "http.request.version" [], BYTES, RequestProtocol "" [], "`HTTP/1.1`, `HTTP/1.0`, `HTTP/2.0`; under the transport uws always `HTTP/1.1`";
     "http.response.code" [], INT, ResponseStatus "" [], "the status of the answer";
     "http.response.content_type.media_type" [], BYTES, ResponseContentType "" ["lowercase"], "the media type of the answer without parameters, lower case";
     "http.response.headers" [], MAP, ResponseHeaders "" [], "header fields of the answer; keys ignore case";

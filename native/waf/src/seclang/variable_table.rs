@@ -130,7 +130,7 @@ variables! {
     RequestMediaType "REQUEST_MEDIA_TYPE" One Head "the media type of the body without parameters";
     RequestMethod "REQUEST_METHOD" One Head "the method";
     RequestPathRaw "REQUEST_PATH_RAW" One Head "the path as received";
-    RequestProtocol "REQUEST_PROTOCOL" One Head "HTTP/1.1 and the like";
+    RequestProtocol "REQUEST_PROTOCOL" One Head "`HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`";
     RequestUri "REQUEST_URI" One Head "path and query as received";
     RequestUriRaw "REQUEST_URI_RAW" One Head "the request target as received";
     ResBodyError "RES_BODY_ERROR" One Response "1 when the answer's body could not be read";

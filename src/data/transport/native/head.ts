@@ -69,6 +69,11 @@ export class NativeHead extends NativeFields {
   get host(): string {
     return (this.#hostName ??= this.text(Word.HOST_AT));
   }
+  get protocol(): string {
+    const flags = this.word(Word.FLAGS);
+    if ((flags & Flag.HTTP2) !== 0) return 'HTTP/2.0';
+    return (flags & Flag.HTTP10) === 0 ? 'HTTP/1.1' : 'HTTP/1.0';
+  }
   get secure(): boolean {
     return (this.word(Word.FLAGS) & Flag.SECURE) !== 0;
   }

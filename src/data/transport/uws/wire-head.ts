@@ -33,6 +33,10 @@ export class WireHead {
   get query(): string {
     return this.head.query;
   }
+  /** uWebSockets.js speaks no other, and does not say when a client does. */
+  get protocol(): string {
+    return 'HTTP/1.1';
+  }
   /** Not known to uWebSockets.js. */
   get peerPort(): number {
     return 0;
