@@ -253,6 +253,8 @@ export async function run(calls = 100_000): Promise<MicroRow[]> {
         woken();
       },
       invalidated: () => undefined,
+      mirrored: () => undefined,
+      tick: () => performance.now(),
       askForKeys: () => assert.fail('keys are known'),
     });
     const pipeline = new Pipeline({

@@ -89,6 +89,7 @@ async function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: A
   if (wrong !== null) return wrong;
   if (asked.path === '/v1/status') return json('ok', status(parts, lanes));
   if (asked.path === '/v1/endpoints') return json('ok', { endpoints: parts.control.endpoints() });
+  if (asked.path === '/v1/mirrors') return json('ok', { differences: parts.control.mirrorDifferences?.() ?? [] });
   if (asked.path === '/v1/routes') return routes(parts.names, asked.query);
   if (asked.path.startsWith('/v1/explain/')) return await explain(parts, asked);
   return json('notFound', {

@@ -1,5 +1,6 @@
 /** What the admin and probe listeners ask control for. Control implements it; everything is a copy of the moment and cheap to make. */
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
+import type { MirrorDifference } from '../snapshot/mirror.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** Rejections that a view holds at most, newest first. */
@@ -31,6 +32,8 @@ export interface ControlView {
   /** `endpointViews` makes it. */
   endpoints(): readonly EndpointView[];
   /** Null: there is no WAF pool. */
+  /** Answers of mirrors that differed, newest first; absent: none are kept. */
+  mirrorDifferences?(): readonly MirrorDifference[];
   wafPool(): WafPoolView | null;
 }
 

@@ -171,6 +171,12 @@ export const METRICS = {
     [],
     'Further attempts that were not made, since the retry budget of the cell was spent.',
   ),
+  cnx_mirrored_total: row(
+    'counter',
+    '',
+    ['route', 'outcome'],
+    'Requests that were copied to a mirror, by how the answers compare (traffic.md): same, partly, status, headers, body, failed, alone, dropped.',
+  ),
   cnx_endpoint_health_ratio: row(
     'gauge',
     'ratio',

@@ -19,6 +19,7 @@ import {
   WAF_VERDICTS,
 } from '../snapshot/lane-columns.ts';
 import type { RowNames } from '../snapshot/lane-columns.ts';
+import { MIRROR_OUTCOMES } from '../snapshot/mirror.ts';
 import { STAGES } from '../snapshot/stages.ts';
 import { type ControlView, type EndpointView, SOURCE_STATES } from './control-view.ts';
 import type { Drain } from './drain.ts';
@@ -222,6 +223,14 @@ export class Metrics {
         ),
       cnx_cell_duration_seconds: () => cellHistograms(lanes),
       cnx_upstream_retries_denied_total: sum((c) => c.counts[Count.RetryBudgetSpent]),
+      cnx_mirrored_total: () =>
+        byRow(
+          lanes,
+          (c) => c.routeNames,
+          (c) => c.mirrors,
+          MIRROR_OUTCOMES,
+          ['route', 'outcome'],
+        ),
       cnx_endpoint_health_ratio: endpoints((e) => e.health),
       cnx_endpoint_in_flight: endpoints((e) => e.inflight),
       cnx_endpoint_out: endpoints((e) => (e.ejected || e.downUntil > 0 ? 1 : 0)),

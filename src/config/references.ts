@@ -220,6 +220,7 @@ function routeProblems(r: RouteConfig, path: string, b: Given, known: Known, not
   if (r.cell !== undefined) refers(note, known, 'routes', `${path}/cell`, 'cell', r.cell);
   for (const [j, { cell }] of (r.split?.cells ?? []).entries())
     refers(note, known, 'routes', `${path}/split/cells/${j}/cell`, 'cell', cell);
+  if (r.mirror !== undefined) refers(note, known, 'routes', `${path}/mirror/cell`, 'cell', r.mirror.cell);
   if (r.split !== undefined) splitProblems(r.split, (below, message) => at(`/split${below}`, message));
   if (r.split !== undefined && r.cell !== undefined) at('/cell', 'either `cell` or `split` says where requests go');
   if (r.policy !== undefined) {

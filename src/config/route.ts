@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { CacheConfig } from './cache.ts';
 import { closed, HeaderName, Id, Ms, word } from './fields.ts';
+import { MirrorConfig } from './mirror.ts';
 import { RespondConfig } from './respond.ts';
 import { SplitConfig } from './split.ts';
 import { RetryOnConfig, RetryStatusesConfig } from './retry.ts';
@@ -196,6 +197,7 @@ export const RouteConfig = closed(
     tenant: Type.Optional(TenantConfig),
     cell: Type.Optional(Id('A cell of `cells.yaml`; without it the tenant decides.')),
     split: Type.Optional(SplitConfig),
+    mirror: Type.Optional(MirrorConfig),
     respond: Type.Optional(RespondConfig),
     cache: Type.Optional(CacheConfig),
     timeouts: Type.Optional(RouteTimeouts),

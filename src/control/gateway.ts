@@ -33,6 +33,8 @@ import { EndpointSlots } from './health/slots.ts';
 import { HandOverOffer } from './hand-over/offer.ts';
 import { TakeOver } from './hand-over/take-over.ts';
 import { JwksFetcher } from './jwks.ts';
+import { MirrorDifferences } from './mirror-differences.ts';
+import type { MirrorDifference } from '../snapshot/mirror.ts';
 import { laneCountOf, Lanes } from './lanes.ts';
 import type { RegistryOptions } from './oci/registry-http.ts';
 import { Rollout } from './rollout/rollout.ts';
@@ -85,6 +87,7 @@ export class Gateway implements ControlView {
   readonly #health: Health;
   readonly #prober: Prober;
   readonly #certificates: CertificateWatch;
+  readonly #mirrors = new MirrorDifferences();
   /** TLS of the listeners, by id. */
   #tls: ReadonlyMap<string, ListenerTls> = new Map();
   #state: 'starting' | 'serving' = 'starting';
@@ -187,6 +190,7 @@ export class Gateway implements ControlView {
         }),
       onLaneFailed: (lane, message, stack) =>
         log.event('error', 'a lane died and is started anew', { lane, error: message, stack }),
+      onMirrorDiffers: (difference) => this.#mirrors.add(difference),
       onInvalidated: (purge, lane) => this.#lanes.forget(purge, lane),
       onFatal: parts.onFatal,
     });
@@ -442,6 +446,9 @@ export class Gateway implements ControlView {
   endpoints(): readonly EndpointView[] {
     const snapshot = this.#activator.active;
     return snapshot === null ? [] : endpointViews(snapshot, this.#columns, this.#lanes.count, Date.now());
+  }
+  mirrorDifferences(): readonly MirrorDifference[] {
+    return this.#mirrors.newestFirst();
   }
   wafPool(): WafPoolView {
     const { waiting, threads, utilization } = this.#pool;

@@ -7,6 +7,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { present } from '../base/assert.ts';
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { CachePurge, FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
+import type { MirrorDifference } from '../snapshot/mirror.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 
 /**
@@ -41,6 +42,8 @@ export interface LanesParts {
   /** A lane died and is being restarted. */
   readonly onLaneFailed: (lane: number, message: string, stack: string) => void;
   /** A lane has forgotten stored answers because a request changed something; the others have not. */
+  /** The answers of a request and of its copy differ. */
+  readonly onMirrorDiffers: (difference: MirrorDifference) => void;
   readonly onInvalidated: (purge: CachePurge, lane: number) => void;
   /** The process must end. */
   readonly onFatal: (message: string, code: number) => void;
@@ -319,6 +322,7 @@ export class Lanes {
         this.#retired();
       } else if (m.kind === 'divided') lane.rival = m.revision;
       else if (m.kind === 'bug') this.#parts.onBug(index, m);
+      else if (m.kind === 'mirrorDiffers') this.#parts.onMirrorDiffers(m.difference);
       else if (m.kind === 'invalidated') this.#parts.onInvalidated(m.purge, index);
       else if (m.kind === 'inUse') {
         lane.inUse = m.revisions;

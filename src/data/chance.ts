@@ -10,6 +10,7 @@ export const Salt = {
   Span: 6,
   SpanB: 7,
   WafDetected: 8,
+  Mirror: 9,
 } as const;
 export type Salt = (typeof Salt)[keyof typeof Salt];
 

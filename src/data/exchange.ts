@@ -7,6 +7,7 @@ import type { EndpointPlan, RoutePlan } from '../snapshot/snapshot.ts';
 import type { Caching } from './cache/caching.ts';
 import type { Revision } from './lane/revision.ts';
 import type { RefusalRow } from './refusal.ts';
+import type { Mirroring } from './mirror/mirroring.ts';
 import type { KeptRequest } from './waf/kept.ts';
 import type { ForwardPlan, Wire } from './transport/transport.ts';
 import { STAGES } from '../snapshot/stages.ts';
@@ -144,6 +145,8 @@ export class Exchange {
   failedSlot = -1;
   readonly plan: ForwardPlan = { ...noPlan };
   cache: CacheOutcome = CacheOutcome.None;
+  /** It is also sent to a mirror. */
+  mirror: Mirroring | null = null;
   /** What its way upstream means to the response cache. */
   caching: Caching | null = null;
   /** Host and path upstream when the route rewrites them, or where a redirect leads; `''` otherwise. For the record. */
@@ -218,6 +221,7 @@ export class Exchange {
     this.cell = -1;
     this.home = -1;
     this.regions = ANY_REGION;
+    this.mirror = null;
     this.endpoint = null;
     this.inflight = false;
     this.attempts = 0;
@@ -256,6 +260,8 @@ export class Exchange {
     this.route = null;
     this.endpoint = null;
     this.caching = null;
+    this.mirror?.ended();
+    this.mirror = null;
     this.delivered = null;
     this.kept?.release();
     this.kept = null;

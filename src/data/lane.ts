@@ -56,6 +56,10 @@ async function start(): Promise<void> {
     use,
     wake,
     invalidated: (purge) => say({ kind: 'invalidated', purge }),
+    mirrored: (route, outcome, difference) => {
+      if (observer.mirrored(route, outcome) && difference !== null) say({ kind: 'mirrorDiffers', difference });
+    },
+    tick,
     askForKeys: (jwksUrl) => say({ kind: 'unknownKid', issuer: jwksUrl }),
   });
   const pipeline = new Pipeline({

@@ -20,6 +20,7 @@ import {
   ROW_NONE,
   STATUS_CLASSES,
 } from '../snapshot/lane-columns.ts';
+import { MIRROR_OUTCOMES, type MirrorOutcome } from '../snapshot/mirror.ts';
 import { Int, RecordFlag, RecordWriter, Span, Wide } from '../snapshot/records.ts';
 import { Rivalry, type RivalryRow } from '../snapshot/rivalry-columns.ts';
 import type { WafRoutePlan } from '../snapshot/snapshot.ts';
@@ -35,6 +36,8 @@ import { REFUSAL_LIST, REFUSALS } from './refusal.ts';
 
 /** Reports of bugs that a lane sends in one second; all are counted. */
 export const BUG_REPORTS_PER_TICK_MAX = 8;
+/** Copies of requests, between two ticks, whose differences are told; all are counted. */
+export const DIFFERENCES_PER_TICK_MAX = 32;
 /** Sequence numbers left out when a lane is restarted: more than it can have given out without an end. */
 export const SEQ_GAP = 1 << 20;
 /** Characters of a stack that are kept. */
@@ -101,6 +104,7 @@ export class Observe implements Observer {
   /** Texts of bugs of exchanges that have not ended yet: at most one each. */
   readonly #bugs = new Map<Exchange, string>();
   #reports = 0;
+  #differences = 0;
   /** The cache's counters at the last tick. */
   #cacheBefore = { stored: 0, evicted: 0, collapsed: 0 };
 
@@ -135,6 +139,14 @@ export class Observe implements Observer {
     this.#onBug({ stage, id: x.id, message: message.slice(0, STACK_CHARS_MAX), stack });
   }
 
+  /** A request was copied to a mirror. True when a difference may be told: at most so many between two ticks. */
+  mirrored(route: string, outcome: MirrorOutcome): boolean {
+    const c = this.columns;
+    const row = c.routeNames.row(route);
+    add(c.mirrors, row * MIRROR_OUTCOMES.length + MIRROR_OUTCOMES.indexOf(outcome), 1);
+    return this.#differences++ < DIFFERENCES_PER_TICK_MAX;
+  }
+
   turnedAway(row: RefusalRow): void {
     const { counts, refusals } = this.columns;
     counts[Count.TurnedAway] = (counts[Count.TurnedAway] as number) + 1;
@@ -151,6 +163,7 @@ export class Observe implements Observer {
     this.#loop.publish(gauges);
     gauges[Gauge.TickedAt] = moment.now;
     this.#reports = 0;
+    this.#differences = 0;
   }
 
   #publishCache(cache: NonNullable<LaneMoment['cache']>): void {

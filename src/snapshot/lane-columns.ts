@@ -7,6 +7,7 @@
  * `other`, so that no bundle and no sequence of bundles can grow the metrics. Main joins the rows of different lanes by their names.
  */
 import { RIVALRY_CELLS, RIVALRY_ROWS, type RivalryRow } from './rivalry-columns.ts';
+import { MIRROR_OUTCOMES } from './mirror.ts';
 import { STAGES } from './stages.ts';
 
 /** Routes with rows of their own, first served first; the rest is counted as `other`. */
@@ -107,7 +108,8 @@ const DOUBLES =
   REQUEST_WIDTH * 2 +
   STAGE_WIDTH * (STAGES.length + 1) +
   CELL_ROWS * (CELL_OUTCOMES.length + REQUEST_WIDTH) +
-  RIVALRY_ROWS * (RIVALRY_CELLS + REQUEST_WIDTH);
+  RIVALRY_ROWS * (RIVALRY_CELLS + REQUEST_WIDTH) +
+  ROUTE_ROWS * MIRROR_OUTCOMES.length;
 const NAME_BYTES = NAME_BYTES_MAX + 1;
 /** Words that say how many names each table holds; an even number. */
 const NAMES_USED = 4;
@@ -144,6 +146,8 @@ export class LaneColumns {
   /** From hand-over to the upstream's response head, by row. */
   readonly cellUs: readonly Histogram[];
   readonly cellNames: RowNames;
+  /** `[route row * MIRROR_OUTCOMES.length + outcome]`. */
+  readonly mirrors: Float64Array;
 
   constructor(memory: SharedArrayBuffer) {
     let at = 0;
@@ -171,6 +175,7 @@ export class LaneColumns {
       counts: doubles(RIVALRY_CELLS),
       requestUs: new Histogram(REQUEST_BOUNDS_US, doubles(REQUEST_WIDTH)),
     }));
+    this.mirrors = doubles(ROUTE_ROWS * MIRROR_OUTCOMES.length);
     const used = new Int32Array(memory, at, NAMES_USED);
     at += NAMES_USED * 4;
     this.routeNames = new RowNames(used, 0, new Uint8Array(memory, at, ROUTE_ROWS * NAME_BYTES));

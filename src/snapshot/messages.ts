@@ -1,5 +1,6 @@
 /** What main says to a lane and a lane to main. All of it is rare: nothing on the request path is a message but WAF batches. */
 import type { MessagePort } from 'node:worker_threads';
+import type { MirrorDifference } from './mirror.ts';
 import type { DownstreamPlan, ListenerPlan, ListenerTls, Snapshot } from './snapshot.ts';
 
 /** What of the stored answers is forgotten. */
@@ -91,6 +92,8 @@ export type FromLane =
   | { readonly kind: 'purged'; readonly number: number; readonly answers: number }
   /** A request has changed something: the other lanes forget it too. */
   | { readonly kind: 'invalidated'; readonly purge: CachePurge }
+  /** The answers of a request and of its copy differ. Bounded in number by the lane's observer. */
+  | { readonly kind: 'mirrorDiffers'; readonly difference: MirrorDifference }
   /** A stage threw; the lane goes on. Bounded in number by the lane's observer. */
   | {
       readonly kind: 'bug';

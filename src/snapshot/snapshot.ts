@@ -78,6 +78,8 @@ export interface RoutePlan {
   readonly cell: number;
   /** Its requests go to one of several cells. */
   readonly split?: SplitPlan;
+  /** A share of its requests is also sent elsewhere. */
+  readonly mirror?: MirrorPlan;
   readonly respond: RespondPlan;
   /** Answers are stored and used again; absent: not. */
   readonly cache?: CachePlan;
@@ -179,6 +181,22 @@ export interface RespondPlan {
   readonly strictTransport: string;
   /** A stage looks at the upstream's answer before it goes on. Costs a call of JavaScript an answer. */
   readonly showAnswer: boolean;
+}
+
+/** A share of a route's requests is copied to another cell. */
+export interface MirrorPlan {
+  /** Index into `Snapshot.cells`. */
+  readonly cell: number;
+  /** 0 … 1. */
+  readonly share: number;
+  readonly methods: readonly string[];
+  /** Of requests. */
+  readonly bodyBytesMax: number;
+  /** Lower-case. */
+  readonly compareHeaders: readonly string[];
+  /** Longest body of an answer that is compared; 0 = none is. */
+  readonly compareBodyBytesMax: number;
+  readonly timeoutMs: number;
 }
 
 /** Requests of a route among several cells. */

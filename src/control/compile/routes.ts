@@ -17,6 +17,7 @@ import type {
   WafRoutePlan,
 } from '../../snapshot/snapshot.ts';
 import { compileLimits, splitLimits } from './limits.ts';
+import { compileMirror } from './mirror.ts';
 import type { Report } from './report.ts';
 import type { RewriteAddon } from '../../native/rewrite.ts';
 import { compileRespond } from './respond.ts';
@@ -204,6 +205,7 @@ function planOf(
     tenant,
     cell: cellOf(route, tenant, names),
     ...(route.split === undefined ? {} : { split: compileSplit(route.split, route.id, names.cells) }),
+    ...(route.mirror === undefined ? {} : { mirror: compileMirror(route.mirror, config.cells, path, input.report) }),
     respond: compileRespond({
       config: route.respond,
       securityHeaders: config.defaults.securityHeaders,

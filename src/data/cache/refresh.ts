@@ -95,7 +95,7 @@ export class Refresh {
 }
 
 /** Fields of the request as the upstream would see them, flat; each name once. */
-function fieldsUpstream(x: Exchange): string[] {
+export function fieldsUpstream(x: Exchange): string[] {
   const { wire, route, identity } = x;
   const request = route?.respond.request;
   const nominated = names(wire.header('connection') ?? '');

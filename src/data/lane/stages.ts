@@ -15,6 +15,8 @@ import { AuthenticateStage, openAuthn } from '../stages/authenticate.ts';
 import { AuthorizeStage } from '../stages/authorize.ts';
 import { Balance } from '../stages/balance.ts';
 import { Forward } from '../stages/forward.ts';
+import type { MirrorTold } from '../mirror/mirroring.ts';
+import { Mirrors } from '../mirror/mirrors.ts';
 import { LimitStage } from '../stages/limit.ts';
 import { MatchStage } from '../stages/match.ts';
 import { Normalize } from '../stages/normalize.ts';
@@ -36,6 +38,10 @@ export interface LaneStagesParts {
   readonly askForKeys: (jwksUrl: string) => void;
   /** The other lanes must forget this too. */
   readonly invalidated: (purge: CachePurge) => void;
+  /** How the answers of a request and of its copy compare. */
+  readonly mirrored: MirrorTold;
+  /** Monotonic ms. */
+  readonly tick: () => number;
 }
 
 export class LaneStages {
@@ -44,6 +50,7 @@ export class LaneStages {
   readonly wafPool: WafPoolClient;
   readonly cache: ResponseCache;
   readonly #refreshes: Refreshes;
+  readonly #mirrors: Mirrors;
   readonly #authorize = new AuthorizeStage();
 
   constructor(parts: LaneStagesParts) {
@@ -55,6 +62,7 @@ export class LaneStages {
     const chooser = new Chooser(parts.columns, setup.laneCount);
     this.#refreshes = new Refreshes(chooser);
     const paths = new UpstreamPaths(native);
+    this.#mirrors = new Mirrors(chooser, parts.mirrored, parts.tick);
     this.cache = new ResponseCache({
       ...setup.cache,
       wake,
@@ -71,7 +79,7 @@ export class LaneStages {
       authenticate: new AuthenticateStage(this.authenticator),
       limit: new LimitStage(limits),
       authorize: this.#authorize,
-      route: new Route(),
+      route: new Route(this.#mirrors),
       balance: new Balance(chooser, parts.use, this.cache),
       respond: new Respond(native, waf.answers),
       forward: new Forward(),
@@ -87,10 +95,12 @@ export class LaneStages {
   /** Endpoints that live snapshots have. */
   retain(endpoints: readonly EndpointPlan[]): void {
     this.#refreshes.retain(endpoints);
+    this.#mirrors.retain(endpoints);
   }
 
   close(): void {
     this.#refreshes.close();
+    this.#mirrors.close();
     this.wafPool.close();
   }
 }

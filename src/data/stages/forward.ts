@@ -43,7 +43,13 @@ export class Forward implements Stage {
     plan.endpoint = present(x.endpoint, 'endpoint');
     setDeadlines(x, limits, plan);
     plan.bodyBytesMax = limits.bodyBytesMax;
-    plan.showAnswer = x.kept !== null || x.caching !== null || route.respond.showAnswer || looksAtAnswers(x, limits);
+    plan.showAnswer =
+      x.mirror !== null ||
+      x.kept !== null ||
+      x.caching !== null ||
+      route.respond.showAnswer ||
+      looksAtAnswers(x, limits);
+    x.mirror?.forwarded(x);
     wire.forward(plan);
     return Verdict.Handed;
   }

@@ -36,6 +36,7 @@ export class Respond implements Stage {
       if (verdict !== Verdict.Next) return verdict;
       x.phase = JUDGED;
     }
+    if (x.mirror !== null && x.mirror.answered(x) === Verdict.Wait) return Verdict.Wait;
     return x.caching === null ? Verdict.Next : x.caching.answered(x);
   }
 

@@ -7,6 +7,7 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Revision } from '../lane/revision.ts';
 import { REFUSALS } from '../refusal.ts';
+import type { Mirrors } from '../mirror/mirrors.ts';
 import type { Stage } from '../stage.ts';
 import { readTenant } from '../tenant.ts';
 import { redirects } from '../upstream/redirects.ts';
@@ -57,7 +58,21 @@ export class Route implements Stage {
   #revision: Revision | null = null;
   #places: TenantPlaces | null = null;
 
+  readonly #mirrors: Mirrors | null;
+
+  /** `mirrors`: the lane's; null = none. */
+  constructor(mirrors: Mirrors | null = null) {
+    this.#mirrors = mirrors;
+  }
+
   enter(x: Exchange): Verdict {
+    const verdict = this.#place(x);
+    const mirror = x.route?.mirror;
+    if (mirror === undefined || verdict !== Verdict.Next || x.cell < 0 || this.#mirrors === null) return verdict;
+    return this.#mirrors.enter(x, mirror);
+  }
+
+  #place(x: Exchange): Verdict {
     const route = present(x.route, 'route');
     const tenant = readTenant(x);
     if (redirects(x)) return Verdict.Next;
