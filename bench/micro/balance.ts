@@ -6,11 +6,11 @@ import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { pathToFileURL } from 'node:url';
 import { Prng } from '../../src/base/prng.ts';
-import type { Revision } from '../../src/data/lane/revision.ts';
 import { Balance } from '../../src/data/stages/balance.ts';
 import { Forward } from '../../src/data/stages/forward.ts';
 import { native } from '../../src/native.ts';
 import { Respond } from '../../src/data/stages/respond.ts';
+import { CellMembers } from '../../src/data/upstream/cell-members.ts';
 import { Chooser } from '../../src/data/upstream/choose.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
@@ -108,7 +108,10 @@ export function run(calls = 200_000): MicroRow[] {
     const cells = [{ id: 'c', region: '', endpoints: endpoints.map((e) => e.slot), health, probe: null }];
     const use = new EndpointUse(columns, 0);
     const balance = new Balance(new Chooser(columns, laneCount), use);
-    const x = testExchange(new CountingWire(), { snapshot: { cells, endpoints } as Partial<Snapshot> } as Revision);
+    const x = testExchange(new CountingWire(), {
+      snapshot: { cells, endpoints } as Partial<Snapshot> as Snapshot,
+      members: [new CellMembers(endpoints)],
+    });
     x.cell = 0;
     x.now = 1_800_000_000_000;
     const seen = new Set<number>();

@@ -10,7 +10,7 @@ import { Gauge, LaneColumns } from '../snapshot/lane-columns.ts';
 import type { CachePurge } from '../snapshot/messages.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
-import type { ControlView, RolloutView, TrustView } from './control-view.ts';
+import type { ControlView, DiscoveryView, RolloutView, TrustView } from './control-view.ts';
 import { REJECTIONS_SHOWN_MAX } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import { explainText, explanationOf } from './explain.ts';
@@ -88,7 +88,8 @@ async function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: A
   const wrong = unlessReading(asked);
   if (wrong !== null) return wrong;
   if (asked.path === '/v1/status') return json('ok', status(parts, lanes));
-  if (asked.path === '/v1/endpoints') return json('ok', { endpoints: parts.control.endpoints() });
+  if (asked.path === '/v1/endpoints')
+    return json('ok', { endpoints: parts.control.endpoints(), sources: sourcesOf(parts) });
   if (asked.path === '/v1/mirrors') return json('ok', { differences: parts.control.mirrorDifferences?.() ?? [] });
   if (asked.path === '/v1/routes') return routes(parts.names, asked.query);
   if (asked.path.startsWith('/v1/explain/')) return await explain(parts, asked);
@@ -157,7 +158,12 @@ export interface Status {
     readonly utilization: number;
     readonly loopDelayP99Ms: number;
   }[];
-  readonly endpoints: { readonly total: number; readonly out: readonly string[] };
+  readonly endpoints: {
+    readonly total: number;
+    readonly out: readonly string[];
+    /** Names and files that endpoints come from and that do not say how things are now. */
+    readonly notCurrent: readonly SourceNow[];
+  };
   readonly records: { readonly read: number; readonly lost: number };
 }
 
@@ -213,12 +219,25 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
         loopDelayP99Ms: Math.round(gauges?.[Gauge.DelayP99Us] ?? 0) / 1000,
       };
     }),
-    endpoints: { total: endpoints.length, out: out.slice(0, ENDPOINTS_NAMED_MAX) },
+    endpoints: {
+      total: endpoints.length,
+      out: out.slice(0, ENDPOINTS_NAMED_MAX),
+      notCurrent: sourcesOf(parts)
+        .filter((s) => s.state !== 'current')
+        .slice(0, ENDPOINTS_NAMED_MAX),
+    },
     records: {
       read: lanes.reduce((n, _, i) => n + drain.read(i), 0),
       lost: lanes.reduce((n, _, i) => n + drain.lost(i), 0),
     },
   };
+}
+
+/** A source of endpoints with its time in words. */
+type SourceNow = Omit<DiscoveryView['sources'][number], 'at'> & { readonly at: string | null };
+
+function sourcesOf({ control }: AdminParts): SourceNow[] {
+  return control.discovery().sources.map((s) => ({ ...s, at: s.at === null ? null : new Date(s.at).toISOString() }));
 }
 
 async function explain(parts: AdminParts, asked: Asked): Promise<Answer> {

@@ -31,6 +31,8 @@ export interface ControlView {
   lanes(): readonly LaneView[];
   /** `endpointViews` makes it. */
   endpoints(): readonly EndpointView[];
+  /** Where endpoints come from that are not written down, and how these sources stand. */
+  discovery(): DiscoveryView;
   /** Null: there is no WAF pool. */
   /** Answers of mirrors that differed, newest first; absent: none are kept. */
   mirrorDifferences?(): readonly MirrorDifference[];
@@ -179,6 +181,26 @@ export interface EndpointView {
   readonly ejected: boolean;
   /** Out of rotation after a refused or reset connection, epoch ms; 0 = no. */
   readonly downUntil: number;
+}
+
+/** States of a source of endpoints. `stale`: what was good last serves on; `waiting`: it has said nothing yet; `none`: it says that there are none. */
+export const DISCOVERY_STATES = ['current', 'stale', 'waiting', 'none'] as const;
+
+export interface DiscoveryView {
+  readonly sources: readonly {
+    readonly cell: string;
+    /** `dns orders.internal:8080`, `srv _http._tcp.orders.internal`, `file orders`. */
+    readonly source: string;
+    /** One of {@link DISCOVERY_STATES}. */
+    readonly state: (typeof DISCOVERY_STATES)[number];
+    readonly endpoints: number;
+    /** Why it is not current; null = it is. */
+    readonly reason: string | null;
+    /** Epoch ms of its last good word; null = never. */
+    readonly at: number | null;
+  }[];
+  /** DNS answers since start, by what they were. */
+  readonly lookups: { readonly answered: number; readonly denied: number; readonly failed: number };
 }
 
 export interface WafPoolView {

@@ -190,6 +190,24 @@ export const METRICS = {
     ['cell', 'endpoint'],
     '1: out of rotation, by the prober or after a refused or reset connection.',
   ),
+  cnx_cell_endpoints: row(
+    'gauge',
+    '',
+    ['cell'],
+    'Endpoints of a cell, written down or discovered, in rotation or not.',
+  ),
+  cnx_discovery_sources: row(
+    'gauge',
+    '',
+    ['state'],
+    'Names and files that endpoints come from, by how they stand; `stale`: what was good last serves on.',
+  ),
+  cnx_discovery_lookups_total: row(
+    'counter',
+    '',
+    ['outcome'],
+    'DNS questions for endpoints: answered, denied (no such name or record), failed (no server has said either).',
+  ),
   // Bundle and control
   bundle_info: row('gauge', '', ['digest', 'seq'], 'Always 1; the labels say which bundle serves.'),
   cnx_bundle_activated_timestamp_seconds: row(
@@ -313,7 +331,8 @@ export const LABEL_BOUNDS: Readonly<Record<string, string>> = {
     'Id of the route: the first `ROUTES_MEASURED_MAX` (200) that are served, `other` beyond, `none` when no route matched.',
   cell: 'Id of the cell: the first `CELLS_MEASURED_MAX` (64) that are asked, `other` beyond.',
   policy: 'Id of the policy: the first `POLICIES_MEASURED_MAX` (64), `other` beyond.',
-  endpoint: '`cell/host:port` of the first `ENDPOINTS_MEASURED_MAX` (500) endpoints of the active bundle.',
+  endpoint:
+    '`cell/host:port` of the first `ENDPOINTS_MEASURED_MAX` (500) endpoints of the active bundle; `cell/name/host:port` of those that a name or file led to.',
   lane: 'Index of the lane, at most 64.',
   code: 'Code of the refusal.',
   quantile: '`0.5`, `0.9`, `0.99`, `0.999`; `1` is the maximum.',

@@ -21,7 +21,7 @@ import {
 import type { RowNames } from '../snapshot/lane-columns.ts';
 import { MIRROR_OUTCOMES } from '../snapshot/mirror.ts';
 import { STAGES } from '../snapshot/stages.ts';
-import { type ControlView, type EndpointView, SOURCE_STATES } from './control-view.ts';
+import { type ControlView, DISCOVERY_STATES, type EndpointView, SOURCE_STATES } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import type { LogSink } from './log-sink.ts';
 import type { MetricName, MetricRow } from './metric-table.ts';
@@ -234,6 +234,20 @@ export class Metrics {
       cnx_endpoint_health_ratio: endpoints((e) => e.health),
       cnx_endpoint_in_flight: endpoints((e) => e.inflight),
       cnx_endpoint_out: endpoints((e) => (e.ejected || e.downUntil > 0 ? 1 : 0)),
+      cnx_cell_endpoints: () => {
+        const counts = new Map<string, number>();
+        for (const { cell } of control.endpoints()) counts.set(cell, (counts.get(cell) ?? 0) + 1);
+        return [...counts].map(([cell, value]) => ({ value, labels: { cell } }));
+      },
+      cnx_discovery_sources: () => {
+        const { sources } = control.discovery();
+        return DISCOVERY_STATES.map((state) => ({
+          value: sources.filter((s) => s.state === state).length,
+          labels: { state },
+        }));
+      },
+      cnx_discovery_lookups_total: () =>
+        Object.entries(control.discovery().lookups).map(([outcome, value]) => ({ value, labels: { outcome } })),
       bundle_info: () => {
         const active = control.active();
         return active === null ? [] : one(1, { digest: active.digest, seq: active.seq });

@@ -41,9 +41,10 @@ export class RevisionNames {
   readonly #policies: readonly string[];
   readonly #cells: readonly string[];
   readonly #issuers: readonly string[];
-  readonly #endpoints: ReadonlyMap<number, string>;
+  readonly #endpoints: Map<number, string>;
 
-  constructor(snapshot: Snapshot) {
+  /** `former`: the same revision with other endpoints, whose names records may still need. */
+  constructor(snapshot: Snapshot, former: RevisionNames | null = null) {
     this.revision = snapshot.revision;
     this.digest = snapshot.digest;
     this.seq = snapshot.seq;
@@ -54,7 +55,8 @@ export class RevisionNames {
     this.#policies = snapshot.policies.map((x) => x.name);
     this.#cells = snapshot.cells.map((x) => x.id);
     this.#issuers = snapshot.issuers.map((x) => x.id);
-    this.#endpoints = new Map(snapshot.endpoints.map((e) => [e.slot, e.identity]));
+    this.#endpoints = new Map(former === null ? [] : former.#endpoints);
+    for (const e of snapshot.endpoints) this.#endpoints.set(e.slot, e.identity);
   }
 
   get routeCount(): number {
@@ -141,9 +143,10 @@ export class Names {
   #newest: RevisionNames | null = null;
 
   learn(snapshot: Snapshot): RevisionNames {
-    const names = new RevisionNames(snapshot);
+    // Its rows are as many as the table's: those of endpoints that have left stay until another one has them.
+    const names = new RevisionNames(snapshot, this.#revisions.get(snapshot.revision) ?? null);
     this.#revisions.set(names.revision, names);
-    this.#newest = names;
+    if (this.#newest === null || names.revision >= this.#newest.revision) this.#newest = names;
     for (const revision of this.#revisions.keys()) {
       if (this.#revisions.size <= REVISIONS_NAMED_MAX) break;
       this.#revisions.delete(revision);

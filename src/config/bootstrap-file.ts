@@ -37,6 +37,9 @@ export function readBootstrap(file: string, text: string): BootstrapConfig {
     trustFile: resolve(base, b.trustFile),
     stateDir: resolve(base, b.stateDir),
     admin: b.admin.tokenFile === undefined ? b.admin : { ...b.admin, tokenFile: resolve(base, b.admin.tokenFile) },
+    endpointFiles: Object.fromEntries(
+      Object.entries(b.endpointFiles).map(([name, path]) => [name, resolve(base, path)]),
+    ),
     secrets: Object.fromEntries(Object.entries(b.secrets).map(([name, from]) => [name, absolutePlace(base, from)])),
   };
 }
@@ -53,6 +56,14 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
     if (!new RegExp(NAME).test(name))
       problems.push(doc.problem('/secrets', `no bundle can say the name "${name}"; it must fit ${NAME}`, name));
   rolloutProblems(b.rollout, at);
+  for (const name of Object.keys(b.endpointFiles))
+    if (!new RegExp(NAME).test(name))
+      problems.push(doc.problem('/endpointFiles', `no cell can say the name "${name}"; it must fit ${NAME}`, name));
+  for (const [i, server] of b.dns.servers.entries()) {
+    const fault = serverFault(server);
+    if (fault !== null) at(`/dns/servers/${i}`, fault);
+  }
+  if (b.dns.ttlMaxMs < b.dns.ttlMinMs) at('/dns/ttlMaxMs', `must not be less than ttlMinMs (${b.dns.ttlMinMs})`);
   registryProblems(b.bundle.registry, '/bundle/registry', at);
   for (const [i, mirror] of b.bundle.mirrors.entries())
     registryProblems(mirror.registry, `/bundle/mirrors/${i}/registry`, at);
@@ -133,6 +144,15 @@ function absoluteTls(base: string, tls: ListenerTlsConfig): ListenerTlsConfig {
       ? {}
       : { clientCertificates: { ...clientCertificates, caFile: resolve(base, clientCertificates.caFile) } }),
   };
+}
+
+/** Why a text of the right form is no address of a DNS server, or null. */
+function serverFault(server: string): string | null {
+  const port = /^(?:\[.*\]|[0-9.]+):([0-9]{1,5})$/.exec(server)?.[1];
+  const host = (port === undefined ? server : server.slice(0, -port.length - 1)).replace(/^\[|\]$/g, '');
+  if (isIP(host) === 0) return `"${host}" is no IP address`;
+  const number = Number(port ?? 53);
+  return number >= 1 && number <= 65_535 ? null : `${number} is not a port; 1 to 65535 is expected`;
 }
 
 function isLoopback(address: string): boolean {

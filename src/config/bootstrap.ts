@@ -148,6 +148,37 @@ export const DownstreamConfig = closed(
   {},
 );
 
+export const DnsConfig = closed(
+  {
+    servers: Type.Array(
+      Type.String({
+        pattern: '^([0-9.]+(:[0-9]{1,5})?|[0-9A-Fa-f:]+|\\[[0-9A-Fa-f:]+\\](:[0-9]{1,5})?)$',
+        maxLength: 64,
+        description: 'Address of a server, with its port unless it is 53.',
+        examples: ['10.0.0.2', '10.0.0.2:5353', '[fd00::2]:53'],
+      }),
+      {
+        default: [],
+        maxItems: 8,
+        description: 'Servers that are asked for the names of endpoints, in turn; those of this machine unless given.',
+      },
+    ),
+    timeoutMs: Ms('For the first try of a server; later ones wait longer.', 50, 60_000, 2_000),
+    tries: Type.Integer({ minimum: 1, maximum: 10, default: 2, description: 'Tries of each server.' }),
+    ttlMinMs: Ms('A name is asked for again no sooner than this, whatever its TTL.', 100, 3_600_000, 1_000),
+    ttlMaxMs: Ms('And no later.', 1_000, 86_400_000, 300_000),
+    negativeHoldMs: Ms(
+      'A name that servers say to be gone (NXDOMAIN, or without addresses) keeps its endpoints so long.',
+      0,
+      86_400_000,
+      30_000,
+    ),
+  },
+  'How names of endpoints are resolved.',
+  {},
+);
+export type DnsConfig = Static<typeof DnsConfig>;
+
 export const RegistryConfig = closed(
   {
     usernameFrom: Type.Optional(SecretPlace('User name')),
@@ -296,6 +327,18 @@ export const BootstrapConfig = closed(
       description: 'Decision records kept per lane for explain.',
     }),
     secrets: SecretPlaces,
+    endpointFiles: Type.Record(Type.String(), LocalPath('The file; YAML or JSON.'), {
+      default: {},
+      description:
+        'Name that a cell may use → endpoints file on this machine. It is looked at all the time; changes need no bundle.',
+    }),
+    dns: DnsConfig,
+    zone: Type.String({
+      default: '',
+      maxLength: 64,
+      description: 'Where this gateway stands: endpoints of the same zone come first.',
+      examples: ['eu-central-1a'],
+    }),
     drainDelayMs: Ms('After SIGTERM: not ready, but still accepting.', 0, 600_000, 5_000),
     drainDeadlineMs: Ms('After that: time for open requests.', 0, 3_600_000, 30_000),
     accessLog: word(['stdout', 'off'], 'Where the access log goes.', 'stdout'),

@@ -1,7 +1,10 @@
 /** Cells and their endpoints: isolated groups of addresses that answer. */
 import Type, { type Static } from 'typebox';
 import { RetryBudgetConfig } from './guards.ts';
-import { closed, HostPort, Id, Ms, SecretName, word } from './fields.ts';
+import { closed, HostPort, Id, Ms, NAME, SecretName, word } from './fields.ts';
+
+/** Endpoints of a cell, written or discovered; further ones are told and left out. */
+export const CELL_ENDPOINTS_MAX = 512;
 
 export const HealthConfig = closed(
   {
@@ -51,11 +54,14 @@ export const EndpointIdentityConfig = closed(
 
 export const EndpointTlsConfig = closed(
   {
-    serverName: Type.String({
-      minLength: 1,
-      maxLength: 255,
-      description: 'Name that the certificate must hold; sent as SNI.',
-    }),
+    serverName: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        description:
+          'Name that the certificate must hold; sent as SNI. Unless given: the name of the endpoint, or the target of its SRV record; needed for addresses and files.',
+      }),
+    ),
     ca: Type.Optional(
       Type.String({
         maxLength: 262_144,
@@ -67,14 +73,69 @@ export const EndpointTlsConfig = closed(
   'TLS to the endpoint.',
 );
 
+export const EndpointCapacity = Type.Integer({
+  minimum: 1,
+  maximum: 100_000,
+  default: 256,
+  description: 'Requests at once that it is built for.',
+});
+
+export const EndpointWeight = Type.Integer({
+  minimum: 1,
+  maximum: 65_535,
+  default: 1,
+  description:
+    'Its share beside the others, for every algorithm but `health`, which goes by capacity. SRV records bring their own.',
+});
+
+export const EndpointZone = Type.String({
+  default: '',
+  maxLength: 64,
+  description: "Where it stands. Endpoints in the gateway's own zone come first.",
+  examples: ['eu-central-1a'],
+});
+
+export const EndpointPriority = Type.Integer({
+  minimum: 0,
+  maximum: 7,
+  default: 0,
+  description: 'Those of the lowest number come first; the next ones as these fail. SRV records bring their own.',
+});
+
 export const EndpointConfig = closed(
   {
-    address: HostPort,
-    capacity: Type.Integer({
-      minimum: 1,
-      maximum: 100_000,
-      default: 256,
-      description: 'Requests at once that it is built for.',
+    address: Type.Optional(
+      Type.String({
+        ...HostPort,
+        description:
+          'Host and port; IPv6 in brackets. All addresses of a name are endpoints (A, AAAA); it is asked for again by TTL.',
+        examples: ['10.0.0.7:8080', 'orders.internal:8080'],
+      }),
+    ),
+    srv: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*\\.?$',
+        maxLength: 253,
+        description: 'Name of SRV records; all addresses of all their targets are endpoints.',
+        examples: ['_http._tcp.orders.internal'],
+      }),
+    ),
+    file: Type.Optional(
+      Type.String({
+        pattern: NAME,
+        description: 'Name of an endpoints file; only the bootstrap says where it is (`endpointFiles`).',
+        examples: ['orders'],
+      }),
+    ),
+    family: word(['all', 'ipv4', 'ipv6'], 'Which addresses of a name are used.', 'all'),
+    capacity: EndpointCapacity,
+    weight: EndpointWeight,
+    zone: EndpointZone,
+    priority: EndpointPriority,
+    passHost: Type.Boolean({
+      default: true,
+      description:
+        "true = it is sent the Host that the client said, unless the route sets one; false = the endpoint's own name (of an address: the address), with its port unless it is the default one.",
     }),
     connectionsMax: Type.Integer({
       minimum: 1,
@@ -89,7 +150,7 @@ export const EndpointConfig = closed(
     ),
     tls: Type.Optional(EndpointTlsConfig),
   },
-  'One address that answers.',
+  'Where requests can go: exactly one of address, srv, file.',
 );
 export type EndpointConfig = Static<typeof EndpointConfig>;
 
@@ -107,7 +168,11 @@ export const CellConfig = closed(
     standby: Type.Optional(
       Id('A cell that serves in its place while none of its endpoints can be used. Without it: 503.'),
     ),
-    endpoints: Type.Array(EndpointConfig, { minItems: 1, maxItems: 512, description: 'Its addresses.' }),
+    endpoints: Type.Array(EndpointConfig, {
+      minItems: 1,
+      maxItems: CELL_ENDPOINTS_MAX,
+      description: 'Its endpoints.',
+    }),
     health: Type.Optional(HealthConfig),
     probe: Type.Optional(ProbeConfig),
     retryBudget: Type.Optional(RetryBudgetConfig),

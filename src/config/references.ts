@@ -124,15 +124,31 @@ function addressFault(address: string): string | null {
   return null;
 }
 
+/** Why a text of the right form is no address literal with a port, or null. */
+export function literalFault(address: string): string | null {
+  const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+  return addressFault(address) ?? (isIP(host) === 0 ? `${host} is a name; an address is expected here` : null);
+}
+
 function cellProblems(b: CellsConfig, routes: Given['routes'], known: Known, note: Note): void {
   for (const [i, cell] of b.cells.entries()) {
     const seen = new Set<string>();
-    for (const [j, { address }] of cell.endpoints.entries()) {
-      const path = `/cells/${i}/endpoints/${j}/address`;
-      const fault = addressFault(address);
-      if (fault !== null) note('cells', path, fault);
-      if (seen.has(address)) note('cells', path, `"${address}" is in this cell twice`);
-      seen.add(address);
+    for (const [j, endpoint] of cell.endpoints.entries()) {
+      const at = `/cells/${i}/endpoints/${j}`;
+      exactlyOne(note, 'cells', at, endpoint, ['address', 'srv', 'file']);
+      for (const kind of ['address', 'srv', 'file'] as const) {
+        const text = endpoint[kind];
+        if (text === undefined) continue;
+        const fault = kind === 'address' ? addressFault(text) : null;
+        if (fault !== null) note('cells', `${at}/${kind}`, fault);
+        const key = `${kind} ${text.toLowerCase()}`;
+        if (seen.has(key)) note('cells', `${at}/${kind}`, `"${text}" is in this cell twice`);
+        seen.add(key);
+      }
+      const { address, file, tls } = endpoint;
+      const named = endpoint.srv !== undefined || (address !== undefined && literalFault(address) !== null);
+      if (tls !== undefined && tls.serverName === undefined && !named && (address !== undefined || file !== undefined))
+        note('cells', `${at}/tls`, 'say `serverName`: an address says no name that a certificate could hold');
     }
     const { health, probe } = cell;
     if (health !== undefined && health.latencyBadMs <= health.latencyGoodMs)

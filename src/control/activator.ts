@@ -9,6 +9,9 @@ import type { Addon } from '../native.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { BundleFiles } from './build/bundle-directory.ts';
 import { type Compiled, compileBundle } from './compile/compile.ts';
+import type { CellSource } from './compile/endpoint-template.ts';
+import type { Discovery } from './discovery/discovery.ts';
+import { type CellChange, Membership } from './discovery/membership.ts';
 import type { EndpointSlots } from './health/slots.ts';
 import type { Division, Lanes } from './lanes.ts';
 import { POLICY_ANNOTATION } from './oci/media-types.ts';
@@ -20,6 +23,8 @@ export const SNAPSHOTS_MAX = 32;
 /** How long an activation waits for old snapshots to be given back when there are too many. */
 const ROOM_WAIT_MS = 30_000;
 const ROOM_POLL_MS = 50;
+/** Endpoints that one log line names. */
+const ENDPOINTS_TOLD_MAX = 32;
 
 export interface ActivatorParts {
   readonly native: Addon;
@@ -30,8 +35,18 @@ export interface ActivatorParts {
   readonly http2: boolean;
   /** False: the transport cannot answer from what is stored. */
   readonly cache?: boolean;
-  /** Told of a snapshot before the lanes get it. */
+  readonly discovery: Discovery;
+  /** Told of a snapshot before the lanes get it: of a new revision, and of one whose cells have other endpoints. */
   readonly onSnapshot: (snapshot: Snapshot) => void;
+  /** Cells of a live snapshot have other endpoints; lanes are told after this. */
+  readonly onMembers: (changes: readonly CellChange[]) => void;
+  readonly event: (level: 'info' | 'warn', message: string, fields: Record<string, unknown>) => void;
+}
+
+/** A compiled bundle with those who are in its cells. */
+interface Live {
+  readonly compiled: Compiled;
+  readonly membership: Membership;
 }
 
 /** A bundle could not be made to run; the one before goes on. */
@@ -51,13 +66,15 @@ export class ActivationError extends Error {
 export class Activator {
   readonly #parts: ActivatorParts;
   /** By revision, oldest first: what lanes use or may use. */
-  readonly #compiled: Compiled[] = [];
-  #active: Snapshot | null = null;
+  readonly #compiled: Live[] = [];
+  #active: Live | null = null;
   /** Seen by a share of identities besides the active one. */
-  #candidate: Snapshot | null = null;
+  #candidate: Live | null = null;
   /** On its way to the lanes. */
-  #giving: Compiled | null = null;
+  #giving: Live | null = null;
   #revision = 0;
+  /** One thing after another: activations, and changes of cells. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: ActivatorParts) {
     this.#parts = parts;
@@ -65,62 +82,131 @@ export class Activator {
 
   /** The active snapshot, or null before the first activation. */
   get active(): Snapshot | null {
-    return this.#active;
+    return this.#active?.membership.snapshot ?? null;
   }
 
   /** What a share of identities sees besides the active one; null: all see the same. */
   get candidate(): Snapshot | null {
-    return this.#candidate;
+    return this.#candidate?.membership.snapshot ?? null;
+  }
+
+  /** Where endpoints of the active snapshot come from beyond those that are written down. */
+  get sources(): readonly CellSource[] {
+    return this.#active?.compiled.sources ?? [];
   }
 
   /** Compiles a verified bundle and makes every lane serve it, and nothing else. Throws ActivationError; then nothing has changed. */
-  async activate(bundle: VerifiedBundle): Promise<Snapshot> {
-    const snapshot = await this.#prepare(bundle);
-    await this.#give(() => this.#parts.lanes.activate(snapshot));
-    this.#active = snapshot;
-    this.#candidate = null;
-    return snapshot;
+  activate(bundle: VerifiedBundle): Promise<Snapshot> {
+    return this.#next(async () => {
+      const live = await this.#prepare(bundle);
+      await this.#give(() => this.#parts.lanes.activate(live.membership.snapshot));
+      this.#live(live, null);
+      return live.membership.snapshot;
+    });
   }
 
   /** Compiles a verified bundle and shows it to a share of identities. Throws ActivationError; then nothing has changed. */
-  async divide(bundle: VerifiedBundle, share: number, key: Division['key']): Promise<Snapshot> {
-    const snapshot = await this.#prepare(bundle);
-    await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
-    this.#candidate = snapshot;
-    return snapshot;
+  divide(bundle: VerifiedBundle, share: number, key: Division['key']): Promise<Snapshot> {
+    return this.#next(async () => {
+      const live = await this.#prepare(bundle);
+      const { snapshot } = live.membership;
+      await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
+      this.#live(this.#active, live);
+      return snapshot;
+    });
   }
 
   /** Another share sees the candidate. */
-  async share(share: number, key: Division['key']): Promise<void> {
-    const snapshot = this.#candidate;
-    if (snapshot !== null) await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
+  share(share: number, key: Division['key']): Promise<void> {
+    return this.#next(async () => {
+      const snapshot = this.candidate;
+      if (snapshot !== null) await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
+    });
   }
 
   /** All see the candidate from now on (`true`), or the active one again. */
-  async decide(forCandidate: boolean): Promise<Snapshot | null> {
-    const chosen = forCandidate ? this.#candidate : this.#active;
-    if (chosen === null || this.#candidate === null) return this.#active;
-    await this.#give(() => this.#parts.lanes.activate(chosen));
-    this.#active = chosen;
-    this.#candidate = null;
-    return chosen;
+  decide(forCandidate: boolean): Promise<Snapshot | null> {
+    return this.#next(async () => {
+      const chosen = forCandidate ? this.#candidate : this.#active;
+      if (chosen === null || this.#candidate === null) return this.active;
+      await this.#give(() => this.#parts.lanes.activate(chosen.membership.snapshot));
+      this.#live(chosen, null);
+      return chosen.membership.snapshot;
+    });
+  }
+
+  /** Gives lanes the endpoints that sources of what is live lead to now, where they are others than before. */
+  membersChanged(): Promise<void> {
+    return this.#next(async () => {
+      for (const live of [this.#active, this.#candidate]) if (live !== null) await this.#membersOf(live.membership);
+    });
   }
 
   /** Gives back what no lane uses any more; what is live stays whatever lanes say. */
   retired(unused: (revision: number) => boolean): void {
     for (let i = this.#compiled.length - 1; i >= 0; i--) {
-      const snapshot = this.#compiled[i]?.snapshot ?? null;
-      if (snapshot === null || snapshot === this.#active || snapshot === this.#candidate) continue;
-      if (unused(snapshot.revision)) for (const old of this.#compiled.splice(i, 1)) old.release();
+      const live = this.#compiled[i] ?? null;
+      if (live === null || live === this.#active || live === this.#candidate) continue;
+      if (!unused(live.compiled.snapshot.revision)) continue;
+      this.#compiled.splice(i, 1);
+      live.compiled.release();
+      live.membership.release();
     }
   }
 
-  async #prepare(bundle: VerifiedBundle): Promise<Snapshot> {
+  /** From now on these are live: their sources of endpoints are followed, and no others. */
+  #live(active: Live | null, candidate: Live | null): void {
+    const before = [this.#active, this.#candidate];
+    this.#active = active;
+    this.#candidate = candidate;
+    for (const live of before)
+      if (live !== null && live !== active && live !== candidate) this.#parts.discovery.forget(live.compiled.sources);
+  }
+
+  async #prepare(bundle: VerifiedBundle): Promise<Live> {
     await this.#room();
     const compiled = await this.#compile(bundle);
-    this.#giving = compiled;
-    this.#parts.onSnapshot(compiled.snapshot);
-    return compiled.snapshot;
+    const { discovery, slots, event, onSnapshot } = this.#parts;
+    const { sources } = compiled;
+    const membership = new Membership(compiled.snapshot, sources, { slots, event, sources: discovery });
+    const live = { compiled, membership };
+    this.#giving = live;
+    if (sources.length > 0) await discovery.follow(sources);
+    membership.refresh();
+    onSnapshot(membership.snapshot);
+    return live;
+  }
+
+  async #membersOf(membership: Membership): Promise<void> {
+    const { lanes, event, onSnapshot, onMembers } = this.#parts;
+    const changes = membership.refresh();
+    if (changes.length === 0) return;
+    const { snapshot } = membership;
+    onSnapshot(snapshot);
+    for (const { cell, came, left } of changes)
+      event('info', 'endpoints of a cell changed', {
+        cell: snapshot.cells[cell]?.id,
+        came: came.slice(0, ENDPOINTS_TOLD_MAX).map(({ identity }) => identity),
+        left: left.slice(0, ENDPOINTS_TOLD_MAX).map(({ identity }) => identity),
+        endpoints: snapshot.cells[cell]?.endpoints.length,
+      });
+    onMembers(changes);
+    try {
+      await lanes.members(snapshot, changes);
+      for (const { settled } of changes) settled();
+    } catch (error) {
+      // A lane that answers late may still choose from the former ones: their rows are kept as long as the snapshot.
+      event('warn', 'a lane has not said that it knows the new endpoints', {
+        reason: error instanceof Error ? error.message : String(error),
+      });
+    }
+  }
+
+  #next<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    // Whoever asked hears of a failure; the next one goes on.
+    this.#turn = done.catch(() => undefined);
+    return done;
   }
 
   /** A lane that answers late may still use what it was given: it stays registered, and is given back like those before it. */
@@ -128,6 +214,7 @@ export class Activator {
     try {
       await to();
     } catch (error) {
+      if (this.#giving !== null) this.#parts.discovery.forget(this.#giving.compiled.sources);
       throw new ActivationError('activate', error instanceof Error ? error.message : String(error), { cause: error });
     } finally {
       if (this.#giving !== null) this.#compiled.push(this.#giving);
@@ -158,7 +245,16 @@ export class Activator {
         config,
         documents,
         files,
-        { kind: 'run', revision: this.#revision, digest, seq: bundle.release.seq, secrets, http2, cache },
+        {
+          kind: 'run',
+          revision: this.#revision,
+          digest,
+          seq: bundle.release.seq,
+          secrets,
+          http2,
+          cache,
+          endpointFiles: this.#parts.discovery.fileNames,
+        },
         native,
         slots,
       );

@@ -8,6 +8,7 @@ import { Admin } from '../admin/admin.ts';
 import {
   type ActiveBundle,
   type ControlView,
+  type DiscoveryView,
   endpointViews,
   type EndpointView,
   type KeptView,
@@ -27,6 +28,7 @@ import { createRecords } from '../snapshot/records.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 import { Activator } from './activator.ts';
 import { CertificateWatch } from './certificates/watch.ts';
+import { Discovery } from './discovery/discovery.ts';
 import { Health } from './health/health.ts';
 import { Prober } from './health/prober.ts';
 import { EndpointSlots } from './health/slots.ts';
@@ -88,6 +90,7 @@ export class Gateway implements ControlView {
   readonly #prober: Prober;
   readonly #certificates: CertificateWatch;
   readonly #mirrors = new MirrorDifferences();
+  readonly #discovery: Discovery;
   /** TLS of the listeners, by id. */
   #tls: ReadonlyMap<string, ListenerTls> = new Map();
   #state: 'starting' | 'serving' = 'starting';
@@ -217,6 +220,12 @@ export class Gateway implements ControlView {
       event: (level, message, fields) => log.event(level, message, fields),
       now: Date.now,
     });
+    this.#discovery = new Discovery({
+      dns: bootstrap.dns,
+      endpointFiles: bootstrap.endpointFiles,
+      onChange: () => void this.#activator.membersChanged(),
+      event: (level, message, fields) => log.event(level, message, fields),
+    });
     this.#activator = new Activator({
       native,
       lanes: this.#lanes,
@@ -224,7 +233,10 @@ export class Gateway implements ControlView {
       secrets: parts.secrets,
       http2: isNative(bootstrap),
       cache: isNative(bootstrap),
+      discovery: this.#discovery,
       onSnapshot: (snapshot) => this.admin.learn(snapshot),
+      onMembers: () => this.#follow(),
+      event: (level, message, fields) => log.event(level, message, fields),
     });
   }
 
@@ -389,6 +401,7 @@ export class Gateway implements ControlView {
     const open = await this.#lanes.drain(drainDeadlineMs, elsewhere);
     await this.#supply.freeze();
     this.#rollout.close();
+    this.#discovery.stop();
     await this.#prober.stop();
     this.#health.stop();
     await this.#jwks.stop();
@@ -449,6 +462,10 @@ export class Gateway implements ControlView {
   }
   mirrorDifferences(): readonly MirrorDifference[] {
     return this.#mirrors.newestFirst();
+  }
+  discovery(): DiscoveryView {
+    const { lookups } = this.#discovery;
+    return { sources: this.#discovery.standings(this.#activator.sources), lookups: { ...lookups } };
   }
   wafPool(): WafPoolView {
     const { waiting, threads, utilization } = this.#pool;

@@ -9,6 +9,7 @@ import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { CachePurge, FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
+import type { CellChange } from './discovery/membership.ts';
 
 /**
  * Young generation of a lane's heap: what a request allocates is garbage when the next one comes, so a larger one only keeps more of it in memory. Unit: MB
@@ -112,6 +113,7 @@ export class Lanes {
   readonly #keys = new Map<string, string>();
   #closing = false;
   #purges = 0;
+  #memberChanges = 0;
 
   constructor(parts: LanesParts) {
     this.#parts = parts;
@@ -143,6 +145,24 @@ export class Lanes {
           { kind: 'activate', snapshot },
           (m) => m.kind === 'activated' && m.revision === snapshot.revision,
         ),
+      ),
+    );
+  }
+
+  /** Gives every lane other endpoints of some cells of a live snapshot, `snapshot` with all of them; resolves when no lane chooses from the former ones any more. */
+  async members(snapshot: Snapshot, changes: readonly Pick<CellChange, 'cell' | 'endpoints'>[]): Promise<void> {
+    if (this.#snapshot?.revision === snapshot.revision) this.#snapshot = snapshot;
+    if (this.#division?.snapshot.revision === snapshot.revision) this.#division = { ...this.#division, snapshot };
+    await Promise.all(
+      this.#lanes.flatMap((lane) =>
+        changes.map(async ({ cell, endpoints }) => {
+          const number = ++this.#memberChanges;
+          await this.#ask(
+            lane,
+            { kind: 'members', number, revision: snapshot.revision, cell, endpoints },
+            (m) => m.kind === 'membersTaken' && m.number === number,
+          );
+        }),
       ),
     );
   }

@@ -13,11 +13,13 @@ import { openRow } from '../snapshot/rivalry-columns.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 import { Observe } from './observe.ts';
 import { Pipeline } from './pipeline.ts';
+import { Leaving } from './lane/leaving.ts';
 import { type Revision, stillUsed } from './lane/revision.ts';
 import { LaneStages } from './lane/stages.ts';
 import { transportOf } from './lane/transport.ts';
 import { Rival } from './rollout/rival.ts';
 import type { Wake } from './stage.ts';
+import { CellMembers } from './upstream/cell-members.ts';
 import { EndpointUse } from './upstream/endpoint-use.ts';
 import { Retries } from './upstream/retries.ts';
 import { RetryBudget } from './upstream/retry-budget.ts';
@@ -89,8 +91,10 @@ async function start(): Promise<void> {
     revisions.splice(0, revisions.length, ...used);
     say({ kind: 'inUse', revisions: used.map((r) => r.snapshot.revision) });
   };
+  const leaving = new Leaving(columns, setup.laneIndex);
   const ticking = setInterval(() => {
     retire();
+    if (leaving.sweep()) retain();
     stages.wafPool.sweep(Date.now());
     stages.cache.sweep(Date.now());
     observer.tick({
@@ -118,15 +122,20 @@ async function start(): Promise<void> {
     end();
   });
 
+  /** Connections to endpoints that nobody may choose any more end. */
+  const retain = (): void => {
+    const endpoints = [...revisions.flatMap((r) => r.members.flatMap((m) => m.endpoints)), ...leaving.endpoints];
+    transport.retain(endpoints);
+    stages.retain(endpoints);
+  };
+
   /** A snapshot as this lane runs it: what is live already is not opened again, so that a revision that proved itself keeps its instances. */
   const opened = (snapshot: Snapshot): Revision => {
     const known = revisions.find((r) => r.snapshot.revision === snapshot.revision);
     if (known !== undefined) return known;
     const revision = stages.open(snapshot);
     revisions.push(revision);
-    const endpoints = revisions.flatMap((r) => r.snapshot.endpoints);
-    transport.retain(endpoints);
-    stages.retain(endpoints);
+    retain();
     say({ kind: 'inUse', revisions: revisions.map((r) => r.snapshot.revision) });
     return revision;
   };
@@ -138,6 +147,17 @@ async function start(): Promise<void> {
     pipeline.activate(active);
     say({ kind: 'activated', revision: snapshot.revision });
     retire();
+  };
+
+  const setMembers = ({ number, revision: its, cell, endpoints }: Extract<ToLane, { kind: 'members' }>): void => {
+    const revision = revisions.find((r) => r.snapshot.revision === its);
+    const before = revision?.members[cell];
+    if (revision !== undefined && before !== undefined) {
+      revision.members[cell] = new CellMembers(endpoints);
+      leaving.left(before.endpoints, endpoints);
+      retain();
+    }
+    say({ kind: 'membersTaken', number });
   };
 
   /** From now on a share of identities sees this snapshot, the others the active one. */
@@ -204,6 +224,9 @@ async function start(): Promise<void> {
         break;
       case 'divide':
         divide(message);
+        break;
+      case 'members':
+        setMembers(message);
         break;
       case 'listen':
         listening = listen(message.listeners, message.inherited);

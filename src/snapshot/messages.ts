@@ -1,7 +1,7 @@
 /** What main says to a lane and a lane to main. All of it is rare: nothing on the request path is a message but WAF batches. */
 import type { MessagePort } from 'node:worker_threads';
 import type { MirrorDifference } from './mirror.ts';
-import type { DownstreamPlan, ListenerPlan, ListenerTls, Snapshot } from './snapshot.ts';
+import type { DownstreamPlan, EndpointPlan, ListenerPlan, ListenerTls, Snapshot } from './snapshot.ts';
 
 /** What of the stored answers is forgotten. */
 export type CachePurge =
@@ -52,6 +52,15 @@ export type ToLane =
       readonly share: number;
       readonly key: { readonly k0: number; readonly k1: number };
     }
+  /** Other endpoints of one cell of a revision, whole. Answered with `membersTaken`, also when the lane knows the revision no more. */
+  | {
+      readonly kind: 'members';
+      readonly number: number;
+      readonly revision: number;
+      /** Index into `Snapshot.cells`. */
+      readonly cell: number;
+      readonly endpoints: readonly EndpointPlan[];
+    }
   /** New keys of a remote issuer, by its id. */
   | { readonly kind: 'keys'; readonly issuer: string; readonly jwks: string }
   /** Opens listeners; comes after the first snapshot, so that nothing is accepted that cannot be served. */
@@ -84,6 +93,8 @@ export type FromLane =
   | { readonly kind: 'tlsRefused'; readonly listener: string; readonly message: string }
   | { readonly kind: 'activated'; readonly revision: number }
   | { readonly kind: 'divided'; readonly revision: number; readonly share: number }
+  /** From here on only requests under way use endpoints that have left. */
+  | { readonly kind: 'membersTaken'; readonly number: number }
   /** The live revisions and those of open exchanges: what belongs to any other that the lane was given can be given back. */
   | { readonly kind: 'inUse'; readonly revisions: readonly number[] }
   | { readonly kind: 'unknownKid'; readonly issuer: string }

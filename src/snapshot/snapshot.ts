@@ -29,7 +29,7 @@ export interface Snapshot {
   readonly limits: readonly LimitPlan[];
   readonly policies: readonly PolicyPlan[];
   readonly cells: readonly CellPlan[];
-  /** All endpoints of all cells; `CellPlan.endpoints` indexes it. */
+  /** All endpoints of all cells; `CellPlan.endpoints` indexes it. Where some are discovered: those of the moment when the snapshot was made. */
   readonly endpoints: readonly EndpointPlan[];
   readonly ring: RingPlan;
   /** Tenant id → cell index, explicit pins. */
@@ -380,7 +380,7 @@ export interface ProbePlan {
 export interface EndpointPlan {
   /** Row in the shared endpoint columns; stable for an identity over snapshots. */
   readonly slot: number;
-  /** `cell/host:port`: identity of pools, health and in-flight counts. */
+  /** `cell/host:port`, or `cell/name/host:port` of what a name led to: identity of pools, health and in-flight counts. */
   readonly identity: string;
   readonly cell: number;
   readonly host: string;
@@ -392,6 +392,14 @@ export interface EndpointPlan {
   readonly connectionsMax: number;
   /** HTTP/2 rather than HTTP/1.1: by ALPN under TLS, by prior knowledge without (RFC 9113 §3). */
   readonly http2: boolean;
+  /** Its share beside the others, for algorithms that go by weight; absent: 1. */
+  readonly weight?: number;
+  /** Where it stands; absent or empty: nobody said. */
+  readonly zone?: string;
+  /** Those of the lowest number come first; absent: 0. */
+  readonly priority?: number;
+  /** Host that it is sent unless the route sets one; absent or empty: the client's. */
+  readonly authority?: string;
 }
 
 export interface EndpointTls {

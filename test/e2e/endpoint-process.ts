@@ -7,30 +7,33 @@ const START_MS_MAX = 20_000;
 
 export class EndpointProcess {
   readonly name: string;
+  readonly host: string;
   readonly port: number;
   #child: ChildProcess | null = null;
 
-  private constructor(name: string, port: number) {
+  private constructor(name: string, host: string, port: number) {
     this.name = name;
+    this.host = host;
     this.port = port;
   }
 
-  static async start(name: string): Promise<EndpointProcess> {
-    const [port = 0] = await freePorts(1);
-    const endpoint = new EndpointProcess(name, port);
+  /** `host`: any address of this machine; `port`: a free one unless given. */
+  static async start(name: string, host = '127.0.0.1', port?: number): Promise<EndpointProcess> {
+    const [free = 0] = port === undefined ? await freePorts(1) : [port];
+    const endpoint = new EndpointProcess(name, host, free);
     await endpoint.run();
     return endpoint;
   }
 
   get address(): string {
-    return `127.0.0.1:${this.port}`;
+    return `${this.host}:${this.port}`;
   }
 
   /** Starts it (again) on its port; resolves when it listens. */
   async run(): Promise<void> {
     const child = spawn(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', import.meta.filename, String(this.port), this.name],
+      ['--disable-warning=ExperimentalWarning', import.meta.filename, String(this.port), this.name, this.host],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     this.#child = child;
@@ -59,13 +62,14 @@ export class EndpointProcess {
 }
 
 /** Answers its name after a moment, so that some requests are always under way; `/health` at once. */
-function serve(port: number, name: string): void {
+function serve(port: number, name: string, host: string): void {
   createServer((request, response) => {
     request.resume();
     if (request.url === '/health') response.end('ok');
     else setTimeout(() => response.end(name), 3);
-  }).listen(port, '127.0.0.1', () => process.stdout.write('listening\n'));
+  }).listen(port, host, () => process.stdout.write('listening\n'));
 }
 
-const [, script, port, name] = process.argv;
-if (script === import.meta.filename && port !== undefined && name !== undefined) serve(Number(port), name);
+const [, script, port, name, host] = process.argv;
+if (script === import.meta.filename && port !== undefined && name !== undefined && host !== undefined)
+  serve(Number(port), name, host);

@@ -166,7 +166,20 @@ test('status, endpoints and routes tell what runs, without secrets of routes', a
     [status.state, status.bundle?.seq, status.rejections[0]?.reason],
     ['serving', 41, 'no signature by a trusted key'],
   );
-  assert.deepEqual(status.endpoints, { total: 1, out: ['eu-1/127.0.0.1:9003'] });
+  assert.deepEqual(status.endpoints, {
+    total: 1,
+    out: ['eu-1/127.0.0.1:9003'],
+    notCurrent: [
+      {
+        cell: 'eu-1',
+        source: 'dns orders.internal:8080',
+        state: 'stale',
+        endpoints: 2,
+        reason: 'no server has answered in time',
+        at: '2026-11-21T00:00:00.000Z',
+      },
+    ],
+  });
   const endpoints = JSON.parse((await get(`${url}/v1/endpoints`)).body) as {
     endpoints: { health: number; ejected: boolean }[];
   };

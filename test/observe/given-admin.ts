@@ -88,6 +88,19 @@ export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, la
     policyLoadFailures: () => 2,
     lanes: () => records.map((_, lane) => ({ lane, state: 'serving', revision: control.laneRevision, restarts: 0 })),
     endpoints: () => endpointViews(snapshot, columns, lanes, Date.now()),
+    discovery: () => ({
+      sources: [
+        {
+          cell: 'eu-1',
+          source: 'dns orders.internal:8080',
+          state: 'stale',
+          endpoints: 2,
+          reason: 'no server has answered in time',
+          at: Date.UTC(2026, 10, 21),
+        },
+      ],
+      lookups: { answered: 5, denied: 1, failed: 2 },
+    }),
     wafPool: () => ({ waiting: 3, threads: 1, utilization: 0.25 }),
   };
   const dir = mkdtempSync(join(tmpdir(), 'cnx-admin-'));

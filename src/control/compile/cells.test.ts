@@ -14,6 +14,11 @@ const endpoint = (address: string): CellsConfig['cells'][number]['endpoints'][nu
   capacity: 10,
   connectionsMax: 4,
   protocol: 'http1',
+  family: 'all',
+  weight: 1,
+  zone: '',
+  priority: 0,
+  passHost: true,
 });
 const config: CellsConfig = {
   cells: [
@@ -50,18 +55,22 @@ test('cells, endpoints, pins and ring refer to one another by index', () => {
   assert.deepEqual(problems, []);
   assert.deepEqual(
     compiled.cells.map((c) => c.endpoints),
-    [[0, 1], [2], [3]],
+    [[0, 1], [], [2]],
   );
   assert.deepEqual(
     compiled.endpoints.map((e) => [e.identity, e.host, e.port, e.cell]),
     [
       ['eu-1/10.0.0.1:80', '10.0.0.1', 80, 0],
       ['eu-1/[::1]:8080', '::1', 8080, 0],
-      ['us-1/api.example:443', 'API.example', 443, 1],
       ['batch/10.0.0.1:80', '10.0.0.1', 80, 2],
     ],
   );
-  assert.equal(new Set(compiled.endpoints.map((e) => e.slot)).size, 4, 'cells that share an address share no row');
+  assert.deepEqual(
+    compiled.sources.map(({ cell, cellId, from }) => [cell, cellId, from]),
+    [[1, 'us-1', { kind: 'address', name: 'api.example', port: 443, family: 'all' }]],
+    'what a name leads to is found out later',
+  );
+  assert.equal(new Set(compiled.endpoints.map((e) => e.slot)).size, 3, 'cells that share an address share no row');
   assert.equal(compiled.pins.get('acme'), 2);
   assert.equal(compiled.ring.count, 2 * VIRTUAL_NODES, 'a cell without tenants is not on the ring');
   const ring = new Ring(compiled.ring);
@@ -72,7 +81,7 @@ test('a table without room is a compile error that says what to do', () => {
   const problems: string[] = [];
   const compiled = compileCells(
     config,
-    parts(3, (part, path, message) => problems.push(`${part} ${path} ${message}`)),
+    parts(2, (part, path, message) => problems.push(`${part} ${path} ${message}`)),
   );
   assert.equal(problems.length, 1);
   assert.match(problems[0] ?? '', /^cells \/cells the table of endpoints is full: .* remove endpoints/);

@@ -1,9 +1,13 @@
 /** From `cells.yaml` to cells, endpoints with their rows in the shared columns, pins, and the ring. */
+import { isIP } from 'node:net';
 import type { CellsConfig, EndpointConfig } from '../../config/cell.ts';
+import { suggestion } from '../../config/nearest.ts';
 import { buildRing } from '../../snapshot/ring.ts';
-import type { CellPlan, EndpointPlan, EndpointTls, HealthPlan, RegionPlan, RingPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan, EndpointPlan, HealthPlan, RegionPlan, RingPlan } from '../../snapshot/snapshot.ts';
 import { certificateFault } from '../certificates/pem.ts';
 import { type EndpointSlots, type SlotLease, SlotsFull } from '../health/slots.ts';
+import type { CellSource, EndpointOrigin, EndpointTemplate, TemplateTls } from './endpoint-template.ts';
+import { endpointPlan } from './endpoint-template.ts';
 import { compileRegions } from './regions.ts';
 import { guardsOf } from './guards.ts';
 import type { Report } from './report.ts';
@@ -14,7 +18,10 @@ const HEALTH: HealthPlan = { alpha: 0.3, latencyGoodMs: 50, latencyBadMs: 500, e
 
 export interface CompiledCells {
   readonly cells: readonly CellPlan[];
+  /** Those with an address literal. */
   readonly endpoints: readonly EndpointPlan[];
+  /** Where further ones come from. */
+  readonly sources: readonly CellSource[];
   readonly ring: RingPlan;
   readonly pins: ReadonlyMap<string, number>;
   /** Absent: tenants may be served anywhere. */
@@ -32,37 +39,44 @@ export interface CellParts {
   readonly checkOnly: boolean;
   /** The transport speaks HTTP/2 to endpoints. */
   readonly http2: boolean;
+  /** Endpoints files that the bootstrap maps; absent: any. */
+  readonly endpointFiles?: ReadonlySet<string>;
 }
 
 /** References (pins, addresses, ports) have been checked with the documents; a table without room and certificates that cannot be used are reported. */
 export function compileCells(config: CellsConfig, parts: CellParts): CompiledCells {
   const { slots, report } = parts;
   // A cell has a row of its own; its name holds no slash, so it is nobody else's identity.
-  const identities = config.cells.flatMap((cell) => [cell.id, ...cell.endpoints.map((e) => identityOf(cell.id, e))]);
+  const identities = config.cells.flatMap((cell) => [
+    cell.id,
+    ...cell.endpoints.flatMap(({ address }) => (isLiteral(address) ? [identityOf(cell.id, address)] : [])),
+  ]);
   const lease = leaseOf(slots, identities, report);
   const endpoints: EndpointPlan[] = [];
+  const sources: CellSource[] = [];
   const index = new Map(config.cells.map((cell, i) => [cell.id, i]));
   const { bits, plan: regions } = compileRegions(config);
   const cells = config.cells.map((cell, place): CellPlan => {
     const first = endpoints.length;
     for (const [i, e] of cell.endpoints.entries()) {
       const path = `/cells/${place}/endpoints/${i}`;
-      if (e.protocol === 'http2' && !parts.checkOnly && !parts.http2)
-        report(
-          'cells',
-          `${path}/protocol`,
-          'the transport uws speaks HTTP/1.1 only to endpoints; say `transport: native` in the bootstrap, or protocol: http1',
+      const template = templateOf(e, path, parts);
+      if (isLiteral(e.address)) {
+        const identity = identityOf(cell.id, e.address);
+        const { host, port } = splitAddress(e.address);
+        endpoints.push(
+          endpointPlan(template, { identity, slot: lease?.slotOf(identity) ?? 0, cell: place, host, port, name: null }),
         );
-      endpoints.push({
-        slot: lease?.slotOf(identityOf(cell.id, e)) ?? 0,
-        identity: identityOf(cell.id, e),
-        cell: place,
-        ...splitAddress(e.address),
-        tls: e.tls === undefined ? null : endpointTls(e.tls, `${path}/tls`, parts),
-        capacity: e.capacity,
-        connectionsMax: e.connectionsMax,
-        http2: e.protocol === 'http2',
-      });
+      } else {
+        const from = originOf(e);
+        if (from.kind === 'file' && parts.endpointFiles?.has(from.name) === false)
+          report(
+            'cells',
+            `${path}/file`,
+            `the bootstrap maps no endpoints file "${from.name}"${suggestion(from.name, [...parts.endpointFiles])}`,
+          );
+        sources.push({ cell: place, cellId: cell.id, from, template });
+      }
     }
     const bit = bits.get(cell.region);
     const standby = index.get(cell.standby ?? '');
@@ -71,7 +85,7 @@ export function compileCells(config: CellsConfig, parts: CellParts): CompiledCel
       region: cell.region,
       ...(bit === undefined ? {} : { regionBit: bit }),
       ...(standby === undefined ? {} : { standby }),
-      endpoints: cell.endpoints.map((_, i) => first + i),
+      endpoints: Array.from({ length: endpoints.length - first }, (_, i) => first + i),
       health: cell.health ?? HEALTH,
       probe: cell.probe ?? null,
       guards: guardsOf(cell, lease?.slotOf(cell.id) ?? 0),
@@ -86,10 +100,30 @@ export function compileCells(config: CellsConfig, parts: CellParts): CompiledCel
   return {
     cells,
     endpoints,
+    sources,
     ring,
     pins,
     ...(regions === undefined ? {} : { regions }),
     release: () => lease?.release(),
+  };
+}
+
+function templateOf(e: EndpointConfig, path: string, parts: CellParts): EndpointTemplate {
+  if (e.protocol === 'http2' && !parts.checkOnly && !parts.http2)
+    parts.report(
+      'cells',
+      `${path}/protocol`,
+      'the transport uws speaks HTTP/1.1 only to endpoints; say `transport: native` in the bootstrap, or protocol: http1',
+    );
+  return {
+    tls: e.tls === undefined ? null : endpointTls(e.tls, `${path}/tls`, parts),
+    capacity: e.capacity,
+    connectionsMax: e.connectionsMax,
+    http2: e.protocol === 'http2',
+    weight: e.weight,
+    zone: e.zone,
+    priority: e.priority,
+    passHost: e.passHost,
   };
 }
 
@@ -109,8 +143,8 @@ function leaseOf(slots: EndpointSlots, identities: readonly string[], report: Re
 
 type EndpointTlsConfig = NonNullable<EndpointConfig['tls']>;
 
-function endpointTls(tls: EndpointTlsConfig, path: string, parts: CellParts): EndpointTls {
-  const plain = { serverName: tls.serverName, ca: tls.ca ?? null };
+function endpointTls(tls: EndpointTlsConfig, path: string, parts: CellParts): TemplateTls {
+  const plain = { serverName: tls.serverName ?? null, ca: tls.ca ?? null };
   const named = tls.clientCertificate;
   if (named === undefined) return plain;
   const at = `${path}/clientCertificate`;
@@ -128,12 +162,25 @@ function endpointTls(tls: EndpointTlsConfig, path: string, parts: CellParts): En
 }
 
 /** `cell/host:port`. The cell is part of it: cells are bulkheads, also when they share an address. */
-function identityOf(cell: string, e: EndpointConfig): string {
-  return `${cell}/${e.address.toLowerCase()}`;
+function identityOf(cell: string, address: string): string {
+  return `${cell}/${address.toLowerCase()}`;
 }
 
 /** Host without brackets, and port. */
 function splitAddress(address: string): { host: string; port: number } {
   const colon = address.lastIndexOf(':');
   return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)) };
+}
+
+/** An address that needs no resolving. */
+function isLiteral(address: string | undefined): address is string {
+  return address !== undefined && isIP(splitAddress(address).host) !== 0;
+}
+
+/** Where the endpoints of an entry without an address literal come from. */
+function originOf({ address, srv, file, family }: EndpointConfig): EndpointOrigin {
+  if (file !== undefined) return { kind: 'file', name: file };
+  if (srv !== undefined) return { kind: 'srv', name: srv.toLowerCase(), family };
+  const { host, port } = splitAddress(address ?? '');
+  return { kind: 'address', name: host.toLowerCase(), port, family };
 }

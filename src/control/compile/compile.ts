@@ -9,6 +9,7 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { BundleFiles } from '../build/bundle-directory.ts';
 import type { EndpointSlots } from '../health/slots.ts';
 import { compileCells } from './cells.ts';
+import type { CellSource } from './endpoint-template.ts';
 import { compileIssuers } from './issuers.ts';
 import { compileLimits } from './limits.ts';
 import { compilePolicies } from './policies.ts';
@@ -29,10 +30,15 @@ export type CompileFor =
       readonly http2: boolean;
       /** False: the transport cannot answer from what is stored. */
       readonly cache?: boolean;
+      /** Endpoints files that the bootstrap maps; absent: any. */
+      readonly endpointFiles?: ReadonlySet<string>;
     };
 
 export interface Compiled {
+  /** With those endpoints that have an address. */
   readonly snapshot: Snapshot;
+  /** Where further endpoints come from. */
+  readonly sources: readonly CellSource[];
   /** Gives back what is registered natively and the endpoints' slots. Call it when no lane uses the snapshot any more. */
   release(): void;
 }
@@ -64,6 +70,7 @@ export async function compileBundle(
     secret,
     checkOnly: purpose.kind === 'check',
     http2: purpose.kind === 'run' && purpose.http2,
+    ...(purpose.kind === 'run' && purpose.endpointFiles !== undefined ? { endpointFiles: purpose.endpointFiles } : {}),
   });
   const limits = compileLimits(config.limits);
   const issuers = compileIssuers(config.issuers, secret, report);
@@ -108,5 +115,5 @@ export async function compileBundle(
       maskedQuery: config.defaults.maskedQuery.map((q) => q.toLowerCase()),
     },
   };
-  return { snapshot, release };
+  return { snapshot, sources: cells.sources, release };
 }

@@ -68,7 +68,10 @@ export function prefixed(path: string, prefix: string): string {
 /** The Host of the upstream request; null when what the route makes is none. */
 export function hostUpstream(x: Exchange, plan: RespondPlan): string | null {
   const { host } = plan;
-  if (host === null) return x.wire.host;
+  if (host === null) {
+    const own = x.endpoint?.authority;
+    return own === undefined || own === '' ? x.wire.host : own;
+  }
   return typeof host === 'string' ? host : madeHost(x);
 }
 

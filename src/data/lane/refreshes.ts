@@ -16,9 +16,8 @@ export class Refreshes {
 
   /** False when no endpoint can be asked: then the request itself goes upstream. Its end is told by `refresh.came`. */
   begin(x: Exchange, refresh: Refresh): boolean {
-    const { cells, endpoints } = x.revision.snapshot;
-    const members = cells[x.cell]?.endpoints ?? [];
-    const endpoint = this.#chooser.choose(endpoints, members, x.now, x.random, -1, true);
+    const members = x.revision.members[x.cell];
+    const endpoint = members === undefined ? null : this.#chooser.choose(members, x.now, x.random, -1, true);
     if (endpoint === null || this.#closed) return false;
     this.#fetches ??= load();
     this.#fetches.then(

@@ -6,6 +6,7 @@ import { present } from '../../base/assert.ts';
 import type { AuthnRevision } from '../stages/authenticate.ts';
 import type { RivalryRow } from '../../snapshot/rivalry-columns.ts';
 import type { RoutePlan, Snapshot } from '../../snapshot/snapshot.ts';
+import { CellMembers } from '../upstream/cell-members.ts';
 
 const text = new TextDecoder();
 
@@ -29,6 +30,8 @@ export class Revision {
   readonly authn: AuthnRevision;
   /** Where it is counted while two revisions are live; null: it is not. */
   row: RivalryRow | null = null;
+  /** Who is in each cell now, by its index; replaced as endpoints come and go. */
+  readonly members: CellMembers[];
   /** Route index by entry of the native router. */
   readonly entries: Uint32Array;
   readonly #routes: (RoutePlan | undefined)[];
@@ -38,6 +41,9 @@ export class Revision {
   constructor(snapshot: Snapshot, parts: RevisionParts) {
     this.snapshot = snapshot;
     this.authn = parts.authn;
+    this.members = snapshot.cells.map(
+      (cell) => new CellMembers(cell.endpoints.map((i) => present(snapshot.endpoints[i], 'endpoint'))),
+    );
     // No `new Array(n)`: filled on demand, so a snapshot of many routes costs what is served.
     this.#routes = [];
     this.entries = new Uint32Array(snapshot.routes.entries);

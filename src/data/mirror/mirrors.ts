@@ -58,9 +58,8 @@ export class Mirrors {
   }
 
   readonly #send = (x: Exchange, mirroring: Mirroring, body: Uint8Array | null): boolean => {
-    const { cells, endpoints } = x.revision.snapshot;
-    const members = cells[mirroring.plan.cell]?.endpoints ?? [];
-    const endpoint = this.#chooser.choose(endpoints, members, x.now, x.random, -1, true);
+    const members = x.revision.members[mirroring.plan.cell];
+    const endpoint = members === undefined ? null : this.#chooser.choose(members, x.now, x.random, -1, true);
     if (endpoint === null || this.#closed) return false;
     const request = requestOf(x, mirroring.plan, body);
     this.#fetches ??= load(this.#tick);

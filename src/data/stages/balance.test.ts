@@ -5,6 +5,7 @@ import type { CellPlan, EndpointPlan, Snapshot } from '../../snapshot/snapshot.t
 import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import { FailReason } from '../transport/transport.ts';
+import { CellMembers } from '../upstream/cell-members.ts';
 import { Chooser } from '../upstream/choose.ts';
 import { EndpointUse } from '../upstream/endpoint-use.ts';
 import { Verdict } from '../verdict.ts';
@@ -32,7 +33,7 @@ function given(): { columns: EndpointColumns; use: EndpointUse; stage: Balance; 
   const exchange = (): Exchange => {
     const x = testExchange(
       new TestWire(),
-      { snapshot: { cells, endpoints } as Partial<Snapshot> as Snapshot },
+      { snapshot: { cells, endpoints } as Partial<Snapshot> as Snapshot, members: [new CellMembers(endpoints)] },
       testRoute(),
     );
     x.cell = 0;

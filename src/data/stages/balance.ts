@@ -47,16 +47,16 @@ export class Balance implements Stage {
       const verdict = this.#cache.enter(x, cache);
       if (verdict !== Verdict.Next) return verdict;
     }
-    const endpoint = this.#choose(x, home) ?? this.#standIn(x, home);
+    const endpoint = this.#choose(x, x.cell) ?? this.#standIn(x, home);
     if (endpoint === null) return Verdict.Refuse;
     this.#use.take(x, endpoint);
     return Verdict.Next;
   }
 
   /** Null: none, and the exchange is to be refused, unless another cell stands in. */
-  #choose(x: Exchange, cell: CellPlan): EndpointPlan | null {
-    const { endpoints } = x.revision.snapshot;
-    const chosen = this.#chooser.choose(endpoints, cell.endpoints, x.now, x.random, x.failedSlot, x.attempts > 0);
+  #choose(x: Exchange, cell: number): EndpointPlan | null {
+    const members = present(x.revision.members[cell], 'cell');
+    const chosen = this.#chooser.choose(members, x.now, x.random, x.failedSlot, x.attempts > 0);
     if (chosen === null) x.refuse(REFUSALS.no_endpoint, REASON_TEXT[this.#chooser.reason]);
     return chosen;
   }
@@ -76,7 +76,7 @@ export class Balance implements Stage {
     }
     const cell = present(cells[standby], 'standby');
     x.cell = standby;
-    const chosen = this.#choose(x, cell);
+    const chosen = this.#choose(x, standby);
     if (chosen === null) x.detail = `cell ${out.id} is out; of its standby ${cell.id}: ${x.detail}`;
     else {
       x.refusal = null;

@@ -61,7 +61,8 @@ export class Respond implements Stage {
 
   #again(x: Exchange, plan: RespondPlan): Verdict {
     if (plan.requestMade !== null && !remakeRequestEdits(x, plan.requestMade)) return refusedEdit(x);
-    return typeof plan.host === 'object' && plan.host !== null ? this.#toHost(x, plan, '') : Verdict.Next;
+    // One that is written down is the same for every endpoint.
+    return typeof plan.host === 'string' ? Verdict.Next : this.#toHost(x, plan, '');
   }
 
   #toHost(x: Exchange, plan: RespondPlan, path: string): Verdict {

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { Prng } from '../../base/prng.ts';
 import { EndpointColumns, ENDPOINT_SLOTS, SUSPECTED } from '../../snapshot/endpoint-columns.ts';
 import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import { CellMembers } from './cell-members.ts';
 import { Chooser, NoChoice, TRIAL_INTERVAL_MS } from './choose.ts';
 import { DOWN_SECONDS } from './endpoint-use.ts';
 
@@ -44,8 +45,7 @@ class Cell {
   choose(o: { now?: number; failedSlot?: number; retry?: boolean; members?: number[] } = {}): number {
     const members = o.members ?? this.#members;
     const chosen = this.chooser.choose(
-      this.endpoints,
-      members,
+      new CellMembers(members.map((i) => this.endpoints[i] as EndpointPlan)),
       o.now ?? NOW,
       this.#prng.uint32(),
       o.failedSlot ?? -1,
@@ -118,8 +118,7 @@ test('what is ejected, down or full is never chosen, whatever else holds', () =>
         cell.columns.downUntil[slot] = e.down;
         cell.inflight(slot, e.inflight);
       });
-      const members = all.map((_, i) => i);
-      const chosen = cell.chooser.choose(cell.endpoints, members, NOW, random >>> 0, -1, retry);
+      const chosen = cell.chooser.choose(new CellMembers(cell.endpoints), NOW, random >>> 0, -1, retry);
       const usable = (e: (typeof all)[number]): boolean =>
         e.ejected === 0 &&
         e.down <= SECOND &&

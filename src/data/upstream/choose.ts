@@ -6,6 +6,7 @@
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
 import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { CellMembers } from './cell-members.ts';
 import { chance, draw, Salt } from '../chance.ts';
 import { Availability, Standing } from './availability.ts';
 
@@ -40,17 +41,10 @@ export class Chooser {
   }
 
   /**
-   * An endpoint among `members` (indices into `endpoints`), or null. `failedSlot` is not chosen again, unless it is the only one left and merely
+   * An endpoint of the cell, or null. `failedSlot` is not chosen again, unless it is the only one left and merely
    * suspected. `retry`: a request that has failed once is not used for trials.
    */
-  choose(
-    endpoints: readonly EndpointPlan[],
-    members: readonly number[],
-    now: number,
-    random: number,
-    failedSlot: number,
-    retry: boolean,
-  ): EndpointPlan | null {
+  choose(members: CellMembers, now: number, random: number, failedSlot: number, retry: boolean): EndpointPlan | null {
     const { health } = this.#columns;
     const availability = this.#availability;
     const second = Math.floor(now / 1000);
@@ -63,8 +57,9 @@ export class Chooser {
     let poorestHealth = TRICKLE_HEALTH;
     let lastResort: EndpointPlan | null = null;
     let reason: NoChoice = NoChoice.Down;
-    for (let i = 0; i < members.length; i++) {
-      const endpoint = endpoints[members[i] as number] as EndpointPlan;
+    const { endpoints } = members;
+    for (let i = 0; i < endpoints.length; i++) {
+      const endpoint = endpoints[i] as EndpointPlan;
       const { slot, capacity } = endpoint;
       const standing = availability.of(endpoint, second);
       if (standing === Standing.Out) continue;
@@ -97,7 +92,7 @@ export class Chooser {
         best = weight;
         tied = 0;
       }
-      if (tied < TIES_MAX) ties[tied++] = members[i] as number;
+      if (tied < TIES_MAX) ties[tied++] = i;
     }
     if (!retry) {
       // An endpoint that came back must not wait for chance; a poor one is asked rarely, and at once when nobody else is left.
