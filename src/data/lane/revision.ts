@@ -6,7 +6,7 @@ import { present } from '../../base/assert.ts';
 import type { AuthnRevision } from '../stages/authenticate.ts';
 import type { RivalryRow } from '../../snapshot/rivalry-columns.ts';
 import type { RoutePlan, Snapshot } from '../../snapshot/snapshot.ts';
-import { CellMembers } from '../upstream/cell-members.ts';
+import { type CellMembers, membersOf } from '../upstream/cell-members.ts';
 
 const text = new TextDecoder();
 
@@ -41,9 +41,7 @@ export class Revision {
   constructor(snapshot: Snapshot, parts: RevisionParts) {
     this.snapshot = snapshot;
     this.authn = parts.authn;
-    this.members = snapshot.cells.map(
-      (cell) => new CellMembers(cell.endpoints.map((i) => present(snapshot.endpoints[i], 'endpoint'))),
-    );
+    this.members = membersOf(snapshot);
     // No `new Array(n)`: filled on demand, so a snapshot of many routes costs what is served.
     this.#routes = [];
     this.entries = new Uint32Array(snapshot.routes.entries);

@@ -7,6 +7,7 @@ import { buildRing } from '../../snapshot/ring.ts';
 import type { CellPlan, EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
 import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
 import { FailReason } from '../transport/transport.ts';
+import { membersOf } from '../upstream/cell-members.ts';
 import { Chooser } from '../upstream/choose.ts';
 import { EndpointUse } from '../upstream/endpoint-use.ts';
 import { Verdict } from '../verdict.ts';
@@ -99,7 +100,7 @@ test('no tenant leaves its regions, whatever is down, full, pinned, fixed or sta
       const balance = new Balance(new Chooser(columns, 1), use);
       const x = testExchange(
         new TestWire({ headers: ['t', w.tenant] }),
-        { snapshot },
+        { snapshot, members: membersOf(snapshot) },
         testRoute({ cell: w.fixed ?? -1, tenant: { from: 'header', name: 't' } }),
       );
       x.now = Date.now();

@@ -1,5 +1,6 @@
 /** The endpoints of a cell at the moment, as a lane chooses among them. Immutable: a change makes another one. */
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import { present } from '../../base/assert.ts';
+import type { EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
 
 export class CellMembers {
   readonly endpoints: readonly EndpointPlan[];
@@ -7,4 +8,9 @@ export class CellMembers {
   constructor(endpoints: readonly EndpointPlan[]) {
     this.endpoints = endpoints;
   }
+}
+
+/** Of each cell of a snapshot, by index. */
+export function membersOf({ cells, endpoints }: Pick<Snapshot, 'cells' | 'endpoints'>): CellMembers[] {
+  return cells.map((cell) => new CellMembers(cell.endpoints.map((i) => present(endpoints[i], 'endpoint'))));
 }
