@@ -8,14 +8,13 @@ import { pathToFileURL } from 'node:url';
 import { Prng } from '../../src/base/prng.ts';
 import { Balance } from '../../src/data/stages/balance.ts';
 import { Forward } from '../../src/data/stages/forward.ts';
-import { native } from '../../src/native.ts';
 import { Respond } from '../../src/data/stages/respond.ts';
 import { CellMembers } from '../../src/data/upstream/cell-members.ts';
 import { Chooser } from '../../src/data/upstream/choose.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
 import type { EndpointPlan, Snapshot } from '../../src/snapshot/snapshot.ts';
-import { TestWire, testExchange, testRoute } from '../../test/harness/wire.ts';
+import { testPaths, TestWire, testExchange, testRoute } from '../../test/harness/wire.ts';
 
 export interface MicroRow {
   readonly name: string;
@@ -132,7 +131,7 @@ export function run(calls = 200_000): MicroRow[] {
   const plain = testRoute({
     respond: { ...testRoute().respond, answer, stripPrefix: '/api', strictTransport: 'max-age=1' },
   });
-  const respond = new Respond(native());
+  const respond = new Respond(testPaths);
   const forward = new Forward();
   const endpoint: EndpointPlan = {
     slot: 0,

@@ -9,7 +9,7 @@ import { buildRing, Ring } from '../../src/snapshot/ring.ts';
 import type { Snapshot } from '../../src/snapshot/snapshot.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
 import { Route } from '../../src/data/stages/route.ts';
-import { TestWire, testExchange, testRoute } from '../../test/harness/wire.ts';
+import { testPaths, TestWire, testExchange, testRoute } from '../../test/harness/wire.ts';
 
 export interface MicroRow {
   readonly name: string;
@@ -51,7 +51,7 @@ export function run(calls = 200_000): MicroRow[] {
   measure('tenant to cell, with its SHA-256', calls, (i) => {
     sum += ring.cellOf(tenants[i % TENANTS] ?? '');
   });
-  const stage = new Route();
+  const stage = new Route(testPaths);
   const revision = { snapshot: { ring: plan, pins: new Map() } as Partial<Snapshot> } as Revision;
   const exchanges = tenants.map((tenant) =>
     testExchange(

@@ -247,8 +247,8 @@ function routeProblems(r: RouteConfig, path: string, b: Given, known: Known, not
       at('/policy/entrypoint', `there is no entrypoint "${entrypoint}"${suggestion(entrypoint, entrypoints)}`);
   }
   const redirect = r.respond?.redirect;
-  // A redirect to HTTPS is for requests that came without TLS only; the others are forwarded.
-  const alwaysRedirects = redirect !== undefined && !/^https(:[0-9]*)?$/.test(redirect.to);
+  // A redirect to HTTPS is for requests that came without TLS only, one of parts for those that it leads elsewhere; the others are forwarded.
+  const alwaysRedirects = redirect?.to !== undefined && !/^https(:[0-9]*)?$/.test(redirect.to);
   if (r.access === 'public') {
     if (r.reason === undefined) at('', `route "${r.id}" is public without a reason; add \`reason: …\``);
   } else if (!alwaysRedirects) {

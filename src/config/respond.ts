@@ -1,6 +1,6 @@
 /** What a route does to the request on its way up and to the answer on its way down. */
 import Type, { type Static } from 'typebox';
-import { closed, HeaderEditsConfig } from './fields.ts';
+import { closed, HeaderEditsConfig, word } from './fields.ts';
 
 const Path = (description: string, example: string) =>
   Type.String({ maxLength: 1024, description, examples: [example] });
@@ -22,18 +22,40 @@ export const PathRegexConfig = closed(
   },
   'Every match is replaced; a path without one stays as it is.',
 );
+export type PathRegexConfig = Static<typeof PathRegexConfig>;
 
 export const RedirectConfig = closed(
   {
-    to: Type.String({
-      minLength: 1,
-      maxLength: 2048,
-      description: '`https` keeps host, path and query and changes the scheme; else a literal location.',
-    }),
+    to: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 2048,
+        description:
+          '`https` or `https:<port>` keeps host, path and query and changes the scheme; else a literal location. Instead of it, the other fields say what changes of the address that the client asked for.',
+        examples: ['https', 'https://new.example/start'],
+      }),
+    ),
+    scheme: Type.Optional(word(['http', 'https'], 'Scheme.')),
+    host: Type.Optional(
+      Type.String({ maxLength: 255, description: 'Host, without port.', examples: ['www.example.com'] }),
+    ),
+    port: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 65_535,
+        description: "Port. Unwritten: none when scheme or host change, else the client's.",
+      }),
+    ),
+    stripPrefix: Type.Optional(Path('Prefix taken off the path; whole segments.', '/old')),
+    replacePath: Type.Optional(Path('The whole path.', '/gone')),
+    replacePathRegex: Type.Optional(PathRegexConfig),
+    addPrefix: Type.Optional(Path('Prefix put before the path, after the others.', '/new')),
+    stripQuery: Type.Optional(Type.Boolean({ description: 'The query is left out.' })),
     status: Type.Integer({ minimum: 301, maximum: 308, default: 308, description: '301, 302, 303, 307 or 308.' }),
   },
-  'Answer with a redirect instead of forwarding.',
+  'Answer with a redirect instead of forwarding. A request that it would lead to where it is already goes on.',
 );
+export type RedirectConfig = Static<typeof RedirectConfig>;
 
 export const RespondConfig = closed(
   {

@@ -1,6 +1,7 @@
 /** Routes: which requests go where, and what is asked of them on the way. */
 import Type, { type Static } from 'typebox';
 import { CacheConfig } from './cache.ts';
+import { CorsConfig } from './cors.ts';
 import { closed, HeaderName, Id, Ms, word } from './fields.ts';
 import { MirrorConfig } from './mirror.ts';
 import { RespondConfig } from './respond.ts';
@@ -199,6 +200,7 @@ export const RouteConfig = closed(
     split: Type.Optional(SplitConfig),
     mirror: Type.Optional(MirrorConfig),
     respond: Type.Optional(RespondConfig),
+    cors: Type.Optional(CorsConfig),
     cache: Type.Optional(CacheConfig),
     timeouts: Type.Optional(RouteTimeouts),
     bodyBytesMax: Type.Optional(

@@ -151,6 +151,10 @@ export class Exchange {
   caching: Caching | null = null;
   /** Host and path upstream when the route rewrites them, or where a redirect leads; `''` otherwise. For the record. */
   rewritten = '';
+  /** Where the route redirects it; `''` = nowhere, null = not asked yet. */
+  location: string | null = null;
+  /** A CORS preflight, which the gateway answers. */
+  preflight = false;
 
   // the end
   refusal: RefusalRow | null = null;
@@ -230,6 +234,8 @@ export class Exchange {
     this.cache = CacheOutcome.None;
     this.caching = null;
     this.rewritten = '';
+    this.location = null;
+    this.preflight = false;
     this.refusal = null;
     this.refusedAt = -1;
     this.detail = '';

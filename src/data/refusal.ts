@@ -100,6 +100,9 @@ export const ASTERISK_STATUS = 204;
 /** An endpoint agrees to another protocol (RFC 9110 §15.2.2). */
 export const SWITCHED_STATUS = 101;
 
+/** The answer to a preflight of the CORS protocol: it has no content. */
+export const PREFLIGHT_STATUS = 204;
+
 /** Statuses that a client may retry later and that therefore carry `Retry-After` when the stage knows when. */
 export const CONTENT_TYPE_PROBLEM = 'application/problem+json';
 

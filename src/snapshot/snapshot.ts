@@ -161,20 +161,25 @@ export interface ForwardLimits {
   readonly totalTimeoutMs?: number;
 }
 
-export interface RespondPlan {
-  /** Answered instead of being forwarded. */
-  readonly redirect: RedirectPlan | null;
+/** What becomes of a path, in this order. */
+export interface PathChange {
   /** Prefix taken off the path; `''` = none. */
   readonly stripPrefix: string;
-  /** Between the two: the whole path, percent-encoded, or a rule of the rewritings. */
+  /** The whole path, percent-encoded, or a rule of the rewritings. */
   readonly replace: { readonly path: string } | { readonly rule: number } | null;
   /** Put before it. */
   readonly addPrefix: string;
+}
+
+export interface RespondPlan extends PathChange {
+  /** Answered instead of being forwarded. */
+  readonly redirect: RedirectPlan | null;
   /** Host of the upstream request, made for each request when it has parts; `null` keeps the client's. */
   readonly host: string | readonly TextPart[] | null;
   readonly request: HeaderEdits;
   readonly answer: HeaderEdits;
   /** Further edits, whose values are made for each request; null = none. */
+  readonly cors: CorsPlan | null;
   readonly requestMade: MadeEdits | null;
   readonly answerMade: MadeEdits | null;
   /** Value of `Strict-Transport-Security` (RFC 6797), sent over TLS only; `''` = none. */
@@ -247,10 +252,39 @@ export interface CachePlan {
 
 export interface RedirectPlan {
   readonly status: number;
-  /** `https` changes the scheme and keeps the rest; otherwise a literal location. */
-  readonly to: 'https' | { readonly location: string };
+  /** `https` changes the scheme and keeps the rest; otherwise a literal location, or what changes of the client's address. */
+  readonly to: 'https' | { readonly location: string } | RedirectParts;
   /** Port of the `https` location; 443 is left out of it. */
   readonly httpsPort: number;
+}
+
+export interface RedirectParts extends PathChange {
+  /** `null` keeps the client's, as of the host. */
+  readonly scheme: 'http' | 'https' | null;
+  readonly host: string | null;
+  /** 0: none when scheme or host change, else the client's. */
+  readonly port: number;
+  readonly stripQuery: boolean;
+}
+
+/** What other origins' pages may do (the Fetch standard's CORS protocol). */
+export interface CorsPlan {
+  /** Every origin may. */
+  readonly any: boolean;
+  /** Origins as browsers send them. */
+  readonly origins: readonly string[];
+  /** `https://*.example.com:8443` as its beginning and its end. Flat. */
+  readonly within: readonly string[];
+  /** Answers differ from origin to origin. */
+  readonly varies: boolean;
+  /** Values of the fields of these names; `''` = the field is not sent. */
+  readonly methods: string;
+  /** `*`: whatever is asked for. */
+  readonly headers: string;
+  readonly exposed: string;
+  readonly maxAge: string;
+  readonly credentials: boolean;
+  readonly privateNetwork: boolean;
 }
 
 /** Flat name, value, name, value …; names lower-case. */

@@ -85,7 +85,36 @@ const ROUTES = [
   },
 ];
 
+const SITES = { allowOrigins: ['https://app.test', 'https://*.app.test'], allowCredentials: true };
+
+const REDIRECTS = [
+  route('moved', { redirect: { stripPrefix: '/moved', addPrefix: '/strip', status: 301 } }),
+  route('numbered', {
+    redirect: { replacePathRegex: { regex: '^/numbered/([0-9]+)$', replacement: '/strip/$1' }, status: 303 },
+  }),
+  route('elsewhere', { redirect: { scheme: 'https', host: 'www.test', stripQuery: true, status: 307 } }),
+];
+
+const CORS = [
+  route('open', {}, { cors: { allowOrigins: ['*'], exposeHeaders: ['X-Total'] } }),
+  {
+    ...route('sites', { answerHeaders: { append: { Vary: 'Accept' } } }),
+    match: { path: { prefix: '/sites' }, methods: ['GET', 'PUT'] },
+    issuers: ['main'],
+    limits: ['few'],
+    cors: {
+      ...SITES,
+      allowHeaders: ['authorization', 'content-type'],
+      exposeHeaders: ['X-Total'],
+      allowPrivateNetwork: true,
+      maxAgeSeconds: 60,
+    },
+  },
+  route('reflects', {}, { cors: { ...SITES, allowHeaders: ['*'] } }),
+];
+
 const CACHED = [
+  route('cached-sites', {}, { cache: {}, cors: SITES }),
   route(
     'cached',
     {
@@ -122,7 +151,8 @@ for (const transport of ['native', 'uws']) {
             issuers: [{ id: 'main', issuer: ISSUER, audiences: [AUDIENCE], algorithms: ['ES256'], jwks: issuer.jwks }],
           },
           waf: { mode: 'off' },
-          routes: { routes: [...ROUTES, ...(transport === 'native' ? CACHED : [])] },
+          limits: { limits: [{ id: 'few', key: ['header:x-key'], requests: 1, windowMs: 3_600_000, burst: 1 }] },
+          routes: { routes: [...ROUTES, ...REDIRECTS, ...CORS, ...(transport === 'native' ? CACHED : [])] },
         },
         bootstrap: { transport },
       });
@@ -235,7 +265,125 @@ for (const transport of ['native', 'uws']) {
       assert.match(told.stages.find((s) => s.stage === 'respond')?.why ?? '', /rewritten to shop\.test\/v2\/a/);
     });
 
+    for (const [asked, status, location] of [
+      ['/moved/a?q=1', 301, '/strip/a?q=1'],
+      ['/numbered/7', 303, '/strip/7'],
+      ['/elsewhere/a%20b?q', 307, 'https://www.test/elsewhere/a%20b'],
+    ] as const) {
+      it(`${asked} is redirected to ${location}`, async () => {
+        const answer = await heard(asked);
+        assert.deepEqual([answer.status, answer.headers.location], [status, location]);
+        const told = (await gateway.admin(`/v1/explain/${idOf(answer)}`)) as Explanation;
+        assert.equal(told.rewritten, location);
+      });
+    }
+
+    it('a redirect that does not match lets the request go on', async () => {
+      assert.equal((await seen('/numbered/x')).url, '/numbered/x');
+    });
+
+    const cors = (answer: Heard): Record<string, unknown> =>
+      Object.fromEntries(Object.entries(answer.headers).filter(([name]) => /^(access-control-|vary$)/.test(name)));
+    const preflight = (path: string, headers: Record<string, string>): Promise<Heard> =>
+      heard(path, { 'access-control-request-method': 'PUT', ...headers }, { method: 'OPTIONS' });
+
+    it('preflights are answered by the gateway: no token, no endpoint', async () => {
+      const before = mirror.asked;
+      const asks = {
+        'access-control-request-headers': 'authorization',
+        'access-control-request-private-network': 'true',
+      };
+      const answer = await preflight('/sites/1', { origin: 'https://my.app.test', ...asks });
+      assert.deepEqual([answer.status, answer.body], [204, '']);
+      assert.deepEqual(cors(answer), {
+        'access-control-allow-origin': 'https://my.app.test',
+        'access-control-allow-credentials': 'true',
+        'access-control-expose-headers': 'X-Total',
+        'access-control-allow-methods': 'GET, PUT',
+        'access-control-allow-headers': 'authorization, content-type',
+        'access-control-max-age': '60',
+        'access-control-allow-private-network': 'true',
+        vary: 'Origin',
+      });
+      const other = await preflight('/sites/1', { origin: 'https://evil.test', 'x-key': 'other', ...asks });
+      assert.deepEqual([other.status, cors(other)], [204, { vary: 'Origin' }]);
+      const reflected = await preflight('/reflects', {
+        origin: 'https://app.test',
+        'access-control-request-headers': 'x-one, x-two',
+      });
+      assert.equal(reflected.headers['access-control-allow-headers'], 'x-one, x-two');
+      assert.equal(reflected.headers.vary, 'Origin, Access-Control-Request-Headers');
+      const odd = await preflight('/reflects', { origin: 'https://app.test', 'access-control-request-headers': 'a b' });
+      assert.equal(odd.headers['access-control-allow-headers'], undefined);
+      assert.equal(mirror.asked, before);
+      // A method that no route takes is no preflight of a route.
+      const none = await heard(
+        '/sites/1',
+        { origin: 'https://app.test', 'access-control-request-method': 'DELETE' },
+        { method: 'OPTIONS' },
+      );
+      assert.equal(none.status, 405);
+    });
+
+    it('an upstream’s own word on other origins gives way, and Vary says what an answer follows from', async () => {
+      const fields = { 'access-control-allow-origin': '*', 'access-control-max-age': '9', vary: 'accept-encoding' };
+      const say = { 'x-answer': JSON.stringify(fields) };
+      const token = await issuer.token();
+      const known = { authorization: `Bearer ${token}`, ...say };
+      assert.deepEqual(cors(await heard('/sites', { origin: 'https://app.test', 'x-key': 'a', ...known })), {
+        'access-control-allow-origin': 'https://app.test',
+        'access-control-allow-credentials': 'true',
+        'access-control-expose-headers': 'X-Total',
+        vary: 'accept-encoding, Accept, Origin',
+      });
+      const vary = { vary: 'accept-encoding, Accept, Origin' };
+      assert.deepEqual(cors(await heard('/sites', { origin: 'https://evil.test', 'x-key': 'b', ...known })), vary);
+      assert.deepEqual(cors(await heard('/sites', { 'x-key': 'c', ...known })), vary);
+      assert.deepEqual(cors(await heard('/open', say)), {
+        'access-control-allow-origin': '*',
+        'access-control-expose-headers': 'X-Total',
+        vary: 'accept-encoding',
+      });
+    });
+
+    it('refusals can be read by pages of allowed origins, and by those alone', async () => {
+      const origin = 'https://app.test';
+      const expected = {
+        'access-control-allow-origin': origin,
+        'access-control-allow-credentials': 'true',
+        'access-control-expose-headers': 'X-Total',
+        vary: 'Origin',
+      };
+      const missing = await heard('/sites', { origin, 'x-key': 'd' });
+      assert.deepEqual([codeOf(missing), cors(missing)], ['token_missing', expected]);
+      const limited = await heard('/sites', { origin, 'x-key': 'd' });
+      assert.deepEqual([codeOf(limited), cors(limited)], ['rate_limited', expected]);
+      const evil = await heard('/sites', { origin: 'https://evil.test', 'x-key': 'd' });
+      assert.deepEqual([codeOf(evil), cors(evil)], ['rate_limited', { vary: 'Origin' }]);
+    });
+
     if (transport === 'native') {
+      it('a stored answer tells each origin its own', async () => {
+        const say = {
+          'x-answer': JSON.stringify({
+            'cache-control': 'max-age=600',
+            vary: 'accept',
+            'access-control-allow-origin': '*',
+          }),
+        };
+        const of = async (origin: string): Promise<unknown[]> => {
+          const { headers } = await heard('/cached-sites', { origin, ...say });
+          return [
+            /hit|stored/.exec(String(headers['cache-status']))?.[0],
+            headers['access-control-allow-origin'],
+            headers.vary,
+          ];
+        };
+        assert.deepEqual(await of('https://app.test'), ['stored', 'https://app.test', 'accept, Origin']);
+        assert.deepEqual(await of('https://b.app.test'), ['hit', 'https://b.app.test', 'accept, Origin']);
+        assert.deepEqual(await of('https://evil.test'), ['hit', undefined, 'accept, Origin']);
+      });
+
       it('what is stored is known by the client’s address and by all that the route makes of a request', async () => {
         const fresh = JSON.stringify({
           'cache-control': 'max-age=600',

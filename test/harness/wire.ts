@@ -5,6 +5,8 @@ import { Exchange } from '../../src/data/exchange.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
 import type { HeaderEdits, ListenerPlan, RoutePlan, WafRoutePlan } from '../../src/snapshot/snapshot.ts';
 import { present } from '../../src/base/assert.ts';
+import { UpstreamPaths } from '../../src/data/answers/upstream-target.ts';
+import { native } from '../../src/native.ts';
 import {
   BodyKind,
   BodyState,
@@ -183,6 +185,9 @@ export class TestWire implements Wire {
   }
 }
 
+/** For stages that rewrite paths. */
+export const testPaths = new UpstreamPaths(native());
+
 /** Not asked; a test overrides what it is about. */
 export function testWafPlan(over: Partial<WafRoutePlan> = {}): WafRoutePlan {
   return {
@@ -223,6 +228,7 @@ export function testRoute(over: Partial<RoutePlan> = {}): RoutePlan {
       request: { set: [], add: [], remove: [] },
       answer: { set: [], add: [], remove: [] },
       requestMade: null,
+      cors: null,
       answerMade: null,
       strictTransport: '',
       showAnswer: false,

@@ -24,6 +24,7 @@ export function givenRoute(id: string, index: number, over: Partial<RoutePlan> =
       stripPrefix: '',
       replace: null,
       requestMade: null,
+      cors: null,
       answerMade: null,
       addPrefix: '',
       host: null,

@@ -1,4 +1,5 @@
 /** The compiled route table as people read it: in the order in which routes are tried. */
+import type { RedirectConfig } from '../../config/respond.ts';
 import type { RouteConfig } from '../../config/route.ts';
 import { native } from '../../native.ts';
 import { compileBundle } from '../compile/compile.ts';
@@ -44,7 +45,7 @@ function rowOf(r: RouteConfig, b: BundleDirectory): RouteRow {
     waf: r.waf?.mode ?? b.config.waf.mode,
     limits: [...new Set([...b.config.defaults.limits, ...r.limits])].join(','),
     to: [
-      ...(redirect === undefined ? [] : [`redirect ${redirect.to}`]),
+      ...(redirect === undefined ? [] : [`redirect ${redirect.to ?? changed(redirect)}`]),
       ...(r.cell === undefined ? [] : [`cell ${r.cell}`]),
       ...(r.split === undefined ? [] : [`split ${r.split.cells.map((c) => `${c.cell}:${c.weight}`).join(' ')}`]),
       ...(tenant === undefined ? [] : [`tenant by ${tenant[0]} ${String(tenant[1])}`]),
@@ -53,4 +54,11 @@ function rowOf(r: RouteConfig, b: BundleDirectory): RouteRow {
         : []),
     ].join(', '),
   };
+}
+
+/** Which parts of the address a redirect replaces. */
+function changed(redirect: RedirectConfig): string {
+  return Object.keys(redirect)
+    .filter((name) => name !== 'status')
+    .join('+');
 }

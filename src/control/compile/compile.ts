@@ -56,7 +56,12 @@ export async function compileBundle(
   slots: EndpointSlots,
 ): Promise<Compiled> {
   const problems: Problem[] = [];
+  const told = new Set<string>();
   const report = (part: Part, path: string, message: string): void => {
+    // What `defaults.yaml` says is compiled for each of its routes.
+    const what = `${part} ${path} ${message}`;
+    if (told.has(what)) return;
+    told.add(what);
     const doc = documents.get(part);
     problems.push(doc === undefined ? { file: part, line: 0, column: 0, path, message } : doc.problem(path, message));
   };

@@ -46,21 +46,23 @@ export interface CompiledEdits {
   readonly made: MadeEdits | null;
   /** All names that are edited, lower-case. */
   readonly named: ReadonlySet<string>;
+  /** Those whose fields an upstream's own do not stand beside. */
+  readonly replaced: ReadonlySet<string>;
 }
 
 type Kind = 'set' | 'setIfAbsent' | 'append' | 'add' | 'setSecret';
 const KINDS = ['set', 'setSecret', 'setIfAbsent', 'append', 'add'] as const;
 
 export function tooManyEdits(
-  claimHeaders: number,
+  others: { readonly count: number; readonly whose: string },
   config: HeaderEditsConfig | undefined,
   path: string,
   report: Report,
 ): void {
   const edits = KINDS.reduce((sum, kind) => sum + Object.keys(config?.[kind] ?? {}).length, config?.remove.length ?? 0);
-  if (claimHeaders + edits <= EDITS_MAX) return;
-  const claims = claimHeaders === 0 ? '' : `, and issuers make ${claimHeaders} headers from claims`;
-  report('routes', path, `${edits} fields are edited here${claims}; at most ${EDITS_MAX} are possible together`);
+  if (others.count + edits <= EDITS_MAX) return;
+  const more = others.count === 0 ? '' : `, and ${others.whose}`;
+  report('routes', path, `${edits} fields are edited here${more}; at most ${EDITS_MAX} are possible together`);
 }
 
 /** `path`: JSON Pointer of the edits in the routes. */
@@ -70,7 +72,8 @@ export function compileEdits(
   path: string,
   input: EditsInput,
 ): CompiledEdits {
-  if (config === undefined) return { fixed: { set: [], add: [], remove: [] }, made: null, named: new Set() };
+  if (config === undefined)
+    return { fixed: { set: [], add: [], remove: [] }, made: null, named: new Set(), replaced: new Set() };
   const { report } = input;
   for (const [i, name] of config.remove.entries()) checkName(name, `${path}/remove/${i}`, report);
   const remove = config.remove.map((name) => name.toLowerCase());
@@ -108,6 +111,7 @@ export function compileEdits(
     },
     made: made.set.length + made.absent.length + made.append.length + made.add.length > 0 ? made : null,
     named: new Set([...remove, ...[...set, ...absent, ...append].map((field) => field.name)]),
+    replaced: new Set([...remove, ...[...set, ...absent].map((field) => field.name)]),
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import { Value } from 'typebox/value';
 import type { BundleConfig } from '../../config/bundle.ts';
+import type { CorsConfig } from '../../config/cors.ts';
 import { Timeouts, type RouteConfig } from '../../config/route.ts';
 import { METHOD_BITS_ALL, type RouterAddon, type RouterRoute } from '../../native/router.ts';
 import type {
@@ -214,12 +215,23 @@ function planOf(
       report: input.report,
       claimHeaders: names.claimHeaders,
       rewrites,
+      methods: route.match.methods,
+      cors: corsOf(route, path, config),
     }),
     ...cacheOf(route, path, input),
     forward: forwardOf(route, path, input),
     websocket: route.websocket,
     forwardClientCertificate: route.forwardClientCertificate,
   };
+}
+
+function corsOf(
+  route: RouteConfig,
+  path: string,
+  { defaults }: BundleConfig,
+): { readonly config: CorsConfig; readonly path: string } | undefined {
+  if (route.cors !== undefined) return { config: route.cors, path: `${path}/cors` };
+  return defaults.cors === undefined ? undefined : { config: defaults.cors, path: '/cors' };
 }
 
 function tenantOf(route: RouteConfig): TenantSource | null {

@@ -3,12 +3,14 @@ import type { HeaderEdits, RespondPlan } from '../../snapshot/snapshot.ts';
 import type { MadeField } from '../../snapshot/variables.ts';
 import type { Exchange } from '../exchange.ts';
 import { textOf } from '../variables.ts';
+import { allowOrigin } from './cors.ts';
 import { makeAnswerEdits } from './made-edits.ts';
 
 /** Edits whatever answer comes. False when one of them is refused. */
 export function editAnswer(x: Exchange, plan: RespondPlan): boolean {
   let ok = x.wire.editAnswer(plan.answer);
   if (plan.answerMade !== null) ok = makeAnswerEdits(x, plan.answerMade) && ok;
+  if (plan.cors !== null) allowOrigin(x, plan.cors);
   return editSecure(x, plan) && ok;
 }
 
@@ -39,6 +41,7 @@ export function editStored(x: Exchange, plan: RespondPlan, fields: readonly stri
   if (!again) {
     ok = (isPlain(answer) ? x.wire.editAnswer(answer) : editPlain(x, answer)) && ok;
     if (answerMade !== null) ok = makeAnswerEdits(x, { ...answerMade, absent: [], append: [] }) && ok;
+    if (plan.cors !== null) allowOrigin(x, plan.cors);
     ok = editSecure(x, plan) && ok;
     for (const [name, value] of [...pairs(answer.absent), ...made(x, answerMade?.absent)]) {
       if (valuesOf(fields, name).length === 0) ok = x.wire.setAnswerHeader(name, value) && ok;

@@ -1,7 +1,7 @@
 /** What the upstream is asked for: path, query and Host as the route rewrites them. Filters, policies, the WAF and the cache know the client's own. */
 import { present } from '../../base/assert.ts';
 import type { RewriteAddon } from '../../native/rewrite.ts';
-import type { RespondPlan } from '../../snapshot/snapshot.ts';
+import type { PathChange, RespondPlan } from '../../snapshot/snapshot.ts';
 import type { Exchange } from '../exchange.ts';
 import { readHost } from '../normalize/host.ts';
 import { type CanonicalPath, readPath, TargetFault } from '../normalize/target.ts';
@@ -20,22 +20,26 @@ export class UpstreamPaths {
 
   /** The path in canonical form, percent-encoded; null when what the route makes of it has none. */
   of(x: Exchange): string | null {
-    const plan = present(x.route, 'route').respond;
-    const { replace } = plan;
-    let path = stripped(x.encodedPath, plan.stripPrefix);
+    return this.changed(x, present(x.route, 'route').respond);
+  }
+
+  /** The client's path changed so; null as above. */
+  changed(x: Exchange, change: PathChange): string | null {
+    const { replace } = change;
+    let path = stripped(x.encodedPath, change.stripPrefix);
     if (replace !== null) {
       if ('path' in replace) path = replace.path;
       else {
-        const made = this.rewritten(x, replace.rule, path);
+        const made = this.#rewritten(x, replace.rule, path);
         if (made === null) return null;
         path = made;
       }
     }
-    return prefixed(path, plan.addPrefix);
+    return prefixed(path, change.addPrefix);
   }
 
   /** A path by one of the revision's expressions; the same when it does not match, null when the result has no canonical form. */
-  rewritten(x: Exchange, rule: number, path: string): string | null {
+  #rewritten(x: Exchange, rule: number, path: string): string | null {
     const made = this.#native.rewritePath(x.revision.snapshot.rewrites, rule, path);
     if (made === null) return path;
     // Pieces that make a dot segment together would lead where nobody has looked.

@@ -79,9 +79,9 @@ export class LaneStages {
       authenticate: new AuthenticateStage(this.authenticator),
       limit: new LimitStage(limits),
       authorize: this.#authorize,
-      route: new Route(this.#mirrors),
+      route: new Route(paths, this.#mirrors),
       balance: new Balance(chooser, parts.use, this.cache),
-      respond: new Respond(native, waf.answers),
+      respond: new Respond(paths, waf.answers),
       forward: new Forward(),
     };
   }

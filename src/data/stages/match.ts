@@ -5,6 +5,7 @@
 import { present } from '../../base/assert.ts';
 import { METHOD_BITS_ALL, ROUTE_NONE, ROUTE_OTHER_METHOD, type RouterAddon } from '../../native/router.ts';
 import type { HeaderPredicate, RoutePlan } from '../../snapshot/snapshot.ts';
+import { allowOriginOfRefusal, preflightMethod } from '../answers/cors.ts';
 import { type Exchange, METHOD_OTHER, METHODS } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
@@ -12,6 +13,8 @@ import { Verdict } from '../verdict.ts';
 
 /** Most candidates that one request may have before it is given up: more routes than this for one path, told apart by headers alone, are a mistake. */
 export const CANDIDATES_MAX = 256;
+/** What a preflight asks for, by name. */
+const CODES: ReadonlyMap<string, number> = new Map(METHODS.map((method, code) => [method, code]));
 /** Methods that normalize never lets through, whatever a route says. */
 const NEVER = new Set(['CONNECT', 'TRACE']);
 
@@ -25,31 +28,49 @@ export class MatchStage implements Stage {
   }
 
   enter(x: Exchange): Verdict {
+    const asked = preflightMethod(x);
+    if (asked !== '') {
+      const code = CODES.get(asked) ?? METHOD_OTHER;
+      const route = this.#find(x, code, asked);
+      if (typeof route === 'object' && route.respond.cors !== null) {
+        x.preflight = true;
+        return this.#chosen(x, route);
+      }
+    }
+    const route = this.#find(x, x.methodCode, x.wire.method);
+    if (typeof route === 'object') return this.#chosen(x, route);
+    if (route === ROUTE_NONE) return x.refuse(REFUSALS.no_route, 'no route for this host, path and headers');
+    // RFC 9110 §15.5.6: the answer must say what is allowed.
+    x.wire.setAnswerHeader(
+      'allow',
+      this.#allowed(this.#router.routerAllowed(x.revision.snapshot.router, x.host, x.path)),
+    );
+    return x.refuse(REFUSALS.method_not_allowed, x.wire.method);
+  }
+
+  /** The most specific route for this request and a method; ROUTE_NONE, or ROUTE_OTHER_METHOD when others would take it. */
+  #find(x: Exchange, code: number, method: string): RoutePlan | typeof ROUTE_NONE | typeof ROUTE_OTHER_METHOD {
     const { revision } = x;
     const { router } = revision.snapshot;
-    const bit = 1 << x.methodCode;
+    const bit = 1 << code;
     let otherMethod = false;
     let cursor = 0;
     for (let i = 0; i < CANDIDATES_MAX; i++) {
       const entry = this.#router.routerFind(router, x.host, x.path, bit, cursor);
       if (entry === ROUTE_NONE) break;
-      if (entry === ROUTE_OTHER_METHOD) {
-        otherMethod = true;
-        break;
-      }
+      if (entry === ROUTE_OTHER_METHOD) return ROUTE_OTHER_METHOD;
       const route = revision.route(present(revision.entries[entry], 'route of a router entry'));
-      if (!takesMethod(route, x)) otherMethod = true;
-      else if (route.headers.length === 0 || allHold(route.headers, x)) return this.#chosen(x, route);
+      if (!takesMethod(route, code, method)) otherMethod = true;
+      else if (route.headers.length === 0 || allHold(route.headers, x)) return route;
       cursor = entry + 1;
     }
-    if (!otherMethod) return x.refuse(REFUSALS.no_route, 'no route for this host, path and headers');
-    // RFC 9110 §15.5.6: the answer must say what is allowed.
-    x.wire.setAnswerHeader('allow', this.#allowed(this.#router.routerAllowed(router, x.host, x.path)));
-    return x.refuse(REFUSALS.method_not_allowed, x.wire.method);
+    return otherMethod ? ROUTE_OTHER_METHOD : ROUTE_NONE;
   }
 
   #chosen(x: Exchange, route: RoutePlan): Verdict {
     x.route = route;
+    const { cors } = route.respond;
+    if (cors !== null) allowOriginOfRefusal(x, cors);
     if (x.wire.websocket && !route.websocket) return x.refuse(REFUSALS.upgrade_not_allowed, `route ${route.id}`);
     return Verdict.Next;
   }
@@ -64,10 +85,8 @@ export class MatchStage implements Stage {
 }
 
 /** Methods without a code share one bit, so their names are compared here. */
-function takesMethod(route: RoutePlan, x: Exchange): boolean {
-  return (
-    x.methodCode !== METHOD_OTHER || route.otherMethods === undefined || route.otherMethods.includes(x.wire.method)
-  );
+function takesMethod(route: RoutePlan, code: number, method: string): boolean {
+  return code !== METHOD_OTHER || route.otherMethods === undefined || route.otherMethods.includes(method);
 }
 
 function allHold(predicates: readonly HeaderPredicate[], x: Exchange): boolean {

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { EndpointColumns, SUSPECTED } from '../../snapshot/endpoint-columns.ts';
 import { buildRing } from '../../snapshot/ring.ts';
 import type { CellPlan, EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
-import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
+import { testPaths, TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
 import { FailReason } from '../transport/transport.ts';
 import { membersOf } from '../upstream/cell-members.ts';
 import { Chooser } from '../upstream/choose.ts';
@@ -105,7 +105,7 @@ test('no tenant leaves its regions, whatever is down, full, pinned, fixed or sta
       );
       x.now = Date.now();
       x.random = w.random;
-      if (new Route().enter(x) === Verdict.Refuse) return;
+      if (new Route(testPaths).enter(x) === Verdict.Refuse) return;
       for (const reason of w.reasons) {
         if (balance.enter(x) === Verdict.Refuse) return;
         const at = snapshot.cells[x.endpoint?.cell ?? -1];

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RespondPlan } from '../../snapshot/snapshot.ts';
-import { TestWire, testExchange, testRoute, type WireOptions } from '../../../test/harness/wire.ts';
+import { testPaths, TestWire, testExchange, testRoute, type WireOptions } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import { Verdict } from '../verdict.ts';
-import { native } from '../../native.ts';
 import { prefixed, stripped } from '../answers/upstream-target.ts';
 import { Respond } from './respond.ts';
 
@@ -19,7 +18,7 @@ function enter(
   x.query = o.query ?? '';
   x.attempts = o.attempts ?? 1;
   x.id = 'abcdef-00-00000001';
-  return { x, wire, verdict: new Respond(native()).enter(x) };
+  return { x, wire, verdict: new Respond(testPaths).enter(x) };
 }
 
 const paths: readonly [path: string, strip: string, add: string, result: string][] = [
@@ -111,7 +110,7 @@ test('a location with bytes that a field cannot hold is never sent', () => {
   x.host = 'shop.example';
   x.encodedPath = '/';
   x.query = 'a\r\nset-cookie: x';
-  assert.equal(new Respond(native()).enter(x), Verdict.Refuse);
+  assert.equal(new Respond(testPaths).enter(x), Verdict.Refuse);
   assert.equal(x.refusal?.code, 'bad_target');
   assert.equal(wire.answered, null);
 });
@@ -120,5 +119,5 @@ test('an edit that the wire refuses stops the request: what an operator meant as
   const wire = new StrictWire();
   const answer = { remove: [], set: ['x-a', 'a\nb'], add: [] };
   const x = testExchange(wire, {}, testRoute({ respond: { ...testRoute().respond, answer } }));
-  assert.equal(new Respond(native()).enter(x), Verdict.Refuse);
+  assert.equal(new Respond(testPaths).enter(x), Verdict.Refuse);
 });

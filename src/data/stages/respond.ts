@@ -3,19 +3,17 @@
  * redirect is given here, or path, Host and header fields of both directions are settled.
  */
 import { present } from '../../base/assert.ts';
-import type { RewriteAddon } from '../../native/rewrite.ts';
 import type { RedirectPlan, RespondPlan } from '../../snapshot/snapshot.ts';
 import { editAnswer } from '../answers/answer-edits.ts';
 import { makeRequestEdits, remakeRequestEdits } from '../answers/made-edits.ts';
-import { hasPrefix, hostUpstream, UpstreamPaths } from '../answers/upstream-target.ts';
+import { redirectOf } from '../answers/redirect.ts';
+import { hasPrefix, hostUpstream, type UpstreamPaths } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
-import { redirects } from '../upstream/redirects.ts';
 import { Verdict } from '../verdict.ts';
 import type { WafAnswers } from './waf-answer.ts';
 
-const HTTPS_PORT = 443;
 /** `x.phase` of an answer that the WAF has let pass; it uses those below. */
 const JUDGED = 8;
 
@@ -24,8 +22,8 @@ export class Respond implements Stage {
   readonly #answers: WafAnswers | null;
 
   /** `answers`: whoever inspects those of requests of which something was kept. */
-  constructor(native: RewriteAddon, answers: WafAnswers | null = null) {
-    this.#paths = new UpstreamPaths(native);
+  constructor(paths: UpstreamPaths, answers: WafAnswers | null = null) {
+    this.#paths = paths;
     this.#answers = answers;
   }
 
@@ -45,7 +43,8 @@ export class Respond implements Stage {
     // Another attempt asks the same of another endpoint: the wire still holds all edits, and adding them again would double them.
     if (x.attempts > 1) return this.#again(x, plan);
     if (!editAnswer(x, plan)) return refusedEdit(x);
-    if (plan.redirect !== null && redirects(x)) return redirect(x, plan.redirect);
+    const location = redirectOf(x, this.#paths);
+    if (plan.redirect !== null && location !== '') return redirect(x, plan.redirect, location);
 
     if (!x.wire.editRequest(plan.request)) return refusedEdit(x);
     if (plan.requestMade !== null && !makeRequestEdits(x, plan.requestMade))
@@ -79,18 +78,12 @@ function refusedEdit(x: Exchange): Verdict {
   return x.refuse(REFUSALS.internal_error, 'a header edit of the route was refused');
 }
 
-function redirect(x: Exchange, plan: RedirectPlan): Verdict {
-  const location = plan.to === 'https' ? httpsLocation(x, plan.httpsPort) : plan.to.location;
+function redirect(x: Exchange, plan: RedirectPlan, location: string): Verdict {
   if (!x.wire.setAnswerHeader('location', location)) {
     return x.refuse(REFUSALS.bad_target, 'the location would hold bytes that a field cannot');
   }
+  x.rewritten = location;
   x.wire.setAnswerHeader('x-request-id', x.id);
   x.wire.answer(plan.status, 'text/plain', '');
   return Verdict.Handed;
-}
-
-function httpsLocation(x: Exchange, port: number): string {
-  const authority = port === HTTPS_PORT ? x.host : `${x.host}:${port}`;
-  const path = x.query === '' ? x.encodedPath : `${x.encodedPath}?${x.query}`;
-  return `https://${authority}${path}`;
 }

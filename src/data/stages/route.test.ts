@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildRing } from '../../snapshot/ring.ts';
 import type { RoutePlan, Snapshot } from '../../snapshot/snapshot.ts';
-import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
+import { testPaths, TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Revision } from '../lane/revision.ts';
 import { Verdict } from '../verdict.ts';
@@ -30,7 +30,7 @@ const ring = revision(['cell-a', 'cell-b']);
 const PLACE = 1;
 
 test('the ring places a tenant', () => {
-  const x = enter(new Route(), ring, {});
+  const x = enter(new Route(testPaths), ring, {});
   assert.equal(x.verdict, Verdict.Next);
   assert.equal(x.cell, PLACE);
   assert.equal(x.tenant, 'acme');
@@ -39,15 +39,15 @@ test('the ring places a tenant', () => {
 test('a pin goes before the ring, the route’s own cell before a pin', () => {
   const other = 1 - PLACE;
   const pinned = revision(['cell-a', 'cell-b'], [['acme', other]]);
-  assert.equal(enter(new Route(), pinned, {}).cell, other);
-  const x = enter(new Route(), pinned, { cell: 7 });
+  assert.equal(enter(new Route(testPaths), pinned, {}).cell, other);
+  const x = enter(new Route(testPaths), pinned, { cell: 7 });
   assert.equal(x.cell, 7);
   assert.equal(x.tenant, 'acme', 'limits and records still know the tenant');
 });
 
 test('a route that asks for a tenant refuses who has none, also with a cell of its own', () => {
   for (const cell of [-1, 0]) {
-    const x = enter(new Route(), ring, { cell }, '');
+    const x = enter(new Route(testPaths), ring, { cell }, '');
     assert.equal(x.verdict, Verdict.Refuse);
     assert.equal(x.refusal?.code, 'tenant_unknown');
     assert.equal(x.detail, 'no tenant in header');
@@ -55,16 +55,16 @@ test('a route that asks for a tenant refuses who has none, also with a cell of i
 });
 
 test('without tenants a fixed cell is enough, and nothing is a refusal', () => {
-  assert.equal(enter(new Route(), ring, { tenant: null, cell: 1 }).cell, 1);
-  assert.equal(enter(new Route(), ring, { tenant: null }).refusal?.code, 'tenant_unknown');
+  assert.equal(enter(new Route(testPaths), ring, { tenant: null, cell: 1 }).cell, 1);
+  assert.equal(enter(new Route(testPaths), ring, { tenant: null }).refusal?.code, 'tenant_unknown');
 });
 
 test('no cell on the ring is a refusal', () => {
-  assert.equal(enter(new Route(), revision([]), {}).refusal?.code, 'cell_unavailable');
+  assert.equal(enter(new Route(testPaths), revision([]), {}).refusal?.code, 'cell_unavailable');
 });
 
 test('what a lane remembers belongs to one revision, while two run side by side', () => {
-  const stage = new Route();
+  const stage = new Route(testPaths);
   const pinned = revision(['cell-a', 'cell-b'], [['acme', 1 - PLACE]]);
   for (let i = 0; i < 3; i++) {
     assert.equal(enter(stage, ring, {}).cell, PLACE);
@@ -74,11 +74,11 @@ test('what a lane remembers belongs to one revision, while two run side by side'
 
 test('a redirect needs neither tenant nor cell; over TLS a redirect to https goes on instead', () => {
   const respond = { ...testRoute().respond, redirect: { status: 308, to: 'https' as const, httpsPort: 443 } };
-  const plain = enter(new Route(), ring, { respond }, '', false);
+  const plain = enter(new Route(testPaths), ring, { respond }, '', false);
   assert.equal(plain.verdict, Verdict.Next);
   assert.equal(plain.cell, -1);
-  assert.equal(enter(new Route(), ring, { respond }, '', true).refusal?.code, 'tenant_unknown');
-  assert.equal(enter(new Route(), ring, { respond }, 'acme', true).cell, PLACE);
+  assert.equal(enter(new Route(testPaths), ring, { respond }, '', true).refusal?.code, 'tenant_unknown');
+  assert.equal(enter(new Route(testPaths), ring, { respond }, 'acme', true).cell, PLACE);
 });
 
 test('a tenant that is kept to regions lives in the first cell of them clockwise; a pin goes before', () => {
@@ -89,7 +89,7 @@ test('a tenant that is kept to regions lives in the first cell of them clockwise
       snapshot: { ...snapshot, cells, regions: { tenants: new Map([['acme', regions]]), others: -1 } } as Snapshot,
     } as Revision;
   };
-  const stage = new Route();
+  const stage = new Route(testPaths);
   for (const cell of [0, 1]) {
     const x = enter(stage, at(1 << cell), {});
     assert.equal(x.cell, cell);

@@ -4,13 +4,14 @@ import { Recent } from '../../base/recent.ts';
 import { ANY_REGION, liesIn, regionsOf } from '../../snapshot/regions.ts';
 import { Ring } from '../../snapshot/ring.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
+import { redirectOf } from '../answers/redirect.ts';
+import type { UpstreamPaths } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Revision } from '../lane/revision.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Mirrors } from '../mirror/mirrors.ts';
 import type { Stage } from '../stage.ts';
 import { readTenant } from '../tenant.ts';
-import { redirects } from '../upstream/redirects.ts';
 import { splitCell } from '../upstream/split.ts';
 import { Verdict } from '../verdict.ts';
 
@@ -57,11 +58,12 @@ export class Route implements Stage {
   readonly #tenants = new WeakMap<Revision, TenantPlaces>();
   #revision: Revision | null = null;
   #places: TenantPlaces | null = null;
-
+  readonly #paths: UpstreamPaths;
   readonly #mirrors: Mirrors | null;
 
   /** `mirrors`: the lane's; null = none. */
-  constructor(mirrors: Mirrors | null = null) {
+  constructor(paths: UpstreamPaths, mirrors: Mirrors | null = null) {
+    this.#paths = paths;
     this.#mirrors = mirrors;
   }
 
@@ -75,7 +77,7 @@ export class Route implements Stage {
   #place(x: Exchange): Verdict {
     const route = present(x.route, 'route');
     const tenant = readTenant(x);
-    if (redirects(x)) return Verdict.Next;
+    if (redirectOf(x, this.#paths) !== '') return Verdict.Next;
     if (tenant === '' && route.tenant !== null) {
       return x.refuse(REFUSALS.tenant_unknown, `no tenant in ${route.tenant.from}`);
     }

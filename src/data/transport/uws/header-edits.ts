@@ -65,6 +65,7 @@ export class HeaderEdits {
 
   #depends(list: string[], lower: string, value: string): boolean {
     if (list.length >= 2 * EDITS_MAX || !this.#allowed(lower, value)) return false;
+    this.#drop(lower);
     list.push(lower, value);
     return true;
   }
@@ -81,8 +82,13 @@ export class HeaderEdits {
 
   #hide(lower: string): void {
     if (!this.hides(lower)) this.#hidden.push(lower);
+    this.#drop(lower);
+  }
+
+  /** Earlier edits of the name are no more. */
+  #drop(name: string): void {
     for (let i = this.names.length - 1; i >= 0; i--) {
-      if (this.names[i] !== lower) continue;
+      if (this.names[i] !== name) continue;
       this.names.splice(i, 1);
       this.values.splice(i, 1);
     }
