@@ -9,7 +9,7 @@ import type { RecordCopy } from '../snapshot/records.ts';
 import { Int, RecordFlag, Span, TEXTS, Wide } from '../snapshot/records.ts';
 import { STAGES } from '../snapshot/stages.ts';
 import type { WafMatch } from './masking.ts';
-import { Masker } from './masking.ts';
+import { Masker, matchesNotTold } from './masking.ts';
 import type { RevisionNames } from './names.ts';
 import { numbered } from './names.ts';
 import { exclusionsOf } from './waf-exclusion.ts';
@@ -66,6 +66,8 @@ export interface Account {
     /** Outbound, of the answer; absent when nothing of it counted. */
     readonly answerScore?: number;
     readonly matches: readonly WafMatch[];
+    /** Matches that found no room here; absent when there are none. */
+    readonly more?: number;
     /** What lifts the matches when pasted into `exclude` of the route: flow mappings of YAML. Absent: nothing would. */
     readonly exclude?: readonly string[];
   };
@@ -183,12 +185,14 @@ function tlsOf(r: RecordCopy): Pick<Account, 'tls'> {
 function wafOf(r: RecordCopy, masker: Masker): Account['waf'] {
   const matches = masker.matches(r.text('wafMatches'));
   const exclude = exclusionsOf(matches);
+  const more = matchesNotTold(r.text('wafMatches'));
   const answerScore = r.int(Int.WafAnswerScore);
   return {
     verdict: WAF_VERDICTS[r.int(Int.Waf)] ?? '',
     score: r.int(Int.WafScore),
     ...(answerScore === 0 ? {} : { answerScore }),
     matches,
+    ...(more === 0 ? {} : { more }),
     ...(exclude.length === 0 ? {} : { exclude }),
   };
 }

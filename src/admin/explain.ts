@@ -151,7 +151,10 @@ export function explainText(a: Account): string {
   if (a.waf.matches.length > 0) {
     lines.push('', '  matched by the WAF');
     for (const m of a.waf.matches)
-      lines.push(`    ${m.rule}  ${m.variable} = ${m.value}${m.message === '' ? '' : `  (${m.message})`}`);
+      lines.push(
+        `    ${m.rule}  ${m.variable}${m.value === '' ? '' : ` = ${m.value}`}${m.message === '' ? '' : `  (${m.message})`}`,
+      );
+    if (a.waf.more !== undefined) lines.push(`    and ${a.waf.more} more`);
     // Made anew: a line of an older log has none.
     const exclusions = exclusionsOf(a.waf.matches);
     if (exclusions.length > 0)

@@ -121,7 +121,11 @@ export class Masker {
   matches(text: string): WafMatch[] {
     if (text === '') return [];
     const whole = listOf(text);
-    if (whole !== null) return whole.slice(0, WAF_MATCHES_MAX).map((m) => this.#match(m));
+    if (whole !== null)
+      return whole
+        .filter((m) => !isRest(m))
+        .slice(0, WAF_MATCHES_MAX)
+        .map((m) => this.#match(m));
     let end = text.length;
     for (let i = 0; i < WAF_MATCHES_MAX; i++) {
       // Once more up to the end of the last whole object; a brace within a text is no such end, and its list does not parse.
@@ -150,6 +154,20 @@ export class Masker {
       ...(m['decides'] === true ? { decides: true as const } : {}),
     };
   }
+}
+
+/** Counts of matches for which a record had no room; in a text of a match quotes are escaped. */
+const REST = /\{"more":(\d{1,9})\}/gu;
+
+/** Matches that a record only counts. */
+export function matchesNotTold(text: string): number {
+  let sum = 0;
+  for (const [, count] of text.matchAll(REST)) sum += Number(count);
+  return sum;
+}
+
+function isRest(match: unknown): boolean {
+  return typeof match === 'object' && match !== null && 'more' in match;
 }
 
 /** `name=value`, `name: value`, `"name":"value"`, also with a percent-encoded equals sign. */
@@ -209,4 +227,4 @@ export interface WafMatch {
 }
 
 /** Matches read out of a record at most. */
-export const WAF_MATCHES_MAX = 32;
+export const WAF_MATCHES_MAX = 64;

@@ -136,7 +136,7 @@ test('long records leave room for fewer, and the reader goes on at the oldest th
       writer.text((seq % 3 === 0 ? name : `${name} ${seq} `.repeat(max)).slice(0, max));
     writer.commit(seq);
     const { oldest } = reader;
-    assert.ok(oldest < seq && seq - oldest >= Math.min(seq, 40), `${seq}: ${oldest}`);
+    assert.ok(oldest < seq && seq - oldest >= Math.min(seq, 16), `${seq}: ${oldest}`);
     for (let position = Math.max(0, oldest - 3); position < seq; position++) {
       const outcome = reader.read(position, copy);
       assert.equal(outcome, position < oldest ? Read.Gone : Read.Ok, `${position} of ${seq}`);

@@ -23,8 +23,8 @@ export const RECORD_SLOTS_MAX = 1 << 20;
 /** Oldest records that are treated as overwritten already, see above. */
 export const RECORDS_MARGIN = 4;
 /** Bytes of the longest record. */
-export const RECORD_BYTES = 1280;
-/** Bytes of the ring for each of its slots: an ordinary record has about 300, one with WAF matches twice as many. */
+export const RECORD_BYTES = 2_480;
+/** Bytes of the ring for each of its slots: an ordinary record has about 300, one with some WAF matches twice as many. */
 export const RECORD_BYTES_KEPT = 512;
 
 /** Numbers that need all 53 bits. */
@@ -90,7 +90,7 @@ type Encoding = 'latin1' | 'utf8';
 /** Texts and the most bytes of each. What explains a refusal comes first, so that no client can crowd it out with a long target. */
 export const TEXTS = [
   ['detail', 'utf8', 160],
-  ['wafMatches', 'utf8', 400],
+  ['wafMatches', 'utf8', 1_600],
   /** Only methods that have no code of their own. */
   ['method', 'latin1', 16],
   ['clientAddress', 'latin1', 45],

@@ -6,7 +6,7 @@ import type { Exchange } from '../exchange.ts';
 export function noteRequest(x: Exchange, out: Buffer): string {
   const verdict = readVerdict(out);
   x.wafScore = verdict.score;
-  x.wafMatches = told(verdict.matches, verdict.blockingRuleId);
+  x.wafMatches = told(verdict, REQUEST_BYTES_MAX);
   return why(verdict);
 }
 
@@ -14,7 +14,7 @@ export function noteRequest(x: Exchange, out: Buffer): string {
 export function noteAnswer(x: Exchange, out: Buffer): string {
   const verdict = readVerdict(out);
   x.wafAnswerScore = verdict.score;
-  const found = told(verdict.matches, verdict.blockingRuleId);
+  const found = told(verdict, ANSWER_BYTES_MAX);
   const { wafMatches: before } = x;
   x.wafMatches = before.length <= NONE.length ? found : `${before.slice(0, -1)},${found.slice(1)}`;
   return `answer: ${why(verdict)}`;
@@ -30,36 +30,73 @@ function why(verdict: WafVerdict): string {
   return `rule ${verdict.blockingRuleId}, score ${verdict.score}, ${verdict.matchCount} match(es)${limit}`;
 }
 
-/** Room for matches in a record (`wafMatches` of snapshot/records.ts). Unit: characters. */
-const MATCHES_CHARS_MAX = 400;
+/** Room for a request's matches in a record and for those of its answer (together `wafMatches` of snapshot/records.ts). Unit: bytes. */
+const REQUEST_BYTES_MAX = 1_200;
+const ANSWER_BYTES_MAX = 400;
 /** Longest value and message, from what is best read to what finds room when many rules matched. */
 const DETAIL = [
   [100, 200],
   [32, 48],
   [12, 0],
+  [0, 0],
 ] as const;
 
-/** The matches, each rule once for a variable, in as much detail as there is room for: rules and variables are what exclusions are made from. */
-function told(matches: readonly WafMatch[], blockingRule: number): string {
+/**
+ * The matches, each rule once for a variable, in as much detail as there is room for: rules and variables are what exclusions are made from. What finds no room even so is counted
+ * (`more`), and the rule that decided is never among it.
+ */
+function told(verdict: WafVerdict, bytesMax: number): string {
+  const { matches, blockingRuleId, matchCount } = verdict;
   const seen = new Set<string>();
   const kept = matches.filter((m) => {
     const key = `${m.ruleId} ${m.variable}`;
     return !seen.has(key) && seen.add(key);
   });
-  let text = '';
+  // Those that the engine had no room for.
+  const beyond = Math.max(0, matchCount - matches.length);
+  let texts: string[] = [];
   for (const [value, message] of DETAIL) {
-    text = JSON.stringify(
-      kept.map((m) => ({
-        rule: m.ruleId,
-        variable: m.variable,
-        value: shortened(m.value, value),
-        ...(message === 0 ? {} : { message: shortened(m.message, message) }),
-        ...(m.ruleId === blockingRule || m.phase === LAST_PHASE ? { decides: true } : {}),
-      })),
-    );
-    if (text.length <= MATCHES_CHARS_MAX) return text;
+    texts = kept.map((m) => oneOf(m, blockingRuleId, value, message));
+    const text = listOf(texts, beyond);
+    if (Buffer.byteLength(text) <= bytesMax) return text;
   }
-  return text;
+  // Those that decide come first, for the sake of room; then as many as there is room for, in their order.
+  const order = texts
+    .map((_, i) => i)
+    .toSorted((a, b) => rank(kept[a], blockingRuleId) - rank(kept[b], blockingRuleId));
+  const chosen = new Set<number>();
+  let bytes = Buffer.byteLength(listOf([], matchCount));
+  for (const i of order) {
+    bytes += Buffer.byteLength(texts[i] ?? '') + 1;
+    if (bytes > bytesMax) break;
+    chosen.add(i);
+  }
+  return listOf(
+    texts.filter((_, i) => chosen.has(i)),
+    beyond + texts.length - chosen.size,
+  );
+}
+
+function rank(m: WafMatch | undefined, blockingRule: number): number {
+  return m !== undefined && decides(m, blockingRule) ? 0 : 1;
+}
+
+function decides(m: WafMatch, blockingRule: number): boolean {
+  return m.ruleId === blockingRule || m.phase === LAST_PHASE;
+}
+
+function oneOf(m: WafMatch, blockingRule: number, value: number, message: number): string {
+  return JSON.stringify({
+    rule: m.ruleId,
+    variable: m.variable,
+    ...(value === 0 ? {} : { value: shortened(m.value, value) }),
+    ...(message === 0 ? {} : { message: shortened(m.message, message) }),
+    ...(decides(m, blockingRule) ? { decides: true } : {}),
+  });
+}
+
+function listOf(texts: readonly string[], more: number): string {
+  return `[${[...texts, ...(more > 0 ? [`{"more":${more}}`] : [])].join(',')}]`;
 }
 
 function shortened(text: string, most: number): string {
