@@ -94,6 +94,14 @@ export const WafConfig = closed(
     }),
     mode: word(['off', 'detect', 'block'], 'Mode of routes that do not say.', 'block'),
     bodyBytes: Bytes('Bytes of a request body that are inspected.', 0, 16_777_216, 131_072),
+    argumentsReadMax: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100_000,
+        description:
+          'Arguments of a request that are read, of its query and its body together; one with more meets `exhausted`. Unwritten: what SecArgumentsLimit says, else 1000.',
+      }),
+    ),
     ...TUNING,
     crs: Type.Optional(WafCrs),
     updates: Type.Array(WafUpdate, {

@@ -339,6 +339,42 @@ describe('cnx waf test', { skip: crs === null ? 'the Core Rule Set is not here' 
     const { code, err } = await said(waf, 'test', dir, '--route', 'offf', '--request', purge);
     assert.deepEqual([code, /there is no route "offf"; there are strict, lifted/.test(err)], [2, true]);
   });
+  it('finds the route that takes the request, and says which', async () => {
+    const route = (id: string, match: object, waf: object): object => ({
+      id,
+      match,
+      access: 'public',
+      reason: 'for a test',
+      waf,
+    });
+    const dir = bundle({
+      waf: { mode: 'block', crs: { dir: 'waf/crs', allowedMethods: ['GET'] } },
+      routes: {
+        routes: [
+          route('any', { path: { prefix: '/' } }, {}),
+          route('purged', { path: { prefix: '/a' }, methods: ['PURGE'] }, { exclude: [{ rule: 911100 }] }),
+          route('told', { path: { prefix: '/a' }, headers: [{ name: 'X-Beta', value: '1' }] }, { mode: 'detect' }),
+          route('elsewhere', { hosts: ['*.other.example'], path: { prefix: '/a' } }, { mode: 'off' }),
+          route('posts', { hosts: ['only.example'], path: { exact: '/b' }, methods: ['POST'] }, {}),
+        ],
+      },
+    });
+    await said(waf, 'crs', dir, '--from', directory);
+    const tell = async (line: string, ...fields: string[]): Promise<[number, string]> => {
+      const request = [line, ...fields, 'User-Agent: x', 'Accept: */*', '', ''].join('\n');
+      const { code, out } = await said(waf, 'test', dir, '--request', file('r.http', request));
+      return [code, /^route {5}(.*)$/m.exec(out)?.[1] ?? ''];
+    };
+    assert.deepEqual(await tell('PURGE / HTTP/1.1', 'Host: shop.example'), [3, 'any']);
+    assert.deepEqual(await tell('PURGE /%61/b?c HTTP/1.1', 'Host: SHOP.example:80'), [0, 'purged']);
+    assert.deepEqual(await tell('PUT /a HTTP/1.1', 'Host: shop.example', 'X-BETA: 1'), [3, 'told']);
+    assert.deepEqual(await tell('PUT /a HTTP/1.1', 'Host: shop.example', 'X-Beta: 2'), [3, 'any']);
+    assert.deepEqual(await tell('GET http://a.other.example/a HTTP/1.1', 'Host: a.other.example'), [0, 'elsewhere']);
+    assert.deepEqual(await tell('GET /a HTTP/1.1', 'Host: a b'), [
+      0,
+      'none takes it: the gateway would refuse it; here waf.yaml alone counts',
+    ]);
+  });
   it('reads bodies: with a length, in chunks, and with none said', async () => {
     const head =
       'POST / HTTP/1.1\nHost: a.example\nUser-Agent: x\nAccept: */*\nContent-Type: application/x-www-form-urlencoded\n';

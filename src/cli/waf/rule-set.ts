@@ -14,6 +14,8 @@ import { findOpa } from '../../control/policy/rego.ts';
 import { native } from '../../native.ts';
 import type { WafRoutePlan } from '../../snapshot/snapshot.ts';
 import { UsageError } from '../bundle/command.ts';
+import type { RawRequest } from './raw-message.ts';
+import { routeOf } from './route-of.ts';
 
 /** Rules that are compiled; `release` gives them back. */
 export class RuleSet {
@@ -42,6 +44,17 @@ export class RuleSet {
     if (found === undefined)
       throw new UsageError(`there is no route "${id}"; there are ${routes.map((r) => r.id).join(', ') || 'none'}`);
     return found.waf;
+  }
+
+  /** Id of the route that takes a request; undefined: none does. */
+  routeOf(request: RawRequest): string | undefined {
+    const { routes } = this.#input.routes;
+    return routes[routeOf(routes, request)]?.id;
+  }
+
+  /** There are routes to choose from. */
+  get hasRoutes(): boolean {
+    return this.#input.routes.routes.length > 0;
   }
 
   get mode(): WafConfig['mode'] {

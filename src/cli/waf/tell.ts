@@ -11,6 +11,8 @@ export interface Told {
   /** As written; the plan of a route where nothing is asked detects. */
   readonly mode: 'off' | 'detect' | 'block';
   readonly route?: string;
+  /** The route was looked for, and is the one that takes the request; without `route` none does. */
+  readonly found: boolean;
   readonly request: RawRequest;
   readonly exclusions: readonly string[];
   /** The trace with the exclusions pasted; null when there are none. */
@@ -25,7 +27,12 @@ const INDENT = ' '.repeat(27);
 
 export function tellTrace(t: Told): string {
   const { trace, request } = t;
-  const lines = [`${request.method} ${request.target} ${request.protocol}: ${outcome(t)}`, ...notes(t), ''];
+  const lines = [
+    `${request.method} ${request.target} ${request.protocol}: ${outcome(t)}`,
+    ...routeFound(t),
+    ...notes(t),
+    '',
+  ];
   const shown = trace.matches.filter((m) => t.all || m.logged);
   for (const m of shown) lines.push(...tellMatch(m));
   if (shown.length === 0) lines.push('no rule matched');
@@ -53,6 +60,11 @@ function outcome({ trace, mode }: Told): string {
       ? `passes: the WAF is off here. In block mode it would be refused${by}`
       : `passes, and is recorded: detect mode. In block mode it would be refused${by}`;
   return mode === 'off' ? 'passes: the WAF is off here' : 'passes';
+}
+
+function routeFound({ found, route }: Told): string[] {
+  if (!found) return [];
+  return [`route     ${route ?? 'none takes it: the gateway would refuse it; here waf.yaml alone counts'}`];
 }
 
 /** What the gateway does before rules see anything. */

@@ -19,7 +19,7 @@ Runs one HTTP request, as it stands in a file (- for standard input), through th
 paste when it should have passed. Rules are those of a bundle directory, a Core Rule Set (a directory with rules/), or files (.conf and .data) in their order.
 
   --response  the answer, as it stands in a file: its phases are run too
-  --route     as this route of the bundle sees it; without it waf.yaml alone counts
+  --route     as this route of the bundle sees it; without it the route that takes the request (host, path, method and header fields), or if none does waf.yaml alone
   --paranoia  at this paranoia level, 1 to 4
   --mode      off, detect or block, whatever is written
   --client    address of the client; 192.0.2.1 unless told
@@ -65,7 +65,8 @@ export const run: Command = async (args, io) => {
     const response = values.response === undefined ? null : parseResponse(contentOf(values.response));
     const rules = await openRules(positionals, io.env['PATH']);
     try {
-      const written: RouteWaf = (values.route === undefined ? undefined : rules.route(values.route)) ?? { exclude: [] };
+      const id = values.route ?? rules.routeOf(request);
+      const written: RouteWaf = (id === undefined ? undefined : rules.route(id)) ?? { exclude: [] };
       const route: RouteWaf = {
         ...written,
         ...(paranoia === undefined ? {} : { paranoiaLevel: paranoia, detectionParanoiaLevel: paranoia }),
@@ -74,7 +75,7 @@ export const run: Command = async (args, io) => {
       };
       // Rules of a route where nothing is asked are run all the same: that is why somebody asks.
       const words: RouteWaf = route.mode === 'off' ? { ...route, mode: 'detect' } : route;
-      const plan = rules.plan(words, values.route);
+      const plan = rules.plan(words, id);
       const exchange = { request, response, client: values.client };
       const trace = traceOf(rules, plan, exchange);
       if (values.json) io.stdout(`${JSON.stringify(trace, null, 2)}\n`);
@@ -82,9 +83,7 @@ export const run: Command = async (args, io) => {
         const exclusions = exclusionsOf(trace.matches.filter((m) => m.logged).map(matchedOf));
         // That they work is tried, not promised.
         const lifted =
-          exclusions.length === 0
-            ? null
-            : traceOf(rules, rules.plan(withPasted(words, exclusions), values.route), exchange);
+          exclusions.length === 0 ? null : traceOf(rules, rules.plan(withPasted(words, exclusions), id), exchange);
         io.stdout(
           tellTrace({
             trace,
@@ -94,7 +93,8 @@ export const run: Command = async (args, io) => {
             exclusions,
             lifted,
             all: values.all,
-            ...(values.route === undefined ? {} : { route: values.route }),
+            ...(id === undefined ? {} : { route: id }),
+            found: values.route === undefined && rules.hasRoutes,
           }),
         );
       }

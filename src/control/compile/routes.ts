@@ -102,7 +102,13 @@ function places(rows: readonly { readonly id: string }[]): ReadonlyMap<string, n
   return new Map(rows.map((row, index) => [row.id, index]));
 }
 
-function routerRoute(route: RouteConfig, index: number, report: Report): RouterRoute {
+/** The bit of a method in the router's mask. */
+export function methodBit(name: string): number {
+  return METHOD_BITS.get(name) ?? OTHER;
+}
+
+/** A route as the router takes it. */
+export function routerRoute(route: RouteConfig, index: number, report: Report): RouterRoute {
   const { kind, text } = pathOf(route);
   if (kind !== 'regex') checkPath(kind, text, `/routes/${index}/match/path/${kind}`, report);
   return {
@@ -141,7 +147,7 @@ function checkPath(kind: RouterRoute['kind'], text: string, path: string, report
 function methodsOf(route: RouteConfig): { readonly mask: number; readonly others: readonly string[] } {
   const { methods } = route.match;
   if (methods.length === 0) return { mask: METHOD_BITS_ALL, others: [] };
-  const mask = methods.reduce((bits, name) => bits | (METHOD_BITS.get(name) ?? OTHER), 0);
+  const mask = methods.reduce((bits, name) => bits | methodBit(name), 0);
   return {
     mask: (mask & GET) === 0 ? mask : mask | HEAD,
     others: methods.filter((name) => !METHOD_BITS.has(name)),

@@ -3,6 +3,7 @@ import type { WafConfig } from '../../config/waf.ts';
 
 /** Names of the sources that stand in no file; diagnostics use them. */
 export const ENGINE_SOURCE = 'engine settings of the gateway.conf';
+export const ARGUMENTS_SOURCE = 'argumentsReadMax of waf.yaml.conf';
 export const ANSWERS_SOURCE = 'answers of waf.yaml.conf';
 export const UPDATES_SOURCE = 'updates of waf.yaml.conf';
 
@@ -35,9 +36,11 @@ export interface Source {
 /** All rule sources in the order in which they are compiled. */
 export function sourcesOf(config: WafConfig, answerTypes: readonly string[], files: readonly Source[]): Source[] {
   const engine = config.crs?.dir === undefined ? [] : [source(ENGINE_SOURCE, ENGINE_SETTINGS)];
+  const { argumentsReadMax: most } = config;
+  const bound = most === undefined ? [] : [source(ARGUMENTS_SOURCE, `SecArgumentsLimit ${most}\n`)];
   const answers = answerTypes.length === 0 ? [] : [source(ANSWERS_SOURCE, answerSettings(answerTypes))];
   const updates = config.updates.length === 0 ? [] : [source(UPDATES_SOURCE, updatesOf(config))];
-  return [...engine, ...files, ...answers, ...updates];
+  return [...engine, ...files, ...bound, ...answers, ...updates];
 }
 
 function source(name: string, text: string): Source {

@@ -4,6 +4,7 @@ import { Value } from 'typebox/value';
 import { RouteWaf } from '../../config/waf-tuning.ts';
 import { WafConfig } from '../../config/waf.ts';
 import { native } from '../../native.ts';
+import { packRequest, readVerdict, WAF_VERDICT_BYTES_MAX } from '../../native/waf.ts';
 import { WafCompiler } from './waf.ts';
 
 test('a mode that is written and inspects nothing is an error; no word about the WAF is none', () => {
@@ -64,6 +65,22 @@ test('what is only watched is not refused for its length, coding or cost either,
     'refuse',
     'log',
   ]);
+});
+
+test('how many arguments are read is what the bundle says, whatever its files do', () => {
+  const verdict = (waf: object): string => {
+    const { plan, compiler } = planned({ mode: 'block', ...waf }, {}, `SecArgumentsLimit 3\n${RULES}`);
+    const buffer = Buffer.alloc(1_000);
+    const length = packRequest(buffer, { method: 'GET', target: '/?c=1&d=1&e=1&f=1&g=1' });
+    const out = Buffer.alloc(WAF_VERDICT_BYTES_MAX);
+    native().wafInspect(compiler.program, plan.profile, buffer, length, out);
+    compiler.release();
+    const { verdict: said, limit } = readVerdict(out);
+    return `${said} ${limit}`;
+  };
+  assert.equal(verdict({}), 'budget-exceeded arguments');
+  assert.equal(verdict({ argumentsReadMax: 5 }), 'pass none');
+  assert.equal(verdict({ argumentsReadMax: 4 }), 'budget-exceeded arguments');
 });
 
 test('answers are inspected where somebody says so, and as far', () => {
