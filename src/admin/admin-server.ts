@@ -7,6 +7,7 @@ import { BlockList, isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { purgeOf } from './purge.ts';
 import { Gauge, LaneColumns } from '../snapshot/lane-columns.ts';
+import type { ModeView } from '../snapshot/mode.ts';
 import type { CachePurge } from '../snapshot/messages.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
@@ -148,6 +149,19 @@ export interface Status {
     readonly step: string;
     readonly reason: string;
   }[];
+  /** How far it has stepped back; absent in gateways before it was shown. */
+  readonly mode?: {
+    readonly mode: string;
+    readonly since: string | null;
+    readonly dependencies: readonly {
+      readonly name: string;
+      readonly for: string;
+      readonly critical: boolean;
+      readonly down: boolean;
+      readonly since: string | null;
+      readonly reason: string;
+    }[];
+  };
   readonly lanes: readonly {
     readonly lane: number;
     readonly state: string;
@@ -194,6 +208,7 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
       lastContactAt: timeOrNull(source.lastContactAt),
       nextPollAt: timeOrNull(source.nextPollAt),
     },
+    ...modeOf(control.mode?.()),
     trust: control.trust(),
     rollout:
       rollout === null
@@ -238,6 +253,13 @@ type SourceNow = Omit<DiscoveryView['sources'][number], 'at'> & { readonly at: s
 
 function sourcesOf({ control }: AdminParts): SourceNow[] {
   return control.discovery().sources.map((s) => ({ ...s, at: s.at === null ? null : new Date(s.at).toISOString() }));
+}
+
+function modeOf(view: ModeView | undefined): Pick<Status, 'mode'> {
+  if (view === undefined) return {};
+  const time = (at: number): string | null => (at === 0 ? null : new Date(at).toISOString());
+  const dependencies = view.dependencies.map((d) => ({ ...d, since: time(d.since) }));
+  return { mode: { mode: view.mode, since: time(view.since), dependencies } };
 }
 
 async function explain(parts: AdminParts, asked: Asked): Promise<Answer> {

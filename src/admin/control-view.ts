@@ -1,6 +1,7 @@
 /** What the admin and probe listeners ask control for. Control implements it; everything is a copy of the moment and cheap to make. */
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
+import type { ModeView } from '../snapshot/mode.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** Rejections that a view holds at most, newest first. */
@@ -34,6 +35,8 @@ export interface ControlView {
   /** Where endpoints come from that are not written down, and how these sources stand. */
   discovery(): DiscoveryView;
   /** Null: there is no WAF pool. */
+  /** How far it has stepped back, and why; absent: it never does. */
+  mode?(): ModeView;
   /** Answers of mirrors that differed, newest first; absent: none are kept. */
   mirrorDifferences?(): readonly MirrorDifference[];
   wafPool(): WafPoolView | null;

@@ -171,6 +171,14 @@ export const METRICS = {
     [],
     'Further attempts that were not made, since the retry budget of the cell was spent.',
   ),
+  cnx_mode: row(
+    'gauge',
+    '',
+    [],
+    'How far the gateway has stepped back (degradation.md): 0 normal, 1 degraded, 2 limited, 3 survival.',
+  ),
+  cnx_mode_changes_total: row('counter', '', ['mode'], 'How often each mode was entered.'),
+  cnx_dependency_down: row('gauge', '', ['dependency'], '1: the declared dependency counts as down.'),
   cnx_mirrored_total: row(
     'counter',
     '',

@@ -20,6 +20,7 @@ import {
 } from '../snapshot/lane-columns.ts';
 import type { RowNames } from '../snapshot/lane-columns.ts';
 import { MIRROR_OUTCOMES } from '../snapshot/mirror.ts';
+import { MODES } from '../snapshot/mode.ts';
 import { STAGES } from '../snapshot/stages.ts';
 import { type ControlView, DISCOVERY_STATES, type EndpointView, SOURCE_STATES } from './control-view.ts';
 import type { Drain } from './drain.ts';
@@ -223,6 +224,11 @@ export class Metrics {
         ),
       cnx_cell_duration_seconds: () => cellHistograms(lanes),
       cnx_upstream_retries_denied_total: sum((c) => c.counts[Count.RetryBudgetSpent]),
+      cnx_mode: () => one(MODES.indexOf(control.mode?.().mode ?? 'normal')),
+      cnx_mode_changes_total: () =>
+        Object.entries(control.mode?.().entered ?? {}).map(([mode, value]) => ({ value, labels: { mode } })),
+      cnx_dependency_down: () =>
+        (control.mode?.().dependencies ?? []).map((d) => ({ value: d.down ? 1 : 0, labels: { dependency: d.name } })),
       cnx_mirrored_total: () =>
         byRow(
           lanes,

@@ -64,6 +64,11 @@ export function statusText(s: Status): string {
   if (s.source.lastError !== null) fact('', `last error: ${s.source.lastError}`);
   if (s.source.staleReason !== null) fact('', `STALE: ${s.source.staleReason}`);
   if (s.source.fault !== null) fact('', `state directory: ${s.source.fault}`);
+  if (s.mode !== undefined && (s.mode.mode !== 'normal' || s.mode.dependencies.length > 0)) {
+    fact('mode', `${s.mode.mode}${s.mode.since === null ? '' : `, since ${s.mode.since}`}`);
+    for (const d of s.mode.dependencies)
+      if (d.down) fact('', `DOWN${d.critical ? ', critical' : ''}: ${d.name} (${d.for}): ${d.reason}`);
+  }
   fact(
     'trust',
     `epoch ${s.trust.epoch}, highest sequence ${s.trust.highestSeq}, floor ${s.trust.floor}, rollback ${s.trust.rollback}, keys ${s.trust.keys.map((k) => (k.status === 'active' ? k.id : `${k.id} (${k.status})`)).join(', ')}`,

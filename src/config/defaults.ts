@@ -1,6 +1,7 @@
 /** What holds for every route that does not say otherwise. */
 import Type, { type Static } from 'typebox';
 import { CorsConfig } from './cors.ts';
+import { DegradationConfig } from './degradation.ts';
 import { Bytes, Cidr, closed, Id } from './fields.ts';
 import { RetryOnConfig, RetryStatusesConfig } from './retry.ts';
 import { Timeouts } from './route.ts';
@@ -17,6 +18,7 @@ export const DefaultsConfig = closed(
     }),
     retryOn: Type.Optional(RetryOnConfig('connect-failure and reset unless given.')),
     retryStatuses: Type.Optional(RetryStatusesConfig('None unless given.')),
+    degradation: Type.Optional(DegradationConfig),
     securityHeaders: Type.Boolean({ default: true, description: 'Add security headers to answers.' }),
     cors: Type.Optional(CorsConfig),
     limits: Type.Array(Id('A limit of `limits.yaml`.'), {

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import type { BundleConfig, Part } from './bundle.ts';
 import type { CellsConfig } from './cell.ts';
 import { regionProblems, standbyProblems } from './cell-problems.ts';
+import { degradationProblems } from './degradation-problems.ts';
 import { type Document, inOrder, pointerPart, type Problem, PROBLEMS_MAX } from './document.ts';
 import type { IssuersConfig } from './issuer.ts';
 import { suggestion } from './nearest.ts';
@@ -53,6 +54,12 @@ export function findProblems(b: Given, documents: ReadonlyMap<Part, Document>): 
   }
   for (const [i, id] of (b.defaults?.limits ?? []).entries())
     refers(note, known, 'defaults', `/limits/${i}`, 'limit', id);
+  if (b.defaults?.degradation !== undefined)
+    degradationProblems(
+      b.defaults.degradation,
+      (path, message) => note('defaults', `/degradation${path}`, message),
+      (path, kind, name) => refers(note, known, 'defaults', `/degradation${path}`, kind, name),
+    );
   for (const [i, cidr] of (b.defaults?.forwardedFrom ?? []).entries()) {
     const fault = networkFault(cidr);
     if (fault !== null) note('defaults', `/forwardedFrom/${i}`, fault);

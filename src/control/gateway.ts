@@ -23,11 +23,14 @@ import { workerEntry } from '../base/worker-entry.ts';
 import type { BootstrapConfig, ListenerConfig } from '../config/bootstrap.ts';
 import { type Addon, openNative } from '../native.ts';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
+import { type ModeView, ModeWord } from '../snapshot/mode.ts';
 import { LaneColumns } from '../snapshot/lane-columns.ts';
 import { createRecords } from '../snapshot/records.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 import { Activator } from './activator.ts';
 import { CertificateWatch } from './certificates/watch.ts';
+import { Degradation } from './degradation/degradation.ts';
+import { seenBy } from './degradation/seen.ts';
 import { Discovery } from './discovery/discovery.ts';
 import { Health } from './health/health.ts';
 import { Prober } from './health/prober.ts';
@@ -89,6 +92,7 @@ export class Gateway implements ControlView {
   readonly #health: Health;
   readonly #prober: Prober;
   readonly #certificates: CertificateWatch;
+  readonly #degradation: Degradation;
   readonly #mirrors = new MirrorDifferences();
   readonly #discovery: Discovery;
   /** TLS of the listeners, by id. */
@@ -118,6 +122,7 @@ export class Gateway implements ControlView {
     }));
     const endpointColumns = EndpointColumns.create();
     this.#columns = new EndpointColumns(endpointColumns);
+    const modeMemory = ModeWord.create();
     const instance = randomBytes(3).toString('hex');
     this.admin = new Admin({
       instance,
@@ -171,6 +176,7 @@ export class Gateway implements ControlView {
         instance,
         addonPath,
         endpointColumns,
+        mode: modeMemory,
         transport: bootstrap.transport,
         exchangesMax: bootstrap.exchangesMax,
         downstream: bootstrap.downstream,
@@ -214,6 +220,20 @@ export class Gateway implements ControlView {
           }),
       },
     });
+    this.#degradation = new Degradation({
+      memory: modeMemory,
+      seen: seenBy({
+        active: () => this.#activator.active,
+        columns: this.#columns,
+        keys: () => this.#jwks.states(),
+        source: () => this.#supply.source(),
+        certificates: () => this.#certificates.fault,
+        dropped: () => log.dropped,
+      }),
+      event: (level, message, fields) => log.event(level, message, fields),
+      now: Date.now,
+      tick: () => performance.now(),
+    });
     this.#certificates = new CertificateWatch({
       listeners: bootstrap.listeners,
       take: (listener, tls) => this.#lanes.setTls(listener, tls),
@@ -255,6 +275,7 @@ export class Gateway implements ControlView {
     await this.#show();
     this.#tls = await this.#certificates.load();
     this.#health.start();
+    this.#degradation.start();
     await this.#supply.boot();
   }
 
@@ -294,6 +315,7 @@ export class Gateway implements ControlView {
       await this.#supply.open();
       this.#tls = await this.#certificates.load();
       this.#health.start();
+      this.#degradation.start();
       const { bundle, passedOver } = await this.#supply.best();
       if (bundle?.digest !== former.digest) {
         const reasons = passedOver.map((p) => `; ${p.digest}: ${p.reason}`).join('');
@@ -377,6 +399,7 @@ export class Gateway implements ControlView {
     this.#jwks.follow(live.issuers);
     this.#health.activate(live);
     this.#prober.activate(live);
+    this.#degradation.activate(active.degradation);
   }
 
   /**
@@ -404,6 +427,7 @@ export class Gateway implements ControlView {
     this.#discovery.stop();
     await this.#prober.stop();
     this.#health.stop();
+    this.#degradation.stop();
     await this.#jwks.stop();
     await this.#lanes.close();
     await this.#pool.close();
@@ -459,6 +483,9 @@ export class Gateway implements ControlView {
   endpoints(): readonly EndpointView[] {
     const snapshot = this.#activator.active;
     return snapshot === null ? [] : endpointViews(snapshot, this.#columns, this.#lanes.count, Date.now());
+  }
+  mode(): ModeView {
+    return this.#degradation.view();
   }
   mirrorDifferences(): readonly MirrorDifference[] {
     return this.#mirrors.newestFirst();

@@ -63,6 +63,9 @@ const ROWS = {
   no_endpoint: [503, 'upstream', false, 'No healthy endpoint is available'],
   // respond
   not_rewritable: [400, 'downstream', false, 'The request cannot be rewritten for the upstream'],
+  // stepped back: what the services depend on is down
+  read_only: [503, 'gateway', false, 'Nothing can be changed at present'],
+  static_only: [503, 'gateway', false, 'The service is not available at present'],
   // the response cache
   not_cached: [504, 'downstream', false, 'Only a stored answer was asked for, and none is there'],
   // forward

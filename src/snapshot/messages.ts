@@ -27,6 +27,8 @@ export interface LaneSetup {
   /** See columns.ts. */
   readonly endpointColumns: SharedArrayBuffer;
   readonly laneColumns: SharedArrayBuffer;
+  /** How far the gateway has stepped back (mode.ts); absent: it never does. */
+  readonly mode?: SharedArrayBuffer;
   readonly records: SharedArrayBuffer;
   /** To the WAF pool in main. */
   readonly wafPort: MessagePort;

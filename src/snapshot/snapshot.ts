@@ -36,6 +36,8 @@ export interface Snapshot {
   readonly pins: ReadonlyMap<string, number>;
   /** Where tenants may be served; absent: anywhere. */
   readonly regions?: RegionPlan;
+  /** What the services depend on; absent: nothing is declared. */
+  readonly degradation?: DegradationPlan;
   readonly trust: AddressTrust;
   readonly observe: ObservePlan;
 }
@@ -459,6 +461,23 @@ export interface RingPlan {
   /** Uint16 × n. */
   readonly cells: SharedArrayBuffer;
   readonly count: number;
+}
+
+export interface DegradationPlan {
+  readonly dependencies: readonly DependencyPlan[];
+  /** How long it must be seen down to count so, and up. */
+  readonly downAfterMs: number;
+  readonly upAfterMs: number;
+  readonly retryAfterSeconds: number;
+}
+
+export interface DependencyPlan {
+  readonly name: string;
+  /** What it is for. */
+  readonly for: string;
+  readonly critical: boolean;
+  /** `of`: an issuer's or a cell's id, host and port, or one of the gateway's own parts. */
+  readonly watch: { readonly kind: 'issuer' | 'cell' | 'address' | 'part'; readonly of: string };
 }
 
 export interface AddressTrust {

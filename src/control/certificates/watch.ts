@@ -41,6 +41,8 @@ export class CertificateWatch {
   readonly #followed: Followed[] = [];
   #timer: NodeJS.Timeout | null = null;
   #looking: Promise<void> = Promise.resolve();
+  /** By listener. */
+  readonly #refused = new Map<string, string>();
   #stopped = false;
 
   constructor(parts: CertificateWatchParts) {
@@ -66,6 +68,12 @@ export class CertificateWatch {
   /** Looks at the files from now on. */
   follow(): void {
     if (this.#followed.length > 0) this.#schedule(LOOK_MS);
+  }
+
+  /** Why files were refused last time they changed, so that the former ones serve; null: none were. */
+  get fault(): string | null {
+    for (const [listener, reason] of this.#refused) return `${listener}: ${reason}`;
+    return null;
   }
 
   /** One look at all files; takes what has changed and come to rest. */
@@ -103,10 +111,12 @@ export class CertificateWatch {
       this.#refuseExpired(listener, tls);
       if (this.#stopped) return;
       await this.#parts.take(listener, tls);
+      this.#refused.delete(listener);
       this.#parts.event('info', 'certificates taken', { listener, certificates: tls.certificates?.length ?? 0 });
       this.#tellOfExpiry(listener, tls);
     } catch (error) {
       followed.tried = now;
+      this.#refused.set(listener, error instanceof Error ? error.message : String(error));
       this.#parts.event('error', 'certificates refused; the former ones serve', {
         listener,
         reason: error instanceof Error ? error.message : String(error),

@@ -9,6 +9,7 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { BundleFiles } from '../build/bundle-directory.ts';
 import type { EndpointSlots } from '../health/slots.ts';
 import { compileCells } from './cells.ts';
+import { compileDegradation } from './degradation.ts';
 import type { CellSource } from './endpoint-template.ts';
 import { compileIssuers } from './issuers.ts';
 import { compileLimits } from './limits.ts';
@@ -114,6 +115,9 @@ export async function compileBundle(
     ring: cells.ring,
     pins: cells.pins,
     ...(cells.regions === undefined ? {} : { regions: cells.regions }),
+    ...(config.defaults.degradation === undefined
+      ? {}
+      : { degradation: compileDegradation(config.defaults.degradation) }),
     trust: { forwardedFrom: config.defaults.forwardedFrom },
     observe: {
       accessLogSample: config.defaults.accessLogSample,

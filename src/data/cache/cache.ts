@@ -40,6 +40,8 @@ export interface CacheParts {
   readonly tell: (purge: CachePurge) => void;
   /** The path that is asked for upstream; null when the route makes none of this request's. */
   readonly pathUpstream: (x: Exchange) => string | null;
+  /** What upstreams depend on is down, so that what is stale and may be used is used at once; absent: never. */
+  readonly degraded?: () => boolean;
   /** Fetches anew in the background; false when it cannot now. */
   readonly refresh: (x: Exchange, refresh: Refresh) => boolean;
 }
@@ -159,7 +161,13 @@ export class ResponseCache {
     const found = part !== null && covers(part, range) && usable(part, x.now, asks) ? part : whole;
     if (found !== null && usable(found, x.now, asks)) return this.#hit(x, found);
     // In the background no WAF looks at the answer.
-    if (found !== null && wire.method === 'GET' && range === '' && x.kept === null && inWindow(found, x.now, asks)) {
+    if (
+      found !== null &&
+      wire.method === 'GET' &&
+      range === '' &&
+      x.kept === null &&
+      inWindow(found, x.now, asks, this.#parts.degraded?.() === true)
+    ) {
       const asked = askedBy(x, plan, '');
       const refresh = Refresh.begin(this, x, place, asked, found);
       // None begins while one runs: what is stored serves meanwhile.

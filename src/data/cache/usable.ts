@@ -16,16 +16,19 @@ export function usable(stored: StoredAnswer, now: number, asks: RequestDirective
   return left > 0 || (asks.maxStale !== null && !stored.mustRevalidate && -left <= asks.maxStale);
 }
 
-/** Stale, but may be used while it is fetched anew (RFC 5861 §3). */
-export function inWindow(stored: StoredAnswer, now: number, asks: RequestDirectives): boolean {
+/** Stale, but may be used while it is fetched anew (RFC 5861 §3). While the gateway is degraded that holds for what may be used in an error as well. */
+export function inWindow(stored: StoredAnswer, now: number, asks: RequestDirectives, degraded = false): boolean {
   if (stored.noCache || asks.noCache || asks.maxAge !== null || asks.minFresh !== null) return false;
   const late = ageOf(stored, now) - stored.lifetime;
-  return late >= 0 && late <= stored.staleWhileRevalidate;
+  const window = degraded ? Math.max(stored.staleWhileRevalidate, stored.staleIfError) : stored.staleWhileRevalidate;
+  return late >= 0 && late <= window;
 }
 
 /** Refusals that say that the upstream failed; what was refused for its content is not replaced by older content. */
 const FAILURES: ReadonlySet<RefusalRow> = new Set([
   REFUSALS.no_endpoint,
+  REFUSALS.cell_unavailable,
+  REFUSALS.static_only,
   REFUSALS.upstream_unreachable,
   REFUSALS.upstream_reset,
   REFUSALS.upstream_invalid,

@@ -2,6 +2,7 @@
 import type { Addon } from '../../native.ts';
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import type { LaneSetup } from '../../snapshot/messages.ts';
+import { Mode, ModeWord } from '../../snapshot/mode.ts';
 import type { EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
 import type { StageName } from '../../snapshot/stages.ts';
 import type { CachePurge } from '../../snapshot/messages.ts';
@@ -63,13 +64,15 @@ export class LaneStages {
     this.#refreshes = new Refreshes(chooser);
     const paths = new UpstreamPaths(native);
     this.#mirrors = new Mirrors(chooser, parts.mirrored, parts.tick);
+    const mode = new ModeWord(setup.mode);
     this.cache = new ResponseCache({
       ...setup.cache,
+      degraded: () => mode.now !== Mode.Normal,
       wake,
       later: setImmediate,
       tell: parts.invalidated,
       pathUpstream: (x) => paths.of(x),
-      refresh: (x, refresh) => this.#refreshes.begin(x, refresh),
+      refresh: (x, refresh) => mode.now !== Mode.Survival && this.#refreshes.begin(x, refresh),
     });
     this.table = {
       normalize: new Normalize(),
@@ -80,7 +83,7 @@ export class LaneStages {
       limit: new LimitStage(limits),
       authorize: this.#authorize,
       route: new Route(paths, this.#mirrors),
-      balance: new Balance(chooser, parts.use, this.cache),
+      balance: new Balance(chooser, parts.use, this.cache, mode),
       respond: new Respond(paths, waf.answers),
       forward: new Forward(),
     };

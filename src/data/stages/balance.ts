@@ -1,5 +1,6 @@
 /** balance: the endpoint of the cell that gets this request. Entered again after a failed attempt, for another one. */
 import { present } from '../../base/assert.ts';
+import { ModeWord } from '../../snapshot/mode.ts';
 import { liesIn } from '../../snapshot/regions.ts';
 import type { CellPlan, EndpointPlan } from '../../snapshot/snapshot.ts';
 import type { ResponseCache } from '../cache/cache.ts';
@@ -9,6 +10,7 @@ import type { Stage } from '../stage.ts';
 import { isCellOut, Standby, standbyOf } from '../upstream/cell-use.ts';
 import type { Chooser } from '../upstream/choose.ts';
 import { NoChoice } from '../upstream/choose.ts';
+import { steppedBack } from '../upstream/stepped-back.ts';
 import type { EndpointUse } from '../upstream/endpoint-use.ts';
 import { Verdict } from '../verdict.ts';
 
@@ -25,8 +27,11 @@ export class Balance implements Stage {
   readonly #use: EndpointUse;
   readonly #cache: ResponseCache | null;
 
-  /** `cache`: the lane's; null = none. */
-  constructor(chooser: Chooser, use: EndpointUse, cache: ResponseCache | null = null) {
+  readonly #mode: ModeWord;
+
+  /** `cache`: the lane's; null = none. `mode`: how far the gateway has stepped back. */
+  constructor(chooser: Chooser, use: EndpointUse, cache: ResponseCache | null = null, mode = new ModeWord()) {
+    this.#mode = mode;
     this.#chooser = chooser;
     this.#use = use;
     this.#cache = cache;
@@ -47,6 +52,7 @@ export class Balance implements Stage {
       const verdict = this.#cache.enter(x, cache);
       if (verdict !== Verdict.Next) return verdict;
     }
+    if (steppedBack(x, this.#mode) === Verdict.Refuse) return Verdict.Refuse;
     const endpoint = this.#choose(x, x.cell) ?? this.#standIn(x, home);
     if (endpoint === null) return Verdict.Refuse;
     this.#use.take(x, endpoint);

@@ -1,0 +1,139 @@
+/** Pulls the plugs that no other test pulls with a whole gateway (docs/degradation.md has the table): it says what is lost, goes on, and recovers. */
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { testAuthority } from '../harness/certs.ts';
+import type { BundleParts } from '../harness/bundle.ts';
+import { TestGateway } from '../harness/gateway.ts';
+import { TestIssuer } from '../harness/issuer.ts';
+import { ask, type Ask, codeOf, type Heard } from './client.ts';
+import { EndpointProcess } from './endpoint-process.ts';
+
+interface Dependency {
+  readonly name: string;
+  readonly down: boolean;
+  readonly reason: string;
+}
+
+describe('a gateway that loses', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'cnx-plugs-'));
+  const certificateFile = join(directory, 'tls.crt');
+  const keyFile = join(directory, 'tls.key');
+  let issuer: TestIssuer;
+  let shop: EndpointProcess;
+  let gateway: TestGateway;
+
+  const bundle = (more: object = {}): BundleParts => ({
+    waf: { mode: 'off' },
+    routes: {
+      routes: [{ id: 'all', match: { path: { prefix: '/' } }, access: 'public', reason: 'for a test', cell: 'shop' }],
+    },
+    cells: { cells: [{ id: 'shop', endpoints: [{ address: shop.address }] }] },
+    issuers: {
+      issuers: [
+        {
+          id: 'login',
+          issuer: 'https://issuer.test',
+          audiences: ['test'],
+          algorithms: ['ES256'],
+          jwksUrl: issuer.jwksUrl,
+        },
+      ],
+    },
+    defaults: {
+      degradation: {
+        downAfterMs: 0,
+        upAfterMs: 0,
+        dependencies: [
+          { name: 'shop', for: 'all of it', watch: { cell: 'shop' } },
+          { name: 'login', for: 'new keys', watch: { issuer: 'login' } },
+          { name: 'bundles', for: 'changes', watch: { part: 'registry' } },
+          { name: 'disk', for: 'restarts without a source', watch: { part: 'state' } },
+          { name: 'certificates', for: 'renewal', watch: { part: 'certificates' } },
+          { name: 'time', for: 'tokens', watch: { part: 'clock' } },
+          { name: 'log', for: 'audits', watch: { part: 'log' } },
+        ],
+      },
+    },
+    ...more,
+  });
+
+  before(async () => {
+    const leaf = testAuthority().leaf();
+    copyFileSync(leaf.certificateFile, certificateFile);
+    copyFileSync(leaf.keyFile, keyFile);
+    issuer = await TestIssuer.make();
+    await issuer.serve();
+    shop = await EndpointProcess.start('shop');
+    gateway = await TestGateway.start({ bundle: bundle(), tls: { certificateFile, keyFile } });
+  });
+  after(async () => {
+    await gateway.stop();
+    await shop.kill();
+    await issuer.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  const down = async (): Promise<readonly Dependency[]> => {
+    const status = (await gateway.admin('/v1/status')) as { mode: { dependencies: readonly Dependency[] } };
+    return status.mode.dependencies.filter((d) => d.down);
+  };
+  const untilDown = (...names: readonly string[]): Promise<void> =>
+    gateway.until(`down: ${names.join(', ')}`, async () => (await down()).map((d) => d.name).join() === names.join());
+  const get = (options: Ask = {}): Promise<Heard> =>
+    ask(options.tls === true ? gateway.ports.https : gateway.ports.http, '/', options);
+
+  it('nothing: nothing is down', () => untilDown());
+
+  it('a cell: its routes are refused, and served again when it is back', async () => {
+    await shop.kill();
+    await gateway.until('it is refused', async () => codeOf(await get()) === 'no_endpoint');
+    await untilDown('shop');
+    await shop.run();
+    await gateway.until('it is served', async () => (await get()).status === 200);
+    await untilDown();
+  });
+
+  it('its certificate files: the former certificate serves', async () => {
+    writeFileSync(certificateFile, 'no certificate');
+    await untilDown('certificates');
+    assert.equal((await get({ tls: true })).status, 200);
+    copyFileSync(testAuthority().leaf().certificateFile, certificateFile);
+    await untilDown();
+  });
+
+  it('the source of bundles: what was taken serves', async () => {
+    const bundles = join(gateway.directory, 'bundles');
+    renameSync(bundles, `${bundles}-away`);
+    await untilDown('bundles');
+    assert.equal((await get()).status, 200);
+    renameSync(`${bundles}-away`, bundles);
+    await untilDown();
+  });
+
+  it('the state directory: bundles are still taken, and it says that none would be there after a restart', async () => {
+    const state = join(gateway.directory, 'state');
+    renameSync(state, `${state}-away`);
+    writeFileSync(state, 'a file where a directory was');
+    await gateway.publish(bundle({ limits: { limits: [{ id: 'l', key: ['address'], requests: 1_000 }] } }));
+    await untilDown('disk');
+    assert.equal((await get()).status, 200);
+    rmSync(state);
+    renameSync(`${state}-away`, state);
+    await gateway.publish(bundle({ limits: { limits: [{ id: 'm', key: ['address'], requests: 1_000 }] } }));
+    await untilDown();
+  });
+
+  it('an issuer: its keys cannot be fetched, and are when it is there', async () => {
+    await issuer.stop();
+    const { issuers } = bundle() as { issuers: { issuers: readonly object[] } };
+    const elsewhere = { issuers: issuers.issuers.map((i) => ({ ...i, jwksUrl: `${issuer.jwksUrl}?again` })) };
+    await gateway.publish(bundle({ issuers: elsewhere }));
+    await untilDown('login');
+    assert.equal((await get()).status, 200);
+    await issuer.serve();
+    await untilDown();
+  });
+});
