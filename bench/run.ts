@@ -33,12 +33,27 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   idle: async () => (await import('./idle.ts')).idle,
   'waf-chain': async () => (await import('./waf-chain.ts')).wafChain,
   chain: async () => (await import('./chain.ts')).chain,
+  stages: async () => (await import('./stages.ts')).stages,
+  cache: async () => (await import('./cache.ts')).cache,
   swaps: async () => (await import('./swaps.ts')).swaps,
   memory: async () => (await import('./memory.ts')).memory,
   waf: async () => (await import('./waf.ts')).waf,
   micro: async () => (await import('./micro.ts')).micro,
 };
-const DEFAULT = ['plain', 'tls', 'http2', 'lanes', 'idle', 'chain', 'swaps', 'waf', 'waf-chain', 'micro'];
+const DEFAULT = [
+  'plain',
+  'tls',
+  'http2',
+  'lanes',
+  'idle',
+  'chain',
+  'stages',
+  'cache',
+  'swaps',
+  'waf',
+  'waf-chain',
+  'micro',
+];
 const FULL: BenchOptions = { rounds: 3, seconds: 5, soakSeconds: 300, swaps: 100 };
 /** To see that everything works; not for figures. */
 const QUICK: BenchOptions = { rounds: 1, seconds: 1, soakSeconds: 5, swaps: 5 };

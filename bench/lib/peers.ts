@@ -17,7 +17,7 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-/** What every upstream answers: 1 KB; and 64 KB under /64k. */
+/** What every upstream answers: 1 KB; and 64 KB under /64k; under /cached and /cached64k the same for an hour. */
 export const ANSWER = 'x'.repeat(1024);
 
 export const LARGE_BYTES = 64 * 1024;
@@ -69,16 +69,18 @@ export async function upstream(): Promise<Server> {
   const [port = 0] = await freePorts(1);
   if (hasNginx) {
     const files = mkdtempSync(join(tmpdir(), 'cnx-upstream-'));
-    writeFileSync(join(files, '64k'), 'x'.repeat(LARGE_BYTES));
+    for (const name of ['64k', 'cached64k']) writeFileSync(join(files, name), 'x'.repeat(LARGE_BYTES));
+    const cacheable = 'add_header Cache-Control "public, max-age=3600";';
     return nginx(
       'upstream',
       LOAD_CORE,
       `open_file_cache max=10; sendfile on;
-server { listen 127.0.0.1:${port} backlog=4096; location / { return 200 '${ANSWER}'; } location /64k { root ${files}; } }`,
+server { listen 127.0.0.1:${port} backlog=4096; location / { return 200 '${ANSWER}'; } location /64k { root ${files}; }
+location = /cached { ${cacheable} return 200 '${ANSWER}'; } location = /cached64k { ${cacheable} root ${files}; } }`,
       port,
     );
   }
-  const script = `require('node:http').createServer((q, s) => { q.resume(); s.end('x'.repeat(q.url === '/64k' ? ${LARGE_BYTES} : 1024)); }).listen(${port}, '127.0.0.1')`;
+  const script = `require('node:http').createServer((q, s) => { q.resume(); s.setHeader('Cache-Control', q.url.startsWith('/cached') ? 'public, max-age=3600' : 'no-store'); s.end('x'.repeat(q.url.endsWith('64k') ? ${LARGE_BYTES} : 1024)); }).listen(${port}, '127.0.0.1')`;
   const child = pinned(LOAD_CORE, [process.execPath, '-e', script]);
   await listening(port);
   return server('upstream', port, child);

@@ -15,7 +15,7 @@ export function editAnswer(x: Exchange, plan: RespondPlan): boolean {
 }
 
 /** RFC 6797 §7.2: over TLS only. */
-function editSecure(x: Exchange, plan: RespondPlan): boolean {
+export function editSecure(x: Exchange, plan: RespondPlan): boolean {
   const { strictTransport } = plan;
   return strictTransport === '' || !x.secure || x.wire.setAnswerHeader('strict-transport-security', strictTransport);
 }

@@ -15,15 +15,16 @@ import type { Forwarded } from './cache-status.ts';
 import { hitStatus } from './cache-status.ts';
 import type { Place, Tracked } from './caching.ts';
 import { requestDirectives } from './directives.ts';
-import { firstOf, fits } from './fields.ts';
+import { firstOf } from './fields.ts';
 import { Fetching } from './fetching.ts';
 import { Flights } from './flights.ts';
 import { Heading } from './heading.ts';
+import { preparedOf } from './prepared.ts';
 import { Refresh } from './refresh.ts';
 import { joined } from '../joined.ts';
 import { fieldUpstream, hasCredentials, scopeOf, targetOf } from './request.ts';
 import { covers, serve } from './serve.ts';
-import { addressKey, AnswerStore, isMeant } from './store.ts';
+import { addressKey, AnswerStore, type Held, isMeant } from './store.ts';
 import type { Asked, StoredAnswer } from './stored.ts';
 import { ageOf, hasValidator } from './stored.ts';
 import { Unsafe } from './unsafe.ts';
@@ -224,10 +225,16 @@ export class ResponseCache {
     let whole: StoredAnswer | null = null;
     let part: StoredAnswer | null = null;
     let others = false;
-    for (const answer of this.store.of(key, scope)) {
+    const { respond } = present(x.route, 'route');
+    const held = this.store.held(key);
+    // The newest first.
+    for (let i = held.length - 1; i >= 0; i--) {
+      const one = held[i] as Held;
+      if (one.scope !== scope) continue;
+      const { answer } = one;
       others = true;
       // Another revision may edit more than there is room for beside it.
-      if (!fits(answer.fields, present(x.route, 'route').respond.answer)) continue;
+      if (!preparedOf(answer.fields, respond).fits) continue;
       if (answer.vary.length > 0 && variantKey(answer.vary, (name) => fieldUpstream(x, name)) !== answer.variant)
         continue;
       if (answer.part === null) whole ??= answer;

@@ -1,9 +1,10 @@
 /** Answers a request from what is stored: the route's edits, Age and Cache-Status, and what the client asked for of it (a 304, a part). */
-import { editStored, isAdded, isEdited } from '../answers/answer-edits.ts';
+import { editSecure, editStored, isAdded, isEdited } from '../answers/answer-edits.ts';
 import type { Exchange } from '../exchange.ts';
 import { clientHasIt, notModifiedFields, rangeHolds } from './conditional.ts';
 import type { FieldLines } from './fields.ts';
 import { firstOf } from './fields.ts';
+import { preparedOf } from './prepared.ts';
 import { rangeOf, withinPart } from './range.ts';
 import type { StoredAnswer } from './stored.ts';
 import { ageOf } from './stored.ts';
@@ -36,7 +37,7 @@ export function serve(x: Exchange, stored: StoredAnswer, cacheStatus: string): b
   } else if (range !== undefined && rangeHolds(wire.header('if-range'), fields)) {
     ({ status, fields, body } = partOf(stored, range));
   }
-  let ok = write(x, fields);
+  let ok = fields === stored.fields ? writeWhole(x, fields) : write(x, fields);
   ok = wire.setAnswerHeader('age', String(Math.floor(ageOf(stored, x.now)))) && ok;
   ok = wire.addAnswerHeader('cache-status', cacheStatus) && ok;
   ok = wire.setAnswerHeader('x-request-id', x.id) && ok;
@@ -85,6 +86,15 @@ function withField(fields: FieldLines, name: string, value: string): string[] {
     if (fields[i] !== name) rest.push(fields[i] as string, fields[i + 1] as string);
   }
   return [...rest, name, value];
+}
+
+/** As they are stored, which is the usual case. */
+function writeWhole(x: Exchange, fields: FieldLines): boolean {
+  const respond = x.route?.respond;
+  // After an attempt the wire holds the route's edits already.
+  if (respond === undefined || x.attempts > 0) return write(x, fields);
+  const { edits } = preparedOf(fields, respond);
+  return edits === null ? write(x, fields) : x.wire.editAnswer(edits) && editSecure(x, respond);
 }
 
 /** The stored fields without those that the route removes or sets, then the route's own. */

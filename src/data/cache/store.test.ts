@@ -184,7 +184,11 @@ describe('the store', () => {
   const byLanguage = (value: string): StoredAnswer =>
     stored([...MAX_AGE, 'vary', 'accept-language'], { requestField: () => value }, value);
   const bodies = (store: AnswerStore, scope = 's'): string[] =>
-    [...store.of(key, scope)].map((answer) => Buffer.from(answer.body).toString());
+    store
+      .held(key)
+      .filter((one) => one.scope === scope)
+      .reverse()
+      .map(({ answer }) => Buffer.from(answer.body).toString());
 
   it('keeps variants beside each other and replaces the same one; scopes share nothing', () => {
     const store = new AnswerStore(100_000, 10);

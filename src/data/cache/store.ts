@@ -7,7 +7,7 @@ import type { StoredAnswer } from './stored.ts';
 export const VARIANTS_MAX = 64;
 
 /** An answer and who may get it. */
-interface Held {
+export interface Held {
   readonly scope: string;
   readonly answer: StoredAnswer;
 }
@@ -24,6 +24,8 @@ export interface AddressEntry {
 export function addressKey(host: string, target: string): string {
   return `${host}\n${target}`;
 }
+
+const NOTHING: readonly Held[] = [];
 
 export class AnswerStore {
   readonly #entries: LRUCache<string, AddressEntry>;
@@ -53,13 +55,9 @@ export class AnswerStore {
     return this.#entries.size;
   }
 
-  /** Answers of an address for one scope, the newest first. */
-  *of(key: string, scope: string): Generator<StoredAnswer> {
-    const held = this.#entries.get(key)?.held ?? [];
-    for (let i = held.length - 1; i >= 0; i--) {
-      const one = held[i] as Held;
-      if (one.scope === scope) yield one.answer;
-    }
+  /** What an address has, of all scopes, the oldest first. */
+  held(key: string): readonly Held[] {
+    return this.#entries.get(key)?.held ?? NOTHING;
   }
 
   /** Stores an answer in the place of those that the same requests selected. A part does not displace a whole. False when it is too large. */

@@ -98,7 +98,8 @@ export function storedHead(asked: Asked, came: Came): StoredHead | NotStored {
 /** The whole. `bytes` counts what it costs to keep. */
 export function withBody(head: StoredHead, body: Uint8Array): StoredAnswer {
   let bytes = ENTRY_OVERHEAD_BYTES + body.length + head.variant.length;
-  for (const text of head.fields) bytes += text.length;
+  // Twice: as they came, and as they are written (prepared.ts).
+  for (const text of head.fields) bytes += 2 * text.length;
   return { ...head, body, bytes };
 }
 
