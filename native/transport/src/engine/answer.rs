@@ -16,6 +16,9 @@ const CLOSE: &[u8] = b"connection: close\r\n";
 const KEEP_ALIVE: &[u8] = b"connection: keep-alive\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+/// A body of our own up to this goes behind its head in one piece, and under TLS in one record; a longer one is not copied.
+const JOINED_BYTES_MAX: usize = 8 * 1024;
+
 impl Engine {
     /// The final head of the upstream's answer.
     pub(super) fn answer_head(&mut self, slot: u32, bytes: &[u8], head: &ResponseHead) {
@@ -473,17 +476,20 @@ impl Engine {
             out.extend_from_slice(KEEP_ALIVE);
         }
         out.extend_from_slice(b"\r\n");
-        if !x.is_head() {
-            out.extend_from_slice(body);
-            x.bytes_out += body.len() as u64;
-        }
+        let body = if x.is_head() { &[] } else { body };
+        x.bytes_out += body.len() as u64;
         x.status = status;
         x.head_sent = true;
         x.phase = Phase::Answering;
         x.answer = AnswerBody::Length(0);
         let key = x.down;
         if let Some(down) = self.downs.get_mut(key) {
-            down.io.write(&out);
+            if body.len() > JOINED_BYTES_MAX {
+                down.io.write_both(&out, body);
+            } else {
+                out.extend_from_slice(body);
+                down.io.write(&out);
+            }
         }
         self.out = out;
         self.answer_end(slot, &[]);
