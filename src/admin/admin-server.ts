@@ -12,7 +12,7 @@ import type { CachePurge } from '../snapshot/messages.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
 import type { ControlView, DiscoveryView, RolloutView, TrustView } from './control-view.ts';
-import { REJECTIONS_SHOWN_MAX } from './control-view.ts';
+import { isOut, REJECTIONS_SHOWN_MAX } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import { explainText, explanationOf } from './explain.ts';
 import type { Names } from './names.ts';
@@ -178,6 +178,8 @@ export interface Status {
     /** Names and files that endpoints come from and that do not say how things are now. */
     readonly notCurrent: readonly SourceNow[];
   };
+  /** Cells whose circuit is not closed. */
+  readonly cellCircuits: readonly { readonly cell: string; readonly circuit: string }[];
   readonly records: { readonly read: number; readonly lost: number };
 }
 
@@ -190,7 +192,7 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
   const source = control.source();
   const rollout = control.rollout();
   const endpoints = control.endpoints();
-  const out = endpoints.filter((e) => e.ejected || e.downUntil > 0).map((e) => e.identity);
+  const out = endpoints.filter(isOut).map((e) => e.identity);
   const time = (at: number): string => new Date(at).toISOString();
   const timeOrNull = (at: number | null): string | null => (at === null ? null : time(at));
   return {
@@ -241,6 +243,10 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
         .filter((s) => s.state !== 'current')
         .slice(0, ENDPOINTS_NAMED_MAX),
     },
+    cellCircuits: control
+      .faults()
+      .cells.filter((c) => c.circuit !== 'closed')
+      .map(({ cell, circuit }) => ({ cell, circuit })),
     records: {
       read: lanes.reduce((n, _, i) => n + drain.read(i), 0),
       lost: lanes.reduce((n, _, i) => n + drain.lost(i), 0),

@@ -1,4 +1,5 @@
 /** What the admin and probe listeners ask control for. Control implements it; everything is a copy of the moment and cheap to make. */
+import { CIRCUIT_STATES, circuitState } from '../snapshot/circuit.ts';
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
 import type { ModeView } from '../snapshot/mode.ts';
@@ -34,6 +35,7 @@ export interface ControlView {
   endpoints(): readonly EndpointView[];
   /** Where endpoints come from that are not written down, and how these sources stand. */
   discovery(): DiscoveryView;
+  faults(): FaultsView;
   /** Null: there is no WAF pool. */
   /** How far it has stepped back, and why; absent: it never does. */
   mode?(): ModeView;
@@ -184,6 +186,42 @@ export interface EndpointView {
   readonly ejected: boolean;
   /** Out of rotation after a refused or reset connection, epoch ms; 0 = no. */
   readonly downUntil: number;
+  /** Ejected as an outlier. */
+  readonly outlier: boolean;
+  /** `closed`, `open`, `half-open`. */
+  readonly circuit: CircuitName;
+  /** Changes of its circuit since it is known. */
+  readonly circuitChanges: number;
+}
+
+export type CircuitName = (typeof CIRCUIT_STATES)[number];
+
+/** What fails beside endpoints one by one. */
+export interface FaultsView {
+  /** Outliers ejected since start, and those that the ceiling did not allow. */
+  readonly ejections: number;
+  readonly overflows: number;
+  readonly cells: readonly { readonly cell: string; readonly circuit: CircuitName; readonly circuitChanges: number }[];
+}
+
+/** Whether an endpoint gets no requests but trials. */
+export function isOut(e: EndpointView): boolean {
+  return e.ejected || e.outlier || e.downUntil > 0 || e.circuit !== 'closed';
+}
+
+/** The circuits of a snapshot's cells as the shared columns show them. */
+export function cellCircuits(snapshot: Snapshot, columns: EndpointColumns): FaultsView['cells'] {
+  return snapshot.cells.flatMap(({ id, guards }) =>
+    guards?.cellCircuit === undefined
+      ? []
+      : [
+          {
+            cell: id,
+            circuit: CIRCUIT_STATES[circuitState(columns.faults, guards.slot)],
+            circuitChanges: columns.faults.circuitChanges[guards.slot] ?? 0,
+          },
+        ],
+  );
 }
 
 /** States of a source of endpoints. `stale`: what was good last serves on; `waiting`: it has said nothing yet; `none`: it says that there are none. */
@@ -231,6 +269,9 @@ export function endpointViews(
       capacity: e.capacity,
       ejected: (columns.ejected[e.slot] ?? 0) !== 0,
       downUntil: downUntil > now ? downUntil : 0,
+      outlier: (columns.faults.outlier[e.slot] ?? 0) !== 0,
+      circuit: CIRCUIT_STATES[circuitState(columns.faults, e.slot)],
+      circuitChanges: columns.faults.circuitChanges[e.slot] ?? 0,
     };
   });
 }

@@ -22,7 +22,8 @@ import type { RowNames } from '../snapshot/lane-columns.ts';
 import { MIRROR_OUTCOMES } from '../snapshot/mirror.ts';
 import { MODES } from '../snapshot/mode.ts';
 import { STAGES } from '../snapshot/stages.ts';
-import { type ControlView, DISCOVERY_STATES, type EndpointView, SOURCE_STATES } from './control-view.ts';
+import { CIRCUIT_STATES } from '../snapshot/circuit.ts';
+import { type ControlView, DISCOVERY_STATES, type EndpointView, isOut, SOURCE_STATES } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import type { LogSink } from './log-sink.ts';
 import type { MetricName, MetricRow } from './metric-table.ts';
@@ -239,7 +240,16 @@ export class Metrics {
         ),
       cnx_endpoint_health_ratio: endpoints((e) => e.health),
       cnx_endpoint_in_flight: endpoints((e) => e.inflight),
-      cnx_endpoint_out: endpoints((e) => (e.ejected || e.downUntil > 0 ? 1 : 0)),
+      cnx_endpoint_out: endpoints((e) => (isOut(e) ? 1 : 0)),
+      cnx_endpoint_circuit_state: endpoints((e) => CIRCUIT_STATES.indexOf(e.circuit)),
+      cnx_endpoint_circuit_changes_total: endpoints((e) => e.circuitChanges),
+      cnx_endpoint_outlier: endpoints((e) => (e.outlier ? 1 : 0)),
+      cnx_cell_circuit_state: () =>
+        control.faults().cells.map((c) => ({ value: CIRCUIT_STATES.indexOf(c.circuit), labels: { cell: c.cell } })),
+      cnx_cell_circuit_changes_total: () =>
+        control.faults().cells.map((c) => ({ value: c.circuitChanges, labels: { cell: c.cell } })),
+      cnx_outlier_ejections_total: () => one(control.faults().ejections),
+      cnx_outlier_ejections_overflow_total: () => one(control.faults().overflows),
       cnx_cell_endpoints: () => {
         const counts = new Map<string, number>();
         for (const { cell } of control.endpoints()) counts.set(cell, (counts.get(cell) ?? 0) + 1);

@@ -1,6 +1,6 @@
 /** Cells and their endpoints: isolated groups of addresses that answer. */
 import Type, { type Static } from 'typebox';
-import { RetryBudgetConfig } from './guards.ts';
+import { CellCircuitBreakerConfig, CircuitBreakerConfig, OutlierDetectionConfig, RetryBudgetConfig } from './guards.ts';
 import { closed, HostPort, Id, Ms, NAME, SecretName, word } from './fields.ts';
 
 /** Endpoints of a cell, written or discovered; further ones are told and left out. */
@@ -176,6 +176,9 @@ export const CellConfig = closed(
     health: Type.Optional(HealthConfig),
     probe: Type.Optional(ProbeConfig),
     retryBudget: Type.Optional(RetryBudgetConfig),
+    circuitBreaker: Type.Optional(CircuitBreakerConfig),
+    cellCircuitBreaker: Type.Optional(CellCircuitBreakerConfig),
+    outlierDetection: Type.Optional(OutlierDetectionConfig),
     tenants: Type.Boolean({
       default: true,
       description: 'Takes part in the ring. `false`: only pins and routes lead to it.',

@@ -8,9 +8,11 @@ import { Admin } from '../admin/admin.ts';
 import {
   type ActiveBundle,
   type ControlView,
+  cellCircuits,
   type DiscoveryView,
   endpointViews,
   type EndpointView,
+  type FaultsView,
   type KeptView,
   type LaneView,
   type RejectionView,
@@ -32,6 +34,7 @@ import { CertificateWatch } from './certificates/watch.ts';
 import { Degradation } from './degradation/degradation.ts';
 import { seenBy } from './degradation/seen.ts';
 import { Discovery } from './discovery/discovery.ts';
+import { type FaultEvent, FaultWatch } from './health/faults.ts';
 import { Health } from './health/health.ts';
 import { Prober } from './health/prober.ts';
 import { EndpointSlots } from './health/slots.ts';
@@ -90,6 +93,7 @@ export class Gateway implements ControlView {
   readonly #activator: Activator;
   readonly #jwks: JwksFetcher;
   readonly #health: Health;
+  readonly #faults: FaultWatch;
   readonly #prober: Prober;
   readonly #certificates: CertificateWatch;
   readonly #degradation: Degradation;
@@ -209,6 +213,12 @@ export class Gateway implements ControlView {
       (message) => log.event('warn', 'issuer keys', { error: message }),
     );
     this.#health = new Health({ columns: this.#columns, laneCount });
+    this.#faults = new FaultWatch({
+      columns: this.#columns,
+      laneCount,
+      now: Date.now,
+      changed: (event) => log.event(isWorse(event) ? 'warn' : 'info', FAULT_TEXT[event.kind], { ...event }),
+    });
     this.#prober = new Prober({
       columns: this.#columns,
       events: {
@@ -276,6 +286,7 @@ export class Gateway implements ControlView {
     this.#tls = await this.#certificates.load();
     this.#health.start();
     this.#degradation.start();
+    this.#faults.start();
     await this.#supply.boot();
   }
 
@@ -316,6 +327,7 @@ export class Gateway implements ControlView {
       this.#tls = await this.#certificates.load();
       this.#health.start();
       this.#degradation.start();
+      this.#faults.start();
       const { bundle, passedOver } = await this.#supply.best();
       if (bundle?.digest !== former.digest) {
         const reasons = passedOver.map((p) => `; ${p.digest}: ${p.reason}`).join('');
@@ -398,6 +410,7 @@ export class Gateway implements ControlView {
     const live = unionOf(active, candidate);
     this.#jwks.follow(live.issuers);
     this.#health.activate(live);
+    this.#faults.activate(live);
     this.#prober.activate(live);
     this.#degradation.activate(active.degradation);
   }
@@ -428,6 +441,7 @@ export class Gateway implements ControlView {
     await this.#prober.stop();
     this.#health.stop();
     this.#degradation.stop();
+    this.#faults.stop();
     await this.#jwks.stop();
     await this.#lanes.close();
     await this.#pool.close();
@@ -494,10 +508,24 @@ export class Gateway implements ControlView {
     const { lookups } = this.#discovery;
     return { sources: this.#discovery.standings(this.#activator.sources), lookups: { ...lookups } };
   }
+  faults(): FaultsView {
+    const snapshot = this.#activator.active;
+    const { made, overflows } = this.#faults.ejections;
+    return { ejections: made, overflows, cells: snapshot === null ? [] : cellCircuits(snapshot, this.#columns) };
+  }
   wafPool(): WafPoolView {
     const { waiting, threads, utilization } = this.#pool;
     return { waiting, threads, utilization };
   }
+}
+
+const FAULT_TEXT: Readonly<Record<FaultEvent['kind'], string>> = {
+  circuit: 'circuit changed',
+  outlier: 'outlier ejection changed',
+};
+
+function isWorse(event: FaultEvent): boolean {
+  return event.state === 'open' || event.state === 'ejected';
 }
 
 function messageOf(error: unknown): string {

@@ -139,6 +139,9 @@ export class Exchange {
   inflight = false;
   /** Attempts made so far, the running one included. */
   attempts = 0;
+  /** Rows of the circuits, of the endpoint and of its cell, by whose permit it passed; -1 = none. */
+  endpointPermit = -1;
+  cellPermit = -1;
   /** Row of the cell in whose retry budget it has a place; -1 = none. */
   retryRow = -1;
   /** Endpoint slots that failed for this exchange; not chosen again. -1 = none. */
@@ -229,6 +232,8 @@ export class Exchange {
     this.endpoint = null;
     this.inflight = false;
     this.attempts = 0;
+    this.endpointPermit = -1;
+    this.cellPermit = -1;
     this.retryRow = -1;
     this.failedSlot = -1;
     this.cache = CacheOutcome.None;

@@ -183,6 +183,8 @@ export class Pipeline implements TransportEvents {
   head(x: Exchange, status: number): void {
     x.upstreamStatus = status;
     x.upstreamMs = this.#parts.tick() - x.handedTick;
+    // The outcome of a permit moves a circuit on, and that has a time.
+    if (x.endpointPermit >= 0 || x.cellPermit >= 0) x.now = this.#parts.now();
     this.#parts.use.answered(x, status);
     if (status === SWITCHED_STATUS && !x.letGo) {
       x.letGo = true;

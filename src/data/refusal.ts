@@ -60,6 +60,7 @@ const ROWS = {
   tenant_unknown: [403, 'downstream', false, 'The tenant of this request cannot be determined'],
   region_forbidden: [403, 'gateway', false, 'The tenant of this request may not be served here'],
   cell_unavailable: [503, 'gateway', false, 'The cell of this tenant is not available'],
+  circuit_open: [503, 'upstream', false, 'The upstream has failed too often just now'],
   no_endpoint: [503, 'upstream', false, 'No healthy endpoint is available'],
   // respond
   not_rewritable: [400, 'downstream', false, 'The request cannot be rewritten for the upstream'],

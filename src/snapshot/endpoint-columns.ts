@@ -90,5 +90,6 @@ export class EndpointColumns {
     this.health[slot] = 1;
     this.ejected[slot] = 0;
     this.downUntil[slot] = 0;
+    this.faults.resetRow(slot);
   }
 }

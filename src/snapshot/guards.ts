@@ -8,11 +8,55 @@ export interface RetryBudgetPlan {
   readonly minRetryConcurrency: number;
 }
 
+/** A circuit breaker; the words are Resilience4j's. */
+export interface CircuitPlan {
+  /** Percent of the calls in the window that failed, at which it opens. */
+  readonly failureRateThreshold: number;
+  /** Percent that were slow, at which it opens. */
+  readonly slowCallRateThreshold: number;
+  /** Time to the response head from which on a call is slow, ms. */
+  readonly slowCallDurationThresholdMs: number;
+  /** The time that is looked at, ms. */
+  readonly slidingWindowMs: number;
+  /** With fewer calls in the window nothing is judged. */
+  readonly minimumNumberOfCalls: number;
+  /** How long it is open, ms. */
+  readonly waitDurationInOpenStateMs: number;
+  /** 1 … `PERMITS_MAX`. */
+  readonly permittedNumberOfCallsInHalfOpenState: number;
+}
+
+/** Ejection of endpoints that do worse than the others of their cell; the words are Envoy's. */
+export interface OutlierPlan {
+  /** Failures in a row that eject; 0 = not looked at. */
+  readonly consecutive5xx: number;
+  /** Of these: 502, 503, 504 and attempts without an answer. */
+  readonly consecutiveGatewayFailure: number;
+  /** Between two looks at success rates, ms. */
+  readonly intervalMs: number;
+  /** Times how often it was ejected, up to the longest, ms. */
+  readonly baseEjectionTimeMs: number;
+  readonly maxEjectionTimeMs: number;
+  /** Percent of the cell's endpoints that may be ejected; one may always be, unless it is the only one. */
+  readonly maxEjectionPercent: number;
+  /** So many endpoints must have had so many requests in an interval before success rates are compared; 0 = they are not. */
+  readonly successRateMinimumHosts: number;
+  readonly successRateRequestVolume: number;
+  /** Thousandths of the standard deviation below the mean from which on it is an outlier. */
+  readonly successRateStdevFactor: number;
+}
+
 /** Protection of one cell. */
 export interface CellGuards {
   /** The cell's own row in the shared columns; stable for its name over snapshots. */
   readonly slot: number;
   readonly retryBudget: RetryBudgetPlan;
+  /** Of each endpoint; absent: none. */
+  readonly endpointCircuit?: CircuitPlan;
+  /** Of the cell as a whole; absent: none. */
+  readonly cellCircuit?: CircuitPlan;
+  /** Absent: nothing is ejected. */
+  readonly outlier?: OutlierPlan;
 }
 
 /** Bits of `RetryPlan.on`: what may be followed by another attempt. */

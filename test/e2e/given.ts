@@ -46,6 +46,8 @@ export interface EndpointNow {
   readonly inflight: number;
   readonly ejected: boolean;
   readonly downUntil: number;
+  readonly outlier: boolean;
+  readonly circuit: string;
 }
 
 export async function endpointsOf(gateway: TestGateway): Promise<readonly EndpointNow[]> {

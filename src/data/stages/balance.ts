@@ -26,6 +26,8 @@ export class Balance implements Stage {
   readonly #chooser: Chooser;
   readonly #use: EndpointUse;
   readonly #cache: ResponseCache | null;
+  /** The last cell that was asked is out by its circuit. */
+  #open = false;
 
   readonly #mode: ModeWord;
 
@@ -60,16 +62,28 @@ export class Balance implements Stage {
   }
 
   /** Null: none, and the exchange is to be refused, unless another cell stands in. */
-  #choose(x: Exchange, cell: number): EndpointPlan | null {
-    const members = present(x.revision.members[cell], 'cell');
+  #choose(x: Exchange, at: number): EndpointPlan | null {
+    this.#open = false;
+    const { id, guards } = present(x.revision.snapshot.cells[at], 'cell');
+    if (guards !== undefined && !this.#use.passCell(x, guards)) {
+      this.#open = true;
+      x.refuse(REFUSALS.circuit_open, `the circuit of cell ${id} is open`);
+      return null;
+    }
+    const members = present(x.revision.members[at], 'cell');
     const chosen = this.#chooser.choose(members, x.now, x.random, x.failedSlot, x.attempts > 0);
-    if (chosen === null) x.refuse(REFUSALS.no_endpoint, REASON_TEXT[this.#chooser.reason]);
-    return chosen;
+    if (chosen !== null && this.#use.passEndpoint(x, chosen)) return chosen;
+    // Another lane was quicker to the last permit of a half-open circuit: one more look, at those that need none.
+    const other = chosen === null ? null : this.#chooser.choose(members, x.now, x.random, chosen.slot, true);
+    if (other !== null && this.#use.passEndpoint(x, other)) return other;
+    this.#use.release(x);
+    x.refuse(REFUSALS.no_endpoint, REASON_TEXT[this.#chooser.reason]);
+    return null;
   }
 
   /** An endpoint of the cell that stands in for one that is out. One step only: a chain would carry the load of one failure through all cells. */
   #standIn(x: Exchange, out: CellPlan): EndpointPlan | null {
-    if (x.home !== x.cell || !isCellOut(this.#chooser.reason)) return null;
+    if (x.home !== x.cell || !(this.#open || isCellOut(this.#chooser.reason))) return null;
     const { cells } = x.revision.snapshot;
     const standby = standbyOf(cells, out, x.regions);
     if (standby === Standby.None) return null;

@@ -2,10 +2,11 @@
  * May an endpoint be used for a request, whoever of the usable ones is then chosen (choose.ts)? One answer for every algorithm; what takes endpoints out of
  * rotation is added here. Allocates nothing.
  *
- * In rotation means: not ejected by the prober, and `downUntil` is 0. A lane that meets a refused connection writes the time until when nobody may try; past
+ * In rotation means: not ejected by the prober or as an outlier, its circuit is closed, and `downUntil` is 0. A lane that meets a refused connection writes the time until when nobody may try; past
  * that time there are only trials, until one is answered. A reset connection makes it suspected at once: trials only, but still used when nothing else is left.
  */
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
+import { mayPass } from '../../snapshot/circuit.ts';
 import { SUSPECTED } from '../../snapshot/endpoint-columns.ts';
 import type { EndpointPlan } from '../../snapshot/snapshot.ts';
 import { DOWN_SECONDS } from './endpoint-use.ts';
@@ -40,12 +41,17 @@ export class Availability {
   of(endpoint: EndpointPlan, second: number): Standing {
     const { slot, capacity } = endpoint;
     const columns = this.#columns;
-    if (columns.ejected[slot] !== 0) return Standing.Out;
+    const { faults } = columns;
+    if (columns.ejected[slot] !== 0 || faults.outlier[slot] !== 0) return Standing.Out;
+    const open = faults.circuit[slot] !== 0;
+    if (open && !mayPass(faults, slot, second * 1000)) return Standing.Out;
     const down = columns.downUntil[slot] as number;
     // A time too far ahead was written before the clock was set back: it counts as passed.
     if (down > second && down <= second + 1 + DOWN_SECONDS) return Standing.Out;
     this.room = capacity - columns.inflightOf(slot, this.#laneCount);
     if (this.room <= 0) return Standing.Full;
+    // By permits, which trials take: one a second from each lane.
+    if (open) return Standing.Trial;
     if (down === 0) return Standing.Usable;
     return down === SUSPECTED ? Standing.Suspected : Standing.Trial;
   }

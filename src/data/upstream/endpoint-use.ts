@@ -1,9 +1,11 @@
 /** What an exchange does to an endpoint's shared columns: in flight, answered, failed. Only this lane's own column is written, and `downUntil`. */
 import { ENDPOINT_SLOTS, SUSPECTED } from '../../snapshot/endpoint-columns.ts';
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
+import type { CellGuards } from '../../snapshot/guards.ts';
 import type { EndpointPlan } from '../../snapshot/snapshot.ts';
 import type { Exchange } from '../exchange.ts';
 import { FailReason } from '../transport/transport.ts';
+import { Circuits } from './circuits.ts';
 
 /** How long a refused connection keeps an endpoint out of rotation, whole seconds; after it only trials go there until one is answered. */
 export const DOWN_SECONDS = 2;
@@ -13,9 +15,11 @@ const SERVER_ERROR = 500;
 export class EndpointUse {
   readonly #columns: EndpointColumns;
   readonly #base: number;
+  readonly #circuits: Circuits;
 
   constructor(columns: EndpointColumns, laneIndex: number) {
     this.#columns = columns;
+    this.#circuits = new Circuits(columns.faults, laneIndex);
     this.#base = laneIndex * ENDPOINT_SLOTS;
   }
 
@@ -23,6 +27,16 @@ export class EndpointUse {
   take(x: Exchange, endpoint: EndpointPlan): void {
     x.attempts++;
     this.hold(x, endpoint);
+  }
+
+  /** Whether the circuit of the exchange's cell lets it pass; false: it is open, and the exchange is told so. */
+  passCell(x: Exchange, guards: CellGuards): boolean {
+    return this.#circuits.passCell(x, guards);
+  }
+
+  /** The same of an endpoint that was chosen. */
+  passEndpoint(x: Exchange, endpoint: EndpointPlan): boolean {
+    return this.#circuits.passEndpoint(x, endpoint);
   }
 
   /** It counts as in flight there, and in the endpoint's cell. */
@@ -41,6 +55,7 @@ export class EndpointUse {
     c.latencyMs[row] = (c.latencyMs[row] ?? 0) + x.upstreamMs;
     if (status >= SERVER_ERROR) c.failures[row] = ((c.failures[row] ?? 0) + 1) | 0;
     else if (c.downUntil[x.endpoint.slot] !== 0) c.downUntil[x.endpoint.slot] = 0;
+    this.#circuits.answered(x, x.endpoint, status);
   }
 
   /**
@@ -62,12 +77,14 @@ export class EndpointUse {
     if (reason === FailReason.Connect) c.downUntil[endpoint.slot] = Math.floor(x.now / 1000) + 1 + DOWN_SECONDS;
     // Never shortens what a refused connection said.
     else if (reason === FailReason.Reset && c.downUntil[endpoint.slot] === 0) c.downUntil[endpoint.slot] = SUSPECTED;
+    if (reason !== FailReason.Busy) this.#circuits.failed(x, endpoint);
     this.release(x);
   }
 
-  /** The exchange is done with its endpoint, and with its place in the retry budget. Idempotent. */
+  /** The exchange is done with its endpoint, with its place in the retry budget, and with permits whose outcome nobody knows. Idempotent. */
   release(x: Exchange): void {
     const endpoint = x.endpoint;
+    if (x.endpointPermit >= 0 || x.cellPermit >= 0) this.#circuits.release(x);
     if (x.retryRow >= 0) {
       Atomics.sub(this.#columns.faults.retrying, this.#base + x.retryRow, 1);
       x.retryRow = -1;

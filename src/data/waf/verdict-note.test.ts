@@ -21,10 +21,7 @@ function verdictOf(rules: number, target: string): Buffer {
   const text = [...lines, rule].join('\n');
   const program = waf.wafCompile([{ name: 'r.conf', bytes: Buffer.from(text) }]);
   const buffer = Buffer.alloc(65_536);
-  const headers = Array.from({ length: rules }, (_, i): [string, string] => [
-    `x-with-${i}`,
-    'é"x'.repeat(60),
-  ]);
+  const headers = Array.from({ length: rules }, (_, i): [string, string] => [`x-with-${i}`, 'é"x'.repeat(60)]);
   const length = packRequest(buffer, { method: 'GET', target, headers });
   const out = Buffer.alloc(WAF_VERDICT_BYTES_MAX);
   waf.wafInspect(program, waf.wafProfile(program, { mode: 'block' }), buffer, length, out);

@@ -1,0 +1,216 @@
+/** Circuit breakers and outlier ejection, with real requests over two lanes: what opens, what is said of it, and that it closes again. */
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { plainBundle } from '../harness/bundle.ts';
+import type { TestGateway } from '../harness/gateway.ts';
+import { ask, codeOf } from './client.ts';
+import { EndpointProcess } from './endpoint-process.ts';
+import { endpointsOf, Given, untilIdle } from './given.ts';
+
+const breaker = {
+  slidingWindowMs: 5_000,
+  minimumNumberOfCalls: 10,
+  waitDurationInOpenStateMs: 1_500,
+  permittedNumberOfCallsInHalfOpenState: 2,
+};
+
+interface Now {
+  readonly cellCircuits: readonly { readonly cell: string; readonly circuit: string }[];
+}
+
+async function cellCircuit(gateway: TestGateway): Promise<string> {
+  const { cellCircuits } = (await gateway.admin('/v1/status')) as Now;
+  return cellCircuits[0]?.circuit ?? 'closed';
+}
+
+describe('circuits', () => {
+  const given = new Given();
+  after(() => given.end());
+
+  it('a cell that fails is left alone for a while, then tried, and serves again', async () => {
+    let bad = true;
+    let asked = 0;
+    const upstream = await given.upstream({
+      behaviours: {
+        '': (_, response) => {
+          asked++;
+          response.writeHead(bad ? 500 : 200).end('said');
+        },
+      },
+    });
+    const gateway = await given.gateway({
+      bundle: plainBundle([], {
+        cells: { cells: [{ id: 'one', endpoints: [{ address: upstream.address }], cellCircuitBreaker: breaker }] },
+      }),
+      bootstrap: { lanes: 2 },
+    });
+    await gateway.until('it opens', async () => {
+      await ask(gateway.ports.http, '/');
+      return (await cellCircuit(gateway)) === 'open';
+    });
+    const before = asked;
+    const refused = await ask(gateway.ports.http, '/');
+    assert.deepEqual([refused.status, codeOf(refused)], [503, 'circuit_open']);
+    assert.match(String(refused.headers['retry-after']), /^[12]$/);
+    assert.equal(asked, before, 'nobody is asked');
+    const told = (await gateway.admin(`/v1/explain/${String(refused.headers['x-request-id'])}`)) as { detail: string };
+    assert.equal(told.detail, 'the circuit of cell one is open');
+    await gateway.untilPrinted(/"circuit changed".*"state":"open"/);
+    assert.match((await gateway.probe('/metrics')).body, /cnx_cell_circuit_state\{cell="one"\} 1/);
+    // It still fails: a few are let through, and it opens again.
+    await gateway.until('it was tried', async () => {
+      const heard = await ask(gateway.ports.http, '/');
+      return heard.status === 500 && asked > before + 1;
+    });
+    await gateway.until('it is open again', async () => (await cellCircuit(gateway)) === 'open');
+    bad = false;
+    await gateway.until('it serves', async () => (await ask(gateway.ports.http, '/')).status === 200);
+    await gateway.until('it is closed', async () => {
+      await ask(gateway.ports.http, '/');
+      return (await cellCircuit(gateway)) === 'closed';
+    });
+    await untilIdle(gateway);
+    await gateway.stop();
+  });
+
+  it('an endpoint that fails is out by its circuit in every lane, and the others serve', async () => {
+    let bad = true;
+    const sick = await given.upstream({
+      behaviours: { '': (_, response) => response.writeHead(bad ? 500 : 200).end('sick') },
+    });
+    const well = await given.upstream({ name: 'well' });
+    const gateway = await given.gateway({
+      bundle: plainBundle([], {
+        cells: {
+          cells: [
+            {
+              id: 'one',
+              endpoints: [{ address: sick.address }, { address: well.address }],
+              circuitBreaker: breaker,
+              outlierDetection: { enabled: false },
+              // Otherwise it would not be asked often enough to fail by its circuit.
+              health: { alpha: 0.01 },
+            },
+          ],
+        },
+      }),
+      bootstrap: { lanes: 2 },
+    });
+    const circuit = async (): Promise<string | undefined> =>
+      (await endpointsOf(gateway)).find((e) => e.identity.endsWith(`:${sick.port}`))?.circuit;
+    await gateway.until('it opens', async () => {
+      await Promise.all(Array.from({ length: 8 }, () => ask(gateway.ports.http, '/')));
+      return (await circuit()) === 'open';
+    });
+    const heard = await Promise.all(Array.from({ length: 20 }, () => ask(gateway.ports.http, '/')));
+    assert.ok(heard.filter((h) => h.status !== 200).length <= 2, 'permits at most');
+    bad = false;
+    await gateway.until('it closes', async () => {
+      await ask(gateway.ports.http, '/');
+      return (await circuit()) === 'closed';
+    });
+    await untilIdle(gateway);
+    await gateway.stop();
+  });
+
+  it('an outlier is ejected, one at most of three, and let in again', async () => {
+    const bad = new Set(['a', 'b']);
+    const upstreams = await Promise.all(
+      ['a', 'b', 'c'].map((name) =>
+        given.upstream({
+          name,
+          behaviours: { '': (_, response) => response.writeHead(bad.has(name) ? 503 : 200).end(name) },
+        }),
+      ),
+    );
+    const gateway = await given.gateway({
+      bundle: plainBundle([], {
+        cells: {
+          cells: [
+            {
+              id: 'one',
+              endpoints: upstreams.map(({ address }) => ({ address })),
+              outlierDetection: { baseEjectionTimeMs: 2_000 },
+              health: { alpha: 0.01 },
+            },
+          ],
+        },
+      }),
+      bootstrap: { lanes: 2 },
+    });
+    const ejected = async (): Promise<number> => (await endpointsOf(gateway)).filter((e) => e.outlier).length;
+    await gateway.until('one is ejected', async () => {
+      await Promise.all(Array.from({ length: 8 }, () => ask(gateway.ports.http, '/')));
+      assert.ok((await ejected()) <= 1);
+      return (await ejected()) === 1;
+    });
+    await gateway.untilPrinted(/"outlier ejection changed".*"state":"ejected".*failures in a row/);
+    for (let n = 0; n < 40; n++) await ask(gateway.ports.http, '/');
+    assert.ok((await ejected()) <= 1, 'the ceiling holds');
+    bad.clear();
+    await gateway.until('it is let in', async () => (await ejected()) === 0);
+    await gateway.until('all serve', async () => {
+      const heard = await Promise.all(Array.from({ length: 12 }, () => ask(gateway.ports.http, '/')));
+      return new Set(heard.map((h) => h.body)).size === 3 && heard.every((h) => h.status === 200);
+    });
+    await gateway.stop();
+  });
+
+  it('one of four is killed under load: no request that is safe to send again fails; a whole cell: only its tenants notice', async () => {
+    const started = await Promise.all(['a', 'b', 'c', 'd', 'other'].map((name) => EndpointProcess.start(name)));
+    for (const endpoint of started) given.ends(() => endpoint.kill());
+    const four = started.slice(0, 4);
+    const [victim] = four as [EndpointProcess];
+    const route = (id: string): object => ({
+      id,
+      match: { path: { prefix: `/${id}` } },
+      access: 'public',
+      reason: 'everything, for a test',
+      cell: id,
+    });
+    const gateway = await given.gateway({
+      bundle: plainBundle([], {
+        cells: {
+          cells: [
+            { id: 'four', endpoints: four.map((e) => ({ address: e.address })) },
+            { id: 'other', endpoints: [{ address: started[4]?.address }] },
+          ],
+        },
+        routes: { routes: [route('four'), route('other')] },
+      }),
+      bootstrap: { lanes: 2 },
+    });
+    const load = { on: true };
+    const seen = { safe: 0, unsafe: 0, unsafeFailed: 0, other: 0 };
+    const failures: string[] = [];
+    let whole = false;
+    const client = async (what: 'safe' | 'unsafe' | 'other'): Promise<void> => {
+      while (load.on) {
+        const path = what === 'other' ? '/other' : '/four';
+        const heard = await ask(gateway.ports.http, path, what === 'unsafe' ? { method: 'POST', body: 'x' } : {});
+        seen[what]++;
+        if (heard.status === 200) continue;
+        if (what === 'unsafe') seen.unsafeFailed++;
+        else if (what === 'other' || !whole) failures.push(`${what}: ${heard.status} ${heard.body}`);
+      }
+    };
+    const kinds = ['safe', 'safe', 'safe', 'safe', 'unsafe', 'unsafe', 'other', 'other'] as const;
+    const clients = kinds.map((kind) => client(kind));
+    try {
+      await gateway.until('there is load', () => seen.safe > 100 && seen.unsafe > 50 && seen.other > 50);
+      await victim.kill();
+      const { safe, unsafe } = seen;
+      await gateway.until('the others carry on', () => seen.safe > safe + 200 && seen.unsafe > unsafe + 50);
+      assert.ok(seen.unsafeFailed <= 2, `${seen.unsafeFailed} failed of 2 that could be in flight`);
+      whole = true;
+      await Promise.all(four.slice(1).map((endpoint) => endpoint.kill()));
+      const { other } = seen;
+      await gateway.until('the other cell carries on', () => seen.other > other + 200);
+    } finally {
+      load.on = false;
+      await Promise.all(clients);
+    }
+    assert.deepEqual(failures, []);
+    await gateway.stop();
+  });
+});
