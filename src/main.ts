@@ -35,6 +35,14 @@ const COMMANDS: Readonly<Record<string, Row>> = {
     what: 'crs | test | rules | tune: the rules of the WAF',
     load: async () => (await import('./cli/waf/waf.ts')).run,
   },
+  rollout: {
+    what: 'status | history | rollback | pin | unpin: new bundles on running gateways',
+    load: async () => (await import('./cli/rollout/rollout.ts')).run,
+  },
+  audit: {
+    what: 'verify | export: what changed what a gateway does',
+    load: async () => (await import('./cli/audit/audit.ts')).run,
+  },
   explain: {
     what: 'why was this request answered so? <request id>',
     load: async () => (await import('./cli/explain.ts')).run,

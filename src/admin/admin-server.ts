@@ -6,12 +6,13 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { purgeOf } from './purge.ts';
+import { rolloutAction } from './rollout.ts';
 import { Gauge, LaneColumns } from '../snapshot/lane-columns.ts';
 import type { ModeView } from '../snapshot/mode.ts';
 import type { CachePurge } from '../snapshot/messages.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
-import type { ControlView, DiscoveryView, RolloutView, TrustView } from './control-view.ts';
+import type { AuditView, ControlView, DiscoveryView, RolloutActions, RolloutView, TrustView } from './control-view.ts';
 import { isOut, REJECTIONS_SHOWN_MAX } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import { explainText, explanationOf } from './explain.ts';
@@ -41,6 +42,8 @@ export interface AdminParts {
   readonly laneColumns: readonly SharedArrayBuffer[];
   /** Forgets stored answers in all lanes; how many. */
   readonly purge?: (purge: CachePurge) => Promise<number>;
+  /** What operators can ask for; absent in tests of the rest. */
+  readonly rollout?: RolloutActions;
   /** Test only: makes a lane throw; absent unless the bootstrap allows faults. */
   readonly fault?: (lane: number) => boolean;
   readonly now: () => number;
@@ -85,10 +88,13 @@ function refuse(expected: Buffer | null, asked: Asked): Answer | null {
 async function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: Asked): Promise<Answer> {
   if (asked.path === '/v1/fault' && parts.fault !== undefined) return fault(parts.fault, asked);
   if (asked.path === '/v1/cache/purge' && parts.purge !== undefined) return await purged(parts.purge, asked);
+  if (asked.path.startsWith('/v1/rollout/') && asked.method !== 'GET' && parts.rollout !== undefined)
+    return await rolloutAction(parts.rollout, asked);
   if (asked.path === '/v1/poll') return await poll(parts, lanes, asked);
   const wrong = unlessReading(asked);
   if (wrong !== null) return wrong;
   if (asked.path === '/v1/status') return json('ok', status(parts, lanes));
+  if (asked.path === '/v1/rollout/history') return json('ok', { entries: parts.control.history() });
   if (asked.path === '/v1/endpoints')
     return json('ok', { endpoints: parts.control.endpoints(), sources: sourcesOf(parts) });
   if (asked.path === '/v1/mirrors') return json('ok', { differences: parts.control.mirrorDifferences?.() ?? [] });
@@ -96,7 +102,7 @@ async function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: A
   if (asked.path.startsWith('/v1/explain/')) return await explain(parts, asked);
   return json('notFound', {
     error:
-      'here are /v1/status, /v1/explain/<request id>, /v1/endpoints, /v1/routes and, with POST, /v1/poll and /v1/cache/purge',
+      'here are /v1/status, /v1/explain/<request id>, /v1/endpoints, /v1/routes, /v1/rollout/history and, with POST, /v1/poll, /v1/cache/purge and /v1/rollout/rollback, pin, unpin',
   });
 }
 
@@ -140,6 +146,9 @@ export interface Status {
         readonly soakedAt: string;
       })
     | null;
+  /** An operator keeps the gateway on this bundle. */
+  readonly pin: { readonly digest: string; readonly until: string } | null;
+  readonly audit: AuditView | null;
   /** What can be fallen back to, newest first. */
   readonly kept: readonly { readonly digest: string; readonly seq: number; readonly activatedAt: string | null }[];
   readonly rejections: readonly {
@@ -191,6 +200,7 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
   const active = control.active();
   const source = control.source();
   const rollout = control.rollout();
+  const pin = control.pin();
   const endpoints = control.endpoints();
   const out = endpoints.filter(isOut).map((e) => e.identity);
   const time = (at: number): string => new Date(at).toISOString();
@@ -221,6 +231,8 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
             stepAt: time(rollout.stepAt),
             soakedAt: time(rollout.soakedAt),
           },
+    pin: pin === null ? null : { digest: pin.digest, until: time(pin.until) },
+    audit: control.audit(),
     kept: control.kept().map((k) => ({ ...k, activatedAt: k.activatedAt === 0 ? null : time(k.activatedAt) })),
     rejections: control
       .rejections()

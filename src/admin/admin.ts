@@ -11,7 +11,7 @@ import type { CachePurge } from '../snapshot/messages.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { startAdmin } from './admin-server.ts';
 import type { SmallServer } from './answer.ts';
-import type { ControlView } from './control-view.ts';
+import type { ControlView, RolloutActions } from './control-view.ts';
 import { Drain } from './drain.ts';
 import { LogSink } from './log-sink.ts';
 import { Metrics } from './metrics.ts';
@@ -46,6 +46,7 @@ export interface AdminListeners {
     readonly token: string | null;
     /** Forgets stored answers in all lanes; how many. */
     readonly purge?: (purge: CachePurge) => Promise<number>;
+    readonly rollout?: RolloutActions;
     readonly fault?: (lane: number) => boolean;
   };
 }

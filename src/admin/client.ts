@@ -1,4 +1,4 @@
-/** How the commands ask a running gateway: one GET, with bounds. */
+/** How the commands ask a running gateway: one request, with bounds. */
 import { Agent, request } from 'undici';
 
 /** Until connected, until the head, until the end: each. */
@@ -12,7 +12,12 @@ export interface Heard {
 }
 
 /** Asks; rejects with a text that names the URL when there is no answer. */
-export async function ask(url: string, token: string | null, timeoutMs = ASK_TIMEOUT_MS): Promise<Heard> {
+export async function ask(
+  url: string,
+  token: string | null,
+  timeoutMs = ASK_TIMEOUT_MS,
+  method: 'GET' | 'POST' = 'GET',
+): Promise<Heard> {
   const dispatcher = new Agent({
     connect: { timeout: timeoutMs },
     headersTimeout: timeoutMs,
@@ -21,7 +26,7 @@ export async function ask(url: string, token: string | null, timeoutMs = ASK_TIM
   });
   try {
     const headers = token === null ? {} : { authorization: `Bearer ${token}` };
-    const answer = await request(url, { dispatcher, headers, signal: AbortSignal.timeout(timeoutMs * 2) });
+    const answer = await request(url, { method, dispatcher, headers, signal: AbortSignal.timeout(timeoutMs * 2) });
     return { status: answer.statusCode, body: await answer.body.text() };
   } catch (error) {
     const why = error instanceof Error ? error.message || error.name : String(error);

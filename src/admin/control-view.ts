@@ -22,6 +22,12 @@ export interface ControlView {
   rollout(): RolloutView | null;
   /** Bundles that were tried since start, by how that ended. */
   rolloutEnds(): Readonly<Record<string, number>>;
+  /** A bundle that an operator keeps this gateway on; null: none. */
+  pin(): PinView | null;
+  /** The end of the audit log; null: none is written yet. */
+  audit(): AuditView | null;
+  /** What has happened to bundles and who asked for it, newest first. */
+  history(): readonly HistoryView[];
   /** What is on disk to fall back to: the active bundle, then those before it. */
   kept(): readonly KeptView[];
   /** Bundles that were not taken, newest first. */
@@ -61,6 +67,39 @@ export interface ActiveBundle {
   readonly signers: readonly string[];
   /** Epoch ms from which on it is stale by its own word or its keys'; null = never. */
   readonly expiresAt: number | null;
+}
+
+export interface PinView {
+  readonly digest: string;
+  /** Epoch ms. */
+  readonly until: number;
+}
+
+/** Number and hash of the last entry: noted elsewhere, they prove later that nothing was taken off the end. */
+export interface AuditView {
+  readonly n: number;
+  readonly hash: string;
+  /** What entries are signed with: base64 of the DER SubjectPublicKeyInfo. */
+  readonly publicKey: string;
+  /** Why the last write failed; null: it did not. */
+  readonly fault: string | null;
+}
+
+export interface HistoryView {
+  readonly n: number;
+  readonly at: string;
+  readonly kind: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** What operators can ask a gateway to do with bundles. Each rejects with a sentence when it is not done. */
+export interface RolloutActions {
+  /** The digest that serves then. */
+  rollBack(reason: string): Promise<string>;
+  /** Until when, epoch ms. */
+  pin(digest: string, forMs: number, reason: string): Promise<number>;
+  /** False: nothing was pinned. */
+  unpin(reason: string): Promise<boolean>;
 }
 
 /** Answers of one revision within the window of the comparison. */

@@ -7,14 +7,17 @@ import { readFileSync } from 'node:fs';
 import { Admin } from '../admin/admin.ts';
 import {
   type ActiveBundle,
+  type AuditView,
   type ControlView,
   cellCircuits,
   type DiscoveryView,
   endpointViews,
   type EndpointView,
   type FaultsView,
+  type HistoryView,
   type KeptView,
   type LaneView,
+  type PinView,
   type RejectionView,
   type RolloutView,
   type SourceView,
@@ -30,6 +33,7 @@ import { LaneColumns } from '../snapshot/lane-columns.ts';
 import { createRecords } from '../snapshot/records.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 import { Activator } from './activator.ts';
+import { Journal } from './audit/journal.ts';
 import { CertificateWatch } from './certificates/watch.ts';
 import { Degradation } from './degradation/degradation.ts';
 import { seenBy } from './degradation/seen.ts';
@@ -87,6 +91,7 @@ export class Gateway implements ControlView {
   readonly #native: Addon;
   readonly #supply: BundleSupply;
   readonly #rollout: Rollout;
+  readonly #journal: Journal;
   readonly #columns: EndpointColumns;
   readonly #lanes: Lanes;
   readonly #pool: WafPool;
@@ -140,6 +145,13 @@ export class Gateway implements ControlView {
       accessLog: bootstrap.accessLog === 'stdout',
     });
     const log = this.admin.log;
+    this.#journal = new Journal({
+      stateDir: bootstrap.stateDir,
+      log: (level, message, fields) => log.event(level, message, fields),
+      tell: () => undefined,
+      now: Date.now,
+    });
+    const { event } = this.#journal;
     this.#rollout = new Rollout({
       config: bootstrap.rollout,
       hashKey: parts.hashKey,
@@ -157,7 +169,7 @@ export class Gateway implements ControlView {
       },
       active: () => this.#activator.active,
       ended: (end) => this.#supply.ended(end),
-      event: (level, message, fields) => log.event(level, message, fields),
+      event,
       now: Date.now,
     });
     this.#supply = new BundleSupply({
@@ -168,7 +180,7 @@ export class Gateway implements ControlView {
       registries: parts.registries,
       serve: (bundle) => this.#serve(bundle),
       rollout: this.#rollout,
-      event: (level, message, fields) => log.event(level, message, fields),
+      event,
       now: Date.now,
     });
     this.#pool = new WafPool(bootstrap.wafThreads, addonPath, (message) =>
@@ -282,6 +294,7 @@ export class Gateway implements ControlView {
   /** Everything up to the last good bundle. */
   async #open(): Promise<void> {
     await this.#supply.open();
+    await this.#journal.open();
     await this.#show();
     this.#tls = await this.#certificates.load();
     this.#health.start();
@@ -300,11 +313,28 @@ export class Gateway implements ControlView {
         address: admin.address,
         port: admin.port,
         token: admin.tokenFile === undefined ? null : readFileSync(admin.tokenFile, 'utf8').trim(),
-        purge: (purge) => this.#lanes.purge(purge),
+        purge: (purge) => {
+          this.#journal.asked('purge', { ...purge });
+          return this.#lanes.purge(purge);
+        },
+        rollout: {
+          rollBack: (reason) => {
+            this.#journal.asked('rollback', { reason });
+            return this.#supply.overrides.rollBack(reason);
+          },
+          pin: (digest, forMs, reason) => {
+            this.#journal.asked('pin', { digest, forMs, reason });
+            return this.#supply.overrides.pinTo(digest, forMs, reason);
+          },
+          unpin: (reason) => {
+            this.#journal.asked('unpin', { reason });
+            return this.#supply.overrides.unpin(reason);
+          },
+        },
         ...(bootstrap.allowFaults ? { fault: (lane: number) => this.#lanes.fault(lane) } : {}),
       },
     });
-    this.admin.log.event('info', 'gateway started', {
+    this.#journal.event('info', 'gateway started', {
       version: GATEWAY_VERSION,
       lanes: this.#lanes.count,
       source: this.#supply.text,
@@ -324,6 +354,7 @@ export class Gateway implements ControlView {
     this.#former = former;
     try {
       await this.#supply.open();
+      await this.#journal.open();
       this.#tls = await this.#certificates.load();
       this.#health.start();
       this.#degradation.start();
@@ -363,10 +394,13 @@ export class Gateway implements ControlView {
       },
       freeze: async () => {
         await this.#supply.freeze();
+        await this.#journal.suspend();
         return this.#supply.digest;
       },
       thaw: async () => {
-        if (!this.#stopping) await this.#supply.follow();
+        if (this.#stopping) return;
+        // Both begin at once: what is frozen again meanwhile must be what was begun.
+        await Promise.all([this.#journal.open(), this.#supply.follow()]);
       },
       send: (inbox) => this.#lanes.send(inbox),
       yield: () => this.admin.unlisten(),
@@ -430,7 +464,7 @@ export class Gateway implements ControlView {
     // Another process serves, the next one or still the former: nobody has to look elsewhere first.
     const elsewhere = handedOver || (this.#parts.takeOver && this.#state !== 'serving');
     const drainDelayMs = elsewhere ? 0 : bootstrap.drainDelayMs;
-    this.admin.log.event('info', 'draining', { drainDelayMs, drainDeadlineMs });
+    this.#journal.event('info', 'draining', { drainDelayMs, drainDeadlineMs });
     await new Promise((resolve) => setTimeout(resolve, drainDelayMs));
     // Listeners that are being closed take no other certificates.
     await this.#certificates.stop();
@@ -446,6 +480,7 @@ export class Gateway implements ControlView {
     await this.#lanes.close();
     await this.#pool.close();
     await this.#supply.close();
+    await this.#journal.suspend();
     this.admin.log.event('info', 'gateway stopped', { openAtDeadline: open });
     await this.admin.close(LOG_FLUSH_MS);
   }
@@ -475,6 +510,16 @@ export class Gateway implements ControlView {
   }
   rollout(): RolloutView | null {
     return this.#rollout.view();
+  }
+  pin(): PinView | null {
+    const { pin } = this.#supply.overrides;
+    return pin === undefined ? null : { digest: pin.digest, until: pin.untilMs };
+  }
+  audit(): AuditView | null {
+    return this.#journal.view();
+  }
+  history(): readonly HistoryView[] {
+    return this.#journal.recent().map(({ n, at, kind, fields }) => ({ n, at, kind, fields }));
   }
   rolloutEnds(): Readonly<Record<string, number>> {
     return this.#rollout.ends;

@@ -10,6 +10,7 @@ import { OciLayout } from './oci/layout.ts';
 import { formatReference, parseReference, type Reference } from './oci/reference.ts';
 import type { RegistryOptions } from './oci/registry-http.ts';
 import { Rejection, SourceError } from './oci/rejection.ts';
+import { Overrides } from './rollout/overrides.ts';
 import type { Rollout, RolloutEnd } from './rollout/rollout.ts';
 import { systemClock } from './source/clock.ts';
 import { FailoverSource } from './source/failover.ts';
@@ -52,6 +53,8 @@ interface Serving {
 }
 
 export class BundleSupply {
+  /** What operators decide. */
+  readonly overrides: Overrides;
   readonly #parts: SupplyParts;
   readonly #reference: Reference;
   readonly #place: FailoverSource;
@@ -68,6 +71,8 @@ export class BundleSupply {
   readonly #rejections: RejectionView[] = [];
   readonly #rejectionCounts: Record<string, number> = {};
   #policyLoadFailures = 0;
+  /** What chooses what serves, one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: SupplyParts) {
     this.#parts = parts;
@@ -84,6 +89,26 @@ export class BundleSupply {
       [open(source, 0), ...mirrors.map((mirror, i) => open(mirror.source, i + 1))],
       parts.now,
     );
+    this.overrides = new Overrides({
+      state: () => this.#requireStore().state,
+      find: (digest) => this.#find(digest),
+      serve: (bundle) =>
+        this.#inTurn(async () => {
+          await this.serve(bundle);
+          await this.#requireStore().activated(bundle, this.#trust.policy.epoch, parts.now());
+        }),
+      active: () => this.#serving?.bundle.digest ?? null,
+      revertTrial: async (reason) => (await parts.rollout?.revert(reason)) ?? false,
+      abandonTrial: async (reason) => parts.rollout?.abandon(reason),
+      quarantine: (digest, reason) => this.#requireStore().quarantine(digest, reason),
+      setPin: (pin) => this.#requireStore().pin(pin),
+      lookAgain: () => {
+        this.#poller?.reconsider();
+        void this.#poller?.pollNow();
+      },
+      event: parts.event,
+      now: parts.now,
+    });
     this.#trustFile = new TrustFile({
       file: parts.trustFile,
       trust: parts.trust,
@@ -142,7 +167,7 @@ export class BundleSupply {
       reference: this.#reference.digest ?? this.#reference.tag,
       interval: pollInterval(bundle.pollMs),
       ...(this.#reference.kind === 'layout' ? { watch: this.#reference.directory } : {}),
-      evaluate: (digest) => this.#evaluate(digest),
+      evaluate: (digest) => this.#inTurn(() => this.#evaluate(digest)),
       clock: { ...systemClock, now: this.#parts.now },
       onStatus: (status) => {
         if (status.lastContactMs > 0) void this.#store?.contacted(status.lastContactMs);
@@ -152,6 +177,7 @@ export class BundleSupply {
     this.#poller = poller;
     if (this.#serving !== null) poller.assumeEvaluated(this.#serving.bundle.digest);
     this.#trustFile.follow();
+    this.overrides.follow();
     await poller.start();
   }
 
@@ -172,6 +198,7 @@ export class BundleSupply {
   }
 
   async close(): Promise<void> {
+    this.overrides.close();
     await this.#trustFile.stop();
     await this.#poller?.stop();
     await this.#store?.close();
@@ -254,6 +281,25 @@ export class BundleSupply {
     await this.#poller?.pollNow();
   }
 
+  /** A bundle that is kept, or that the source still has under its digest. */
+  async #find(digest: Digest): Promise<VerifiedBundle> {
+    const store = this.#requireStore();
+    if (keptOf(store.state).some((kept) => kept.digest === digest)) return store.reverify(digest, this.#conditions());
+    return verifyBundle(this.#place, digest, {
+      ...this.#conditions(),
+      sequence: sequenceOf(store.state),
+      purpose: 'candidate',
+      cache: store,
+    });
+  }
+
+  async #inTurn(task: () => Promise<void>): Promise<void> {
+    const run = this.#turn.then(task);
+    // The failure belongs to the caller; the next one runs anyway.
+    this.#turn = run.catch(() => undefined);
+    await run;
+  }
+
   #conditions() {
     return { trust: this.#trust, gateway: gatewayIdentity(), nowMs: this.#parts.now() };
   }
@@ -302,6 +348,7 @@ export class BundleSupply {
     const { rollout } = this.#parts;
     let bundle: VerifiedBundle | undefined;
     try {
+      this.overrides.judge(digest);
       await store.releaseQuarantine(digest);
       bundle = await verifyBundle(this.#place, digest, {
         ...this.#conditions(),

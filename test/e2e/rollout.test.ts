@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { keyedHash } from '../../src/base/keyed-hash.ts';
+import { run as auditCommand } from '../../src/cli/audit/audit.ts';
+import { run as rolloutCommand } from '../../src/cli/rollout/rollout.ts';
 import { keyOf } from '../../src/control/rollout/rollout.ts';
 import { type BundleParts, plainBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
@@ -165,6 +167,59 @@ describe('a staged rollout', () => {
     await gateway.untilReady();
     const heard = await ask(gateway.ports.http, '/a', { headers: { 'x-tenant': 'any' } });
     assert.equal(heard.headers['x-release'], '2');
+    await gateway.stop();
+  });
+
+  it('operators take back, pin and unpin, and the audit log says so', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({ bundle: release(upstream.address, 1), bootstrap: { lanes: 1 } });
+    const servesRelease = async (n: number): Promise<void> =>
+      gateway.until(`release ${n} serves`, async () => {
+        const heard = await ask(gateway.ports.http, '/a', { headers: { 'x-tenant': 'any' } });
+        return heard.headers['x-release'] === String(n);
+      });
+    const cnx = async (...args: string[]): Promise<string> => {
+      let told = '';
+      const io = { stdout: (text: string) => (told += text), stderr: (text: string) => (told += text), env: {} };
+      const code = await rolloutCommand([...args, '--admin', `http://127.0.0.1:${gateway.ports.admin}`], io);
+      return `${code} ${told}`;
+    };
+    const first = (await statusOf(gateway)).bundle.digest;
+    const second = await gateway.publish(release(upstream.address, 2));
+    await servesRelease(2);
+    await gateway.until('it is kept', async () => (await statusOf(gateway)).kept[0]?.digest === second);
+
+    assert.match(await cnx('rollback'), /^2 .*--reason/);
+    assert.equal(await cnx('rollback', '--reason', 'too slow'), `0 serves ${first}\n`);
+    await servesRelease(1);
+    await gateway.until('the source says so', async () => (await statusOf(gateway)).source.state === 'rejected');
+    assert.match(await cnx('status'), /because .* names sha256:[0-9a-f]{64}, which is not taken: .*too slow/);
+
+    assert.match(
+      await cnx('pin', second, '--for', '2h', '--reason', 'compare'),
+      /^1 .*taken back/,
+      'it is quarantined',
+    );
+    assert.match(await cnx('pin', first, '--for', '2h', '--reason', 'compare'), /^0 pinned until/);
+    const third = await gateway.publish(release(upstream.address, 3));
+    await gateway.until('it is seen', async () => (await statusOf(gateway)).rejections.some((r) => r.digest === third));
+    await servesRelease(1);
+    await gateway.restart();
+    await gateway.untilReady();
+    await servesRelease(1);
+    assert.match(await cnx('status'), /because {3}an operator pinned it/);
+    assert.match(await cnx('unpin', '--reason', 'done'), /^0 the source counts again/);
+    await servesRelease(3);
+
+    const history = await cnx('history');
+    for (const kind of ['started', 'activated', 'reverted', 'admin', 'pinned', 'rejected', 'unpinned'])
+      assert.match(history, new RegExp(`  ${kind} `), history);
+    gateway.signal('SIGTERM');
+    await gateway.ended();
+    let told = '';
+    const io = { stdout: (text: string) => (told += text), stderr: (text: string) => (told += text), env: {} };
+    assert.equal(await auditCommand(['verify', `${gateway.directory}/state/audit`], io), 0, told);
+    assert.match(told, /all as they were written/);
     await gateway.stop();
   });
 

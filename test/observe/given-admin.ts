@@ -73,6 +73,9 @@ export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, la
       refused: null,
     }),
     rollout: () => null,
+    pin: () => null,
+    audit: () => null,
+    history: () => [],
     rolloutEnds: () => ({ promoted: 1, reverted: 0, superseded: 0 }),
     kept: () => [{ digest: snapshot.digest, seq: snapshot.seq, activatedAt: Date.UTC(2026, 10, 21) }],
     rejections: () => [

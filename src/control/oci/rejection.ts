@@ -38,6 +38,7 @@ const REASONS = {
   epoch_regressed: 'never',
   quarantined: 'never',
   revoked_bundle: 'never',
+  pinned: 'never',
   // What the layers say: for the compiler
   invalid_content: 'never',
 } as const;

@@ -30,6 +30,8 @@ export interface StoreState {
   readonly quarantined: ReadonlyMap<Digest, string>;
   /** Last time the source answered, milliseconds since 1970; 0 = never. */
   readonly lastContactMs: number;
+  /** An operator keeps the gateway on this bundle until then, milliseconds since 1970. */
+  readonly pin?: { readonly digest: Digest; readonly untilMs: number } | undefined;
 }
 
 export const EMPTY_STATE: StoreState = {
@@ -103,6 +105,7 @@ const NAMES = [
   'previous',
   'quarantined',
   'lastContactMs',
+  'pin',
 ];
 
 /** @throws {Rejection} for anything that {@link stateBytes} does not write. */
@@ -126,7 +129,13 @@ export function parseState(bytes: Uint8Array): StoreState {
     previous: shape.array(object['previous'], 'previous', PREVIOUS_MAX).map((item, i) => kept(item, `previous[${i}]`)),
     quarantined: new Map(quarantined),
     lastContactMs: shape.count(object['lastContactMs'], 'lastContactMs'),
+    ...(object['pin'] === undefined ? {} : { pin: pinOf(object['pin']) }),
   };
+}
+
+function pinOf(value: unknown): NonNullable<StoreState['pin']> {
+  const object: JsonObject = shape.object(value, 'pin');
+  return { digest: digest(object['digest'], 'pin.digest'), untilMs: shape.count(object['untilMs'], 'pin.untilMs') };
 }
 
 function kept(value: unknown, where: string): KeptBundle {

@@ -166,6 +166,14 @@ export class BundleStore {
     await this.#serial(() => this.#collect());
   }
 
+  /** Remembers that an operator keeps the gateway on a bundle. */
+  async pin(pin: StoreState['pin']): Promise<void> {
+    await this.#change((state) => {
+      const { pin: _former, ...rest } = state;
+      return pin === undefined ? rest : { ...rest, pin };
+    });
+  }
+
   /** Remembers a digest as taken back; it is not activated again until it is forgotten. */
   async quarantine(digest: Digest, reason: string): Promise<void> {
     await this.#change((state) => withQuarantine(state, digest, reason));

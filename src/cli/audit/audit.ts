@@ -1,0 +1,73 @@
+/** `cnx audit verify|export`: the audit log of a gateway, from its files. */
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { logFiles } from '../../control/audit/files.ts';
+import { linesOf } from '../../control/audit/log.ts';
+import { verifyAudit } from '../../control/audit/verify.ts';
+import { usageError, UsageError } from '../bundle/command.ts';
+import type { Command, CommandIo } from '../io.ts';
+
+const HELP = `cnx audit verify <directory> [--key SPKI] [--holds N:HASH]
+cnx audit export <directory>
+
+The audit log of a gateway lies in the directory audit of its state directory.
+
+verify   finds any change, cut or reordering of its entries. Exit code 1 when there is one.
+  --key    public key, base64 of its DER form, as \`cnx status --json\` shows it; unless given, that of the directory itself,
+           which who could write there may have exchanged
+  --holds  number and hash of an entry that were noted earlier, elsewhere: finds a log that was made anew, or cut, with its key
+export   prints all entries, oldest first, as JSON lines
+`;
+
+export const run: Command = async (args, io) => {
+  try {
+    const { values, positionals } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        key: { type: 'string' },
+        holds: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    if (values.help) {
+      io.stdout(HELP);
+      return 0;
+    }
+    const [name, directory, extra] = positionals;
+    if (directory === undefined || extra !== undefined || (name !== 'verify' && name !== 'export'))
+      throw new UsageError('write cnx audit verify <directory> or cnx audit export <directory>');
+    if (name === 'export') {
+      for (const file of await logFiles(directory))
+        for (const line of await linesOf(join(directory, file))) io.stdout(`${line}\n`);
+      return 0;
+    }
+    return await verify(directory, await keyOf(directory, values.key), values.holds, io);
+  } catch (error) {
+    return usageError('audit', error, io);
+  }
+};
+
+async function verify(directory: string, key: KeyObject, holds: string | undefined, io: CommandIo): Promise<number> {
+  const noted = holds === undefined ? undefined : /^([0-9]{1,15}):([0-9a-f]{64})$/.exec(holds);
+  if (noted === null) throw new UsageError('--holds is a number, a colon and 64 hexadecimal digits');
+  const wanted = noted === undefined ? undefined : { n: Number(noted[1]), hash: noted[2] ?? '' };
+  const found = await verifyAudit(directory, key, wanted);
+  for (const fault of found.faults) io.stderr(`${fault}\n`);
+  if (found.faults.length > 0) return 1;
+  io.stdout(
+    `${found.entries} entries, ${found.first} to ${found.last}, all as they were written\nends with ${found.last}:${found.hash}\n`,
+  );
+  return 0;
+}
+
+async function keyOf(directory: string, spki: string | undefined): Promise<KeyObject> {
+  if (spki === undefined) return createPublicKey(await readFile(join(directory, 'key.pem'), 'utf8'));
+  try {
+    return createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
+  } catch {
+    throw new UsageError('--key is no base64 of a DER SubjectPublicKeyInfo');
+  }
+}

@@ -1,0 +1,181 @@
+/** The commands that speak with one gateway. */
+import { readFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import type { Status } from '../../admin/admin-server.ts';
+import { ASK_TIMEOUT_MS, ask, isOk, urlOf } from '../../admin/client.ts';
+import type { HistoryView } from '../../admin/control-view.ts';
+import { printable } from '../../admin/explain.ts';
+import { usageError, UsageError } from '../bundle/command.ts';
+import { errorOf } from '../explain.ts';
+import type { Command, CommandIo } from '../io.ts';
+import { rolloutLines } from '../status.ts';
+
+const OPTIONS = {
+  admin: { type: 'string', default: 'http://127.0.0.1:9902' },
+  'token-file': { type: 'string' },
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
+  reason: { type: 'string' },
+  for: { type: 'string' },
+} as const;
+
+const GATEWAY_HELP = `
+  --admin URL        admin listener of the gateway (default http://127.0.0.1:9902)
+  --token-file FILE  bearer token of the admin listener
+`;
+/** A bundle is compiled and given to all lanes before the answer comes. */
+const ACTION_TIMEOUT_MS = 60_000;
+const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+interface Given {
+  readonly values: {
+    readonly admin: string;
+    readonly 'token-file'?: string;
+    readonly json: boolean;
+    readonly reason?: string;
+    readonly for?: string;
+  };
+  readonly positionals: readonly string[];
+  readonly io: CommandIo;
+}
+
+function command(name: string, help: string, act: (given: Given) => Promise<number>): Command {
+  return async (args, io) => {
+    try {
+      const { values, positionals } = parseArgs({ args, allowPositionals: true, options: OPTIONS });
+      if (values.help) {
+        io.stdout(`${help}${GATEWAY_HELP}`);
+        return 0;
+      }
+      return await act({ values, positionals, io });
+    } catch (error) {
+      return usageError(`rollout ${name}`, error, io);
+    }
+  };
+}
+
+/** The answer's body, or null after the error has been told. */
+async function heard(given: Given, path: string, method: 'GET' | 'POST'): Promise<string | null> {
+  const file = given.values['token-file'];
+  const token = file === undefined ? null : (await readFile(file, 'utf8')).trim();
+  const timeoutMs = method === 'GET' ? ASK_TIMEOUT_MS : ACTION_TIMEOUT_MS;
+  const answer = await ask(urlOf(given.values.admin, path), token, timeoutMs, method);
+  if (isOk(answer.status)) return answer.body;
+  given.io.stderr(`${errorOf(answer.body, answer.status)}\n`);
+  return null;
+}
+
+function query(given: Given, more: Readonly<Record<string, string>>): string {
+  const { reason } = given.values;
+  if (reason === undefined || reason === '')
+    throw new UsageError('--reason TEXT is missing; it goes into the audit log');
+  return new URLSearchParams({ ...more, reason }).toString();
+}
+
+/** `90s`, `30m`, `2h`, `1d` as milliseconds. */
+export function durationOf(text: string): number {
+  const [, digits = '', unit = ''] = /^([0-9]{1,6})([smhd])$/.exec(text) ?? [];
+  const ms = Number(digits) * (UNITS[unit] ?? Number.NaN);
+  if (!(ms > 0)) throw new UsageError(`${JSON.stringify(text)} is no time like 90s, 30m, 2h or 1d`);
+  return ms;
+}
+
+export const status = command(
+  'status',
+  'cnx rollout status [--json]\n\nWhat the gateway runs and why, and what a share of its identities tries.\n',
+  async (given) => {
+    const body = await heard(given, 'v1/status', 'GET');
+    if (body === null) return 1;
+    const s = JSON.parse(body) as Status;
+    const { bundle, source, rollout, pin, kept, rejections } = s;
+    if (given.values.json)
+      given.io.stdout(`${JSON.stringify({ bundle, source, rollout, pin, kept, rejections }, null, 2)}\n`);
+    else given.io.stdout(statusText(s));
+    return 0;
+  },
+);
+
+/** Why it runs what it runs, in lines. */
+export function statusText(s: Pick<Status, 'bundle' | 'source' | 'rollout' | 'pin' | 'rejections'>): string {
+  const { bundle, source, pin } = s;
+  const lines = [
+    bundle === null
+      ? 'runs      nothing yet'
+      : `runs      ${bundle.seq}, ${bundle.digest}, since ${bundle.activatedAt}`,
+    `because   ${whyOf(s)}`,
+  ];
+  if (s.rollout !== null) for (const [name, value] of rolloutLines(s.rollout)) lines.push(`${name.padEnd(10)}${value}`);
+  if (pin !== null) lines.push(`pin       until ${pin.until}`);
+  if (source.staleReason !== null) lines.push(`STALE     ${source.staleReason}`);
+  for (const r of s.rejections.slice(0, 3)) lines.push(`refused   ${r.at}  ${r.digest}  ${r.reason}`);
+  return `${lines.map(printable).join('\n')}\n`;
+}
+
+function whyOf({ bundle, source, rollout, pin }: Pick<Status, 'bundle' | 'source' | 'rollout' | 'pin'>): string {
+  if (bundle === null)
+    return `${source.text} has given nothing that can be taken (${source.lastError ?? source.state})`;
+  if (pin !== null) return `an operator pinned it; ${source.text} names ${source.seen ?? 'nothing'}`;
+  if (rollout !== null)
+    return `${source.text} names ${rollout.digest}, which ${rollout.share * 100} % of identities try`;
+  if (source.seen === bundle.digest) return `${source.text} names it`;
+  if (source.seen === null) return `it was kept; ${source.text} is ${source.state}`;
+  return `${source.text} names ${source.seen}, which is not taken: ${source.lastError ?? source.state}`;
+}
+
+export const history = command(
+  'history',
+  'cnx rollout history [--json]\n\nWhat has happened to the bundles of the gateway, newest first, out of its audit log.\n',
+  async (given) => {
+    const body = await heard(given, 'v1/rollout/history', 'GET');
+    if (body === null) return 1;
+    const { entries } = JSON.parse(body) as { readonly entries: readonly HistoryView[] };
+    given.io.stdout(given.values.json ? body : entries.map((e) => `${entryText(e)}\n`).join(''));
+    return 0;
+  },
+);
+
+function entryText({ n, at, kind, fields }: HistoryView): string {
+  const told = Object.entries(fields).map(
+    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
+  return printable(`${String(n).padEnd(7)}${at}  ${kind.padEnd(12)}${told.join(' ')}`);
+}
+
+export const rollback = command(
+  'rollback',
+  'cnx rollout rollback --reason TEXT\n\nTakes back the bundle that is being tried; when none is, goes back to the bundle before the one that serves. What was taken\nback stays out until the source names something else.\n',
+  async (given) => {
+    const body = await heard(given, `v1/rollout/rollback?${query(given, {})}`, 'POST');
+    if (body === null) return 1;
+    given.io.stdout(`serves ${(JSON.parse(body) as { readonly serves: string }).serves}\n`);
+    return 0;
+  },
+);
+
+export const pin = command(
+  'pin',
+  'cnx rollout pin <digest> --for 2h --reason TEXT\n\nKeeps the gateway on one bundle, over restarts too. It must verify like any other; what the source names does not count until\nthen.\n\n  --for  90s, 30m, 2h, 1d; at most 7d\n',
+  async (given) => {
+    const [digest, extra] = given.positionals;
+    const { for: time } = given.values;
+    if (digest === undefined || extra !== undefined || time === undefined)
+      throw new UsageError('write cnx rollout pin <digest> --for 2h --reason TEXT');
+    const path = `v1/rollout/pin?${query(given, { digest, forMs: String(durationOf(time)) })}`;
+    const body = await heard(given, path, 'POST');
+    if (body === null) return 1;
+    given.io.stdout(`pinned until ${(JSON.parse(body) as { readonly until: string }).until}\n`);
+    return 0;
+  },
+);
+
+export const unpin = command(
+  'unpin',
+  'cnx rollout unpin --reason TEXT\n\nLets the source count again.\n',
+  async (given) => {
+    const body = await heard(given, `v1/rollout/unpin?${query(given, {})}`, 'POST');
+    if (body === null) return 1;
+    const { unpinned } = JSON.parse(body) as { readonly unpinned: boolean };
+    given.io.stdout(unpinned ? 'the source counts again\n' : 'nothing was pinned\n');
+    return 0;
+  },
+);

@@ -1,0 +1,103 @@
+/** What goes into the audit log: of the events that are logged those that change what serves, and what operators ask for. */
+import { join } from 'node:path';
+import type { AuditView } from '../../admin/control-view.ts';
+import { AuditLog } from './log.ts';
+
+/** Kinds of entries by the event that they are made of. */
+const KINDS: Readonly<Record<string, string>> = {
+  'gateway started': 'started',
+  draining: 'stopping',
+  'bundle activated': 'activated',
+  'bundle rejected': 'rejected',
+  'starting with the seed bundle': 'seed',
+  'state rebuilt': 'state',
+  'kept bundle passed over': 'passed_over',
+  'trust policy taken': 'trust',
+  'trust policy refused; the former one counts on': 'trust_refused',
+  'the bundle that serves is not trusted any more; it serves on until another is taken': 'distrusted',
+  'the configuration is stale; it serves on': 'stale',
+  'bundle is tried by a share of identities': 'tried',
+  'bundle is tried by a larger share': 'step',
+  'bundle is not tried any more': 'superseded',
+  'bundle taken back': 'reverted',
+  'bundle pinned': 'pinned',
+  'pin is over': 'unpinned',
+  'asked for by an operator': 'admin',
+};
+
+type Event = (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
+
+export interface JournalParts {
+  readonly stateDir: string;
+  readonly log: Event;
+  /** Told of every entry that is made. */
+  readonly tell: (kind: string, fields: Readonly<Record<string, unknown>>) => void;
+  /** Epoch ms. */
+  readonly now: () => number;
+}
+
+/** Entries that are kept until the log is open. */
+const EARLY_MAX = 64;
+
+export class Journal {
+  readonly #parts: JournalParts;
+  #audit: AuditLog | null = null;
+  #tail: Promise<unknown> = Promise.resolve();
+  #early: { readonly kind: string; readonly fields: Record<string, unknown> }[] = [];
+
+  constructor(parts: JournalParts) {
+    this.#parts = parts;
+  }
+
+  /** From now on entries are written. No other process may write them: after a hand-over has been granted. */
+  open(): Promise<void> {
+    return this.#next(async () => {
+      const { stateDir, log, now } = this.#parts;
+      this.#audit ??= await AuditLog.open(join(stateDir, 'audit'), { now, event: log });
+      for (const { kind, fields } of this.#early.splice(0)) this.#audit.append(kind, fields);
+    });
+  }
+
+  /** Logs an event, and keeps it if it is of those that are kept. */
+  readonly event: Event = (level, message, fields) => {
+    this.#parts.log(level, message, fields);
+    const kind = KINDS[message];
+    if (kind === undefined) return;
+    if (this.#audit !== null) this.#audit.append(kind, fields);
+    else if (this.#early.length < EARLY_MAX) this.#early.push({ kind, fields });
+    this.#parts.tell(kind, fields);
+  };
+
+  /** Somebody who reaches the admin listener wants something done. */
+  asked(action: string, fields: Record<string, unknown>): void {
+    this.event('info', 'asked for by an operator', { action, ...fields });
+  }
+
+  /** Writes nothing until `open`: another process does. */
+  suspend(): Promise<void> {
+    return this.#next(async () => {
+      const audit = this.#audit;
+      this.#audit = null;
+      await audit?.close();
+    });
+  }
+
+  /** Opening and closing, one after the other. */
+  #next(task: () => Promise<void>): Promise<void> {
+    const run = this.#tail.then(task);
+    // The failure belongs to the caller; what is asked next runs anyway.
+    this.#tail = run.catch(() => undefined);
+    return run;
+  }
+
+  view(): AuditView | null {
+    const audit = this.#audit;
+    if (audit === null) return null;
+    return { ...audit.head, publicKey: audit.publicKey, fault: audit.fault };
+  }
+
+  /** Newest first. */
+  recent(): ReturnType<AuditLog['recent']> {
+    return this.#audit?.recent() ?? [];
+  }
+}
