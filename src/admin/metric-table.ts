@@ -139,6 +139,21 @@ export const METRICS = {
   cnx_cache_waiting: row('gauge', '', ['lane'], 'Requests that wait for the fetch of another one, once a second.'),
   cnx_cache_bytes: row('gauge', 'bytes', ['lane'], 'Bytes of stored answers, once a second.'),
   cnx_cache_addresses: row('gauge', '', ['lane'], 'Addresses of which answers are stored, once a second.'),
+  // Compression
+  cnx_compressed_answers_total: row(
+    'counter',
+    '',
+    ['algorithm'],
+    'Answers that were compressed, counted when they are over.',
+  ),
+  cnx_compressed_in_bytes_total: row('counter', 'bytes', ['algorithm'], 'Bytes of these before compression.'),
+  cnx_compressed_out_bytes_total: row('counter', 'bytes', ['algorithm'], 'Bytes of these after it.'),
+  cnx_compress_busy_total: row(
+    'counter',
+    '',
+    [],
+    'Answers that were not compressed because encoders take as much memory as they may: many large answers to slow clients at once.',
+  ),
   // Upstream
   cnx_upstream_duration_seconds: row(
     'histogram',

@@ -10,6 +10,7 @@ import type { Histogram } from '../snapshot/lane-columns.ts';
 import {
   CACHE_OUTCOMES,
   CELL_OUTCOMES,
+  COMPRESSED_BY,
   Count,
   CREDENTIALS,
   Gauge,
@@ -208,6 +209,10 @@ export class Metrics {
       cnx_cache_waiting: perLane((c) => c.gauges[Gauge.CacheWaiting]),
       cnx_cache_bytes: perLane((c) => c.gauges[Gauge.CacheBytes]),
       cnx_cache_addresses: perLane((c) => c.gauges[Gauge.CacheAddresses]),
+      cnx_compressed_answers_total: list('algorithm', COMPRESSED_BY, (c) => c.compressedAnswers),
+      cnx_compressed_in_bytes_total: list('algorithm', COMPRESSED_BY, (c) => c.compressedIn),
+      cnx_compressed_out_bytes_total: list('algorithm', COMPRESSED_BY, (c) => c.compressedOut),
+      cnx_compress_busy_total: sum((c) => c.counts[Count.CompressBusy]),
       cnx_upstream_duration_seconds: () =>
         histogram(
           'cnx_upstream_duration_seconds',

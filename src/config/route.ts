@@ -1,6 +1,7 @@
 /** Routes: which requests go where, and what is asked of them on the way. */
 import Type, { type Static } from 'typebox';
 import { CacheConfig } from './cache.ts';
+import { CompressConfig } from './compress.ts';
 import { CorsConfig } from './cors.ts';
 import { closed, HeaderName, Id, Ms, word } from './fields.ts';
 import { MirrorConfig } from './mirror.ts';
@@ -202,6 +203,7 @@ export const RouteConfig = closed(
     respond: Type.Optional(RespondConfig),
     cors: Type.Optional(CorsConfig),
     cache: Type.Optional(CacheConfig),
+    compress: Type.Optional(CompressConfig),
     timeouts: Type.Optional(RouteTimeouts),
     bodyBytesMax: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 1_099_511_627_776, description: 'Largest request body. Unit: bytes.' }),

@@ -103,6 +103,7 @@ async function start(): Promise<void> {
       openConnections: transport.openConnections,
       revision: active?.snapshot.revision ?? 0,
       cache: stages.cache.measured(),
+      compressed: transport.compressed,
     });
   }, TICK_MS);
 

@@ -12,6 +12,7 @@
 import {
   CELL_OUTCOMES,
   CellOutcome,
+  COMPRESSED_BY,
   Count,
   Gauge,
   LaneColumns,
@@ -31,6 +32,7 @@ import { CacheOutcome, METHOD_OTHER, PolicyOutcome, WafVerdict } from './exchang
 import { LoopGauges } from './observe/loop-gauges.ts';
 import { peerText } from './observe/peer.ts';
 import type { Observer } from './pipeline.ts';
+import type { Compressed } from './transport/transport.ts';
 import type { RefusalRow } from './refusal.ts';
 import { REFUSAL_LIST, REFUSALS } from './refusal.ts';
 
@@ -81,6 +83,8 @@ export interface LaneMoment {
     readonly evicted: number;
     readonly collapsed: number;
   };
+  /** What the transport has compressed since the lane began; null: it does not. */
+  readonly compressed?: Compressed | null;
 }
 
 const WAF = STAGE_INDEX.waf;
@@ -107,6 +111,7 @@ export class Observe implements Observer {
   #differences = 0;
   /** The cache's counters at the last tick. */
   #cacheBefore = { stored: 0, evicted: 0, collapsed: 0 };
+  #compressedBefore: Compressed = { answers: [], bytesIn: [], bytesOut: [], busy: 0 };
 
   constructor(parts: ObserveParts) {
     this.columns = new LaneColumns(parts.laneColumns);
@@ -160,6 +165,7 @@ export class Observe implements Observer {
     gauges[Gauge.OpenConnections] = moment.openConnections;
     gauges[Gauge.Revision] = moment.revision;
     if (moment.cache !== undefined) this.#publishCache(moment.cache);
+    if (moment.compressed) this.#publishCompressed(moment.compressed);
     this.#loop.publish(gauges);
     gauges[Gauge.TickedAt] = moment.now;
     this.#reports = 0;
@@ -177,6 +183,19 @@ export class Observe implements Observer {
     add(counts, Count.CacheEvicted, cache.evicted - before.evicted);
     add(counts, Count.CacheCollapsed, cache.collapsed - before.collapsed);
     this.#cacheBefore = cache;
+  }
+
+  #publishCompressed(now: Compressed): void {
+    const c = this.columns;
+    const before = this.#compressedBefore;
+    // As above.
+    for (let i = 0; i < COMPRESSED_BY.length; i++) {
+      add(c.compressedAnswers, i, grown(now.answers, before.answers, i));
+      add(c.compressedIn, i, grown(now.bytesIn, before.bytesIn, i));
+      add(c.compressedOut, i, grown(now.bytesOut, before.bytesOut, i));
+    }
+    add(c.counts, Count.CompressBusy, now.busy - before.busy);
+    this.#compressedBefore = now;
   }
 
   /** Lets the thread end: stops watching the loop. */
@@ -331,6 +350,11 @@ function countRow(row: RivalryRow, x: Exchange, totalUs: number): void {
 
 function add(cells: Float64Array, index: number, n: number): void {
   cells[index] = (cells[index] as number) + n;
+}
+
+/** How much a count of a list has grown. */
+function grown(now: readonly number[], before: readonly number[], index: number): number {
+  return (now[index] ?? 0) - (before[index] ?? 0);
 }
 
 function observeTaken(histogram: { observe(us: number): void } | undefined, us: number): void {

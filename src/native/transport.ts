@@ -85,6 +85,28 @@ export interface TransportEndpoint {
   };
 }
 
+/** How answers are compressed. */
+export interface TransportCompression {
+  /** `gzip`, `br`, `zstd` in order of preference. */
+  readonly algorithms: readonly string[];
+  /** `text/html`, `text/*`, `*+json`. */
+  readonly types: readonly string[];
+  readonly bytesMin: number;
+  /** Levels. */
+  readonly gzip: number;
+  readonly br: number;
+  readonly zstd: number;
+}
+
+/** What was compressed; by algorithm: gzip, br, zstd. */
+export interface TransportCompressed {
+  readonly answers: readonly number[];
+  readonly bytesIn: readonly number[];
+  readonly bytesOut: readonly number[];
+  /** Answers that stayed as they were for want of memory. */
+  readonly busy: number;
+}
+
 /** What is known of a connection through its TLS handshake. */
 export interface TransportFacts {
   readonly version: string;
@@ -131,6 +153,10 @@ export interface TransportEngine {
   answerBody(slot: number): Uint8Array;
   /** The body of an answer of our own, before its verdict. */
   setAnswer(slot: number, body: Uint8Array): void;
+  /** Makes a plan of compression known by a number from 1 to 1,024, which records name; an earlier one of the number is no more. Throws when there is no such number or algorithm. */
+  setCompression(number: number, plan: TransportCompression): void;
+  /** What was compressed so far. */
+  compressed(): TransportCompressed;
   facts(slot: number): TransportFacts | null;
   /** Takes the verdicts that are listed; nothing within a turn, which takes them by itself. */
   flush(): void;

@@ -49,6 +49,9 @@ export const CellOutcome = { Answered: 0, Failed: 1, FailedOver: 2, Unavailable:
 /** What the response cache did, as the exchange stores it: not asked; answered from it; answered with what was stale; with what the upstream has said is still right; fetched; passed by. */
 export const CACHE_OUTCOMES = ['none', 'hit', 'stale', 'validated', 'miss', 'bypass'] as const;
 
+/** Content codings that the gateway makes, by the transport's numbers. */
+export const COMPRESSED_BY = ['gzip', 'br', 'zstd'] as const;
+
 /** Upper bounds of the buckets, µs; a last one without bound follows. */
 export const REQUEST_BOUNDS_US = [
   100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
@@ -87,6 +90,7 @@ export const Count = {
   CacheEvicted: 6,
   CacheCollapsed: 7,
   RetryBudgetSpent: 8,
+  CompressBusy: 9,
 } as const;
 const COUNTS = 32;
 
@@ -102,6 +106,7 @@ const DOUBLES =
   WAF_VERDICTS.length +
   CREDENTIALS.length +
   CACHE_OUTCOMES.length +
+  COMPRESSED_BY.length * 3 +
   (STAGES.length + 1) +
   COUNTS +
   GAUGES +
@@ -127,6 +132,10 @@ export class LaneColumns {
   readonly waf: Float64Array;
   readonly credentials: Float64Array;
   readonly cache: Float64Array;
+  /** By algorithm: answers, their bytes before, and after. */
+  readonly compressedAnswers: Float64Array;
+  readonly compressedIn: Float64Array;
+  readonly compressedOut: Float64Array;
   /** Stages that threw, by index into STAGES; the last is the pipeline itself. */
   readonly faults: Float64Array;
   readonly counts: Float64Array;
@@ -162,6 +171,9 @@ export class LaneColumns {
     this.waf = doubles(WAF_VERDICTS.length);
     this.credentials = doubles(CREDENTIALS.length);
     this.cache = doubles(CACHE_OUTCOMES.length);
+    this.compressedAnswers = doubles(COMPRESSED_BY.length);
+    this.compressedIn = doubles(COMPRESSED_BY.length);
+    this.compressedOut = doubles(COMPRESSED_BY.length);
     this.faults = doubles(STAGES.length + 1);
     this.counts = doubles(COUNTS);
     this.gauges = doubles(GAUGES);

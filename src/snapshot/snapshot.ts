@@ -85,6 +85,8 @@ export interface RoutePlan {
   readonly respond: RespondPlan;
   /** Answers are stored and used again; absent: not. */
   readonly cache?: CachePlan;
+  /** Answers are compressed for clients that ask for it; absent: not. */
+  readonly compress?: CompressPlan;
   readonly forward: ForwardLimits;
   /** WebSocket handshakes are relayed. */
   readonly websocket: boolean;
@@ -250,6 +252,19 @@ export interface CachePlan {
   readonly requestDirectives: boolean;
   /** How long a request waits for another's fetch; 0 = not. */
   readonly collapseTimeoutMs: number;
+}
+
+/** Compression of a route's answers. */
+export interface CompressPlan {
+  /** Says all of it: plans with equal keys are equal. */
+  readonly key: string;
+  /** In order of preference among those that a client takes equally gladly. */
+  readonly algorithms: readonly ('gzip' | 'br' | 'zstd')[];
+  /** Media types in lower case: `text/html`, `text/*`, `*+json`. */
+  readonly types: readonly string[];
+  /** Shorter bodies stay as they are, bytes. */
+  readonly bytesMin: number;
+  readonly levels: { readonly gzip: number; readonly br: number; readonly zstd: number };
 }
 
 export interface RedirectPlan {

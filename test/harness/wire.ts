@@ -3,7 +3,7 @@ import { applyEdits } from '../../src/data/transport/edit-list.ts';
 import type { RefusalRow } from '../../src/data/refusal.ts';
 import { Exchange } from '../../src/data/exchange.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
-import type { HeaderEdits, ListenerPlan, RoutePlan, WafRoutePlan } from '../../src/snapshot/snapshot.ts';
+import type { CompressPlan, HeaderEdits, ListenerPlan, RoutePlan, WafRoutePlan } from '../../src/snapshot/snapshot.ts';
 import { present } from '../../src/base/assert.ts';
 import { UpstreamPaths } from '../../src/data/answers/upstream-target.ts';
 import { native } from '../../src/native.ts';
@@ -63,6 +63,7 @@ export class TestWire implements Wire {
   /** What is shown of the upstream's answer, and how often it was let pass. */
   upstream: UpstreamAnswer | null = null;
   passed = 0;
+  compressed: CompressPlan | null = null;
   answered: { status: number; contentType: string; body: string | Uint8Array } | null = null;
 
   constructor(o: WireOptions = {}) {
@@ -155,6 +156,9 @@ export class TestWire implements Wire {
       },
       edits,
     );
+  }
+  compressAnswer(plan: CompressPlan): void {
+    this.compressed = plan;
   }
   editAnswer(edits: HeaderEdits): boolean {
     return applyEdits(

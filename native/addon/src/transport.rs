@@ -1,6 +1,7 @@
 //! Binding of cnx-transport: one engine in a thread, hung into the thread's loop. One turn of it: the engine does what is ready, JavaScript is called once with
 //! all events, its verdicts are applied. See `src/native/transport.ts` for what JavaScript sees.
 
+mod compression;
 mod inherited;
 mod node;
 mod plans;
@@ -21,6 +22,7 @@ use napi::bindgen_prelude::{Buffer, Function, Int32Array, Result, Uint8Array};
 use napi::{Env, Error, Status};
 use napi_derive::napi;
 
+use self::compression::{TransportCompressed, TransportCompression};
 use self::node::{Callback, Called, EndHook, Ends, Scope, Thrown};
 use self::plans::{TransportEndpoint, TransportListener, TransportOptions, TransportTls};
 use self::uv::{Driven, Watch};
@@ -381,6 +383,23 @@ impl TransportEngine {
         self.lane.with(|engine| engine.set_addresses(endpoint, &parsed));
         self.lane.look_again();
         Ok(())
+    }
+
+    #[napi]
+    pub fn set_compression(&self, number: u32, plan: TransportCompression) -> Result<()> {
+        let plan = plan.plan()?;
+        let known = self
+            .lane
+            .with(|engine| engine.set_compression(number, plan))
+            .ok_or_else(closed)?;
+        known
+            .then_some(())
+            .ok_or_else(|| Error::new(Status::InvalidArg, format!("{number} is no number of a plan")))
+    }
+
+    #[napi]
+    pub fn compressed(&self) -> TransportCompressed {
+        self.lane.with(|engine| engine.compressed()).unwrap_or_default().into()
     }
 
     #[napi]

@@ -105,6 +105,8 @@ pub mod word {
     pub const ASKS: usize = 79;
     /// From here until the answer is over, ms; 0 = none.
     pub const TOTAL_MS: usize = 80;
+    /// Number of the plan by which the answer may be compressed (`Engine::set_compression`); 0 = none.
+    pub const COMPRESS: usize = 88;
     /// Words of a record.
     pub const COUNT: usize = 96;
 }

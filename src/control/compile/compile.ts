@@ -9,6 +9,7 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { BundleFiles } from '../build/bundle-directory.ts';
 import type { EndpointSlots } from '../health/slots.ts';
 import { compileCells } from './cells.ts';
+import { Compressions } from './compress.ts';
 import { compileDegradation } from './degradation.ts';
 import type { CellSource } from './endpoint-template.ts';
 import { compileIssuers } from './issuers.ts';
@@ -80,13 +81,16 @@ export async function compileBundle(
   });
   const limits = compileLimits(config.limits);
   const issuers = compileIssuers(config.issuers, secret, report);
+  // What checks a bundle knows no transport; `cache` says whether there is a native one.
+  const isNative = purpose.kind === 'check' || purpose.cache !== false;
   const routes = compileRoutes({
     config,
     native,
     waf,
     secret,
     report,
-    cache: purpose.kind === 'check' || purpose.cache !== false,
+    cache: isNative,
+    compressions: new Compressions(isNative, report),
   });
   const release = (): void => {
     routes.release();

@@ -6,6 +6,8 @@ import { testWafPlan } from '../../../test/harness/wire.ts';
 import { native } from '../../native.ts';
 import { ROUTE_NONE } from '../../native/router.ts';
 import type { RoutePlan } from '../../snapshot/snapshot.ts';
+import { Compressions } from './compress.ts';
+import type { Report } from './report.ts';
 import { type CompiledRoutes, compileRoutes } from './routes.ts';
 
 const PARTS: Readonly<Record<string, string>> = {
@@ -39,12 +41,14 @@ interface Result {
 
 function compile(routes: string, over: Readonly<Record<string, string>> = {}): Result {
   const problems: string[] = [];
+  const report: Report = (part, path, message) => void problems.push(`${part} ${path}: ${message}`);
   const compiled = compileRoutes({
     config: bundle(routes, over),
     native: native(),
     waf: { plan: () => testWafPlan() },
     secret: (_part, _path, name) => (name === 'broken' ? 'a\nb' : `value of ${name}`),
-    report: (part, path, message) => problems.push(`${part} ${path}: ${message}`),
+    report,
+    compressions: new Compressions(true, report),
   });
   const { table, router } = compiled;
   const offsets = new Uint32Array(table.offsets);

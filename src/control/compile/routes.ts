@@ -17,6 +17,7 @@ import type {
   TenantSource,
   WafRoutePlan,
 } from '../../snapshot/snapshot.ts';
+import type { Compressions } from './compress.ts';
 import { compileLimits, splitLimits } from './limits.ts';
 import { compileMirror } from './mirror.ts';
 import type { Report } from './report.ts';
@@ -46,6 +47,7 @@ export interface RoutesInput {
   readonly report: Report;
   /** False: the transport cannot answer from what is stored. */
   readonly cache?: boolean;
+  readonly compressions: Compressions;
 }
 
 export interface CompiledRoutes {
@@ -225,6 +227,7 @@ function planOf(
       cors: corsOf(route, path, config),
     }),
     ...cacheOf(route, path, input),
+    ...input.compressions.plan(route.compress, path),
     forward: forwardOf(route, path, input),
     websocket: route.websocket,
     forwardClientCertificate: route.forwardClientCertificate,

@@ -71,6 +71,7 @@ export class MatchStage implements Stage {
     x.route = route;
     const { cors } = route.respond;
     if (cors !== null) allowOriginOfRefusal(x, cors);
+    if (route.compress !== undefined) x.wire.compressAnswer(route.compress);
     if (x.wire.websocket && !route.websocket) return x.refuse(REFUSALS.upgrade_not_allowed, `route ${route.id}`);
     return Verdict.Next;
   }

@@ -5,7 +5,7 @@
  */
 import type { Exchange } from '../exchange.ts';
 import type { RefusalRow } from '../refusal.ts';
-import type { EndpointPlan, HeaderEdits, ListenerPlan, ListenerTls } from '../../snapshot/snapshot.ts';
+import type { CompressPlan, EndpointPlan, HeaderEdits, ListenerPlan, ListenerTls } from '../../snapshot/snapshot.ts';
 
 /** How the request's body is framed. */
 export const BodyKind = { None: 0, Length: 1, Chunked: 2 } as const;
@@ -199,6 +199,9 @@ export interface Wire {
   /** The same for the answer. */
   editAnswer(edits: HeaderEdits): boolean;
 
+  /** The answer is compressed as the plan says, if the client asks for it and the answer allows it; also one of our own (`answer`), never a refusal. */
+  compressAnswer(plan: CompressPlan): void;
+
   /**
    * Way out 1: send the request to an endpoint and stream the answer back. `target` is the path and query to ask for, `authority` the Host to
    * send. May be called again for the same exchange after the pipeline's `failed` said that it is replayable or whole, and instead of an answer that was `shown` with `whole`.
@@ -258,6 +261,15 @@ export interface TransportEvents {
   aborted(x: Exchange, ending: Ending, upstreamFault: boolean): void;
 }
 
+/** What was compressed, by algorithm in the order of `COMPRESSED_BY` (src/snapshot/lane-columns.ts). */
+export interface Compressed {
+  readonly answers: readonly number[];
+  readonly bytesIn: readonly number[];
+  readonly bytesOut: readonly number[];
+  /** Answers that stayed as they were for want of memory. */
+  readonly busy: number;
+}
+
 /** One transport in one lane. */
 export interface Transport {
   /**
@@ -275,6 +287,8 @@ export interface Transport {
   drain(deadlineMs: number): Promise<void>;
   /** Closes everything at once. After this the thread can end. */
   close(): void;
+  /** What it has compressed since it was made; null: nothing. Made at each look. */
+  readonly compressed: Compressed | null;
   /** Exchanges that are open now. */
   readonly openExchanges: number;
   /** Downstream connections that are open now. */

@@ -1,6 +1,7 @@
 //! What goes back to the client: the upstream's answer or one of our own; and how exchanges end.
 
 use super::Engine;
+use super::compress::{Answer, Coding};
 use super::fields::{Edits, VIA, grpc_status, reason, write_field, write_length, write_number, write_status};
 
 use super::state::{AnswerBody, Due, InBody, Phase, Stage};
@@ -34,6 +35,28 @@ impl Engine {
             Framing::Chunked | Framing::UntilClose if http10 => AnswerBody::Close,
             Framing::Chunked | Framing::UntilClose => AnswerBody::Chunked,
         };
+        let to_head = x.is_head();
+        let mut coding = Coding::default();
+        if !tunnel
+            && x.filter.is_none()
+            && let Some(plan) = x.compress.clone()
+        {
+            let passing = head.fields.iter().filter(|field| !field.hop);
+            let fields = passing.map(|field| (field.name.of(bytes), field.value.of(bytes)));
+            let status = head.status;
+            let plan = &*plan;
+            coding = self.coding(
+                slot,
+                Answer {
+                    status,
+                    body,
+                    fields,
+                    plan,
+                    to_head,
+                },
+            );
+            coding = self.start_coding(slot, plan, coding, body);
+        }
         let body = if self.exchanges[slot as usize].filter.is_some() {
             self.frame_filtered(slot, body)
         } else {
@@ -49,19 +72,19 @@ impl Engine {
             let name = field.name.of(bytes);
             if field.hop && !(upgrades && field.known == UPGRADE)
                 || matches!(field.known, TRANSFER_ENCODING)
-                || field.known == CONTENT_LENGTH && (!bodiless || head.status == 204 || tunnel)
+                || field.known == CONTENT_LENGTH
+                    && (!bodiless || head.status == 204 || tunnel || coding.algorithm.is_some())
                 || !edits.0.is_empty() && edits.hides(name)
             {
                 continue;
             }
             dated |= name == b"date";
-            write_field(&mut out, name, field.value.of(bytes));
+            coding.field(&mut out, name, field.value.of(bytes));
         }
         let passing = head.fields.iter().filter(|field| !field.hop);
-        edits.write_beside(
-            &mut out,
-            passing.map(|field| (field.name.of(bytes), field.value.of(bytes))),
-        );
+        let passing = passing.map(|field| (field.name.of(bytes), field.value.of(bytes)));
+        edits.each_beside(passing, |name, value| coding.field(&mut out, name, value));
+        coding.write(&mut out);
         out.extend_from_slice(VIA);
         if !dated && !edits.hides(b"date") {
             out.extend_from_slice(&self.date);
@@ -176,6 +199,10 @@ impl Engine {
             return self.hold(slot, bytes);
         }
         if x.filter.is_some() {
+            if x.idle_ms > 0 {
+                // The upstream is not silent, whatever the filter gives of it.
+                self.exchanges[slot as usize].deadline = self.now + x.idle_ms;
+            }
             return self.filtered(slot, Some(bytes));
         }
         self.answer_out(slot, bytes);
@@ -228,6 +255,9 @@ impl Engine {
             self.filtered(slot, None);
         }
         let x = &mut self.exchanges[slot as usize];
+        if x.phase != Phase::Answering {
+            return;
+        }
         x.answer_ended = true;
         x.due = Due::Nothing;
         if x.stream != 0 {
@@ -253,12 +283,12 @@ impl Engine {
         }
     }
 
-    /// Whether bytes for this client may be read from the upstream.
-    pub(super) fn client_has_room(&self, slot: u32) -> bool {
+    /// Whether bytes for this client may be read from the upstream. If not, it is told when they may.
+    pub(super) fn client_has_room(&mut self, slot: u32) -> bool {
         let x = &self.exchanges[slot as usize];
         match x.phase {
             Phase::Judging => x.collecting,
-            _ => x.held.is_empty() && self.client_takes_more(slot),
+            _ => x.held.is_empty() && self.client_takes_more(slot) && self.filter_takes_more(slot),
         }
     }
 
@@ -369,13 +399,22 @@ impl Engine {
         if page {
             let content_type = id.to_vec();
             let body = std::mem::take(&mut self.exchanges[slot as usize].own_body);
-            return self.own(slot, status, &content_type, &body, close);
+            self.exchanges[slot as usize].filter = None;
+            return self.own(slot, status, &content_type, body, close, Coding::default());
         }
         let mut body = Vec::with_capacity(template.before_id.len() + id.len() + template.after_id.len());
         body.extend_from_slice(template.before_id.as_bytes());
         body.extend_from_slice(id);
         body.extend_from_slice(template.after_id.as_bytes());
-        self.own(slot, status, b"application/problem+json", &body, close);
+        self.exchanges[slot as usize].filter = None;
+        self.own(
+            slot,
+            status,
+            b"application/problem+json",
+            body,
+            close,
+            Coding::default(),
+        );
     }
 
     /// A refusal as a gRPC client reads it: trailers only, with a status of gRPC's own (gRPC over HTTP/2, "Responses").
@@ -419,13 +458,34 @@ impl Engine {
             .written_at(slot, word::TARGET_AT)
             .unwrap_or_default()
             .to_vec();
-        let body = std::mem::take(&mut self.exchanges[slot as usize].own_body);
-        self.own(slot, status, &content_type, &body, false);
+        let mut body = std::mem::take(&mut self.exchanges[slot as usize].own_body);
+        self.exchanges[slot as usize].filter = None;
+        let mut coding = Coding::default();
+        if let Some(plan) = self.compression(slot) {
+            let length = AnswerBody::Length(body.len() as u64);
+            let to_head = self.exchanges[slot as usize].is_head();
+            let answer = Answer {
+                status,
+                body: length,
+                fields: (!content_type.is_empty())
+                    .then_some((b"content-type".as_slice(), content_type.as_slice()))
+                    .into_iter(),
+                plan: &plan,
+                to_head,
+            };
+            coding = self.coding(slot, answer);
+            if !to_head && status != 304 {
+                coding = self.code_own(slot, &plan, coding, &mut body);
+            }
+        }
+        self.own(slot, status, &content_type, body, false, coding);
     }
 
-    fn own(&mut self, slot: u32, status: u16, content_type: &[u8], body: &[u8], close: bool) {
-        self.exchanges[slot as usize].filter = None;
-        let keep_alive = self.keeps_alive(slot, close);
+    fn own(&mut self, slot: u32, status: u16, content_type: &[u8], body: Vec<u8>, close: bool, coding: Coding) {
+        let x = &self.exchanges[slot as usize];
+        // A long body that is compressed on its way: its length is not known yet.
+        let later = x.filter.is_some();
+        let keep_alive = self.keeps_alive(slot, close || later && x.http10);
         let mut out = std::mem::take(&mut self.out);
         out.clear();
         let edits = Edits(self.slots.written_at(slot, word::ANSWER_EDITS_AT).unwrap_or_default());
@@ -436,7 +496,8 @@ impl Engine {
         {
             write_field(&mut out, name, value);
         }
-        edits.write_beside(&mut out, named.into_iter());
+        edits.each_beside(named.into_iter(), |name, value| coding.field(&mut out, name, value));
+        coding.write(&mut out);
         out.extend_from_slice(VIA);
         // An answer out of a store keeps the date when it was made.
         if !edits.hides(b"date") {
@@ -444,11 +505,19 @@ impl Engine {
         }
         // These have neither content nor, in 204, a length (RFC 9110 §8.6): bytes after the head would be read as the next answer.
         let bodiless = matches!(status, 204 | 304);
-        if !bodiless {
+        let x = &mut self.exchanges[slot as usize];
+        let lines = out.len();
+        if later {
+            if !x.http10 {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+        } else if !(bodiless || x.is_head() && coding.algorithm.is_some()) {
             write_length(&mut out, body.len() as u64);
         }
-        let body = if bodiless { &[] } else { body };
-        let x = &mut self.exchanges[slot as usize];
+        let body = if bodiless { Vec::new() } else { body };
+        if later {
+            return self.own_later(slot, status, out, lines, body, keep_alive);
+        }
         if x.stream != 0 {
             x.status = status;
             x.head_sent = true;
@@ -466,7 +535,7 @@ impl Engine {
             self.h2_respond(slot, status, &out[from..], bodiless);
             self.out = out;
             if !bodiless {
-                self.h2_data(slot, body);
+                self.h2_data(slot, &body);
             }
             return self.answer_end(slot, &[]);
         }
@@ -476,7 +545,7 @@ impl Engine {
             out.extend_from_slice(KEEP_ALIVE);
         }
         out.extend_from_slice(b"\r\n");
-        let body = if x.is_head() { &[] } else { body };
+        let body = if x.is_head() { Vec::new() } else { body };
         x.bytes_out += body.len() as u64;
         x.status = status;
         x.head_sent = true;
@@ -485,14 +554,49 @@ impl Engine {
         let key = x.down;
         if let Some(down) = self.downs.get_mut(key) {
             if body.len() > JOINED_BYTES_MAX {
-                down.io.write_both(&out, body);
+                down.io.write_both(&out, &body);
             } else {
-                out.extend_from_slice(body);
+                out.extend_from_slice(&body);
                 down.io.write(&out);
             }
         }
         self.out = out;
         self.answer_end(slot, &[]);
+    }
+
+    /// An answer of our own whose body passes a filter: it goes as one that was held, a piece at a time.
+    fn own_later(&mut self, slot: u32, status: u16, mut out: Vec<u8>, lines: usize, body: Vec<u8>, keep_alive: bool) {
+        let x = &mut self.exchanges[slot as usize];
+        x.status = status;
+        x.head_sent = true;
+        x.phase = Phase::Answering;
+        x.answer = if x.http10 {
+            AnswerBody::Close
+        } else {
+            AnswerBody::Chunked
+        };
+        self.collected += body.len();
+        x.held = body;
+        x.held_from = 0;
+        x.held_whole = true;
+        x.answer_trailers = Vec::new();
+        if x.stream == 0 {
+            if !keep_alive {
+                out.extend_from_slice(CLOSE);
+            }
+            out.extend_from_slice(b"\r\n");
+            let key = x.down;
+            if let Some(down) = self.downs.get_mut(key) {
+                down.io.queue(&out);
+                self.flush_down.push(key);
+            }
+        } else {
+            out.truncate(lines);
+            let from = line_end(&out);
+            self.h2_respond(slot, status, &out[from..], false);
+        }
+        self.out = out;
+        self.pass_held(slot);
     }
 
     /// The exchange is over, and the client has all of it.

@@ -79,28 +79,36 @@ impl Edits<'_> {
 
     /// As `write`, beside the fields that were received, as far as they may pass.
     pub fn write_beside<'f>(self, out: &mut Vec<u8>, received: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone) {
+        self.each_beside(received, |name, value| write_field(out, name, value));
+    }
+
+    /// What `write_beside` writes, field by field.
+    pub fn each_beside<'f>(
+        self,
+        received: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        mut take: impl FnMut(&[u8], &[u8]),
+    ) {
         for e in self {
             // A line break would begin another field, or end the head. Decisions make none; the check is cheap.
             if e.name.is_empty() || !is_line(e.name) || !is_line(e.value) {
                 continue;
             }
             match e.kind {
-                edit::SET | edit::ADD => write_field(out, e.name, e.value),
+                edit::SET | edit::ADD => take(e.name, e.value),
                 edit::ABSENT if !received.clone().any(|(name, _)| is_name(e.name, name)) => {
-                    write_field(out, e.name, e.value);
+                    take(e.name, e.value);
                 }
                 edit::APPEND => {
-                    out.extend_from_slice(e.name);
-                    out.extend_from_slice(b": ");
+                    let mut joined = Vec::with_capacity(e.value.len() + 64);
                     for (_, value) in received
                         .clone()
                         .filter(|(name, value)| is_name(e.name, name) && !value.is_empty())
                     {
-                        out.extend_from_slice(value);
-                        out.extend_from_slice(b", ");
+                        joined.extend_from_slice(value);
+                        joined.extend_from_slice(b", ");
                     }
-                    out.extend_from_slice(e.value);
-                    out.extend_from_slice(b"\r\n");
+                    joined.extend_from_slice(e.value);
+                    take(e.name, &joined);
                 }
                 _ => {}
             }

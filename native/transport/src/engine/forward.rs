@@ -58,6 +58,7 @@ impl Engine {
         let ms = |slots: &Slots, at| u64::try_from(slots.word(slot, at)).unwrap_or(0);
         let low = self.slots.word(slot, word::BODY_MAX) as u32;
         let high = self.slots.word(slot, word::BODY_MAX + 1) as u32;
+        let compress = self.compression(slot);
         let x = &mut self.exchanges[slot as usize];
         x.inspecting = false;
         x.connect_ms = ms(&self.slots, word::CONNECT_MS);
@@ -65,6 +66,7 @@ impl Engine {
         x.idle_ms = ms(&self.slots, word::IDLE_MS);
         x.body_max = u64::from(low) | (u64::from(high) << 32);
         x.asks = self.slots.word(slot, word::ASKS) == 1;
+        x.compress = compress;
         if x.grpc && x.call_deadline == u64::MAX {
             x.call_deadline = field(&self.slots, slot, b"grpc-timeout")
                 .and_then(grpc_timeout_ms)

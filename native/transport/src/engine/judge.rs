@@ -181,7 +181,7 @@ impl Engine {
             if x.held.is_empty() {
                 break;
             }
-            if !self.client_takes_more(slot) {
+            if !self.client_takes_more(slot) || !self.filter_takes_more(slot) {
                 return;
             }
             let x = &mut self.exchanges[slot as usize];

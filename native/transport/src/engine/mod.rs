@@ -13,11 +13,13 @@
 //! | `h2_up.rs` | HTTP/2 upstreams |
 //! | `answer.rs` | response heads and bodies on their way to the client; refusals; the end of exchanges |
 //! | `filter.rs` | what changes or copies an answer's bytes on their way |
+//! | `compress.rs` | the filter that compresses them |
 //! | `judge.rs` | answers that decisions look at before they go on |
 //! | `time.rs` | deadlines |
 
 mod accept;
 mod answer;
+mod compress;
 mod down;
 mod fields;
 mod filter;
@@ -41,12 +43,15 @@ use std::collections::{HashMap, VecDeque};
 use std::io as stdio;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use rustix::event::epoll;
 
 use self::accept::Listener;
+use self::compress::Coders;
+pub use self::compress::{Compressed, PLANS_MAX};
+use self::filter::FILTER_BYTES_PER_TURN;
 pub use self::filter::Filter;
 use self::options::{ListenPlan, Options, RefusalTemplate};
 use self::pool::Endpoint;
@@ -54,6 +59,7 @@ use self::slab::{Key, Slab};
 pub use self::slots::Pages;
 use self::slots::Slots;
 use self::state::{Down, Exchange, Phase, Up};
+use crate::compress::Plan;
 use crate::hand_over::{self, Inherited};
 use crate::http1::{RequestHead, ResponseHead};
 use crate::layout::{CHUNK_SLOTS, EVENT_WORDS, EVENTS_MAX, event, verdict, word};
@@ -131,6 +137,15 @@ pub struct Engine {
     held_text: Vec<u8>,
     /// What a filter gave.
     filter_out: Vec<u8>,
+    /// Bytes that filters may still take in this turn.
+    filter_left: usize,
+    /// Exchanges that the turn left no bytes for; the next one begins with them.
+    filter_later: Vec<u32>,
+    /// Exchanges whose filter may hold bytes back.
+    unflushed: Vec<u32>,
+    /// Plans of compression by number, less one.
+    compressions: Vec<Option<Arc<Plan>>>,
+    coders: Arc<Mutex<Coders>>,
     collected: usize,
     draining: bool,
     closed: bool,
@@ -179,6 +194,11 @@ impl Engine {
             response_head: ResponseHead::default(),
             held_text: Vec::new(),
             filter_out: Vec::new(),
+            filter_left: FILTER_BYTES_PER_TURN,
+            filter_later: Vec::new(),
+            unflushed: Vec::new(),
+            compressions: Vec::new(),
+            coders: Arc::default(),
             collected: 0,
             draining: false,
             closed: false,
@@ -274,6 +294,7 @@ impl Engine {
         }
         self.look_at_clock();
         self.refill();
+        self.filter_anew();
         let mut more = false;
         if self.room() {
             let mut ready = std::mem::take(&mut self.ready);
@@ -292,12 +313,14 @@ impl Engine {
             self.ready = ready;
         }
         self.go_on();
+        self.flush_filters(false);
         self.shown = self.told;
         more || !self.untold.is_empty() || self.can_go_on()
     }
 
     fn can_go_on(&self) -> bool {
-        !(self.resume_body.is_empty()
+        !(self.filter_later.is_empty()
+            && self.resume_body.is_empty()
             && self.resume_down.is_empty()
             && self.resume_up.is_empty()
             && self.touched.is_empty()
@@ -309,6 +332,7 @@ impl Engine {
         self.look_at_clock();
         self.check_deadlines();
         self.wake_listeners();
+        self.flush_filters(true);
         self.go_on();
     }
 
@@ -436,6 +460,8 @@ impl Engine {
         self.ups = Slab::default();
         self.resume_down.clear();
         self.resume_up.clear();
+        self.filter_later.clear();
+        self.unflushed.clear();
         self.closed = true;
     }
 

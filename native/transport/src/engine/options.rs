@@ -45,6 +45,8 @@ pub struct Options {
     pub replay_bytes_max: usize,
     /// Collected bodies of all exchanges together.
     pub collected_bytes_max: usize,
+    /// Memory of encoders that are at work at once; answers beyond it are not compressed.
+    pub coder_bytes_max: usize,
     /// Requests that wait for a connection of one endpoint, for each connection it may have.
     pub waiting_per_connection: usize,
     /// And never fewer than this.
@@ -75,6 +77,7 @@ impl Default for Options {
             queue_bytes_max: 64 * 1024,
             replay_bytes_max: 16 * 1024,
             collected_bytes_max: 64 * 1024 * 1024,
+            coder_bytes_max: 128 * 1024 * 1024,
             waiting_per_connection: 2,
             waiting_min: 64,
             requests_per_connection_max: 0,

@@ -130,6 +130,7 @@ impl Engine {
         write_address(record, peer.ip());
         record[word::CONNECTION] = if secure { slot as i32 } else { -1 };
         record[word::VERDICT] = verdict::NONE;
+        record[word::COMPRESS] = 0;
         // A broken head's fields may be half read: none is shown.
         let fields = if sound {
             &head.fields[..head.fields.len().min(FIELDS_MAX)]

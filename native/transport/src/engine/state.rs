@@ -1,10 +1,12 @@
 //! What the engine keeps of connections and exchanges. Behaviour is in the other files.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::filter::Filter;
 use super::io::Io;
 use super::slab::Key;
+use crate::compress::Plan;
 use crate::http1::{Chunked, Framing, Progress};
 
 /// How far an exchange is.
@@ -139,6 +141,12 @@ pub struct Exchange {
     pub bytes_out: u64,
     pub answer: AnswerBody,
     pub filter: Option<Box<dyn Filter>>,
+    /// The filter may hold back bytes that it took.
+    pub filter_holds: bool,
+    /// When it last gave all that it had; engine time, ms.
+    pub flushed_at: u64,
+    /// By which the answer may be compressed.
+    pub compress: Option<Arc<Plan>>,
     pub answer_ended: bool,
     /// Bytes for an HTTP/2 client that its windows do not take yet.
     pub outbox: Vec<u8>,
@@ -220,6 +228,9 @@ impl Exchange {
             bytes_out: 0,
             answer: AnswerBody::None,
             filter: None,
+            filter_holds: false,
+            flushed_at: 0,
+            compress: None,
             answer_ended: false,
             outbox: Vec::new(),
             write_due: u64::MAX,
@@ -263,6 +274,7 @@ impl Exchange {
         self.own_body = Vec::new();
         self.held = Vec::new();
         self.filter = None;
+        self.compress = None;
         self.outbox = Vec::new();
         self.trailers = Vec::new();
         self.answer_trailers = Vec::new();

@@ -6,7 +6,9 @@
 //!
 //! These forward to endpoint 0 and ask to see the answer: `/p/…` it passes · `/j100/…` collect 100 bytes of its body, then it passes · `/q100/…` collect, then
 //! refuse with row 2 · `/x2/…` refuse with row 2 · `/v/…` wait, then it passes · `/o/…` decide nothing about it ·
-//! `/d/…` every byte of its body twice, and one more at its end.
+//! `/d/…` every byte of its body twice, and one more at its end · `/m100/…` collect, then it passes, compressed by plan 1.
+//!
+//! `/k/…` compress by plan 1 what endpoint 0 answers · `/b1000` so many bytes of our own, of plan 1 too.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -214,12 +216,18 @@ impl Filter for Doubled {
         true
     }
 
-    fn part(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+    fn part(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
         out.extend(bytes.iter().flat_map(|b| [*b, *b]));
+        true
     }
 
-    fn end(&mut self, out: &mut Vec<u8>) {
+    fn flush(&mut self, _: &mut Vec<u8>) -> bool {
+        true
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> bool {
         out.push(b'!');
+        true
     }
 }
 
@@ -386,6 +394,22 @@ impl Driver {
         match kind {
             "f" => self.forward(slot, number),
             "p" | "j" | "q" | "x" | "v" | "o" | "d" | "n" => self.forward(slot, 0),
+            "k" | "m" => {
+                self.set(slot, word::COMPRESS, 1);
+                self.forward(slot, 0)
+            }
+            "b" => {
+                let text = b"of our own, again and again; ";
+                let body: Vec<u8> = text.iter().copied().cycle().take(number as usize).collect();
+                self.engine.set_answer(slot, &body);
+                self.clear(slot);
+                self.write(slot, 0, b"text/plain");
+                self.set(slot, word::TARGET_AT + 1, 10);
+                self.set(slot, word::COMPRESS, 1);
+                self.set(slot, word::CHOICE, 200);
+                self.set(slot, word::VERDICT, verdict::ANSWER);
+                true
+            }
             "r" => self.refuse(slot, number),
             "a" => {
                 self.engine.set_answer(slot, b"own");
@@ -438,7 +462,7 @@ impl Driver {
         let number: i32 = number.parse().unwrap_or(0);
         let generation = self.word(slot, word::GENERATION);
         match kind {
-            "j" | "q" => {
+            "j" | "q" | "m" => {
                 let state = self.engine.inspect_answer(slot, generation, number as u32);
                 if state == 2 {
                     return false;
@@ -498,7 +522,7 @@ impl Driver {
         self.write(slot, 0, path.as_bytes());
         self.write(slot, path.len(), b"upstream");
         let max = self.plan.body_max;
-        let asks = path[1..].starts_with(['p', 'j', 'q', 'x', 'v', 'o', 'd', 'n']);
+        let asks = path[1..].starts_with(['p', 'j', 'q', 'x', 'v', 'o', 'd', 'n', 'm']);
         for (at, value) in [
             (word::CHOICE, endpoint),
             (word::TARGET_AT + 1, path.len() as i32),

@@ -3,6 +3,7 @@
 mod answers;
 mod broken;
 mod chaos;
+mod compress;
 mod driver;
 mod h2;
 mod http1;

@@ -5,10 +5,17 @@
 import { present } from '../../../base/assert.ts';
 import type { TransportAddon, TransportEngine } from '../../../native/transport.ts';
 import type { WafAddon } from '../../../native/waf.ts';
-import type { DownstreamPlan, EndpointPlan, ListenerPlan, ListenerTls } from '../../../snapshot/snapshot.ts';
+import type {
+  CompressPlan,
+  DownstreamPlan,
+  EndpointPlan,
+  ListenerPlan,
+  ListenerTls,
+} from '../../../snapshot/snapshot.ts';
 import { REFUSAL_LIST, REFUSALS, refusalBody } from '../../refusal.ts';
-import type { Ending, TlsFacts, Transport, TransportEvents, TransportMaker } from '../transport.ts';
+import type { Compressed, Ending, TlsFacts, Transport, TransportEvents, TransportMaker } from '../transport.ts';
 import { FailReason } from '../transport.ts';
+import { Compressions } from './compressions.ts';
 import { Endpoints } from './endpoints.ts';
 import type { Chunk } from './fields.ts';
 import { FAULT_ROWS } from './head.ts';
@@ -48,6 +55,7 @@ class NativeTransport implements Transport, WireHost {
   readonly listeners: ListenerPlan[] = [];
   readonly #addon: NativeAddon;
   readonly #endpoints: Endpoints;
+  readonly #compressions: Compressions;
   readonly #verdicts: Int32Array;
   readonly #told: Int32Array;
   readonly #chunks: Chunk[] = [];
@@ -85,6 +93,7 @@ class NativeTransport implements Transport, WireHost {
       (count) => this.#turn(count),
     );
     this.#endpoints = new Endpoints(this.engine);
+    this.#compressions = new Compressions(this.engine);
     this.#verdicts = this.engine.verdicts();
     const told = this.engine.events();
     this.#told = new Int32Array(told.buffer, told.byteOffset, told.byteLength / Int32Array.BYTES_PER_ELEMENT);
@@ -131,6 +140,10 @@ class NativeTransport implements Transport, WireHost {
     queueMicrotask(() => this.#hearLast(from));
   }
 
+  get compressed(): Compressed | null {
+    return this.#compressions.any ? this.engine.compressed() : null;
+  }
+
   get openExchanges(): number {
     return this.#open;
   }
@@ -154,6 +167,10 @@ class NativeTransport implements Transport, WireHost {
 
   endpoint(plan: EndpointPlan): number {
     return this.#endpoints.number(plan);
+  }
+
+  compression(plan: CompressPlan): number {
+    return this.#compressions.number(plan);
   }
 
   decided(slot: number): void {

@@ -48,6 +48,7 @@ export const Word = {
   BODY_MAX: 77,
   ASKS: 79,
   TOTAL_MS: 80,
+  COMPRESS: 88,
   COUNT: 96,
 } as const;
 

@@ -1,6 +1,6 @@
 /** One slot of the engine as the `Wire` that stages see. Made when the slot is first used, and kept. */
 import type { TransportEngine } from '../../../native/transport.ts';
-import type { EndpointPlan, HeaderEdits } from '../../../snapshot/snapshot.ts';
+import type { CompressPlan, EndpointPlan, HeaderEdits } from '../../../snapshot/snapshot.ts';
 import type { Exchange } from '../../exchange.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';
@@ -33,6 +33,8 @@ export interface WireHost extends HeadHost {
   readonly engine: TransportEngine;
   /** Number of an endpoint, as the engine knows it. */
   endpoint(plan: EndpointPlan): number;
+  /** Number of a plan of compression, as the engine knows it. */
+  compression(plan: CompressPlan): number;
   /** The slot's verdict is to be applied. */
   decided(slot: number): void;
   /** Calls `wire.settle(generation)` when the running call is over: no event is told from within a wire's method. */
@@ -188,6 +190,10 @@ export class NativeWire extends NativeHead implements Wire {
   }
   editAnswer(edits: HeaderEdits): boolean {
     return this.#answerEdits.apply(edits);
+  }
+
+  compressAnswer(plan: CompressPlan): void {
+    if (this.#live) this.words[this.base + Word.COMPRESS] = this.#host.compression(plan);
   }
 
   // ——— Wire: the ways out ———

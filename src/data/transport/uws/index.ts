@@ -102,6 +102,8 @@ class UwsTransport implements Transport, WireHost {
     this.pools.destroy();
   }
 
+  readonly compressed = null;
+
   get openExchanges(): number {
     return this.#open.length;
   }

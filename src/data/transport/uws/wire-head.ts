@@ -116,6 +116,9 @@ export class WireHead {
     return applyEdits(this.answerEdits, edits);
   }
 
+  /** It cannot: bundles that ask for it are rejected (`Compressions` of control). */
+  compressAnswer(): void {}
+
   /** Lets go of everything. */
   protected clearHead(): void {
     this.response = null;
