@@ -58,7 +58,11 @@ export const CompressConfig = closed(
     levels: closed(
       {
         gzip: Level('1 = fastest, 9 = smallest.', 9, 5),
-        br: Level('Quality: 1 = fastest, 6 = smallest. The higher ones of brotli are for what is compressed once.', 6, 4),
+        br: Level(
+          'Quality: 1 = fastest, 6 = smallest. The higher ones of brotli are for what is compressed once.',
+          6,
+          4,
+        ),
         zstd: Level('1 = fastest, 6 = smallest.', 6, 3),
       },
       'How hard each algorithm tries.',
