@@ -64,23 +64,25 @@ http { access_log off; ${temp} keepalive_requests 100000000; keepalive_timeout 6
   return server(name, port, child);
 }
 
-/** The upstream: nginx with an answer of 1 KB from memory, on the load's core; a small one of ours where nginx is missing. */
-export async function upstream(): Promise<Server> {
+/** The upstream: nginx with an answer of 1 KB from memory, on the load's core; a small one of ours where nginx is missing. `texts`: further answers by path. */
+export async function upstream(texts: Readonly<Record<string, string>> = {}): Promise<Server> {
   const [port = 0] = await freePorts(1);
   if (hasNginx) {
     const files = mkdtempSync(join(tmpdir(), 'cnx-upstream-'));
     for (const name of ['64k', 'cached64k']) writeFileSync(join(files, name), 'x'.repeat(LARGE_BYTES));
     const cacheable = 'add_header Cache-Control "public, max-age=3600";';
+    for (const [path, text] of Object.entries(texts)) writeFileSync(join(files, path), text);
+    const locations = Object.keys(texts).map((path) => ` location = ${path} { root ${files}; }`);
     return nginx(
       'upstream',
       LOAD_CORE,
       `open_file_cache max=10; sendfile on;
 server { listen 127.0.0.1:${port} backlog=4096; location / { return 200 '${ANSWER}'; } location /64k { root ${files}; }
-location = /cached { ${cacheable} return 200 '${ANSWER}'; } location = /cached64k { ${cacheable} root ${files}; } }`,
+location = /cached { ${cacheable} return 200 '${ANSWER}'; } location = /cached64k { ${cacheable} root ${files}; }${locations.join('')} }`,
       port,
     );
   }
-  const script = `require('node:http').createServer((q, s) => { q.resume(); s.setHeader('Cache-Control', q.url.startsWith('/cached') ? 'public, max-age=3600' : 'no-store'); s.end('x'.repeat(q.url.endsWith('64k') ? ${LARGE_BYTES} : 1024)); }).listen(${port}, '127.0.0.1')`;
+  const script = `const texts = ${JSON.stringify(texts)}; require('node:http').createServer((q, s) => { q.resume(); s.setHeader('Cache-Control', q.url.startsWith('/cached') ? 'public, max-age=3600' : 'no-store'); s.setHeader('Content-Type', 'text/plain'); s.end(texts[q.url] ?? 'x'.repeat(q.url.endsWith('64k') ? ${LARGE_BYTES} : 1024)); }).listen(${port}, '127.0.0.1')`;
   const child = pinned(LOAD_CORE, [process.execPath, '-e', script]);
   await listening(port);
   return server('upstream', port, child);
