@@ -1,6 +1,7 @@
 /** Cells and their endpoints: isolated groups of addresses that answer. */
 import Type, { type Static } from 'typebox';
 import { CellCircuitBreakerConfig, CircuitBreakerConfig, OutlierDetectionConfig, RetryBudgetConfig } from './guards.ts';
+import { BalanceConfig } from './balance.ts';
 import { closed, HostPort, Id, Ms, NAME, SecretName, word } from './fields.ts';
 
 /** Endpoints of a cell, written or discovered; further ones are told and left out. */
@@ -179,6 +180,7 @@ export const CellConfig = closed(
     circuitBreaker: Type.Optional(CircuitBreakerConfig),
     cellCircuitBreaker: Type.Optional(CellCircuitBreakerConfig),
     outlierDetection: Type.Optional(OutlierDetectionConfig),
+    balance: Type.Optional(BalanceConfig),
     tenants: Type.Boolean({
       default: true,
       description: 'Takes part in the ring. `false`: only pins and routes lead to it.',

@@ -1,6 +1,7 @@
 /** What a schema cannot say: references between documents, exclusive fields, values that are impossible alone or together. */
 import { isIP } from 'node:net';
 import type { BundleConfig, Part } from './bundle.ts';
+import { balanceProblems } from './balance.ts';
 import type { CellsConfig } from './cell.ts';
 import { regionProblems, standbyProblems } from './cell-problems.ts';
 import { degradationProblems } from './degradation-problems.ts';
@@ -157,6 +158,8 @@ function cellProblems(b: CellsConfig, routes: Given['routes'], known: Known, not
       if (tls !== undefined && tls.serverName === undefined && !named && (address !== undefined || file !== undefined))
         note('cells', `${at}/tls`, 'say `serverName`: an address says no name that a certificate could hold');
     }
+    if (cell.balance !== undefined)
+      balanceProblems(cell.balance, (path, message) => note('cells', `/cells/${i}/balance${path}`, message));
     const { health, probe } = cell;
     if (health !== undefined && health.latencyBadMs <= health.latencyGoodMs)
       note('cells', `/cells/${i}/health/latencyBadMs`, `must be greater than latencyGoodMs (${health.latencyGoodMs})`);

@@ -36,6 +36,8 @@ export interface ActivatorParts {
   /** False: the transport cannot answer from what is stored. */
   readonly cache?: boolean;
   readonly discovery: Discovery;
+  /** Where the gateway stands; empty: nobody said. */
+  readonly zone: string;
   /** Told of a snapshot before the lanes get it: of a new revision, and of one whose cells have other endpoints. */
   readonly onSnapshot: (snapshot: Snapshot) => void;
   /** Cells of a live snapshot have other endpoints; lanes are told after this. */
@@ -253,6 +255,7 @@ export class Activator {
           secrets,
           http2,
           cache,
+          zone: this.#parts.zone,
           endpointFiles: this.#parts.discovery.fileNames,
         },
         native,

@@ -276,6 +276,7 @@ export class Gateway implements ControlView {
       http2: isNative(bootstrap),
       cache: isNative(bootstrap),
       discovery: this.#discovery,
+      zone: bootstrap.zone,
       onSnapshot: (snapshot) => this.admin.learn(snapshot),
       onMembers: () => this.#follow(),
       event: (level, message, fields) => log.event(level, message, fields),

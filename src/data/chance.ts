@@ -11,6 +11,10 @@ export const Salt = {
   SpanB: 7,
   WafDetected: 8,
   Mirror: 9,
+  SecondOfTwo: 10,
+  Tier: 11,
+  SlowStart: 12,
+  Ring: 13,
 } as const;
 export type Salt = (typeof Salt)[keyof typeof Salt];
 

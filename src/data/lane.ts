@@ -154,7 +154,7 @@ async function start(): Promise<void> {
     const revision = revisions.find((r) => r.snapshot.revision === its);
     const before = revision?.members[cell];
     if (revision !== undefined && before !== undefined) {
-      revision.members[cell] = new CellMembers(endpoints);
+      revision.members[cell] = new CellMembers(endpoints, before.plan);
       leaving.left(before.endpoints, endpoints);
       retain();
     }

@@ -5,6 +5,7 @@
  */
 import type { MadeEdits, TextPart } from './variables.ts';
 
+import type { BalancePlan } from './balance.ts';
 import type { CellGuards, RetryPlan } from './guards.ts';
 
 /** Handle of something in the addon's process-wide registry. */
@@ -408,6 +409,8 @@ export interface CellPlan {
   readonly probe: ProbePlan | null;
   /** Absent: nothing is bounded and nothing opens. */
   readonly guards?: CellGuards;
+  /** Absent: by health and free capacity, and nothing else. */
+  readonly balance?: BalancePlan;
 }
 
 export interface HealthPlan {
@@ -451,6 +454,10 @@ export interface EndpointPlan {
   readonly priority?: number;
   /** Host that it is sent unless the route sets one; absent or empty: the client's. */
   readonly authority?: string;
+  /** Epoch ms since when it is known; absent or 0: for ever. */
+  readonly since?: number;
+  /** Value of the cookie that binds clients to it; absent or empty: none. */
+  readonly cookie?: string;
 }
 
 export interface EndpointTls {

@@ -9,6 +9,7 @@ import { type EndpointSlots, type SlotLease, SlotsFull } from '../health/slots.t
 import type { CellSource, EndpointOrigin, EndpointTemplate, TemplateTls } from './endpoint-template.ts';
 import { endpointPlan } from './endpoint-template.ts';
 import { compileRegions } from './regions.ts';
+import { compileBalance } from './balance.ts';
 import { guardsOf } from './guards.ts';
 import type { Report } from './report.ts';
 import type { SecretReader } from './secrets.ts';
@@ -39,6 +40,8 @@ export interface CellParts {
   readonly checkOnly: boolean;
   /** The transport speaks HTTP/2 to endpoints. */
   readonly http2: boolean;
+  /** Where the gateway stands; absent: nobody said. */
+  readonly zone?: string;
   /** Endpoints files that the bootstrap maps; absent: any. */
   readonly endpointFiles?: ReadonlySet<string>;
 }
@@ -58,14 +61,25 @@ export function compileCells(config: CellsConfig, parts: CellParts): CompiledCel
   const { bits, plan: regions } = compileRegions(config);
   const cells = config.cells.map((cell, place): CellPlan => {
     const first = endpoints.length;
+    const sticky = cell.balance?.sticky;
+    const stickySecret =
+      sticky === undefined ? '' : parts.secret('cells', `/cells/${place}/balance/sticky/secret`, sticky.secret);
     for (const [i, e] of cell.endpoints.entries()) {
       const path = `/cells/${place}/endpoints/${i}`;
-      const template = templateOf(e, path, parts);
+      const template = templateOf(e, path, parts, stickySecret);
       if (isLiteral(e.address)) {
         const identity = identityOf(cell.id, e.address);
         const { host, port } = splitAddress(e.address);
         endpoints.push(
-          endpointPlan(template, { identity, slot: lease?.slotOf(identity) ?? 0, cell: place, host, port, name: null }),
+          endpointPlan(template, {
+            identity,
+            slot: lease?.slotOf(identity) ?? 0,
+            since: lease?.sinceOf(identity) ?? 0,
+            cell: place,
+            host,
+            port,
+            name: null,
+          }),
         );
       } else {
         const from = originOf(e);
@@ -88,6 +102,7 @@ export function compileCells(config: CellsConfig, parts: CellParts): CompiledCel
       endpoints: Array.from({ length: endpoints.length - first }, (_, i) => first + i),
       health: cell.health ?? HEALTH,
       probe: cell.probe ?? null,
+      balance: compileBalance(cell, `/cells/${place}`, parts.zone ?? '', parts.secret),
       guards: guardsOf(cell, lease?.slotOf(cell.id) ?? 0),
     };
   });
@@ -108,7 +123,7 @@ export function compileCells(config: CellsConfig, parts: CellParts): CompiledCel
   };
 }
 
-function templateOf(e: EndpointConfig, path: string, parts: CellParts): EndpointTemplate {
+function templateOf(e: EndpointConfig, path: string, parts: CellParts, stickySecret: string): EndpointTemplate {
   if (e.protocol === 'http2' && !parts.checkOnly && !parts.http2)
     parts.report(
       'cells',
@@ -124,6 +139,7 @@ function templateOf(e: EndpointConfig, path: string, parts: CellParts): Endpoint
     zone: e.zone,
     priority: e.priority,
     passHost: e.passHost,
+    stickySecret,
   };
 }
 

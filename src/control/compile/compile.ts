@@ -32,6 +32,8 @@ export type CompileFor =
       readonly http2: boolean;
       /** False: the transport cannot answer from what is stored. */
       readonly cache?: boolean;
+      /** Where the gateway stands; absent: nobody said. */
+      readonly zone?: string;
       /** Endpoints files that the bootstrap maps; absent: any. */
       readonly endpointFiles?: ReadonlySet<string>;
     };
@@ -77,6 +79,7 @@ export async function compileBundle(
     secret,
     checkOnly: purpose.kind === 'check',
     http2: purpose.kind === 'run' && purpose.http2,
+    ...(purpose.kind === 'run' && purpose.zone !== undefined ? { zone: purpose.zone } : {}),
     ...(purpose.kind === 'run' && purpose.endpointFiles !== undefined ? { endpointFiles: purpose.endpointFiles } : {}),
   });
   const limits = compileLimits(config.limits);

@@ -1,5 +1,6 @@
 /** What an entry of a cell says of its endpoints, whichever addresses they turn out to have. */
 import type { EndpointPlan, TlsIdentity } from '../../snapshot/snapshot.ts';
+import { stickyValue } from './balance.ts';
 import type { NameSource } from '../discovery/name-watch.ts';
 
 /** Where endpoints come from. */
@@ -21,6 +22,8 @@ export interface EndpointTemplate {
   readonly zone: string;
   readonly priority: number;
   readonly passHost: boolean;
+  /** Key of the cookies that bind clients to endpoints; empty: there are none. */
+  readonly stickySecret: string;
 }
 
 /** An entry of a cell whose endpoints are discovered. */
@@ -36,6 +39,8 @@ export interface CellSource {
 export interface EndpointAddress {
   readonly identity: string;
   readonly slot: number;
+  /** Epoch ms since when it is known. */
+  readonly since: number;
   readonly cell: number;
   /** Address literal. */
   readonly host: string;
@@ -61,6 +66,8 @@ export function endpointPlan(template: EndpointTemplate, at: EndpointAddress): E
     zone: template.zone,
     priority: template.priority,
     authority: template.passHost ? '' : authorityOf(at, tls !== null),
+    since: at.since,
+    cookie: template.stickySecret === '' ? '' : stickyValue(template.stickySecret, at.identity),
   };
 }
 

@@ -18,7 +18,7 @@ export interface Sources {
 }
 
 /** An endpoint that has no row yet. */
-type Candidate = Omit<EndpointPlan, 'slot'>;
+type Candidate = Omit<EndpointPlan, 'slot' | 'since'>;
 
 export interface MembershipParts {
   readonly slots: EndpointSlots;
@@ -118,7 +118,16 @@ export class Membership {
     const former = state.lease;
     this.#leases.add(lease);
     state.lease = lease;
-    state.members = [...state.written, ...wanted.map((c): EndpointPlan => ({ ...c, slot: lease.slotOf(c.identity) }))];
+    state.members = [
+      ...state.written,
+      ...wanted.map(
+        (c): EndpointPlan => ({
+          ...c,
+          slot: lease.slotOf(c.identity),
+          since: lease.sinceOf(c.identity),
+        }),
+      ),
+    ];
     const known = new Set(before.map(({ identity }) => identity));
     const staying = new Set(state.members.map(({ identity }) => identity));
     return {
@@ -158,7 +167,15 @@ export class Membership {
         const { weight, capacity, zone, priority } = { ...template, ...e };
         return endpointPlan(
           { ...template, weight, capacity, zone, priority },
-          { identity: `${cellId}/${from.name}/${e.address.toLowerCase()}`, slot: 0, cell, host, port, name: null },
+          {
+            identity: `${cellId}/${from.name}/${e.address.toLowerCase()}`,
+            slot: 0,
+            since: 0,
+            cell,
+            host,
+            port,
+            name: null,
+          },
         );
       });
     }
@@ -170,7 +187,15 @@ export class Membership {
           priority: template.priority + f.priority,
           weight: f.weight === null ? template.weight : Math.max(1, f.weight),
         },
-        { identity: `${cellId}/${f.name}/${address}`, slot: 0, cell, host: f.host, port: f.port, name: f.name },
+        {
+          identity: `${cellId}/${f.name}/${address}`,
+          slot: 0,
+          since: 0,
+          cell,
+          host: f.host,
+          port: f.port,
+          name: f.name,
+        },
       );
     });
   }

@@ -24,6 +24,8 @@ export class SlotsFull extends Error {
 export interface SlotLease {
   /** Row of an identity that was asked for. */
   slotOf(identity: string): number;
+  /** Epoch ms since when somebody holds it without a break. */
+  sinceOf(identity: string): number;
   /** Call it when no lane uses the snapshot any more. Idempotent. */
   release(): void;
 }
@@ -33,6 +35,8 @@ interface Holder {
   readonly slot: number;
   /** Snapshots that hold it. */
   leases: number;
+  /** Epoch ms of the first of them. */
+  since: number;
   /** Epoch ms since when nobody does. */
   restsSince: number;
 }
@@ -72,22 +76,24 @@ export class EndpointSlots {
     for (const identity of missing) {
       const slot = this.#fresh < this.#capacity ? this.#fresh++ : this.#takeOver(rested.shift());
       this.#columns.resetSlot(slot);
-      this.#holders.set(identity, { identity, slot, leases: 0, restsSince: 0 });
+      this.#holders.set(identity, { identity, slot, leases: 0, since: 0, restsSince: 0 });
     }
     const held = new Map<string, Holder>();
     for (const identity of wanted) {
       const holder = this.#holders.get(identity);
       if (holder === undefined) continue;
-      holder.leases++;
+      if (holder.leases++ === 0) holder.since = this.#now();
       held.set(identity, holder);
     }
     let released = false;
+    const holderOf = (identity: string): Holder => {
+      const holder = held.get(identity);
+      if (holder === undefined) throw new Error(`no row was leased for ${identity}`);
+      return holder;
+    };
     return {
-      slotOf: (identity) => {
-        const holder = held.get(identity);
-        if (holder === undefined) throw new Error(`no row was leased for ${identity}`);
-        return holder.slot;
-      },
+      slotOf: (identity) => holderOf(identity).slot,
+      sinceOf: (identity) => holderOf(identity).since,
       release: () => {
         if (released) return;
         released = true;

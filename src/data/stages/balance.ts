@@ -4,14 +4,16 @@ import { ModeWord } from '../../snapshot/mode.ts';
 import { liesIn } from '../../snapshot/regions.ts';
 import type { CellPlan, EndpointPlan } from '../../snapshot/snapshot.ts';
 import type { ResponseCache } from '../cache/cache.ts';
+import { cookieOf } from '../cookie.ts';
 import type { Exchange } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
 import { isCellOut, Standby, standbyOf } from '../upstream/cell-use.ts';
 import type { Chooser } from '../upstream/choose.ts';
-import { NoChoice } from '../upstream/choose.ts';
+import { NO_HASH, NO_MEMBER, NoChoice } from '../upstream/choose.ts';
 import { steppedBack } from '../upstream/stepped-back.ts';
 import type { EndpointUse } from '../upstream/endpoint-use.ts';
+import { hashOf } from '../upstream/request-hash.ts';
 import { Verdict } from '../verdict.ts';
 
 const REASON_TEXT: Readonly<Record<NoChoice, string>> = {
@@ -71,14 +73,24 @@ export class Balance implements Stage {
       return null;
     }
     const members = present(x.revision.members[at], 'cell');
-    const chosen = this.#chooser.choose(members, x.now, x.random, x.failedSlot, x.attempts > 0);
-    if (chosen !== null && this.#use.passEndpoint(x, chosen)) return chosen;
-    // Another lane was quicker to the last permit of a half-open circuit: one more look, at those that need none.
-    const other = chosen === null ? null : this.#chooser.choose(members, x.now, x.random, chosen.slot, true);
-    if (other !== null && this.#use.passEndpoint(x, other)) return other;
-    this.#use.release(x);
-    x.refuse(REFUSALS.no_endpoint, REASON_TEXT[this.#chooser.reason]);
-    return null;
+    const { hash, sticky } = members.plan;
+    const cookie = sticky === null ? undefined : cookieOf(x.wire, sticky.cookie);
+    const member = sticky === null ? NO_MEMBER : members.named(cookie);
+    const key = hash === null ? NO_HASH : hashOf(x, members.plan, hash);
+    let chosen = this.#chooser.choose(members, x.now, x.random, x.failedSlot, x.attempts > 0, key, member);
+    if (chosen !== null && !this.#use.passEndpoint(x, chosen)) {
+      // Another lane was quicker to the last permit of a half-open circuit: one more look, at those that need none.
+      chosen = this.#chooser.choose(members, x.now, x.random, chosen.slot, true, key, member);
+      if (chosen !== null && !this.#use.passEndpoint(x, chosen)) chosen = null;
+    }
+    if (chosen === null) {
+      this.#use.release(x);
+      x.refuse(REFUSALS.no_endpoint, REASON_TEXT[this.#chooser.reason]);
+      return null;
+    }
+    // What binds the client to another endpoint than before. After a failed attempt the later one counts (RFC 6265 §5.3).
+    if (sticky !== null && cookie !== chosen.cookie) x.wire.addAnswerHeader('set-cookie', members.cookieOf(chosen));
+    return chosen;
   }
 
   /** An endpoint of the cell that stands in for one that is out. One step only: a chain would carry the load of one failure through all cells. */

@@ -23,6 +23,8 @@ export const Standing = {
   Full: 3,
   /** Not at all. */
   Out: 4,
+  /** Only in panic: probes or a comparison with others took it out, no refused connection and no circuit. It has room. */
+  Ejected: 5,
 } as const;
 export type Standing = (typeof Standing)[keyof typeof Standing];
 
@@ -42,13 +44,14 @@ export class Availability {
     const { slot, capacity } = endpoint;
     const columns = this.#columns;
     const { faults } = columns;
-    if (columns.ejected[slot] !== 0 || faults.outlier[slot] !== 0) return Standing.Out;
     const open = faults.circuit[slot] !== 0;
     if (open && !mayPass(faults, slot, second * 1000)) return Standing.Out;
     const down = columns.downUntil[slot] as number;
     // A time too far ahead was written before the clock was set back: it counts as passed.
     if (down > second && down <= second + 1 + DOWN_SECONDS) return Standing.Out;
     this.room = capacity - columns.inflightOf(slot, this.#laneCount);
+    if (columns.ejected[slot] !== 0 || faults.outlier[slot] !== 0)
+      return this.room > 0 && !open && down === 0 ? Standing.Ejected : Standing.Out;
     if (this.room <= 0) return Standing.Full;
     // By permits, which trials take: one a second from each lane.
     if (open) return Standing.Trial;
