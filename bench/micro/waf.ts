@@ -105,7 +105,14 @@ export function run(calls = 20_000): MicroRow[] {
   const rules = config.rules.filter((rule) => typeof rule === 'string');
   const files = [...config.data, ...rules].map((name) => ({ name, bytes: readFileSync(directory + name) }));
   const program = addon.wafCompile(files);
-  const profile = addon.wafProfile(program, { mode: 'block', paranoiaLevel: 1, inboundAnomalyThreshold: 5 });
+  const profile = addon.wafProfile(program, {
+    mode: 'block',
+    variables: [
+      { name: 'blocking_paranoia_level', value: '1' },
+      { name: 'detection_paranoia_level', value: '1' },
+      { name: 'inbound_anomaly_score_threshold', value: '5' },
+    ],
+  });
   const packer = new WafPacker(Buffer.from(addon.wafRequestMemory(65_536).buffer));
   addon.wafVerdictMemory(WAF_VERDICT_BYTES_MAX);
   for (const { name, method, target, headers, body } of SAMPLES) {

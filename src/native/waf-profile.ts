@@ -7,16 +7,6 @@ export const WAF_WORK_MAX_DEFAULT = 16 * 1024 * 1024;
 export interface WafProfileOptions {
   /** Default: what `SecRuleEngine` says, else detect. */
   readonly mode?: 'off' | 'detect' | 'block';
-  /** Rules left out by id. */
-  readonly removeRuleIds?: number[];
-  /** Rules left out by a whole tag. */
-  readonly removeTags?: string[];
-  /** Targets left out: `942100;ARGS:password` or `attack-sqli;ARGS:password`. */
-  readonly removeTargets?: string[];
-  /** CRS paranoia level, 1 to 4; rules cannot change it back. */
-  readonly paranoiaLevel?: number;
-  /** CRS inbound anomaly score threshold; rules cannot change it back. */
-  readonly inboundAnomalyThreshold?: number;
   /** Work of one request, roughly bytes looked at; default {@link WAF_WORK_MAX_DEFAULT}. Passing it is `budget-exceeded`. */
   readonly workMax?: number;
   /**

@@ -547,6 +547,8 @@ export interface WafTraceMatch {
   readonly value: string;
   /** What the rule does beside reporting. */
   readonly action: 'pass' | 'deny' | 'drop' | 'redirect' | 'allow';
+  /** `status` of a rule that refuses; the gateway answers with a refusal of its own. Absent: none is written. */
+  readonly status?: number;
   readonly file: string;
   readonly line: number;
   readonly tags: readonly string[];

@@ -251,11 +251,6 @@ pub fn waf_profile(handle: u32, options: WafProfileOptions) -> Result<u32> {
         program,
         &ProfileOptions {
             mode,
-            remove_rule_ids: options.remove_rule_ids.unwrap_or_default(),
-            remove_tags: options.remove_tags.unwrap_or_default(),
-            remove_targets: options.remove_targets.unwrap_or_default(),
-            paranoia_level: options.paranoia_level.map(|l| u8::try_from(l).unwrap_or(u8::MAX)),
-            inbound_anomaly_threshold: options.inbound_anomaly_threshold,
             work_max,
             answers: options.answers.unwrap_or(false),
             exclusions: options

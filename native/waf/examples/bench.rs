@@ -39,7 +39,9 @@ fn main() {
     for level in [1u8, 4] {
         let options = ProfileOptions {
             mode: Some(EngineMode::DetectionOnly),
-            paranoia_level: Some(level),
+            variables: ["blocking", "detection"]
+                .map(|kind| (format!("{kind}_paranoia_level"), level.to_string()))
+                .into(),
             ..ProfileOptions::default()
         };
         let profile = Profile::new(Arc::clone(&program), &options).unwrap_or_else(|p| panic!("{}", p.message));

@@ -23,7 +23,9 @@ const UNITS: [&str; 14] = [
 fn level(profile: &Profile, level: u8, work_max: u64) -> Profile {
     let options = ProfileOptions {
         mode: Some(EngineMode::DetectionOnly),
-        paranoia_level: Some(level),
+        variables: ["blocking", "detection"]
+            .map(|kind| (format!("{kind}_paranoia_level"), level.to_string()))
+            .into(),
         work_max: Some(work_max),
         ..ProfileOptions::default()
     };

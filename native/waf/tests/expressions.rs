@@ -4,7 +4,8 @@ mod common;
 
 use cnx_waf::engine::{KEPT_BYTES_MAX, Transaction, Verdict, Wanted};
 use cnx_waf::expression::rule::{Action, ExpressionRule, ID_CHOSEN_LAST, ID_FIRST, ID_JUDGE};
-use cnx_waf::profile::ProfileOptions;
+use cnx_waf::profile::{Exclusion, ProfileOptions};
+use cnx_waf::seclang::draft::RuleChoice;
 use cnx_waf::seclang::setting::EngineMode;
 use cnx_waf::wire::{RESPONSE_BODY_NOT_READ, Response, pack_response};
 use common::expressions::{Given, Running, holds, program, rule, strings};
@@ -518,7 +519,7 @@ fn scores_are_judged_without_any_file() {
         rule("http.request.path ends_with \"b\"", Action::Score(4)),
     ];
     let options = ProfileOptions {
-        inbound_anomaly_threshold: Some(8),
+        variables: vec![("inbound_anomaly_score_threshold".into(), "8".into())],
         ..ProfileOptions::default()
     };
     let mut running = Running::with(items.clone(), &[], &options);
@@ -638,7 +639,10 @@ fn files_and_profiles_change_expressions_as_they_change_rules() {
     assert_eq!(verdict(&item, "SecRuleRemoveById 90000000", none()), Verdict::Pass);
     assert_eq!(verdict(&item, "SecRuleRemoveByTag expression", none()), Verdict::Pass);
     let left_out = ProfileOptions {
-        remove_rule_ids: vec![ID_FIRST],
+        exclusions: vec![Exclusion {
+            rules: RuleChoice::Ids(vec![(ID_FIRST, ID_FIRST)]),
+            target: None,
+        }],
         ..none()
     };
     assert_eq!(verdict(&item, "", left_out), Verdict::Pass);

@@ -177,22 +177,6 @@ fn bounds_are_verdicts_of_their_own() {
 }
 
 #[test]
-fn a_profile_pins_what_the_route_says() {
-    let rules = "SecAction \"id:1,phase:1,pass,nolog,setvar:tx.blocking_paranoia_level=1,setvar:tx.inbound_anomaly_score_threshold=5,setvar:tx.inbound_anomaly_score=3\"\n\
-                 SecRule TX:blocking_paranoia_level \"@eq 3\" \"id:2,pass\"\n\
-                 SecRule TX:inbound_anomaly_score_threshold \"@eq 40\" \"id:3,pass\"";
-    let options = ProfileOptions {
-        paranoia_level: Some(3),
-        inbound_anomaly_threshold: Some(40),
-        ..ProfileOptions::default()
-    };
-    let mut g = Gateway::with(&vec![("t.conf".into(), rules.as_bytes().to_vec())], &options);
-    let outcome = g.get("/", &[]);
-    assert_eq!(g.ids(), [2, 3]);
-    assert_eq!(outcome.score, 3);
-}
-
-#[test]
 fn a_profile_pins_any_variable_and_leaves_rules_and_targets_out() {
     let rules = "SecAction \"id:1,phase:1,pass,nolog,setvar:tx.allowed_methods=GET,setvar:tx.max_num_args=1\"\n\
                  SecRule REQUEST_METHOD \"!@within %{tx.allowed_methods}\" \"id:2,phase:1,pass,tag:policy\"\n\

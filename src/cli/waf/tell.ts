@@ -100,10 +100,15 @@ function tellMatch(m: WafTraceMatch): string[] {
   const lines = [`phase ${m.phase}  ${`${m.ruleId}`.padEnd(8)} ${severity.padEnd(SEVERITY_WIDTH)} ${m.message}`];
   if (m.variable !== '') lines.push(`${INDENT}${m.variable} = ${m.value}`);
   if (m.data !== '') lines.push(`${INDENT}${m.data}`);
-  lines.push(`${INDENT}${m.file}:${m.line}${m.action === 'pass' ? '' : `, ${m.action}`}`);
+  lines.push(`${INDENT}${m.file}:${m.line}${m.action === 'pass' ? '' : `, ${m.action}`}${statusOf(m)}`);
   const exclusion = m.logged ? exclusionOf(matchedOf(m)) : null;
   if (exclusion !== null) lines.push(`${INDENT}exclude: ${exclusion}`);
   return lines;
+}
+
+/** What the rule would answer, and that it is not what the client gets. */
+function statusOf({ status }: WafTraceMatch): string {
+  return status === undefined ? '' : ` with status ${status} (the gateway answers with its own refusal)`;
 }
 
 function scores(trace: WafTrace): string[] {

@@ -63,7 +63,10 @@ function blockedByLevel(files: readonly WafFile[], payloads: readonly Payload[])
   try {
     return new Map(
       LEVELS.map((level) => {
-        const profile = waf.wafProfile(handle, { mode: 'block', paranoiaLevel: level });
+        const profile = waf.wafProfile(handle, {
+          mode: 'block',
+          variables: ['blocking', 'detection'].map((kind) => ({ name: `${kind}_paranoia_level`, value: `${level}` })),
+        });
         const refused = payloads.map((one) => {
           if (isUnsendable(one.request)) return true;
           const length = packRequest(request, one.request);

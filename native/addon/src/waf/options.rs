@@ -92,11 +92,6 @@ pub fn expressions_of(rules: Vec<WafExpression>, lists: Vec<WafList>) -> Result<
 #[napi(object)]
 pub struct WafProfileOptions {
     pub mode: Option<String>,
-    pub remove_rule_ids: Option<Vec<u32>>,
-    pub remove_tags: Option<Vec<String>>,
-    pub remove_targets: Option<Vec<String>>,
-    pub paranoia_level: Option<u32>,
-    pub inbound_anomaly_threshold: Option<u32>,
     pub work_max: Option<f64>,
     pub answers: Option<bool>,
     pub exclusions: Option<Vec<WafExclusion>>,

@@ -122,6 +122,9 @@ impl Transaction {
             push_json(out, text);
             out.push(',');
         }
+        if rule.status != 0 && action_of(rule.disruptive) != "pass" {
+            out.push_str(&format!("\"status\":{},", rule.status));
+        }
         out.push_str(&format!("\"line\":{},\"tags\":[", rule.place.line));
         for (i, tag) in rule.tags.iter().enumerate() {
             if i > 0 {

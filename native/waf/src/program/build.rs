@@ -43,6 +43,7 @@ impl Compiler<'_> {
             message: message.map(|t| self.text(t)).unwrap_or_default(),
             log_data: a.log_data.as_ref().map(|t| self.text(t)).unwrap_or_default(),
             severity: a.severity.or(defaults.severity).unwrap_or(255),
+            status: a.status.or(defaults.status).unwrap_or(0),
             log: a.log.or(defaults.log).unwrap_or(true),
             disruptive,
             jump: None,

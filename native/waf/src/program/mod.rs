@@ -211,6 +211,8 @@ pub struct Rule {
     pub log_data: Text,
     /// 0 to 7; 255 when not given.
     pub severity: u8,
+    /// `status`, which the gateway's own refusal replaces; 0: none is written.
+    pub status: u16,
     /// A match is reported.
     pub log: bool,
     /// What a match does, `block` resolved.
