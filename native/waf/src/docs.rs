@@ -5,7 +5,8 @@ use std::fmt::Write;
 use crate::operator::{self, OPERATORS};
 use crate::seclang::action::{self, ACTIONS};
 use crate::seclang::ctl::{self, CTLS};
-use crate::seclang::directive::{self, DIRECTIVES};
+use crate::seclang::directive::DIRECTIVES;
+use crate::seclang::directive_refused;
 use crate::seclang::variable::{self, Life, Shape, VARIABLES};
 use crate::transform::TRANSFORMS;
 
@@ -115,7 +116,7 @@ fn refused(o: &mut String) {
         "\n## Not here, and why\n\nEach is an error with the words of the last column.\n\n| what | | what to do |\n|---|---|---|"
     );
     let tables = [
-        ("directive", "", directive::REFUSED),
+        ("directive", "", directive_refused::REFUSED),
         ("variable", "", variable::REFUSED),
         ("operator", "@", operator::REFUSED),
         ("action", "", action::REFUSED),

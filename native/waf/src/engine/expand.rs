@@ -3,7 +3,7 @@
 use super::transaction::{Candidate, Entry, Key, SlotValue, Transaction};
 use super::values::ValueId;
 use crate::program::{Piece, Program, Text};
-use crate::seclang::action::SEVERITIES;
+use crate::seclang::action_arguments::SEVERITIES;
 use crate::seclang::variable::{Life, Var};
 
 /// Most bytes of a filled-in text.

@@ -2,9 +2,10 @@
 
 use super::ctl::{bytes, on_off, parse_ids};
 use super::diagnostic::{Place, Problem};
+use super::directive_arguments::{anything, count, limit_action, mode, number, on_or_off, one_id, one_of};
 use super::draft::{Change, Item, RuleChoice};
 use super::parser::Parser;
-use super::setting::{EngineMode, LimitAction};
+use super::setting::EngineMode;
 
 type Parse = fn(&mut Parser<'_>, &Place, &[String]) -> Result<(), Problem>;
 
@@ -52,26 +53,6 @@ macro_rules! without_effect {
             },
         }
     };
-}
-
-fn anything(_: &str) -> bool {
-    true
-}
-
-fn on_or_off(text: &str) -> bool {
-    on_off(text).is_ok()
-}
-
-fn number(text: &str) -> bool {
-    text.parse::<u64>().is_ok()
-}
-
-fn mode(text: &str) -> bool {
-    text.eq_ignore_ascii_case("default") || u32::from_str_radix(text, 8).is_ok_and(|m| m <= 0o7777)
-}
-
-fn one_of(text: &str, known: &[&str]) -> bool {
-    known.iter().any(|k| k.eq_ignore_ascii_case(text))
 }
 
 /// All directives.
@@ -552,118 +533,3 @@ pub static DIRECTIVES: &[DirectiveDef] = &[
         "entities are never expanded"
     ),
 ];
-
-/// Directives of other engines that are refused, with the reason.
-pub(crate) const REFUSED: &[(&str, &str)] = &[
-    ("SecRuleScript", "rules never run programs; write a SecRule or a policy"),
-    (
-        "SecRuleInheritance",
-        "the gateway has one rule set per route; use exclusions",
-    ),
-    (
-        "SecRemoteRules",
-        "rules come only from the signed bundle; put the files there",
-    ),
-    (
-        "SecRemoteRulesFailAction",
-        "rules come only from the signed bundle; leave it out",
-    ),
-    ("SecChrootDir", "the gateway runs in its container; leave it out"),
-    ("SecConnEngine", "use the limits of the admit stage"),
-    ("SecConnReadStateLimit", "use the limits of the admit stage"),
-    ("SecConnWriteStateLimit", "use the limits of the admit stage"),
-    ("SecReadStateLimit", "use the limits of the admit stage"),
-    ("SecWriteStateLimit", "use the limits of the admit stage"),
-    (
-        "SecContentInjection",
-        "answers are not edited by rules; use the respond stage",
-    ),
-    ("SecDisableBackendCompression", "use the respond stage"),
-    (
-        "SecGeoLookupDb",
-        "the engine has no address database; use @ipMatchFromFile with the networks, or a policy",
-    ),
-    (
-        "SecGsbLookupDb",
-        "rules never ask the network; put the addresses into a file of the bundle and use @pmFromFile",
-    ),
-    (
-        "SecGuardianLog",
-        "rules never start programs; read the gateway's records",
-    ),
-    (
-        "SecHttpBlKey",
-        "rules never ask the network; put the addresses into a file of the bundle and use @ipMatchFromFile",
-    ),
-    (
-        "SecHashEngine",
-        "answers are not edited by rules; sign links in the application",
-    ),
-    (
-        "SecHashKey",
-        "answers are not edited by rules; sign links in the application",
-    ),
-    (
-        "SecHashParam",
-        "answers are not edited by rules; sign links in the application",
-    ),
-    (
-        "SecHashMethodPm",
-        "answers are not edited by rules; sign links in the application",
-    ),
-    (
-        "SecHashMethodRx",
-        "answers are not edited by rules; sign links in the application",
-    ),
-    (
-        "SecStreamInBodyInspection",
-        "bodies are inspected as a whole up to SecRequestBodyLimit; leave it out",
-    ),
-    (
-        "SecStreamOutBodyInspection",
-        "bodies are inspected as a whole up to SecResponseBodyLimit; leave it out",
-    ),
-    (
-        "SecUnicodeMap",
-        "write SecUnicodeMapFile with a file of the bundle and the number of a code page",
-    ),
-    (
-        "SecUnicodeCodePage",
-        "write SecUnicodeMapFile with a file of the bundle and the number of a code page",
-    ),
-    (
-        "SecFilterEngine",
-        "this is a directive of ModSecurity 1; write SecRuleEngine",
-    ),
-    ("SecFilter", "this is a directive of ModSecurity 1; write SecRule"),
-    (
-        "SecFilterSelective",
-        "this is a directive of ModSecurity 1; write SecRule",
-    ),
-];
-
-fn one_id(text: &str) -> Result<u32, Problem> {
-    text.parse()
-        .map_err(|_| Problem::new(format!("{text} is no rule id"), "write one number"))
-}
-
-fn count(text: &str, max: u32) -> Result<u32, Problem> {
-    match text.parse::<u32>() {
-        Ok(n) if (1..=max).contains(&n) => Ok(n),
-        _ => Err(Problem::new(
-            format!("{text} is no number from 1 to {max}"),
-            format!("write a number from 1 to {max}"),
-        )),
-    }
-}
-
-fn limit_action(text: &str) -> Result<LimitAction, Problem> {
-    match text.to_ascii_lowercase().as_str() {
-        "reject" => Ok(LimitAction::Reject),
-        "processpartial" => Ok(LimitAction::ProcessPartial),
-        _ => Err(Problem::new(
-            format!("{text} is no limit action"),
-            "write Reject or ProcessPartial",
-        )),
-    }
-}

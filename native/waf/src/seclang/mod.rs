@@ -5,10 +5,13 @@
 //! Whatever is wrong becomes a [`diagnostic::Diagnostic`]; parsing goes on so that one run reports everything.
 
 pub mod action;
+pub mod action_arguments;
 pub mod action_list;
 pub mod ctl;
 pub mod diagnostic;
 pub mod directive;
+mod directive_arguments;
+pub(crate) mod directive_refused;
 pub mod draft;
 pub mod include;
 pub mod macros;
