@@ -38,6 +38,13 @@ export const PolicyConfig = closed(
       description:
         'Fields of the request that the policy sees (docs/policy.md): only these are sent, for evaluation costs about 4 µs per KB of input.',
     }),
+    coverageMin: Type.Integer({
+      minimum: 0,
+      maximum: 100,
+      default: 100,
+      description:
+        'Where tests lie beside the source (`<same>_test.rego`): least share of its lines that they must reach when the bundle is built. Unit: percent.',
+    }),
     pure: Type.Boolean({
       default: false,
       description: 'The same input always gives the same decision: it may be cached.',

@@ -20,6 +20,7 @@ export type PolicyErrorCode =
   | 'input_field'
   | 'module_stale'
   | 'compile_failed'
+  | 'tests_failed'
   | 'bundle_malformed';
 
 /** The message names the policy, what was found and the mend. */

@@ -4,8 +4,10 @@ import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { keyedHash } from '../../src/base/keyed-hash.ts';
 import { run as auditCommand } from '../../src/cli/audit/audit.ts';
+import { run as bundleCommand } from '../../src/cli/bundle/bundle.ts';
 import { run as rolloutCommand } from '../../src/cli/rollout/rollout.ts';
 import { keyOf } from '../../src/control/rollout/rollout.ts';
+import { DebianRegistry } from '../control/harness/debian-registry.ts';
 import { type BundleParts, plainBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
 import { ask, keepAlive } from './client.ts';
@@ -223,6 +225,49 @@ describe('a staged rollout', () => {
     await gateway.stop();
   });
 
+  it('a rollback by moving the tag reaches three gateways that poll one registry', async (t) => {
+    const pollMs = 5_000;
+    const registry = await DebianRegistry.start({ after: (end: () => unknown) => given.ends(end) });
+    const upstream = await given.upstream();
+    const source = `${registry.host}/edge/config:stable`;
+    const cnx = async (...args: string[]): Promise<void> => {
+      let said = '';
+      const io = { stdout: (text: string) => (said += text), stderr: (text: string) => (said += text), env: {} };
+      assert.equal(await bundleCommand(args, io), 0, said);
+    };
+    const start = (trustFile: object): Promise<TestGateway> =>
+      given.gateway({
+        bundle: release(upstream.address, 1),
+        bootstrap: { ...staged({ soakMs: 600_000 }), lanes: 1, bundle: { source, pollMs }, ...trustFile },
+        awaitReady: false,
+      });
+    const first = await start({});
+    const push = (): Promise<void> => cnx('push', `oci:${first.directory}/bundles:stable`, source);
+    await push();
+    await first.untilReady();
+    const { digest } = (await statusOf(first)).bundle;
+    const trustFile = `${first.directory}/trust.yaml`;
+    const gateways = [first, await start({ trustFile }), await start({ trustFile })];
+    for (const gateway of gateways) await gateway.untilReady();
+    const next = await first.publish(release(upstream.address, 2));
+    await push();
+    for (const gateway of gateways)
+      await gateway.until('it is tried', async () => (await statusOf(gateway)).rollout?.digest === next);
+
+    await cnx('tag', `${registry.host}/edge/config@${digest}`, 'stable');
+    const from = performance.now();
+    await Promise.all(
+      gateways.map(async (gateway) => {
+        await gateway.until('nothing is tried', async () => (await statusOf(gateway)).rollout === null);
+        t.diagnostic(`${Math.round(performance.now() - from)} ms, with polls every ${pollMs} ms ± 20 %`);
+      }),
+    );
+    for (const gateway of gateways) {
+      assert.equal((await statusOf(gateway)).bundle.digest, digest);
+      await gateway.stop();
+    }
+  });
+
   it('a rollback waits for no step, and ends what is being tried', async () => {
     const upstream = await given.upstream();
     const gateway = await given.gateway({
@@ -233,9 +278,8 @@ describe('a staged rollout', () => {
     const digest = await gateway.publish(release(upstream.address, 2));
     await gateway.until('it is tried', async () => (await statusOf(gateway)).rollout?.digest === digest);
     // The same sources give the same digest only with the same number; a tag moves by itself.
-    const { run } = await import('../../src/cli/bundle/bundle.ts');
     const io = { stdout: () => undefined, stderr: () => undefined, env: {} };
-    assert.equal(await run(['tag', `oci:${gateway.directory}/bundles@${first}`, 'stable'], io), 0);
+    assert.equal(await bundleCommand(['tag', `oci:${gateway.directory}/bundles@${first}`, 'stable'], io), 0);
     await gateway.until('nothing is tried', async () => (await statusOf(gateway)).rollout === null);
     const status = await statusOf(gateway);
     assert.equal(status.bundle.digest, first);

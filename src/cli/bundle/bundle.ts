@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Command, CommandIo } from '../io.ts';
 import type { BundleSource } from './build.ts';
 
@@ -39,7 +40,15 @@ const COMMANDS: Readonly<Record<string, Row>> = {
 async function loadDirectory(directory: string, io: CommandIo): Promise<BundleSource> {
   const { layersOf, readBundleDirectory } = await import('../../control/build/bundle-directory.ts');
   const { findOpa } = await import('../../control/policy/rego.ts');
-  const bundle = await readBundleDirectory(directory, findOpa(io.env['PATH'] ?? ''));
+  const { testsOf } = await import('../../control/policy/rego-tests.ts');
+  const opa = findOpa(io.env['PATH'] ?? '');
+  const bundle = await readBundleDirectory(directory, opa);
+  if (opa === null)
+    for (const { name, source } of bundle.config.policies.policies)
+      if (testsOf(join(directory, source)) !== null)
+        io.stderr(
+          `note: the tests of policy ${name} were not run, for there is no \`opa\` on the PATH (openpolicyagent.org, 1.0 or newer)\n`,
+        );
   return { release: bundle.release, layers: layersOf(bundle) };
 }
 

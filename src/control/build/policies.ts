@@ -5,6 +5,7 @@ import type { Part } from '../../config/bundle.ts';
 import { Document, renderProblem } from '../../config/document.ts';
 import type { PoliciesConfig } from '../../config/policy.ts';
 import { PolicyError } from '../../policy/policy-error.ts';
+import { runTests } from '../policy/rego-tests.ts';
 import { moduleOf } from '../policy/rego.ts';
 
 /** A compiled policy as it goes into a bundle. */
@@ -39,7 +40,17 @@ export async function modulesOf(
     if (source === null || data === null) continue;
     try {
       const { name, rego, entrypoints } = policy;
-      const { wasm } = await moduleOf({ name, rego, entrypoints, file: join(dir, policy.source) }, opa);
+      const rule = { name, rego, entrypoints, file: join(dir, policy.source) };
+      const { wasm } = await moduleOf(rule, opa);
+      if (opa !== null)
+        await runTests(
+          {
+            ...rule,
+            coverageMin: policy.coverageMin,
+            ...(policy.data === undefined ? {} : { dataFile: join(dir, policy.data) }),
+          },
+          opa,
+        );
       modules.set(name, { wasm, data, sourceDigest: createHash('sha256').update(source).digest('hex') });
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
