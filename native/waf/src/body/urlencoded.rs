@@ -8,7 +8,18 @@ pub fn parse(text: &[u8], separator: u8, room: &mut [Vec<u8>; 2], sink: &mut dyn
         return;
     }
     let [name_text, value_text] = room;
-    for pair in text.split(|b| *b == separator) {
+    let mut rest = Some(text);
+    while let Some(text) = rest {
+        let pair = match memchr::memchr(separator, text) {
+            Some(at) => {
+                rest = Some(&text[at + 1..]);
+                &text[..at]
+            }
+            None => {
+                rest = None;
+                text
+            }
+        };
         if pair.is_empty() {
             continue;
         }

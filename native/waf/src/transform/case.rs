@@ -2,10 +2,14 @@
 
 /// A-Z to a-z.
 pub fn lower(input: &[u8], out: &mut Vec<u8>) {
-    out.extend(input.iter().map(u8::to_ascii_lowercase));
+    let start = out.len();
+    out.extend_from_slice(input);
+    out[start..].make_ascii_lowercase();
 }
 
 /// a-z to A-Z.
 pub fn upper(input: &[u8], out: &mut Vec<u8>) {
-    out.extend(input.iter().map(u8::to_ascii_uppercase));
+    let start = out.len();
+    out.extend_from_slice(input);
+    out[start..].make_ascii_uppercase();
 }

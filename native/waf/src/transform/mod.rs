@@ -78,9 +78,13 @@ const fn const_eq(a: &str, b: &str) -> bool {
 /// Paths without empty and dot segments and texts without comments are what most requests have.
 const fn keeps_of(name: &str) -> fn(&[u8]) -> bool {
     if const_eq(name, "replaceComments") {
-        |text| !text.windows(2).any(|w| w == b"/*")
+        |text| memchr::memchr_iter(b'/', text).all(|at| text.get(at + 1) != Some(&b'*'))
     } else if const_eq(name, "normalizePath") {
-        |text| !text.windows(2).any(|w| w == b"//" || w == b"/.") && !text.starts_with(b".")
+        path::is_normal
+    } else if const_eq(name, "normalizePathWin") {
+        |text| path::is_normal(text) && memchr::memchr(b'\\', text).is_none()
+    } else if const_eq(name, "compressWhitespace") {
+        space::is_compressed
     } else {
         |_| false
     }
@@ -129,6 +133,54 @@ transforms! {
     "urlDecodeUni" "" on(b"%+"), 1, url::decode_uni, "percent and %u escapes to bytes";
     "urlEncode" "" Trigger::Always, 3, url::encode, "bytes to percent escapes";
     "utf8toUnicode" "" Trigger::Bytes(NON_ASCII), 4, unicode::utf8_to_unicode, "UTF-8 sequences to %u escapes";
+}
+
+/// Which transformations values trigger, as bits by [`TransformId`].
+pub struct Triggers {
+    /// Those that any value triggers.
+    pub always: u64,
+    by_byte: [u64; 256],
+}
+
+/// Of [`TRANSFORMS`].
+pub static TRIGGERS: Triggers = Triggers::new();
+
+impl Triggers {
+    const fn new() -> Self {
+        assert!(TRANSFORMS.len() <= 64, "each transformation is a bit");
+        let mut out = Self {
+            always: 0,
+            by_byte: [0; 256],
+        };
+        let mut i = 0;
+        while i < TRANSFORMS.len() {
+            match &TRANSFORMS[i].trigger {
+                Trigger::Always => out.always |= 1 << i,
+                Trigger::Bytes(set) => {
+                    let mut b = 0;
+                    while b < 256 {
+                        out.by_byte[b] |= (set.0[b / 64] >> (b % 64) & 1) << i;
+                        b += 1;
+                    }
+                }
+            }
+            i += 1;
+        }
+        out
+    }
+
+    /// The transformations that could change a value with these bytes.
+    pub fn of(&self, present: &ByteSet) -> u64 {
+        let mut out = self.always;
+        for (bytes, word) in self.by_byte.chunks(64).zip(present.0) {
+            let mut left = word;
+            while left != 0 {
+                out |= bytes[left.trailing_zeros() as usize];
+                left &= left - 1;
+            }
+        }
+        out
+    }
 }
 
 /// The transformation that a [`UnicodeMap`] changes.

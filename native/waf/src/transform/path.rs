@@ -11,6 +11,12 @@ pub fn normalize_win(input: &[u8], out: &mut Vec<u8>) {
     clean(input, out, |b| b == b'/' || b == b'\\');
 }
 
+/// True when a path certainly stays as it is.
+pub fn is_normal(input: &[u8]) -> bool {
+    !input.starts_with(b".")
+        && memchr::memchr_iter(b'/', input).all(|at| !matches!(input.get(at + 1), Some(b'/' | b'.')))
+}
+
 fn clean(input: &[u8], out: &mut Vec<u8>, slash: fn(u8) -> bool) {
     let start = out.len();
     let absolute = input.first().is_some_and(|b| slash(*b));

@@ -13,30 +13,28 @@ pub fn decode_uni(input: &[u8], out: &mut Vec<u8>) {
 }
 
 fn decode_with(input: &[u8], out: &mut Vec<u8>, unicode: bool) {
-    let mut i = 0;
-    while i < input.len() {
-        match input[i] {
-            b'+' => {
-                out.push(b' ');
-                i += 1;
-            }
-            b'%' => {
-                if let Some(b) = hex_pair(input, i + 1) {
-                    out.push(b);
-                    i += 3;
-                } else if let (true, Some(b)) = (unicode, wide(input, i + 1)) {
-                    out.push(b);
-                    i += 6;
-                } else {
-                    out.push(b'%');
-                    i += 1;
-                }
-            }
-            b => {
-                out.push(b);
-                i += 1;
-            }
-        }
+    let mut rest = input;
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        push_plain(&rest[..at], out);
+        let (b, used) = if let Some(b) = hex_pair(rest, at + 1) {
+            (b, 3)
+        } else if let (true, Some(b)) = (unicode, wide(rest, at + 1)) {
+            (b, 6)
+        } else {
+            (b'%', 1)
+        };
+        out.push(b);
+        rest = &rest[at + used..];
+    }
+    push_plain(rest, out);
+}
+
+/// What holds no escape: only each `+` becomes a space.
+fn push_plain(text: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(text);
+    for b in &mut out[start..] {
+        *b = if *b == b'+' { b' ' } else { *b };
     }
 }
 
