@@ -2,7 +2,11 @@
 
 mod common;
 
+use cnx_waf::bytes::ByteSet;
+use cnx_waf::operator::{Expression, RegexCaches, Requirement};
 use cnx_waf::program::compile::{CompileOptions, SourceFile, compile};
+use cnx_waf::program::literals;
+use cnx_waf::program::needs::Needs;
 use common::Gateway;
 use proptest::prelude::*;
 
@@ -82,6 +86,29 @@ proptest! {
         g.get(&format!("/?{}", query.join("&")), &[("x-test", header.as_str())]);
         let ids = g.ids();
         prop_assert_eq!(ids.contains(&1), ids.contains(&2), "{} on {:?}", rules, values);
+    }
+
+    #[test]
+    fn what_an_expression_requires_and_needs_is_in_all_that_it_matches(
+        pattern in pattern(),
+        anchored in any::<bool>(),
+        values in proptest::collection::vec(value(), 1..8),
+    ) {
+        let pattern = if anchored { format!("^{pattern}") } else { pattern };
+        let Ok((expression, hir)) = Expression::new(&pattern, false, false, &mut 0) else {
+            return Ok(());
+        };
+        let (requirement, needs) = (literals::requirement(&hir), Needs::of(&hir));
+        for value in values {
+            let matches = expression.is_match(value.as_bytes(), &mut RegexCaches::default());
+            let folded = value.to_ascii_lowercase();
+            let has = |set: &[Vec<u8>]| set.iter().any(|l| memchr::memmem::find(folded.as_bytes(), l).is_some());
+            if let Requirement::OneOf(set) = &requirement {
+                prop_assert!(!matches || has(set), "{} requires {:?} of {:?}", pattern, set, value);
+            }
+            let present = ByteSet::present_in(value.as_bytes());
+            prop_assert!(!matches || needs.allow(value.as_bytes(), &present), "{} needs {:?} of {:?}", pattern, needs, value);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use cnx_waf::operator::pcre::matcher::{Scratch, search};
 use cnx_waf::operator::pcre::{Program, parse, print};
 use cnx_waf::operator::{Expression, RegexCaches, Requirement};
 use cnx_waf::program::literals::requirement;
+use cnx_waf::program::needs::Needs;
 use cnx_waf::transform::{GROWTH_ADD, TRANSFORMS, Trigger};
 
 use crate::text_and_value;
@@ -24,6 +25,9 @@ pub fn waf_prefilter(bytes: &[u8]) {
     let Ok((expression, hir)) = Expression::new(pattern, false, false, &mut 0) else {
         return;
     };
+    if !Needs::of(&hir).allow(value, &ByteSet::present_in(value)) {
+        assert!(!expression.is_match(value, &mut RegexCaches::default()), "{pattern}");
+    }
     if let Requirement::OneOf(set) = requirement(&hir) {
         let folded = value.to_ascii_lowercase();
         let possible = set.iter().any(|l| folded.windows(l.len()).any(|w| w == l.as_slice()));

@@ -84,20 +84,20 @@ impl Transaction {
             }
             return;
         }
-        for slot in 0..self.slots.len() as u32 {
-            let (store, name) = program.slots.name(slot);
-            let wanted = store == var
-                && match &target.selector {
-                    Selector::Pattern(p) => p.is_match(name, &mut self.caches),
-                    _ => true,
-                };
-            if wanted && let Some(value) = self.slot_value(slot) {
+        let mut add = |transaction: &mut Self, slot: u32| {
+            if let Some(value) = transaction.slot_value(slot) {
                 list.push(Candidate {
                     var,
                     key: Key::Slot(slot),
                     value,
                 });
             }
+        };
+        match target.selector {
+            Selector::Pattern(_) => target.slots.iter().for_each(|slot| add(self, *slot)),
+            _ => (0..self.slots.len() as u32)
+                .filter(|slot| program.slots.name(*slot).0 == var)
+                .for_each(|slot| add(self, slot)),
         }
         for i in 0..self.named.len() {
             let (store, key, value) = self.named[i];

@@ -1,6 +1,7 @@
 //! The loop over the rules of a phase.
 
 use super::Limit;
+use super::reach::Quiets;
 use super::transaction::{Allowed, Candidate, Entry, Transaction, Verdict};
 use super::values::{ValueId, Values};
 use crate::bytes::to_int;
@@ -16,7 +17,7 @@ use crate::seclang::setting::EngineMode;
 /// Work of a visit of a rule beside what its operator looks at.
 const VISIT_WORK: u64 = 4;
 /// Ids of values that stand in keys of facts have so many bits.
-const KNOWN_ID_BITS: u32 = 24;
+const KNOWN_ID_BITS: u32 = 20;
 /// Most values that MATCHED_VARS keeps.
 const MATCHED_MAX: usize = 4096;
 
@@ -36,14 +37,20 @@ impl Transaction {
             return true;
         }
         self.values.use_group(group_of(phase));
-        self.find_visits(program, phase, profile.work_max);
-        if self.outcome.work > profile.work_max {
-            self.exceed(Limit::Work);
-            return false;
-        }
+        self.search_first(program, phase, profile.work_max);
         let rules = &program.phases[phase].rules;
         let mut at = 0;
-        while let Some(index) = self.visits.next(at, &self.removed[phase]) {
+        loop {
+            if self.outcome.work > profile.work_max {
+                self.exceed(Limit::Work);
+                return false;
+            }
+            let next = self.visits.next(at, &self.removed[phase]);
+            if let Some(from) = self.reach.missing(at, next) {
+                self.search_rest(program, phase, from, profile.work_max);
+                continue;
+            }
+            let Some(index) = next else { break };
             at = index + 1;
             let rule = &rules[index];
             self.outcome.work += VISIT_WORK;
@@ -56,13 +63,12 @@ impl Transaction {
             {
                 continue;
             }
-            let matched = self.rule(program, phase, index, rule);
+            if !self.rule(program, phase, index, rule) {
+                continue;
+            }
             if self.outcome.work > profile.work_max {
                 self.exceed(Limit::Work);
                 return false;
-            }
-            if !matched {
-                continue;
             }
             if self.controls.mode == EngineMode::Off {
                 return false;
@@ -81,7 +87,7 @@ impl Transaction {
 
     /// False when the comparison of a rule cannot hold.
     #[inline]
-    fn opens(&self, gate: &Gate) -> bool {
+    pub(super) fn opens(&self, gate: &Gate) -> bool {
         let number = match &gate.of {
             GateOf::Slot { slot, count } => match self.slot_int(*slot) {
                 set if *count => i64::from(set.is_some()),
@@ -104,9 +110,14 @@ impl Transaction {
         (gate.compare)(number, gate.constant) != gate.negated
     }
 
-    /// The rules worth a visit: those that always are, and those that one of their values calls for.
-    /// Ends early when that alone takes too much work; then no rule runs.
-    fn find_visits(&mut self, program: &Program, phase: usize, work_max: u64) {
+    /// Adds the wanted rules that one of their values calls for to those worth a visit. Ends early when that alone takes too much work;
+    /// then no more rules run.
+    pub(super) fn find_visits(&mut self, program: &Program, phase: usize, work_max: u64) {
+        let set = self.reach.number(phase).unwrap_or_else(|| {
+            self.reach.forget();
+            self.values.forget_words();
+            self.reach.number(phase).unwrap_or_default()
+        });
         let Self {
             values,
             entries,
@@ -114,22 +125,27 @@ impl Transaction {
             outcome,
             caches,
             groups,
+            reach,
             ..
         } = self;
         let place = PhaseOf {
             program,
             phase: &program.phases[phase],
             prefilter: &program.prefilters[group_of(phase)],
+            wanted: &reach.wanted.0,
+            set,
         };
-        visits.0.clear();
-        visits.0.extend_from_slice(&place.phase.always.0);
         let words = visits.0.len();
         for (var, classes) in &place.phase.classes {
+            if !classes.iter().any(|c| bits::meet(&c.rules.0, place.wanted)) {
+                continue;
+            }
             for entry in &entries[*var as usize] {
                 if outcome.work > work_max {
                     return;
                 }
                 let mut scratch = Scratch {
+                    quiets: &mut reach.quiets,
                     caches,
                     groups,
                     work: &mut outcome.work,
@@ -140,8 +156,8 @@ impl Transaction {
                     visits.add_words(&own);
                     continue;
                 }
-                let key = (phase as u64) << 57
-                    | (*var as u64) << 48
+                let key = (set as u64) << 48
+                    | (*var as u64) << 40
                     | u64::from(entry.key) << KNOWN_ID_BITS
                     | u64::from(entry.value);
                 let known = values.words_of(key, words, |values, own| {
@@ -293,6 +309,10 @@ impl Transaction {
         }
         self.groups.clear();
         let names = test.operator.names();
+        let possible = test.needs.are_nothing() || {
+            let present = *self.values.present(c.value);
+            test.needs.allow(self.values.get(c.value), &present)
+        };
         let mut probe = Probe {
             value: self.values.get(c.value),
             argument: &argument,
@@ -301,7 +321,7 @@ impl Transaction {
             caches: &mut self.caches,
             work: &mut self.outcome.work,
         };
-        let hit = test.operator.matches(&mut probe) != test.negated;
+        let hit = (possible && test.operator.matches(&mut probe)) != test.negated;
         self.text = argument;
         if !hit {
             return false;
@@ -365,10 +385,14 @@ struct PhaseOf<'a> {
     program: &'a Program,
     phase: &'a Phase,
     prefilter: &'a Prefilter,
+    /// Rules that the search is for, and their number.
+    wanted: &'a [u64],
+    set: usize,
 }
 
 /// What operators need beside a value.
 struct Scratch<'a> {
+    quiets: &'a mut Quiets,
     caches: &'a mut RegexCaches,
     groups: &'a mut Groups,
     work: &'a mut u64,
@@ -388,52 +412,44 @@ fn find_rules(
         program,
         phase,
         prefilter,
-    } = of;
+        wanted,
+        set,
+    } = *of;
     let first = phase.first_word;
-    let present = *values.present(entry.value);
-    // Found once for all classes whose chains change nothing.
-    let mut quiet = None;
+    // Found once for all classes.
+    let mut own = None;
     for class in classes {
         if let Some(key) = &class.key
             && !values.get(entry.key).eq_ignore_ascii_case(key)
         {
             continue;
         }
+        if !bits::meet(&class.rules.0, wanted) {
+            continue;
+        }
         bits::add(visits, &class.unfiltered.0);
         if class.chains.is_empty() {
             continue;
         }
-        let row = match quiet {
+        let row = match own {
             Some(row) => row,
-            None => *quiet.insert(values.hits_row(entry.value, prefilter, scratch.work)),
+            None => *own.insert(values.hits_row(entry.value, prefilter, scratch.work)),
         };
-        let changes = class.trigger.meets(&present);
-        if !changes {
-            bits::add_shared(visits, &values.hits_of(row, prefilter)[first..], &class.quiet_rules.0);
-            if class.all_quiet {
+        let quiet = scratch.quiets.of(set, class, wanted, values.active(entry.value));
+        let (quiet, changing) = scratch.quiets.rules_and_chains(quiet, class);
+        bits::add_shared(visits, &values.hits_of(row, prefilter)[first..], quiet);
+        for chain in bits::numbers(changing).map(|n| &class.chains[n]) {
+            if bits::are_within(&chain.rules.0, wanted, visits) {
                 continue;
             }
-        }
-        for chain in &class.chains {
-            let changed = match &chain.trigger {
-                // All chains that change nothing were answered at once.
-                Some(_) if !changes => continue,
-                Some(trigger) => trigger.meets(&present),
-                None => true,
-            };
-            let row = if !changed {
-                row
-            } else if bits::is_within(&chain.rules.0, visits) {
-                continue;
-            } else {
-                let steps = (chain.chain, &program.chains[usize::from(chain.chain)]);
-                let value = values.transform(entry.value, steps, scratch.work);
-                values.hits_row(value, prefilter, scratch.work)
-            };
+            let steps = (chain.chain, &program.chains[usize::from(chain.chain)]);
+            let value = values.transform(entry.value, steps, scratch.work);
+            let row = values.hits_row(value, prefilter, scratch.work);
             bits::add_shared(visits, &values.hits_of(row, prefilter)[first..], &chain.rules.0);
         }
     }
-    for (at, (word, constant)) in visits.iter_mut().zip(&phase.constant.0).enumerate() {
+    for (at, ((word, constant), wanted)) in visits.iter_mut().zip(&phase.constant.0).zip(wanted).enumerate() {
+        *word &= wanted;
         let mut left = *word & constant;
         while left != 0 {
             let bit = left & left.wrapping_neg();
@@ -453,6 +469,12 @@ fn matches_first(program: &Program, rule: &Rule, value: ValueId, values: &mut Va
     };
     let chain = (test.chain, &program.chains[usize::from(test.chain)]);
     let value = values.transform(value, chain, s.work);
+    if !test.needs.are_nothing() {
+        let present = *values.present(value);
+        if !test.needs.allow(values.get(value), &present) {
+            return test.negated;
+        }
+    }
     let mut probe = Probe {
         value: values.get(value),
         argument: b"",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Limit;
 use super::persist::Clock;
+use super::reach::Reach;
 use super::report::{Report, Reports};
 use super::trace::Trace;
 use super::values::{ValueId, Values};
@@ -138,6 +139,7 @@ pub struct Transaction {
     pub(crate) matched: Vec<Candidate>,
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) visits: Bits,
+    pub(crate) reach: Reach,
     pub(crate) groups: Groups,
     pub(crate) text: Vec<u8>,
     pub(crate) decoded: [Vec<u8>; 2],
@@ -174,6 +176,7 @@ impl Default for Transaction {
             matched: Vec::new(),
             candidates: Vec::new(),
             visits: Bits::default(),
+            reach: Reach::default(),
             groups: Groups::default(),
             text: Vec::new(),
             decoded: Default::default(),
@@ -322,6 +325,7 @@ impl Transaction {
         let program: &Program = &profile.program;
         if self.cache_serial != program.serial {
             self.caches.clear();
+            self.reach.forget();
             self.cache_serial = program.serial;
             self.values.unicode.clone_from(&program.unicode_map);
             self.values.reset(program.chains.len());

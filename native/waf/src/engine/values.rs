@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
+use super::facts::{Facts, Words};
 use crate::bytes::ByteSet;
 use crate::program::prefilter::Prefilter;
 use crate::program::{Chain, GROUPS};
-use crate::transform::{TRANSFORMS, TransformId, Trigger, URL_DECODE_UNI, UnicodeMap};
+use crate::transform::{TRANSFORMS, TRIGGERS, TransformId, URL_DECODE_UNI, UnicodeMap};
 
 /// Id of a value. 0 is the empty value.
 pub type ValueId = u32;
@@ -23,6 +24,8 @@ const KNOWN_VALUES_MAX: usize = TABLE_KEEP / 2;
 const KEEP_BYTES: usize = 4 * 1024 * 1024;
 /// Entries of the table that are kept for the next transaction; a larger one grows again when it is needed.
 const TABLE_KEEP: usize = 2048;
+/// Places for facts.
+const FACTS: usize = 4096;
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
@@ -36,9 +39,11 @@ struct Meta {
     hits: [u32; GROUPS],
     /// A value that differs only in the case of letters, or `NONE`: the prefilter ignores case, so it has the same hits.
     twin: u32,
-    /// `present` is worked out.
+    /// `present` and `active` are worked out.
     known: bool,
     present: ByteSet,
+    /// Transformations that could change the value, as bits; one that turned out not to is left out.
+    active: u64,
 }
 
 /// The values.
@@ -56,7 +61,9 @@ pub struct Values {
     hits: Vec<u64>,
     /// Group of phases that runs.
     group: usize,
+    /// What was found out about values as words, by keys.
     facts: Facts,
+    room: Vec<u64>,
     scratch: Vec<u8>,
     /// How `urlDecodeUni` reads `%u`, if rules say. When it changes, all must be forgotten.
     pub unicode: Option<Arc<UnicodeMap>>,
@@ -78,7 +85,8 @@ impl Default for Values {
             memo_width: 0,
             hits: Vec::new(),
             group: 0,
-            facts: Facts::default(),
+            facts: Facts::new(FACTS, KNOWN_BYTES_MAX / 8),
+            room: Vec::new(),
             scratch: Vec::new(),
             unicode: None,
             seed,
@@ -148,12 +156,30 @@ impl Values {
     /// The bytes that occur in a value, worked out when first asked for: keys never are.
     #[inline]
     pub fn present(&mut self, id: ValueId) -> &ByteSet {
-        let m = &mut self.metas[id as usize];
-        if !m.known {
-            m.known = true;
-            m.present = ByteSet::present_in(&self.arena[m.at as usize..(m.at + m.len) as usize]);
+        self.look_at(id);
+        &self.metas[id as usize].present
+    }
+
+    /// The transformations that could change a value, as bits.
+    #[inline]
+    pub fn active(&mut self, id: ValueId) -> u64 {
+        self.look_at(id);
+        self.metas[id as usize].active
+    }
+
+    #[inline]
+    fn look_at(&mut self, id: ValueId) {
+        if !self.metas[id as usize].known {
+            self.look_closely(id);
         }
-        &m.present
+    }
+
+    #[cold]
+    fn look_closely(&mut self, id: ValueId) {
+        let m = &mut self.metas[id as usize];
+        m.known = true;
+        m.present = ByteSet::present_in(&self.arena[m.at as usize..(m.at + m.len) as usize]);
+        m.active = TRIGGERS.of(&m.present);
     }
 
     /// The id of some bytes. When the arena is full, the id of the empty value.
@@ -228,6 +254,7 @@ impl Values {
             twin: NONE,
             known: false,
             present: ByteSet::EMPTY,
+            active: 0,
         });
         let generation = u64::from(self.generation) << 32;
         if self.metas.len() * 2 > self.table.len() {
@@ -246,9 +273,7 @@ impl Values {
     /// Applies a chain, which has a number below what [`Values::reset`] was told. `work` grows by the bytes transformed.
     #[inline]
     pub fn transform(&mut self, id: ValueId, (number, chain): (u16, &Chain), work: &mut u64) -> ValueId {
-        if let Some(trigger) = &chain.trigger
-            && !trigger.meets(self.present(id))
-        {
+        if chain.set & self.active(id) == 0 {
             return id;
         }
         let slot = self.memo_row(id) + TRANSFORMS.len() + usize::from(number);
@@ -258,7 +283,9 @@ impl Values {
         }
         let mut result = id;
         for step in &chain.steps {
-            result = self.apply(result, *step, work);
+            if self.active(result) >> step & 1 != 0 {
+                result = self.apply(result, *step, work);
+            }
         }
         self.memo[slot] = result;
         result
@@ -266,12 +293,10 @@ impl Values {
 
     /// Applies one transformation.
     pub fn apply(&mut self, id: ValueId, step: TransformId, work: &mut u64) -> ValueId {
-        let def = &TRANSFORMS[usize::from(step)];
-        if let Trigger::Bytes(trigger) = &def.trigger
-            && !trigger.meets(self.present(id))
-        {
+        if self.active(id) >> step & 1 == 0 {
             return id;
         }
+        let def = &TRANSFORMS[usize::from(step)];
         let row = self.memo_row(id);
         let known = self.memo[row + usize::from(step)];
         if known != NONE {
@@ -280,7 +305,7 @@ impl Values {
         let input = self.get(id);
         *work += 16 + input.len() as u64;
         if (def.keeps)(input) {
-            self.memo[row + usize::from(step)] = id;
+            self.metas[id as usize].active &= !(1 << step);
             return id;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -293,6 +318,9 @@ impl Values {
         let result = self.intern(&scratch);
         self.scratch = scratch;
         self.memo[row + usize::from(step)] = result;
+        if result == id {
+            self.metas[id as usize].active &= !(1 << step);
+        }
         if def.folds_case && result > id {
             self.metas[result as usize].twin = id;
         }
@@ -360,27 +388,31 @@ impl Values {
         row
     }
 
+    /// Forgets all words that are known for keys.
+    pub fn forget_words(&mut self) {
+        self.facts.clear();
+    }
+
     /// The words that are known for a key, once made by `make`: it gets them cleared and with the values themselves. Keys
     /// are made of ids of values and of numbers of the program, below 2^63.
+    #[inline]
     pub fn words_of(&mut self, key: u64, words: usize, make: impl FnOnce(&mut Self, &mut [u64])) -> Words {
-        if let Ok(at) = self.facts.find(key) {
-            return Words(at);
+        if let Some(at) = self.facts.get(key) {
+            return at;
         }
-        let mut scratch = std::mem::take(&mut self.facts.scratch);
-        scratch.clear();
-        scratch.resize(words, 0);
-        make(self, &mut scratch);
-        let at = self.facts.words.len() as u32;
-        self.facts.words.extend_from_slice(&scratch);
-        self.facts.scratch = scratch;
-        self.facts.note(key, at);
-        Words(at)
+        let mut room = std::mem::take(&mut self.room);
+        room.clear();
+        room.resize(words, 0);
+        make(self, &mut room);
+        let at = self.facts.note(key, &room);
+        self.room = room;
+        at
     }
 
     /// The words behind a place that `words_of` gave.
     #[inline]
     pub fn words(&self, at: Words, words: usize) -> &[u64] {
-        &self.facts.words[at.0 as usize..at.0 as usize + words]
+        self.facts.words(at, words)
     }
 
     /// Bytes of memory in use.
@@ -390,93 +422,7 @@ impl Values {
             + self.memo.capacity() * 4
             + self.hits.capacity() * 8
             + self.table.capacity() * 8
-            + self.facts.table.capacity() * 16
-            + self.facts.words.capacity() * 8
-    }
-}
-
-/// Where words stand; until the next transaction.
-#[derive(Clone, Copy)]
-pub struct Words(u32);
-
-/// Entries of the table of facts; half of them are used at most.
-const FACTS: usize = 4096;
-
-#[derive(Clone, Copy, Default)]
-struct Fact {
-    key: u64,
-    /// Facts of other generations are free places.
-    generation: u32,
-    words: u32,
-}
-
-/// What is known by keys of 64 bits.
-struct Facts {
-    /// Open addressing: keys and where their words stand.
-    table: Vec<Fact>,
-    /// Never 0.
-    generation: u32,
-    count: usize,
-    words: Vec<u64>,
-    scratch: Vec<u64>,
-    /// Nothing more is noted until all is forgotten.
-    full: bool,
-}
-
-impl Default for Facts {
-    fn default() -> Self {
-        Self {
-            table: vec![Fact::default(); FACTS],
-            generation: 1,
-            count: 0,
-            words: Vec::new(),
-            scratch: Vec::new(),
-            full: false,
-        }
-    }
-}
-
-impl Facts {
-    fn clear(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
-        if self.generation == 0 {
-            self.table.fill(Fact::default());
-            self.generation = 1;
-        }
-        self.count = 0;
-        self.words.clear();
-        self.full = false;
-    }
-
-    /// The words of a key, or the place where it belongs. Ends, since half of the places are free.
-    #[inline]
-    fn find(&self, key: u64) -> Result<u32, usize> {
-        let mut at = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & (FACTS - 1);
-        loop {
-            let fact = &self.table[at];
-            if fact.generation != self.generation {
-                return Err(at);
-            }
-            if fact.key == key {
-                return Ok(fact.words);
-            }
-            at = (at + 1) & (FACTS - 1);
-        }
-    }
-
-    fn note(&mut self, key: u64, words: u32) {
-        if self.count >= FACTS / 2 || self.words.len() * 8 > KNOWN_BYTES_MAX {
-            self.full = true;
-            return;
-        }
-        if let Err(at) = self.find(key) {
-            self.table[at] = Fact {
-                key,
-                generation: self.generation,
-                words,
-            };
-            self.count += 1;
-        }
+            + self.facts.memory_bytes()
     }
 }
 

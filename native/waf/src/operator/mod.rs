@@ -17,6 +17,7 @@ use std::ops::Range;
 
 pub use rx::{Expression, RegexCaches};
 
+use crate::program::needs::Needs;
 use crate::seclang::diagnostic::{Problem, did_you_mean};
 
 /// Most groups that `capture` keeps: TX.0 to TX.9.
@@ -106,6 +107,11 @@ pub trait Operator: Send + Sync {
     /// What every match must contain.
     fn requirement(&self) -> Requirement {
         Requirement::Unknown
+    }
+
+    /// What a value needs to match, seen from its bytes alone.
+    fn needs(&self) -> Needs {
+        Needs::default()
     }
 
     /// Names of the groups behind the first, for operators whose groups become `ARGS_PATH`.

@@ -12,6 +12,7 @@ use regex_syntax::hir::Hir;
 use super::pcre::matcher::{Scratch, TooManySteps, search};
 use super::{GIVEN_UP, Groups, Operator, Probe, Recipe, Requirement, pcre};
 use crate::program::literals;
+use crate::program::needs::Needs;
 use crate::seclang::diagnostic::Problem;
 
 /// Bytes that the lazy automaton of one expression may take in one thread.
@@ -20,6 +21,9 @@ const HYBRID_CACHE_BYTES: usize = 192 * 1024;
 const NFA_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest expression, in bytes.
 const PATTERN_BYTES_MAX: usize = 128 * 1024;
+/// Longest expression for which literals are extracted that its searches could leap to: that costs time when rules are loaded, and longer ones
+/// begin with more literals than are of use.
+const PREFILTER_PATTERN_BYTES_MAX: usize = 1024;
 /// Deepest nesting of an expression.
 const NEST_MAX: u32 = 250;
 /// The same of an expression that was printed from a tree, which bounds its nesting itself.
@@ -167,6 +171,7 @@ impl Compiled {
                     .utf8_empty(false)
                     .match_kind(MatchKind::LeftmostFirst)
                     .hybrid_cache_capacity(HYBRID_CACHE_BYTES)
+                    .auto_prefilter(pattern.len() <= PREFILTER_PATTERN_BYTES_MAX)
                     .nfa_size_limit(Some(NFA_BYTES_MAX)),
             )
             .build_from_hir(&hir)
@@ -322,6 +327,7 @@ impl Expression {
 struct Rx {
     expression: Expression,
     requirement: Requirement,
+    needs: Needs,
     /// Groups of all matches one after the other, not only of the first.
     global: bool,
 }
@@ -356,6 +362,10 @@ impl Operator for Rx {
 
     fn requirement(&self) -> Requirement {
         self.requirement.clone()
+    }
+
+    fn needs(&self) -> Needs {
+        self.needs.clone()
     }
 
     fn memory_bytes(&self) -> usize {
@@ -425,6 +435,7 @@ fn make_rx(r: &mut Recipe<'_>, global: bool) -> Result<Box<dyn Operator>, Proble
     Ok(Box::new(Rx {
         expression,
         requirement: literals::requirement(&hir),
+        needs: Needs::of(&hir),
         global,
     }))
 }

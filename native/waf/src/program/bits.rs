@@ -17,6 +17,19 @@ impl Bits {
         }
     }
 
+    /// Removes the numbers from one to before another.
+    pub fn remove(&mut self, from: usize, to: usize) {
+        let below = |n: usize| if n >= 64 { u64::MAX } else { (1 << n) - 1 };
+        let mut at = from;
+        while at < to
+            && let Some(w) = self.0.get_mut(at / 64)
+        {
+            let first = at / 64 * 64;
+            *w &= !(below(to - first) & !below(at - first));
+            at = first + 64;
+        }
+    }
+
     /// True when the number is in the set.
     #[inline]
     pub fn has(&self, n: usize) -> bool {
@@ -83,10 +96,29 @@ pub fn add_shared(to: &mut [u64], a: &[u64], b: &[u64]) {
     }
 }
 
-/// True when every number of a set is in the other one too; both as words.
+/// True when every number that two sets share is in a third one too; all as words.
 #[inline]
-pub fn is_within(set: &[u64], other: &[u64]) -> bool {
-    set.iter().zip(other).all(|(a, b)| a & !b == 0)
+pub fn are_within(a: &[u64], b: &[u64], other: &[u64]) -> bool {
+    a.iter().zip(b).zip(other).all(|((a, b), o)| a & b & !o == 0)
+}
+
+/// The numbers of a set that is given as words.
+#[inline]
+pub fn numbers(words: &[u64]) -> impl Iterator<Item = usize> {
+    words.iter().enumerate().flat_map(|(i, word)| {
+        let mut left = *word;
+        std::iter::from_fn(move || {
+            let bit = (left != 0).then(|| i * 64 + left.trailing_zeros() as usize);
+            left &= left.wrapping_sub(1);
+            bit
+        })
+    })
+}
+
+/// True when two sets share a number; both as words.
+#[inline]
+pub fn meet(a: &[u64], b: &[u64]) -> bool {
+    a.iter().zip(b).any(|(a, b)| a & b != 0)
 }
 
 #[cfg(test)]
@@ -107,5 +139,14 @@ mod tests {
         assert_eq!(a.next(64, &b), Some(129));
         assert_eq!(a.next(130, &b), None);
         assert!(a.has(129) && !a.has(128));
+        let mut c = a.clone();
+        c.remove(1, 64);
+        assert_eq!(c.iter().collect::<Vec<_>>(), [0, 64, 129]);
+        c.remove(64, 65);
+        c.remove(100, 1000);
+        assert_eq!(c.iter().collect::<Vec<_>>(), [0]);
+        a.remove(7, 3);
+        a.remove(0, 130);
+        assert!(a.is_empty());
     }
 }

@@ -9,7 +9,7 @@ use super::{
     Control, Destination, Gate, GateOf, PHASES, Persist, Piece, Rule, Selector, Set, Step, Target, TargetRemoval, Test,
     Text,
 };
-use crate::operator::{self, Expression, Recipe};
+use crate::operator::{self, Expression, Operator, Recipe};
 use crate::seclang::action::{Collecting, Disruptive, SetOp, SetVar};
 use crate::seclang::ctl::Ctl;
 use crate::seclang::diagnostic::{Place, Problem};
@@ -112,8 +112,17 @@ impl Compiler<'_> {
             expressions: &mut self.expressions,
             multi_line: self.options.multi_line,
         };
-        let operator = def.build(&mut recipe)?;
-        self.memory += operator.memory_bytes();
+        // Rules that ask the same of other values are many, and operators are most of what a rule set takes to load.
+        let same = (def.name, r.place.file.rsplit_once('/').map_or("", |(d, _)| d).to_owned(), argument.to_owned());
+        let operator = match self.operators.get(&same) {
+            Some(made) => Arc::clone(made),
+            None => {
+                let made: Arc<dyn Operator> = Arc::from(def.build(&mut recipe)?);
+                self.memory += made.memory_bytes();
+                Arc::clone(self.operators.entry(same).or_insert(made))
+            }
+        };
+        let needs = operator.needs();
         let (mut targets, mut exclusions) = (Vec::new(), Vec::new());
         for t in &r.targets {
             let list = if t.exclude { &mut exclusions } else { &mut targets };
@@ -141,6 +150,7 @@ impl Compiler<'_> {
             operator,
             argument: argument_text,
             gate,
+            needs,
         })
     }
 
@@ -232,6 +242,7 @@ pub(super) fn target(
         var: t.var,
         selector,
         count: t.count,
+        slots: Vec::new(),
     })
 }
 

@@ -10,15 +10,14 @@ use super::change::plain;
 use super::prefilter::{self, Builder, Classes, Prefilter};
 use super::slots::Slots;
 use super::{Chain, GROUPS, PHASES, Phase, Program, Rule, Selector, Step, TargetRemoval, Test, group_of};
-use crate::bytes::ByteSet;
 use crate::expression::node::Checked;
 use crate::expression::rule::Expressions;
-use crate::operator::Requirement;
+use crate::operator::{Operator, RegexCaches, Requirement};
 use crate::seclang::diagnostic::{Diagnostic, Place, Problem};
 use crate::seclang::draft::{Draft, Item, RuleChoice, RuleDraft};
 use crate::seclang::parser::Parser;
-use crate::seclang::variable::{Life, VARIABLE_COUNT, VARIABLES, Var};
-use crate::transform::{TRANSFORMS, TransformId, Trigger, UnicodeMap};
+use crate::seclang::variable::{Life, Shape, VARIABLE_COUNT, VARIABLES, Var};
+use crate::transform::{TRANSFORMS, TransformId, UnicodeMap};
 
 /// Bytes of all files together.
 pub const SOURCE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -129,6 +128,8 @@ pub(super) struct Compiler<'a> {
     pub conditions: Vec<Option<Box<Checked>>>,
     pub memory: usize,
     pub target_removals: Vec<Arc<TargetRemoval>>,
+    /// Operators by name, directory and argument.
+    pub operators: HashMap<(&'static str, String, String), Arc<dyn Operator>>,
 }
 
 /// What is known of each rule before it is compiled: where it will stand and what can name it.
@@ -150,7 +151,7 @@ impl<'a> Compiler<'a> {
             slots: Slots::default(),
             chains: vec![Chain {
                 steps: Vec::new(),
-                trigger: Some(ByteSet::EMPTY),
+                set: 0,
             }],
             used: [false; VARIABLE_COUNT],
             expressions: 0,
@@ -158,6 +159,7 @@ impl<'a> Compiler<'a> {
             conditions: Vec::new(),
             memory: 0,
             target_removals: Vec::new(),
+            operators: HashMap::new(),
         }
     }
 
@@ -182,6 +184,7 @@ impl<'a> Compiler<'a> {
             }
         }
         self.jumps(draft, &mut phases);
+        self.find_slots(&mut phases);
         if self.used[Var::MultipartStrictError as usize] {
             // The sum reads its parts.
             for var in STRICT_PARTS {
@@ -238,6 +241,19 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    /// Selectors by expression find the slots they mean, once all slots are known.
+    fn find_slots(&self, phases: &mut [Vec<Rule>; PHASES]) {
+        let mut caches = RegexCaches::default();
+        let steps = phases.iter_mut().flatten().flat_map(|r| &mut r.steps);
+        for target in steps.filter_map(|s| s.test.as_mut()).flat_map(|t| &mut t.targets) {
+            if let Selector::Pattern(pattern) = &target.selector
+                && target.var.def().shape == Shape::Store
+            {
+                target.slots = self.slots.matching(target.var, pattern, &mut caches);
+            }
+        }
+    }
+
     fn unicode_map(&mut self, draft: &Draft) -> Option<Arc<UnicodeMap>> {
         let (name, page, place) = draft.settings.unicode_map.as_ref()?;
         let directory = place.file.rsplit_once('/').map_or("", |(d, _)| d);
@@ -272,8 +288,8 @@ impl<'a> Compiler<'a> {
                 builder.require(first_word * 64 + index, &need.literals);
                 for (var, key, steps) in &need.seen {
                     let chain = self.chain(steps);
-                    let trigger = self.chains[usize::from(chain)].trigger;
-                    prefilter::note(&mut classes, size, index, (*var, key.as_deref()), (chain, trigger));
+                    let set = self.chains[usize::from(chain)].set;
+                    prefilter::note(&mut classes, size, index, (*var, key.as_deref()), (chain, set));
                 }
                 continue;
             }
@@ -302,8 +318,8 @@ impl<'a> Compiler<'a> {
                     rule.search_chain = chains.last().copied().unwrap_or(0);
                     for of in selectors {
                         for chain in &chains {
-                            let trigger = self.chains[usize::from(*chain)].trigger;
-                            prefilter::note(&mut classes, size, index, of, (*chain, trigger));
+                            let set = self.chains[usize::from(*chain)].set;
+                            prefilter::note(&mut classes, size, index, of, (*chain, set));
                         }
                     }
                 }
@@ -315,7 +331,11 @@ impl<'a> Compiler<'a> {
                 _ => always.add(index),
             }
         }
+        let (gates, settled) = super::reach::gates(&rules, &always);
         Phase {
+            searched_before_settled: (0..settled).any(|i| !always.has(i)),
+            gates,
+            settled,
             rules,
             always,
             constant,
@@ -345,16 +365,9 @@ impl<'a> Compiler<'a> {
         if let Some(at) = self.chains.iter().position(|c| c.steps == steps) {
             return u16::try_from(at).unwrap_or(0);
         }
-        let mut trigger = Some(ByteSet::EMPTY);
-        for s in steps {
-            trigger = match (trigger, TRANSFORMS[usize::from(*s)].trigger) {
-                (Some(a), Trigger::Bytes(b)) => Some(a.or(b)),
-                _ => None,
-            };
-        }
         self.chains.push(Chain {
             steps: steps.to_vec(),
-            trigger,
+            set: steps.iter().fold(0, |set, s| set | 1 << s),
         });
         u16::try_from(self.chains.len() - 1).unwrap_or(0)
     }

@@ -1,7 +1,5 @@
-//! The automaton of a small prefilter (Aho and Corasick 1975) as a table: one step for each byte, and long values in four
+//! The automaton of a prefilter (Aho and Corasick 1975) as a table: one step for each byte, and long values in four
 //! parts at once, since each step waits for the one before it.
-
-use std::collections::VecDeque;
 
 use super::prefilter::LITERAL_BYTES_MAX;
 
@@ -11,23 +9,30 @@ const OVERLAP: usize = LITERAL_BYTES_MAX - 1;
 const PARTS_BYTES_MIN: usize = 64;
 /// Marks a step to a state in which a literal ends.
 const ENDS: u32 = 1 << 31;
+/// In the last column of a row: no literal ends here.
+const NO_RULES: u32 = u32::MAX;
 
 /// The automaton.
 pub struct Dense {
     /// Class of each byte; letters have one for both cases, bytes of no literal share 0.
     classes: [u8; 256],
-    /// For each state a row: the state behind each class, by the begin of its row, then the row of `rules`.
+    /// For each state a row: the state behind each class, by the begin of its row, then where its rules stand in `rules`.
     steps: Vec<u32>,
     /// Columns of a row without the last.
     width: usize,
-    /// Sets of rules, `words` words each.
+    /// Sets of rules, `words` words each; states with the same rules may share one.
     rules: Vec<u64>,
     words: usize,
 }
 
 impl Dense {
-    /// Compiles literals (lower case, at most [`LITERAL_BYTES_MAX`] bytes) with their rules.
-    pub fn new<'a>(literals: impl Iterator<Item = (&'a [u8], &'a [u32])>, words: usize) -> Self {
+    /// Compiles literals (lower case, at most [`LITERAL_BYTES_MAX`] bytes) with their rules; `None` when the table would take
+    /// more than `bytes_max`.
+    pub fn new<'a>(
+        literals: impl Iterator<Item = (&'a [u8], &'a [u32])>,
+        words: usize,
+        bytes_max: usize,
+    ) -> Option<Self> {
         let literals: Vec<_> = literals.collect();
         let mut classes = [0u8; 256];
         let mut width = 1usize;
@@ -40,68 +45,87 @@ impl Dense {
                 width += 1;
             }
         }
-        // The trie: 0 stands for no child, since nothing leads back to the root.
-        let mut next: Vec<Vec<u32>> = vec![vec![0; width]];
-        let mut found: Vec<Vec<u64>> = vec![vec![0; words]];
-        for (literal, rules) in &literals {
-            let mut state = 0usize;
-            for b in *literal {
-                let class = usize::from(classes[usize::from(*b)]);
-                if next[state][class] == 0 {
-                    next[state][class] = u32::try_from(next.len()).unwrap_or(0);
-                    next.push(vec![0; width]);
-                    found.push(vec![0; words]);
-                }
-                state = next[state][class] as usize;
-            }
-            for rule in *rules {
-                found[state][*rule as usize / 64] |= 1 << (rule % 64);
-            }
-        }
-        // By growing depth, so that the state to fall back to is complete before it is needed. The order of rows is the
-        // same: those used most lie together.
-        let mut order = Vec::with_capacity(next.len());
-        let mut fall = vec![0usize; next.len()];
-        let mut queue = VecDeque::from([0usize]);
-        while let Some(state) = queue.pop_front() {
-            order.push(state);
-            let behind = match state {
-                0 => vec![0; width],
-                _ => next[fall[state]].clone(),
-            };
-            for (class, back) in behind.into_iter().enumerate() {
-                match next[state][class] {
-                    0 => next[state][class] = back,
-                    child => {
-                        let child = child as usize;
-                        fall[child] = back as usize;
-                        let (from, to) = (found[back as usize].clone(), &mut found[child]);
-                        to.iter_mut().zip(from).for_each(|(t, f)| *t |= f);
-                        queue.push_back(child);
-                    }
-                }
-            }
-        }
-        let mut row = vec![0u32; next.len()];
-        for (at, state) in order.iter().enumerate() {
-            let ends = if found[*state].iter().any(|w| *w != 0) { ENDS } else { 0 };
-            row[*state] = u32::try_from(at * (width + 1)).unwrap_or(0) | ends;
-        }
         let mut out = Self {
             classes,
-            steps: Vec::with_capacity(next.len() * (width + 1)),
+            // The root, whose row stands for no child as well, since nothing leads back to it.
+            steps: vec![0; width + 1],
             width,
             rules: Vec::new(),
             words,
         };
-        for state in order {
-            out.steps.extend(next[state].iter().map(|to| row[*to as usize]));
-            out.steps.push(u32::try_from(out.rules.len()).unwrap_or(0));
-            if row[state] & ENDS != 0 {
-                out.rules.extend_from_slice(&found[state]);
+        out.steps[width] = NO_RULES;
+        out.grow(&literals, bytes_max)?;
+        out.complete();
+        Some(out)
+    }
+
+    /// The trie, one depth after the other, so that rows stand by growing depth: those used most lie together.
+    fn grow(&mut self, literals: &[(&[u8], &[u32])], bytes_max: usize) -> Option<()> {
+        let stride = self.width + 1;
+        let mut states = vec![0usize; literals.len()];
+        for depth in 0..LITERAL_BYTES_MAX {
+            for ((literal, rules), state) in literals.iter().zip(&mut states) {
+                let Some(b) = literal.get(depth) else { continue };
+                let place = *state + usize::from(self.classes[usize::from(*b)]);
+                if self.steps[place] == 0 {
+                    if (self.steps.len() + stride) * 4 + self.rules.len() * 8 > bytes_max {
+                        return None;
+                    }
+                    self.steps[place] = u32::try_from(self.steps.len()).ok()?;
+                    self.steps.resize(self.steps.len() + stride, 0);
+                    *self.steps.last_mut()? = NO_RULES;
+                }
+                *state = self.steps[place] as usize;
+                if literal.len() == depth + 1 {
+                    let set = self.own_set(*state + self.width);
+                    for rule in *rules {
+                        self.rules[set + *rule as usize / 64] |= 1 << (rule % 64);
+                    }
+                }
             }
         }
-        out
+        Some(())
+    }
+
+    /// The set of rules whose place stands at `at`, made when there is none.
+    fn own_set(&mut self, at: usize) -> usize {
+        if self.steps[at] == NO_RULES {
+            self.steps[at] = u32::try_from(self.rules.len()).unwrap_or(0);
+            self.rules.resize(self.rules.len() + self.words, 0);
+        }
+        self.steps[at] as usize
+    }
+
+    /// Fills the steps that lead to no child: they go where the longest end of what was read leads. By growing depth, so that the state to
+    /// fall back to is complete before it is needed.
+    fn complete(&mut self) {
+        let stride = self.width + 1;
+        let mut fall = vec![0u32; self.steps.len() / stride];
+        for state in (0..self.steps.len()).step_by(stride) {
+            let back = (fall[state / stride] & !ENDS) as usize;
+            for class in 0..self.width {
+                let behind = if state == 0 { 0 } else { self.steps[back + class] };
+                let child = self.steps[state + class];
+                if child == 0 {
+                    self.steps[state + class] = behind;
+                    continue;
+                }
+                fall[child as usize / stride] = behind;
+                let (from, to) = ((behind & !ENDS) as usize + self.width, child as usize + self.width);
+                match (self.steps[from], self.steps[to]) {
+                    (NO_RULES, NO_RULES) => continue,
+                    (NO_RULES, _) => {}
+                    // The same rules are one set.
+                    (same, NO_RULES) => self.steps[to] = same,
+                    (theirs, own) => {
+                        for word in 0..self.words {
+                            self.rules[own as usize + word] |= self.rules[theirs as usize + word];
+                        }
+                    }
+                }
+                self.steps[state + class] = child | ENDS;
+            }
+        }
     }
 
     /// Adds the rules of all literals that occur in a value.
@@ -182,7 +206,7 @@ mod tests {
             cut in 0usize..300,
         ) {
             let rules: Vec<[u32; 1]> = (0..literals.len() as u32).map(|r| [r * 7]).collect();
-            let dense = Dense::new(literals.iter().map(|l| l.as_bytes()).zip(rules.iter().map(|r| &r[..])), 2);
+            let dense = Dense::new(literals.iter().map(|l| l.as_bytes()).zip(rules.iter().map(|r| &r[..])), 2, 1 << 20).unwrap();
             // A literal at any place of a long value, across parts as well.
             let mut value = value.into_bytes();
             let at = cut.min(value.len());
@@ -199,9 +223,18 @@ mod tests {
     }
 
     #[test]
+    fn a_table_beyond_its_bound_is_not_made() {
+        let of = |max| Dense::new([(&b"abcdefgh"[..], &[0u32][..])].into_iter(), 1, max);
+        let bytes = of(1 << 20).unwrap().memory_bytes();
+        assert!(of(bytes).is_some() && of(bytes - 16).is_none());
+    }
+
+    #[test]
     fn no_literal_and_no_rule_is_an_automaton_too() {
         let mut hits = [0u64; 1];
-        Dense::new(std::iter::empty(), 1).scan(&[b'a'; 100], &mut hits);
+        Dense::new(std::iter::empty(), 1, 1 << 20)
+            .unwrap()
+            .scan(&[b'a'; 100], &mut hits);
         assert_eq!(hits, [0]);
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn cost(set: &Set) -> f64 {
 }
 
 /// A guess at how frequent a byte is in the values of requests.
-fn frequency(b: u8) -> f64 {
+pub(super) fn frequency(b: u8) -> f64 {
     match b {
         b'e' | b'a' | b'i' | b'o' | b's' | b't' | b'n' | b'r' => 0.08,
         b'a'..=b'z' => 0.04,

@@ -8,14 +8,15 @@ pub mod compile;
 mod dense;
 mod expressions;
 pub mod literals;
+pub mod needs;
 pub mod prefilter;
+mod reach;
 mod select;
 pub mod slots;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use crate::bytes::ByteSet;
 use crate::expression::node::Checked;
 use crate::operator::{Expression, Operator};
 use crate::seclang::action::Disruptive;
@@ -26,6 +27,7 @@ use crate::seclang::variable::{VARIABLE_COUNT, Var};
 use crate::transform::{TransformId, UnicodeMap};
 use answer::Answer;
 use bits::Bits;
+use needs::Needs;
 use prefilter::{Classes, Prefilter};
 use slots::Slots;
 
@@ -67,15 +69,17 @@ pub struct Target {
     pub selector: Selector,
     /// Their number instead of them.
     pub count: bool,
+    /// Slots whose names a selector by expression means, for targets of conditions: they are known before any rule runs.
+    pub slots: Vec<u32>,
 }
 
-/// Transformations in order, with the set of bytes that any of them could react to.
+/// Transformations in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
     /// The transformations.
     pub steps: Vec<TransformId>,
-    /// Without these bytes the chain is the identity; `None` when some step changes any value.
-    pub trigger: Option<ByteSet>,
+    /// The same as bits: where none of them could change a value, the chain does not.
+    pub set: u64,
 }
 
 /// The condition of a rule or link.
@@ -90,12 +94,14 @@ pub struct Test {
     pub multi_match: bool,
     /// `!`.
     pub negated: bool,
-    /// The operator.
-    pub operator: Box<dyn Operator>,
+    /// The operator; tests that ask the same share one.
+    pub operator: Arc<dyn Operator>,
     /// The operator's argument, when it holds macros.
     pub argument: Option<Text>,
     /// A quick test that decides most visits.
     pub gate: Option<Gate>,
+    /// What a value needs so that the operator could match it.
+    pub needs: Needs,
 }
 
 /// The number that a gate compares.
@@ -240,6 +246,12 @@ pub struct Phase {
     pub constant: Bits,
     /// Which values the others see.
     pub classes: Classes,
+    /// Rules that compare a slot and then jump, with where to, in order; nothing behind them sets the slot in this phase.
+    pub gates: Vec<(u32, u32)>,
+    /// From this rule on no slot is set that one of the gates compares.
+    pub settled: usize,
+    /// Some rule before that is not always visited.
+    pub searched_before_settled: bool,
     /// Where the words of this phase begin in the sets of its prefilter.
     pub first_word: usize,
 }

@@ -13,15 +13,16 @@ use crate::seclang::variable::Var;
 
 /// Literals are cut to this length: enough to be rare, short enough for a small automaton.
 pub(super) const LITERAL_BYTES_MAX: usize = 8;
-/// Below this sum of literal bytes the automaton is a dense table; above it that would not fit into a cache.
-const DENSE_BYTES_MAX: usize = 6_000;
+/// Most bytes of the automaton as a table: a step in it takes a tenth of what one takes otherwise, and ordinary text keeps to few rows. That of
+/// the Core Rule Set takes half of it.
+const DENSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The rules that look at one chain of a class.
 pub struct ChainUse {
     /// Index into the program's chains.
     pub chain: u16,
-    /// Its trigger; `None`: it changes any value.
-    pub trigger: Option<ByteSet>,
+    /// Its transformations, as bits.
+    pub steps: u64,
     /// The rules.
     pub rules: Bits,
 }
@@ -32,12 +33,12 @@ pub struct Class {
     pub key: Option<Vec<u8>>,
     /// By chain.
     pub chains: Vec<ChainUse>,
-    /// Bytes that any chain with triggers reacts to.
-    pub trigger: ByteSet,
-    /// Rules of all chains with triggers.
-    pub quiet_rules: Bits,
-    /// All chains have triggers.
-    pub all_quiet: bool,
+    /// Transformations of all chains, as bits.
+    pub steps: u64,
+    /// All rules.
+    pub rules: Bits,
+    /// Counts the classes of a phase.
+    pub number: usize,
     /// Rules that require no literal, so that every value is one of theirs.
     pub unfiltered: Bits,
 }
@@ -47,6 +48,7 @@ pub type Classes = Vec<(Var, Vec<Class>)>;
 
 /// The class of a selector. `size` is the number of rules of the phase.
 fn class_of<'a>(classes: &'a mut Classes, size: usize, (var, key): (Var, Option<&[u8]>)) -> &'a mut Class {
+    let number = classes.iter().map(|(_, list)| list.len()).sum();
     let at = classes.iter().position(|(v, _)| *v == var).unwrap_or_else(|| {
         classes.push((var, Vec::new()));
         classes.len() - 1
@@ -56,9 +58,9 @@ fn class_of<'a>(classes: &'a mut Classes, size: usize, (var, key): (Var, Option<
         list.push(Class {
             key: key.map(<[u8]>::to_vec),
             chains: Vec::new(),
-            trigger: ByteSet::EMPTY,
-            quiet_rules: Bits::new(size),
-            all_quiet: true,
+            steps: 0,
+            rules: Bits::new(size),
+            number,
             unfiltered: Bits::new(size),
         });
         list.len() - 1
@@ -68,28 +70,20 @@ fn class_of<'a>(classes: &'a mut Classes, size: usize, (var, key): (Var, Option<
 
 /// Notes that a rule looks at values whatever they hold.
 pub fn note_unfiltered(classes: &mut Classes, size: usize, rule: usize, of: (Var, Option<&[u8]>)) {
-    class_of(classes, size, of).unfiltered.add(rule);
+    let class = class_of(classes, size, of);
+    class.unfiltered.add(rule);
+    class.rules.add(rule);
 }
 
 /// Notes that a rule sees values of a variable through a chain.
-pub fn note(
-    classes: &mut Classes,
-    size: usize,
-    rule: usize,
-    of: (Var, Option<&[u8]>),
-    (chain, trigger): (u16, Option<ByteSet>),
-) {
+pub fn note(classes: &mut Classes, size: usize, rule: usize, of: (Var, Option<&[u8]>), (chain, steps): (u16, u64)) {
     let class = class_of(classes, size, of);
-    if let Some(t) = trigger {
-        class.trigger = class.trigger.or(t);
-        class.quiet_rules.add(rule);
-    } else {
-        class.all_quiet = false;
-    }
+    class.rules.add(rule);
+    class.steps |= steps;
     let at = class.chains.iter().position(|u| u.chain == chain).unwrap_or_else(|| {
         class.chains.push(ChainUse {
             chain,
-            trigger,
+            steps,
             rules: Bits::new(size),
         });
         class.chains.len() - 1
@@ -170,12 +164,11 @@ impl Builder {
                 s.1 += 1;
             }
         }
-        if patterns.iter().map(Vec::len).sum::<usize>() <= DENSE_BYTES_MAX {
-            let span = |(from, to): &(u32, u32)| &out.rules[*from as usize..*to as usize];
-            out.dense = Some(Dense::new(
-                patterns.iter().map(Vec::as_slice).zip(out.spans.iter().map(span)),
-                self.words,
-            ));
+        let span = |(from, to): &(u32, u32)| &out.rules[*from as usize..*to as usize];
+        let with_rules = patterns.iter().map(Vec::as_slice).zip(out.spans.iter().map(span));
+        out.dense = Dense::new(with_rules, self.words, DENSE_BYTES_MAX);
+        if out.dense.is_some() {
+            (out.spans, out.rules) = (Vec::new(), Vec::new());
         } else {
             let built = AhoCorasick::builder()
                 .ascii_case_insensitive(true)

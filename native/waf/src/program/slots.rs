@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::operator::{Expression, RegexCaches};
 use crate::seclang::variable::Var;
 
 /// The names. TX.0 to TX.9 have the numbers 0 to 9.
@@ -42,6 +43,14 @@ impl Slots {
     pub fn find(&self, store: Var, name: &[u8]) -> Option<u32> {
         let known = self.index.get(name)?.iter().find(|(of, _)| *of == store);
         known.map(|(_, n)| *n)
+    }
+
+    /// The numbers of the names of a store that an expression matches.
+    pub fn matching(&self, store: Var, pattern: &Expression, caches: &mut RegexCaches) -> Vec<u32> {
+        let all = (0u32..).zip(&self.names);
+        all.filter(|(_, (of, name))| *of == store && pattern.is_match(name, caches))
+            .map(|(slot, _)| slot)
+            .collect()
     }
 
     /// Store and name of a number.
