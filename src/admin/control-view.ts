@@ -3,6 +3,7 @@ import { CIRCUIT_STATES, circuitState } from '../snapshot/circuit.ts';
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
 import type { ModeView } from '../snapshot/mode.ts';
+import type { ScaleView } from '../snapshot/scaling.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** Rejections that a view holds at most, newest first. */
@@ -45,6 +46,8 @@ export interface ControlView {
   /** Null: there is no WAF pool. */
   /** How far it has stepped back, and why; absent: it never does. */
   mode?(): ModeView;
+  /** How many there should be of what it scales; absent: nobody looks. */
+  scaling?(): readonly ScaleView[];
   /** Answers of mirrors that differed, newest first; absent: none are kept. */
   mirrorDifferences?(): readonly MirrorDifference[];
   wafPool(): WafPoolView | null;

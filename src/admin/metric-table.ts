@@ -186,6 +186,23 @@ export const METRICS = {
     [],
     'Further attempts that were not made, since the retry budget of the cell was spent.',
   ),
+  cnx_scale_current: row('gauge', '', ['scope'], 'Endpoints of a cell (scope `cell/<id>`); 1 for the gateway.'),
+  cnx_scale_desired: row(
+    'gauge',
+    '',
+    ['scope'],
+    'How many there should be by the table of rules and 70 % of the capacity (cells.md).',
+  ),
+  cnx_scale_out: row('gauge', '', ['scope'], '1: more than 70 % of the capacity is in use.'),
+  cnx_scale_rule_active: row('gauge', '', ['scope', 'rule'], '1: the rule asks for more now.'),
+  cnx_scale_decisions_total: row('counter', '', ['scope', 'rule'], 'How often the rule has asked for more.'),
+  cnx_load_requests_per_second: row('gauge', '', ['scope'], 'Requests a second over the last ten seconds.'),
+  cnx_load_predicted_requests_per_second: row(
+    'gauge',
+    '',
+    ['scope'],
+    'The same, predicted 15 minutes ahead (Holt-Winters over five minutes each, 288 a day).',
+  ),
   cnx_mode: row(
     'gauge',
     '',
@@ -375,6 +392,7 @@ export const LABEL_BOUNDS: Readonly<Record<string, string>> = {
   route:
     'Id of the route: the first `ROUTES_MEASURED_MAX` (200) that are served, `other` beyond, `none` when no route matched.',
   cell: 'Id of the cell: the first `CELLS_MEASURED_MAX` (64) that are asked, `other` beyond.',
+  scope: '`gateway`, or `cell/<id>` for the first 64 cells of the active bundle.',
   policy: 'Id of the policy: the first `POLICIES_MEASURED_MAX` (64), `other` beyond.',
   endpoint:
     '`cell/host:port` of the first `ENDPOINTS_MEASURED_MAX` (500) endpoints of the active bundle; `cell/name/host:port` of those that a name or file led to.',

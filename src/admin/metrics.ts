@@ -22,6 +22,7 @@ import {
 import type { RowNames } from '../snapshot/lane-columns.ts';
 import { MIRROR_OUTCOMES } from '../snapshot/mirror.ts';
 import { MODES } from '../snapshot/mode.ts';
+import type { ScaleView } from '../snapshot/scaling.ts';
 import { STAGES } from '../snapshot/stages.ts';
 import { CIRCUIT_STATES } from '../snapshot/circuit.ts';
 import { type ControlView, DISCOVERY_STATES, type EndpointView, isOut, SOURCE_STATES } from './control-view.ts';
@@ -130,6 +131,13 @@ export class Metrics {
           .slice(0, ENDPOINTS_MEASURED_MAX)
           .map((e) => ({ value: read(e), labels: { cell: e.cell, endpoint: e.identity } }));
     };
+    const scopes = (read: (s: ScaleView) => number | null): Reader => {
+      return () =>
+        (control.scaling?.() ?? []).flatMap((s) => {
+          const value = read(s);
+          return value === null ? [] : [{ value, labels: { scope: s.scope } }];
+        });
+    };
     return {
       cnx_requests_total: () =>
         byRow(
@@ -230,6 +238,19 @@ export class Metrics {
         ),
       cnx_cell_duration_seconds: () => cellHistograms(lanes),
       cnx_upstream_retries_denied_total: sum((c) => c.counts[Count.RetryBudgetSpent]),
+      cnx_scale_current: scopes((s) => s.current),
+      cnx_scale_desired: scopes((s) => s.desired),
+      cnx_scale_out: scopes((s) => (s.scaleOut ? 1 : 0)),
+      cnx_scale_rule_active: () =>
+        (control.scaling?.() ?? []).flatMap(({ scope, fired, reasons }) =>
+          Object.keys(fired).map((rule) => ({ value: reasons.includes(rule) ? 1 : 0, labels: { scope, rule } })),
+        ),
+      cnx_scale_decisions_total: () =>
+        (control.scaling?.() ?? []).flatMap(({ scope, fired }) =>
+          Object.entries(fired).map(([rule, value]) => ({ value, labels: { scope, rule } })),
+        ),
+      cnx_load_requests_per_second: scopes((s) => s.requestsPerSecond),
+      cnx_load_predicted_requests_per_second: scopes((s) => s.predictedPerSecond),
       cnx_mode: () => one(MODES.indexOf(control.mode?.().mode ?? 'normal')),
       cnx_mode_changes_total: () =>
         Object.entries(control.mode?.().entered ?? {}).map(([mode, value]) => ({ value, labels: { mode } })),

@@ -36,8 +36,13 @@ async function answer(parts: ProbeParts, lanes: readonly LaneColumns[], asked: A
       return readiness(parts.control);
     case '/metrics':
       return { status: 'ok', type: parts.metrics.contentType, body: await parts.metrics.render() };
+    case '/scaling':
+      return json('ok', { scopes: parts.control.scaling?.() ?? [] });
     default:
-      return json('notFound', { error: 'here are /healthz, /readyz and /metrics' });
+      return (
+        scaling(parts.control, asked.path) ??
+        json('notFound', { error: 'here are /healthz, /readyz, /metrics and /scaling' })
+      );
   }
 }
 
@@ -49,6 +54,14 @@ function health(lanes: readonly LaneColumns[], now: number): Answer {
   });
   if (silent.length === 0) return text('ok', 'ok\n');
   return text('unavailable', `lane ${silent.join(', ')} has not answered for ${LANE_SILENT_MS_MAX / 1000} s\n`);
+}
+
+/** One scope, flat, as autoscalers read it: `/scaling/gateway`, `/scaling/cell/<id>`. Null: there is no such place. */
+function scaling(control: ControlView, path: string): Answer | null {
+  if (!path.startsWith('/scaling/')) return null;
+  const scope = path.slice('/scaling/'.length);
+  const view = control.scaling?.().find((s) => s.scope === scope);
+  return view === undefined ? null : json('ok', view);
 }
 
 function readiness(control: ControlView): Answer {

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Admin } from '../admin/admin.ts';
 import {
   type ActiveBundle,
@@ -46,11 +47,13 @@ import { HandOverOffer } from './hand-over/offer.ts';
 import { TakeOver } from './hand-over/take-over.ts';
 import { JwksFetcher } from './jwks.ts';
 import { MirrorDifferences } from './mirror-differences.ts';
+import type { ScaleView } from '../snapshot/scaling.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
 import { laneCountOf, Lanes } from './lanes.ts';
 import type { RegistryOptions } from './oci/registry-http.ts';
 import { Rollout } from './rollout/rollout.ts';
 import { unionOf } from './rollout/union.ts';
+import { Scaling } from './scaling/scaling.ts';
 import { BundleSupply } from './supply.ts';
 import { GATEWAY_VERSION } from './trust/gateway.ts';
 import { prepareTrust } from './trust/policy.ts';
@@ -102,6 +105,7 @@ export class Gateway implements ControlView {
   readonly #prober: Prober;
   readonly #certificates: CertificateWatch;
   readonly #degradation: Degradation;
+  readonly #scaling: Scaling;
   readonly #mirrors = new MirrorDifferences();
   readonly #discovery: Discovery;
   /** TLS of the listeners, by id. */
@@ -242,6 +246,16 @@ export class Gateway implements ControlView {
           }),
       },
     });
+    this.#scaling = new Scaling({
+      file: join(bootstrap.stateDir, 'forecast.json'),
+      laneColumns: memory.map((m) => m.laneColumns),
+      columns: this.#columns,
+      active: () => this.#activator.active,
+      waiting: () => this.#pool.waiting,
+      onFault: (reason) => log.event('warn', 'load forecast', { reason }),
+      now: Date.now,
+      tick: () => performance.now(),
+    });
     this.#degradation = new Degradation({
       memory: modeMemory,
       seen: seenBy({
@@ -301,6 +315,7 @@ export class Gateway implements ControlView {
     this.#health.start();
     this.#degradation.start();
     this.#faults.start();
+    await this.#scaling.start();
     await this.#supply.boot();
   }
 
@@ -360,6 +375,7 @@ export class Gateway implements ControlView {
       this.#health.start();
       this.#degradation.start();
       this.#faults.start();
+      await this.#scaling.start();
       const { bundle, passedOver } = await this.#supply.best();
       if (bundle?.digest !== former.digest) {
         const reasons = passedOver.map((p) => `; ${p.digest}: ${p.reason}`).join('');
@@ -477,6 +493,7 @@ export class Gateway implements ControlView {
     this.#health.stop();
     this.#degradation.stop();
     this.#faults.stop();
+    await this.#scaling.stop();
     await this.#jwks.stop();
     await this.#lanes.close();
     await this.#pool.close();
@@ -546,6 +563,9 @@ export class Gateway implements ControlView {
   }
   mode(): ModeView {
     return this.#degradation.view();
+  }
+  scaling(): readonly ScaleView[] {
+    return this.#scaling.views();
   }
   mirrorDifferences(): readonly MirrorDifference[] {
     return this.#mirrors.newestFirst();
