@@ -28,6 +28,16 @@ ${rows.join('\n')}
 `;
 }
 
+/** What `errorPages` may name: control checks bundles without the table, which is the data plane's. */
+function refusalCodes(): string {
+  const rows = REFUSAL_LIST.map((r) => `  '${r.code}',`);
+  return `/** Codes of refusals, made from the table in \`src/data/refusal.ts\` by \`npm run generate\`. */
+export const REFUSAL_CODES: readonly string[] = [
+${rows.join('\n')}
+];
+`;
+}
+
 /** Tables of the WAF engine, printed by an example of its crate. */
 function printedBy(example: string): string {
   const printed = spawnSync('cargo', ['run', '--quiet', '--locked', '-p', 'cnx-waf', '--example', example], {
@@ -45,6 +55,7 @@ const FILES: Readonly<Record<string, () => string>> = {
   'docs/config.md': configReference,
   'docs/metrics.md': metricDocs,
   'docs/refusals.md': refusals,
+  'src/config/refusal-codes.ts': refusalCodes,
   'docs/seclang.md': () => printedBy('seclang_docs'),
   'docs/waf-expressions.md': () => printedBy('expression_docs'),
 };

@@ -259,6 +259,7 @@ function routeProblems(r: RouteConfig, path: string, b: Given, known: Known, not
   const redirect = r.respond?.redirect;
   // A redirect to HTTPS is for requests that came without TLS only, one of parts for those that it leads elsewhere; the others are forwarded.
   const alwaysRedirects = redirect?.to !== undefined && !/^https(:[0-9]*)?$/.test(redirect.to);
+  const answersItself = r.respond?.direct !== undefined || r.respond?.files !== undefined;
   if (r.access === 'public') {
     if (r.reason === undefined) at('', `route "${r.id}" is public without a reason; add \`reason: …\``);
   } else if (!alwaysRedirects) {
@@ -275,6 +276,7 @@ function routeProblems(r: RouteConfig, path: string, b: Given, known: Known, not
     r.cell === undefined &&
     r.split === undefined &&
     r.tenant === undefined &&
+    !answersItself &&
     !alwaysRedirects &&
     known.cell.length > 1
   )

@@ -1,6 +1,7 @@
 /** What a route does to the request on its way up and to the answer on its way down. */
 import Type, { type Static } from 'typebox';
 import { closed, HeaderEditsConfig, word } from './fields.ts';
+import { DirectConfig, ErrorPagesConfig, FilesConfig } from './static.ts';
 
 const Path = (description: string, example: string) =>
   Type.String({ maxLength: 1024, description, examples: [example] });
@@ -60,6 +61,9 @@ export type RedirectConfig = Static<typeof RedirectConfig>;
 export const RespondConfig = closed(
   {
     redirect: Type.Optional(RedirectConfig),
+    direct: Type.Optional(DirectConfig),
+    files: Type.Optional(FilesConfig),
+    errorPages: Type.Optional(ErrorPagesConfig),
     stripPrefix: Type.String({
       default: '',
       maxLength: 1024,

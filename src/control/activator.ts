@@ -14,7 +14,7 @@ import type { Discovery } from './discovery/discovery.ts';
 import { type CellChange, Membership } from './discovery/membership.ts';
 import type { EndpointSlots } from './health/slots.ts';
 import type { Division, Lanes } from './lanes.ts';
-import { POLICY_ANNOTATION } from './oci/media-types.ts';
+import { POLICY_ANNOTATION, WEB_TITLE } from './oci/media-types.ts';
 import { Rejection } from './oci/rejection.ts';
 import type { VerifiedBundle } from './trust/verify.ts';
 
@@ -320,5 +320,6 @@ function filesOf(bundle: VerifiedBundle): BundleFiles {
       return [name, { wasm: new Uint8Array(layer.bytes), data: data.get(name) ?? '{}', sourceDigest: '' }] as const;
     }),
   );
-  return { seclang: named('seclang'), seclangData: named('seclangData'), modules };
+  const web = bundle.layersOf('file').map((l) => ({ name: l.title.slice(WEB_TITLE.length), bytes: l.bytes }));
+  return { seclang: named('seclang'), seclangData: named('seclangData'), web, modules };
 }

@@ -6,6 +6,7 @@ import type { StageName } from '../snapshot/stages.ts';
 import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
 import { present } from '../base/assert.ts';
 import type { Prng } from '../base/prng.ts';
+import { pageOf } from './answers/pages.ts';
 import { Exchange } from './exchange.ts';
 import type { Revision } from './lane/revision.ts';
 import type { Rival } from './rollout/rival.ts';
@@ -338,7 +339,7 @@ export class Pipeline implements TransportEvents {
     x.detail = detail;
     x.ticket++;
     this.#parts.use.release(x);
-    x.wire.refuse(row, x.id);
+    x.wire.refuse(row, x.id, pageOf(x, row));
   }
 
   #end(x: Exchange, ending: Ending, aborted: boolean): void {

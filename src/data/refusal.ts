@@ -63,6 +63,7 @@ const ROWS = {
   circuit_open: [503, 'upstream', false, 'The upstream has failed too often just now'],
   no_endpoint: [503, 'upstream', false, 'No healthy endpoint is available'],
   // respond
+  no_file: [404, 'downstream', false, 'No file for this path'],
   not_rewritable: [400, 'downstream', false, 'The request cannot be rewritten for the upstream'],
   // stepped back: what the services depend on is down
   read_only: [503, 'gateway', false, 'Nothing can be changed at present'],
@@ -103,6 +104,9 @@ export const ASTERISK_STATUS = 204;
 
 /** An endpoint agrees to another protocol (RFC 9110 §15.2.2). */
 export const SWITCHED_STATUS = 101;
+
+/** Statuses of answers out of the bundle's files (RFC 9110 §15). */
+export const STATIC_STATUS = { ok: 200, part: 206, moved: 301, notModified: 304, unsatisfiable: 416 } as const;
 
 /** The answer to a preflight of the CORS protocol: it has no content. */
 export const PREFLIGHT_STATUS = 204;

@@ -10,12 +10,13 @@ const PRINTABLE = /^[\x20-\x7e]*$/;
 /** Longest value of one variable, characters; a longer one is empty. */
 export const VARIABLE_LENGTH_MAX = 8_192;
 
-/** The text for this request. */
-export function textOf(parts: readonly TextPart[], x: Exchange): string {
+/** The text for this request. `escape`: of what variables say, for bodies. */
+export function textOf(parts: readonly TextPart[], x: Exchange, escape?: (text: string) => string): string {
   let text = '';
   for (let i = 0; i < parts.length; i++) {
     const part = parts[i] as TextPart;
-    text += typeof part === 'string' ? part : valueOf(part, x);
+    if (typeof part === 'string') text += part;
+    else text += escape === undefined ? valueOf(part, x) : escape(valueOf(part, x));
   }
   return text;
 }
@@ -66,6 +67,12 @@ export function valueOf(variable: Variable, x: Exchange): string {
       return wire.tls?.client?.fingerprint ?? '';
     case 'certificateSubject':
       return sane(wire.tls?.client?.subject);
+    case 'code':
+      return x.refusal?.code ?? '';
+    case 'title':
+      return x.refusal?.title ?? '';
+    case 'status':
+      return x.refusal === null ? '' : String(x.refusal.status);
     case 'header':
       return bounded(joined(wire, variable.name));
     case 'claim':

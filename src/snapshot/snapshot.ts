@@ -23,6 +23,12 @@ export interface Snapshot {
   /** Expressions that rewrite paths; 0 = none. */
   readonly rewrites: NativeHandle;
   readonly routes: RouteTable;
+  /** Files that routes answer with; absent: none. */
+  readonly files?: FileTable;
+  /** Pages in the place of refusals, by index; absent: none. */
+  readonly pages?: readonly PagePlan[];
+  /** Those for requests of no route. */
+  readonly pagesOfNoRoute?: readonly number[];
   /** Native WAF program; -1 when the bundle has no rules. */
   readonly waf: NativeHandle;
   readonly wafLimits: WafLimits;
@@ -185,6 +191,11 @@ export interface RespondPlan extends PathChange {
   readonly answer: HeaderEdits;
   /** Further edits, whose values are made for each request; null = none. */
   readonly cors: CorsPlan | null;
+  /** The gateway answers by itself. */
+  readonly direct: DirectPlan | null;
+  readonly files: FilesPlan | null;
+  /** Indices of pages in the place of refusals, those that come first first. */
+  readonly pages: readonly number[];
   readonly requestMade: MadeEdits | null;
   readonly answerMade: MadeEdits | null;
   /** Value of `Strict-Transport-Security` (RFC 6797), sent over TLS only; `''` = none. */
@@ -274,6 +285,45 @@ export interface RedirectPlan {
   readonly to: 'https' | { readonly location: string } | RedirectParts;
   /** Port of the `https` location; 443 is left out of it. */
   readonly httpsPort: number;
+}
+
+/** Files in one piece of shared memory; a row says where one lies. */
+export interface FileTable {
+  readonly bytes: SharedArrayBuffer;
+  readonly rows: readonly FileRow[];
+}
+
+export interface FileRow {
+  readonly from: number;
+  readonly length: number;
+  readonly contentType: string;
+  /** A strong entity tag (RFC 9110 §8.8.3), with its quotes. */
+  readonly etag: string;
+}
+
+/** How variables are escaped in a body. */
+export type TextKind = 'html' | 'json' | 'text';
+
+export interface DirectPlan {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: { readonly file: number } | { readonly parts: readonly TextPart[]; readonly kind: TextKind };
+}
+
+export interface FilesPlan {
+  /** Path in canonical form, percent-encoded, below the root → row. */
+  readonly paths: Readonly<Record<string, number>>;
+  readonly index: string;
+  /** Row, or -1. */
+  readonly fallback: number;
+  readonly cacheControl: string;
+}
+
+export interface PagePlan {
+  /** Codes, statuses, classes of statuses. */
+  readonly on: readonly string[];
+  /** Templates by kind. */
+  readonly bodies: { readonly [K in TextKind]?: readonly TextPart[] };
 }
 
 export interface RedirectParts extends PathChange {

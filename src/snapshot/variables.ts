@@ -32,7 +32,14 @@ export const NAMED_VARIABLES = {
   claim: 'a claim of the verified token; dots descend. Texts, numbers and booleans of printable ASCII',
 } as const;
 
-export type VariableKind = keyof typeof VARIABLES | keyof typeof NAMED_VARIABLES;
+/** Of pages in the place of refusals, besides all others. */
+export const PAGE_VARIABLES = {
+  code: 'the code of the refusal',
+  title: 'its title',
+  status: 'its status',
+} as const;
+
+export type VariableKind = keyof typeof VARIABLES | keyof typeof NAMED_VARIABLES | keyof typeof PAGE_VARIABLES;
 
 export interface Variable {
   readonly from: VariableKind;

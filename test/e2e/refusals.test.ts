@@ -119,6 +119,7 @@ const PROVOKED: Readonly<Partial<Record<RefusalCode, Provoke>>> = {
   ),
   tenant_unknown: get('/tenant'),
   cell_unavailable: get('/tenant', 'X-Tenant: acme'),
+  no_file: get('/files/none'),
   not_rewritable: get('/rewritten/.x./y'),
   not_cached: get('/cached', 'Cache-Control: only-if-cached'),
   no_endpoint: get('/dead'),
@@ -243,7 +244,7 @@ describe('refusals', () => {
         limits: { limits: [{ id: 'once', key: ['route'], requests: 1, windowMs: 3_600_000, burst: 1 }] },
         policies: { policies: [policy.entry] },
         waf: { mode: 'off', rules: ['waf/test.conf'], bodyBytes: 2_000_000 },
-        files: { ...policy.files, 'waf/test.conf': RULES },
+        files: { ...policy.files, 'waf/test.conf': RULES, 'site/index.html': 'start' },
         routes: {
           routes: [
             publicRoute('all', { prefix: '/' }),
@@ -280,6 +281,7 @@ describe('refusals', () => {
               reason: 'provokes a refusal',
               tenant: { header: 'x-tenant' },
             },
+            publicRoute('files', { prefix: '/files' }, { respond: { files: { root: 'site' } } }),
             publicRoute(
               'rewritten',
               { prefix: '/rewritten' },
@@ -387,6 +389,6 @@ function pipelineThat(refuses: () => RefusalCode): { pipeline: Pipeline } {
     now: () => 0,
     tick: () => 0,
   });
-  if (code !== 'not_ready') pipeline.activate({ open: 0 } as Parameters<Pipeline['activate']>[0]);
+  if (code !== 'not_ready') pipeline.activate({ open: 0, snapshot: {} } as Parameters<Pipeline['activate']>[0]);
   return { pipeline };
 }

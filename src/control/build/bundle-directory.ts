@@ -12,7 +12,8 @@ import { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { EndpointSlots } from '../health/slots.ts';
 import { compileBundle } from '../compile/compile.ts';
 import type { LayerInput } from '../oci/artifact.ts';
-import { LAYERS, POLICY_ANNOTATION } from '../oci/media-types.ts';
+import { LAYERS, POLICY_ANNOTATION, WEB_TITLE } from '../oci/media-types.ts';
+import { webFiles } from './web-files.ts';
 import { wafWarnings } from './waf-warnings.ts';
 import { warningsOf } from './warnings.ts';
 import { crsFiles } from './crs.ts';
@@ -24,6 +25,8 @@ const EXTENSIONS = ['.yaml', '.yml', '.json'];
 export interface BundleFiles {
   readonly seclang: readonly { readonly name: string; readonly bytes: Uint8Array }[];
   readonly seclangData: readonly { readonly name: string; readonly bytes: Uint8Array }[];
+  /** What routes answer with; absent: nothing. */
+  readonly web?: readonly { readonly name: string; readonly bytes: Uint8Array }[];
   /** By policy name. */
   readonly modules: ReadonlyMap<string, PolicyModule>;
 }
@@ -116,7 +119,11 @@ async function filesOf(
     const doc = documents.get('policies');
     if (doc !== undefined) problems.push(doc.problem(path, message));
   });
-  return { seclang, seclangData, modules };
+  const web = webFiles(root, config, (part, path, message) => {
+    const doc = documents.get(part);
+    if (doc !== undefined) problems.push(doc.problem(path, message));
+  });
+  return { seclang, seclangData, web, modules };
 }
 
 /** The layers of an artifact, one per part and file. */
@@ -130,6 +137,8 @@ export function layersOf(b: BundleDirectory): LayerInput[] {
   for (const f of b.files.seclang) layers.push({ mediaType: LAYERS.seclang.mediaType, title: f.name, bytes: f.bytes });
   for (const f of b.files.seclangData)
     layers.push({ mediaType: LAYERS.seclangData.mediaType, title: f.name, bytes: f.bytes });
+  for (const f of b.files.web ?? [])
+    layers.push({ mediaType: LAYERS.file.mediaType, title: `${WEB_TITLE}${f.name}`, bytes: f.bytes });
   for (const [name, m] of b.files.modules) {
     const annotations = { [POLICY_ANNOTATION]: name };
     layers.push({ mediaType: LAYERS.wasm.mediaType, title: `${name}.wasm`, bytes: m.wasm, annotations });

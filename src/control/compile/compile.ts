@@ -15,7 +15,7 @@ import type { CellSource } from './endpoint-template.ts';
 import { compileIssuers } from './issuers.ts';
 import { compileLimits } from './limits.ts';
 import { compilePolicies } from './policies.ts';
-import { compileRoutes } from './routes.ts';
+import { type CompiledRoutes, compileRoutes } from './routes.ts';
 import { type SecretReader, secretReader } from './secrets.ts';
 import { WafCompiler } from './waf.ts';
 
@@ -92,6 +92,7 @@ export async function compileBundle(
     waf,
     secret,
     report,
+    web: files.web ?? [],
     cache: isNative,
     compressions: new Compressions(isNative, report),
   });
@@ -111,6 +112,7 @@ export async function compileBundle(
     seq: run.seq,
     router: routes.router,
     rewrites: routes.rewrites,
+    ...staticsOf(routes),
     routes: routes.table,
     waf: waf.program,
     wafLimits: { laneBytesMax: config.waf.laneBytesMax, readsTls: waf.readsTls },
@@ -132,4 +134,12 @@ export async function compileBundle(
     },
   };
   return { snapshot, sources: cells.sources, release };
+}
+
+function staticsOf({ statics, pages }: CompiledRoutes): Pick<Snapshot, 'files' | 'pages' | 'pagesOfNoRoute'> {
+  const files = statics.table();
+  return {
+    ...(files === undefined ? {} : { files }),
+    ...(statics.pages.length === 0 ? {} : { pages: statics.pages, pagesOfNoRoute: pages }),
+  };
 }

@@ -54,6 +54,11 @@ function prefixOf(text: string, at: string, report: Report): string {
 function encodedPath(text: string, at: string, report: Report): string {
   const fault = prefixFault(text.endsWith('/') ? text.slice(0, -1) : text);
   if (fault !== null) report('routes', at, `"${text}" ${fault}`);
+  return encodePath(text);
+}
+
+/** The same of a path that is known to have a canonical form. */
+export function encodePath(text: string): string {
   let encoded = '';
   for (const byte of Buffer.from(text, 'utf8')) {
     const char = String.fromCharCode(byte);

@@ -9,9 +9,15 @@ import { NAMED_VARIABLES, VARIABLES } from '../../snapshot/variables.ts';
 import { EDITS_MAX } from './header-edits.ts';
 import { compileRespond, STRICT_TRANSPORT } from './respond.ts';
 import { Rewrites } from './rewrites.ts';
+import { StaticAnswers } from './static.ts';
 
 const bare: RespondConfig = { stripPrefix: '', addPrefix: '' };
 const edits = { set: {}, setIfAbsent: {}, append: {}, add: {}, remove: [], setSecret: {} };
+
+const WEB = ['site/index.html', 'site/a b.css', 'site/.hidden', 'page.html'].map((name) => ({
+  name,
+  bytes: Buffer.from(`${name} \${code}`),
+}));
 
 function compiled(
   config: Partial<RespondConfig>,
@@ -31,6 +37,7 @@ function compiled(
     secret: (_, __, name) => (name === 'broken' ? 'a\r\nb' : `value of ${name}`),
     report,
     rewrites,
+    statics: new StaticAnswers(WEB, report),
   });
   rewrites.compile(native(), report);
   return { plan, problems };
@@ -71,6 +78,16 @@ const wrong: readonly [name: string, config: Partial<RespondConfig>, place: stri
   ['a location with a script', { redirect: { to: 'javascript:x', status: 302 } }, 'redirect/to', /no location/],
   ['a location with a line break', { redirect: { to: '/a\nb', status: 302 } }, 'redirect/to', /no location/],
   ['a port that is none', { redirect: { to: 'https:70000', status: 302 } }, 'redirect/to', /not a port/],
+  ['two answers of its own', { redirect: { to: '/x', status: 302 }, direct: { status: 200 } }, 'direct', /keep one/],
+  ['a body beside a file', { direct: { status: 200, body: 'x', file: 'page.html' } }, 'direct/file', /keep one/],
+  ['a body where none can be', { direct: { status: 204, body: 'x' } }, 'direct', /no content/],
+  ['a file that is not there', { direct: { status: 200, file: 'none' } }, 'direct/file', /no file "none"/],
+  ['a variable of pages in a body', { direct: { status: 200, body: '${code}' } }, 'direct/body', /no variable/],
+  ['a root without files', { files: { root: 'none', index: 'index.html', cacheControl: '' } }, 'files/root', /no files/],
+  ['a fallback that is hidden', { files: { root: 'site', index: 'index.html', cacheControl: '', fallback: '.hidden' } }, 'files/fallback', /no file/],
+  ['a page for a refusal that is none', { errorPages: [{ on: ['waf_bloked'], html: 'page.html' }] }, 'errorPages/0/on/0', /did you mean "waf_blocked"/],
+  ['a page that is not there', { errorPages: [{ on: ['4xx'], html: 'none.html' }] }, 'errorPages/0/html', /no file/],
+  ['a page without a page', { errorPages: [{ on: ['4xx'] }] }, 'errorPages/0', /says no page/],
   ['a redirect to nowhere', { redirect: { status: 302 } }, 'redirect', /leads nowhere/],
   ['a redirect to two places', { redirect: { to: '/x', host: 'a.test', status: 302 } }, 'redirect/host', /keep one/],
   ['a redirect to a host with a port', { redirect: { host: 'a.test:80', status: 302 } }, 'redirect/host', /`port` beside/],
@@ -180,4 +197,16 @@ test('the manual lists every variable', () => {
     assert.ok(manual.includes(`| \`\${${name}}\` | ${what} |`), name);
   for (const [name, what] of Object.entries(NAMED_VARIABLES))
     assert.ok(manual.includes(`| \`\${${name}:name}\` | ${what} |`), name);
+});
+
+test('files are known by their canonical paths, hidden ones not at all', () => {
+  const { files } = planOf({
+    files: { root: 'site', index: 'index.html', cacheControl: 'no-cache', fallback: 'index.html' },
+  });
+  assert.deepEqual(files, {
+    paths: { '/index.html': 0, '/a%20b.css': 1 },
+    index: 'index.html',
+    fallback: 0,
+    cacheControl: 'no-cache',
+  });
 });

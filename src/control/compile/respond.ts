@@ -10,6 +10,7 @@ import { redirectPlan } from './redirect.ts';
 import type { Report } from './report.ts';
 import type { Rewrites } from './rewrites.ts';
 import type { SecretReader } from './secrets.ts';
+import type { StaticAnswers } from './static.ts';
 import { literalOf, partsOf } from './variables.ts';
 
 /** A year, as browsers' preload lists ask for. Subdomains are not included: they may be somebody else's. */
@@ -32,6 +33,10 @@ export interface RespondInput {
   readonly report: Report;
   /** Where expressions over paths are collected. */
   readonly rewrites: Rewrites;
+  /** Where files and pages are gathered. */
+  readonly statics: StaticAnswers;
+  /** Pages of `defaults.yaml`. */
+  readonly pages?: readonly number[];
   /** The route's own, or that of `defaults.yaml`. */
   readonly cors?: { readonly config: CorsConfig; readonly path: string } | undefined;
   /** Methods of the route; absent or empty = all. */
@@ -44,6 +49,8 @@ export interface RespondInput {
 export function compileRespond(input: RespondInput): RespondPlan {
   const { config, path, report } = input;
   const at = `${path}/respond`;
+  const own = (['redirect', 'direct', 'files'] as const).filter((kind) => config?.[kind] !== undefined);
+  for (const kind of own.slice(1)) report('routes', `${at}/${kind}`, `\`${own[0]}\` answers already; keep one of them`);
   const claims = input.claimHeaders ?? 0;
   const ofClaims = { count: claims, whose: `issuers make ${claims} headers from claims` };
   const ofCors = { count: input.cors === undefined ? 0 : CORS_EDITS_MAX, whose: `\`cors\` needs ${CORS_EDITS_MAX}` };
@@ -62,6 +69,9 @@ export function compileRespond(input: RespondInput): RespondPlan {
     request: request.fixed,
     answer: withCors({ ...answer.fixed, set: [...security, ...answer.fixed.set] }, cors),
     cors,
+    direct: config?.direct === undefined ? null : input.statics.direct(config.direct, `${at}/direct`),
+    files: config?.files === undefined ? null : input.statics.files(config.files, `${at}/files`),
+    pages: [...input.statics.addPages(config?.errorPages, 'routes', `${at}/errorPages`), ...(input.pages ?? [])],
     requestMade: request.made,
     answerMade: answer.made,
     strictTransport: secure && !named.has('strict-transport-security') ? STRICT_TRANSPORT : '',

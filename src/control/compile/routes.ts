@@ -24,6 +24,7 @@ import type { Report } from './report.ts';
 import type { RewriteAddon } from '../../native/rewrite.ts';
 import { compileRespond } from './respond.ts';
 import { Rewrites } from './rewrites.ts';
+import { StaticAnswers } from './static.ts';
 import { retryOf } from './retry.ts';
 import type { SecretReader } from './secrets.ts';
 import { compileSplit } from './split.ts';
@@ -45,6 +46,8 @@ export interface RoutesInput {
   readonly waf: { plan(route: RouteConfig['waf'], path: string): WafRoutePlan };
   readonly secret: SecretReader;
   readonly report: Report;
+  /** Files of the bundle that routes answer with; absent: none. */
+  readonly web?: readonly { readonly name: string; readonly bytes: Uint8Array }[];
   /** False: the transport cannot answer from what is stored. */
   readonly cache?: boolean;
   readonly compressions: Compressions;
@@ -54,9 +57,19 @@ export interface CompiledRoutes {
   readonly router: NativeHandle;
   /** Expressions that rewrite paths; 0 = none. */
   readonly rewrites: NativeHandle;
+  /** Files and pages of all routes, and the numbers of those pages that are for requests of none. */
+  readonly statics: StaticAnswers;
+  readonly pages: readonly number[];
   readonly table: RouteTable;
   /** Takes router and expressions out of the registry. */
   release(): void;
+}
+
+/** What routes have in common natively and in shared memory. */
+interface Gathered {
+  readonly rewrites: Rewrites;
+  readonly statics: StaticAnswers;
+  readonly pages: readonly number[];
 }
 
 /** What route references mean, by name. */
@@ -83,7 +96,10 @@ export function compileRoutes(input: RoutesInput): CompiledRoutes {
     ).size,
   };
   const rewrites = new Rewrites();
-  const plans = routes.map((route, index) => planOf(route, index, input, names, limits, rewrites));
+  const statics = new StaticAnswers(input.web ?? [], report);
+  const pages = statics.addPages(config.defaults.errorPages, 'defaults', '/errorPages');
+  const gathered = { rewrites, statics, pages };
+  const plans = routes.map((route, index) => planOf(route, index, input, names, limits, gathered));
   const rewriteTable = rewrites.compile(native, report);
   const { handle, problems } = native.routerCompile(routes.map((route, i) => routerRoute(route, i, report)));
   for (const p of problems) report('routes', `/routes/${p.route}/match`, p.message);
@@ -92,6 +108,8 @@ export function compileRoutes(input: RoutesInput): CompiledRoutes {
   return {
     router: handle,
     rewrites: rewriteTable,
+    statics,
+    pages,
     table: tableOf(plans, entries),
     release: () => {
       if (handle !== 0) native.routerDrop(handle);
@@ -191,9 +209,10 @@ function planOf(
   input: RoutesInput,
   names: Names,
   limits: readonly LimitPlan[],
-  rewrites: Rewrites,
+  gathered: Gathered,
 ): RoutePlan {
   const { config } = input;
+  const { rewrites } = gathered;
   const path = `/routes/${index}`;
   const tenant = tenantOf(route);
   const policy = route.policy === undefined ? undefined : names.policies.get(route.policy.name);
@@ -223,6 +242,8 @@ function planOf(
       report: input.report,
       claimHeaders: names.claimHeaders,
       rewrites,
+      statics: gathered.statics,
+      pages: gathered.pages,
       methods: route.match.methods,
       cors: corsOf(route, path, config),
     }),

@@ -24,6 +24,9 @@ export const REF_NAME_ANNOTATION = 'org.opencontainers.image.ref.name';
 /** On a WASM or data layer: the policy it belongs to. */
 export const POLICY_ANNOTATION = 'cloudnexus.edge.policy';
 
+/** Begin of the titles of files, so that none is taken for a document. */
+export const WEB_TITLE = 'file:';
+
 /** Manifests and indexes, also those of signatures (the registry's own limit is the same). */
 export const MANIFEST_BYTES_MAX = 4 * MIB;
 export const RELEASE_BYTES_MAX = 256 * 1024;
@@ -52,6 +55,8 @@ export const LAYERS = {
   defaults: { mediaType: `${ORG}.defaults.v1+json`, bytesMax: 1 * MIB, count: 'optional', json: true },
   seclang: { mediaType: `${ORG}.seclang.v1`, bytesMax: 4 * MIB, count: 'many', json: false },
   seclangData: { mediaType: `${ORG}.seclang-data.v1`, bytesMax: 4 * MIB, count: 'many', json: false },
+  /** Files that routes answer with, and pages in the place of refusals. */
+  file: { mediaType: `${ORG}.file.v1`, bytesMax: 1 * MIB, count: 'many', json: false },
   wasm: { mediaType: 'application/wasm', bytesMax: 8 * MIB, count: 'many', json: false },
   opaData: { mediaType: `${ORG}.opa-data.v1+json`, bytesMax: 16 * MIB, count: 'many', json: true },
   tests: { mediaType: `${ORG}.tests.v1+jsonl`, bytesMax: 4 * MIB, count: 'optional', json: false },

@@ -3,10 +3,11 @@
  * redirect is given here, or path, Host and header fields of both directions are settled.
  */
 import { present } from '../../base/assert.ts';
-import type { RedirectPlan, RespondPlan } from '../../snapshot/snapshot.ts';
+import type { FilesPlan, RedirectPlan, RespondPlan } from '../../snapshot/snapshot.ts';
 import { editAnswer } from '../answers/answer-edits.ts';
 import { makeRequestEdits, remakeRequestEdits } from '../answers/made-edits.ts';
 import { redirectOf } from '../answers/redirect.ts';
+import { answerDirect, fileAnswer } from '../answers/static.ts';
 import { hasPrefix, hostUpstream, type UpstreamPaths } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
@@ -42,7 +43,9 @@ export class Respond implements Stage {
     const plan = present(x.route, 'route').respond;
     // Another attempt asks the same of another endpoint: the wire still holds all edits, and adding them again would double them.
     if (x.attempts > 1) return this.#again(x, plan);
+    if (plan.files !== null) return this.#file(x, plan, plan.files);
     if (!editAnswer(x, plan)) return refusedEdit(x);
+    if (plan.direct !== null) return answerDirect(x, plan.direct);
     const location = redirectOf(x, this.#paths);
     if (plan.redirect !== null && location !== '') return redirect(x, plan.redirect, location);
 
@@ -50,12 +53,27 @@ export class Respond implements Stage {
     if (plan.requestMade !== null && !makeRequestEdits(x, plan.requestMade))
       return x.refuse(REFUSALS.head_too_large, 'header values that the route makes of the request find no room');
     const path = this.#paths.of(x);
-    if (path === null)
-      return x.refuse(REFUSALS.not_rewritable, 'what the route makes of the path has no canonical form');
+    if (path === null) return refusedPath(x);
     if (plan.stripPrefix !== '' && hasPrefix(x.encodedPath, plan.stripPrefix))
       x.wire.setUpstreamHeader('x-forwarded-prefix', plan.stripPrefix);
     x.plan.target = x.query === '' ? path : `${path}?${x.query}`;
     return this.#toHost(x, plan, path);
+  }
+
+  /** The file's fields first: the route's edits have the last word. */
+  #file(x: Exchange, plan: RespondPlan, files: FilesPlan): Verdict {
+    const path = this.#paths.of(x);
+    if (path === null) return refusedPath(x);
+    const answer = fileAnswer(x, files, path);
+    if (answer === null) return Verdict.Refuse;
+    const { wire } = x;
+    let ok = true;
+    for (let i = 0; i < answer.fields.length; i += 2)
+      ok = wire.setAnswerHeader(answer.fields[i] as string, answer.fields[i + 1] as string) && ok;
+    ok = wire.setAnswerHeader('x-request-id', x.id) && ok;
+    if (!editAnswer(x, plan) || !ok) return refusedEdit(x);
+    wire.answer(answer.status, answer.contentType, answer.body);
+    return Verdict.Handed;
   }
 
   #again(x: Exchange, plan: RespondPlan): Verdict {
@@ -72,6 +90,10 @@ export class Respond implements Stage {
     if (path !== '' && (path !== x.encodedPath || plan.host !== null)) x.rewritten = host + path;
     return Verdict.Next;
   }
+}
+
+function refusedPath(x: Exchange): Verdict {
+  return x.refuse(REFUSALS.not_rewritable, 'what the route makes of the path has no canonical form');
 }
 
 function refusedEdit(x: Exchange): Verdict {

@@ -5,6 +5,7 @@ import { ANY_REGION, liesIn, regionsOf } from '../../snapshot/regions.ts';
 import { Ring } from '../../snapshot/ring.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { redirectOf } from '../answers/redirect.ts';
+import { isStatic } from '../answers/static.ts';
 import type { UpstreamPaths } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Revision } from '../lane/revision.ts';
@@ -77,7 +78,7 @@ export class Route implements Stage {
   #place(x: Exchange): Verdict {
     const route = present(x.route, 'route');
     const tenant = readTenant(x);
-    if (redirectOf(x, this.#paths) !== '') return Verdict.Next;
+    if (redirectOf(x, this.#paths) !== '' || isStatic(x)) return Verdict.Next;
     if (tenant === '' && route.tenant !== null) {
       return x.refuse(REFUSALS.tenant_unknown, `no tenant in ${route.tenant.from}`);
     }

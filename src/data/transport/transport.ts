@@ -207,14 +207,20 @@ export interface Wire {
    * send. May be called again for the same exchange after the pipeline's `failed` said that it is replayable or whole, and instead of an answer that was `shown` with `whole`.
    */
   forward(plan: ForwardPlan): void;
-  /** Way out 2: one of our own refusals, rendered as problem+json; honours HEAD and `row.close`. */
-  refuse(row: RefusalRow, requestId: string): void;
+  /** Way out 2: one of our own refusals, rendered as problem+json or in the words of `page`; honours HEAD and `row.close`. A gRPC call gets its own form. */
+  refuse(row: RefusalRow, requestId: string, page?: OwnPage | null): void;
   /** Way out 3: a complete answer (redirect, direct answer, one out of a store). The status is the operator's or the upstream's. Without `contentType` none is said. */
   answer(status: number, contentType: string, body: string | Uint8Array): void;
   /** The answer that was shown. Only between the pipeline's `shown` and the way out. */
   readonly upstreamAnswer: UpstreamAnswer;
   /** Way out 4, after `shown`: the upstream's answer goes on, with the edits of the answer. The others may be taken instead: then it is dropped. */
   pass(): void;
+}
+
+/** What takes the place of a refusal's problem+json. */
+export interface OwnPage {
+  readonly contentType: string;
+  readonly body: string;
 }
 
 /** What `forward` needs; one object per exchange, reused between attempts. */

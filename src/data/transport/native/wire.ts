@@ -4,7 +4,7 @@ import type { CompressPlan, EndpointPlan, HeaderEdits } from '../../../snapshot/
 import type { Exchange } from '../../exchange.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';
-import type { ForwardPlan, TransportEvents, UpstreamAnswer, Wire } from '../transport.ts';
+import type { ForwardPlan, OwnPage, TransportEvents, UpstreamAnswer, Wire } from '../transport.ts';
 import { BodyKind, BodyState } from '../transport.ts';
 import { INSPECT_BYTES_MAX, OWN_ANSWER_BYTES_MAX } from '../bounds.ts';
 import { NativeAnswer } from './answer.ts';
@@ -239,10 +239,16 @@ export class NativeWire extends NativeHead implements Wire {
     this.#decide(Decided.FORWARD, this.#host.endpoint(plan.endpoint));
   }
 
-  refuse(row: RefusalRow, requestId: string): void {
+  refuse(row: RefusalRow, requestId: string, page: OwnPage | null = null): void {
     if (!this.#live) return;
     // Also in a header: the answer to a HEAD request has no body that could tell it.
     this.#answerEdits.set('x-request-id', requestId);
+    if (page !== null && page.body.length <= OWN_ANSWER_BYTES_MAX) {
+      this.#host.engine.setAnswer(this.slot, Buffer.from(page.body));
+      this.#writeOwn(page.contentType);
+      this.#decide(Decided.PAGE, row.index);
+      return;
+    }
     this.#writeOwn(requestId);
     this.#decide(Decided.REFUSE, row.index);
   }

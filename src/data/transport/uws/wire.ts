@@ -2,9 +2,9 @@
 import type { HttpRequest, HttpResponse, us_socket_context_t as SocketContext } from 'uWebSockets.js';
 import type { EndpointPlan, ListenerPlan } from '../../../snapshot/snapshot.ts';
 import type { Exchange } from '../../exchange.ts';
-import type { RefusalRow } from '../../refusal.ts';
-import { CONTENT_TYPE_PROBLEM, REFUSALS, refusalBody } from '../../refusal.ts';
-import type { BodyState, Ending, ForwardPlan, UpstreamAnswer, Wire } from '../transport.ts';
+import { type RefusalRow, REFUSALS } from '../../refusal.ts';
+import type { BodyState, Ending, ForwardPlan, OwnPage, UpstreamAnswer, Wire } from '../transport.ts';
+import { ownWords } from '../own-words.ts';
 import { BodyKind, FailReason } from '../transport.ts';
 import { AnswerFields, FIRST_FIELD, requestFields, sendable } from './answer-head.ts';
 import { Attempt } from './attempt.ts';
@@ -245,13 +245,14 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     this.#dispatch();
   }
 
-  refuse(row: RefusalRow, requestId: string): void {
+  refuse(row: RefusalRow, requestId: string, page: OwnPage | null = null): void {
     if (this.#phase === Phase.Over || this.response === null || this.#outbound.headSent) return;
     this.#letAttemptGo();
     this.#letRelayGo();
     // Also in a header: the answer to a HEAD request has no body that could tell it.
     this.setAnswerHeader('x-request-id', requestId);
-    this.#own(row.status, CONTENT_TYPE_PROBLEM, refusalBody(row, requestId), row.close);
+    const words = ownWords(row, requestId, page);
+    this.#own(row.status, words.contentType, words.body, row.close);
   }
 
   answer(status: number, contentType: string, body: string | Uint8Array): void {
