@@ -1,6 +1,6 @@
 /** CORS of a route: origins as they are compared, field values as they are sent. */
 import type { CorsConfig } from '../../config/cors.ts';
-import type { CorsPlan } from '../../snapshot/snapshot.ts';
+import type { CorsPlan } from '../../snapshot/respond-plans.ts';
 import type { Part } from '../../config/bundle.ts';
 import type { CompiledEdits } from './header-edits.ts';
 import type { Report } from './report.ts';

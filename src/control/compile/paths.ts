@@ -1,6 +1,6 @@
 /** Changes of a path, of what goes upstream and of where a redirect leads: brought into the form that canonical paths have. */
 import type { PathRegexConfig } from '../../config/respond.ts';
-import type { PathChange } from '../../snapshot/snapshot.ts';
+import type { PathChange } from '../../snapshot/respond-plans.ts';
 import type { Report } from './report.ts';
 import type { Rewrites } from './rewrites.ts';
 

@@ -1,7 +1,8 @@
 /** What a route does to the request on its way up and to the answer on its way down. */
 import type { RespondConfig } from '../../config/respond.ts';
 import type { CorsConfig } from '../../config/cors.ts';
-import type { CorsPlan, HeaderEdits, RespondPlan } from '../../snapshot/snapshot.ts';
+import type { CorsPlan } from '../../snapshot/respond-plans.ts';
+import type { HeaderEdits, RespondPlan } from '../../snapshot/snapshot.ts';
 import type { TextPart } from '../../snapshot/variables.ts';
 import { compileCors, CORS_ANSWER_FIELDS, CORS_EDITS_MAX } from './cors.ts';
 import { compileEdits, tooManyEdits } from './header-edits.ts';

@@ -4,7 +4,7 @@ import type { Part } from '../../config/bundle.ts';
 import { suggestion } from '../../config/nearest.ts';
 import { REFUSAL_CODES } from '../../config/refusal-codes.ts';
 import type { DirectConfig, ErrorPageConfig, FilesConfig } from '../../config/static.ts';
-import type { TextKind, DirectPlan, FileRow, FilesPlan, FileTable, PagePlan } from '../../snapshot/snapshot.ts';
+import type { TextKind, DirectPlan, FileRow, FilesPlan, FileTable, PagePlan } from '../../snapshot/respond-plans.ts';
 import { PAGE_VARIABLES, type TextPart, VARIABLES } from '../../snapshot/variables.ts';
 import { contentTypeOf } from './content-types.ts';
 import { encodePath } from './paths.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CorsConfig } from '../../config/cors.ts';
 import { compileCors } from '../../control/compile/cors.ts';
-import type { CorsPlan } from '../../snapshot/snapshot.ts';
+import type { CorsPlan } from '../../snapshot/respond-plans.ts';
 import { isAllowed } from './cors.ts';
 
 const given: CorsConfig = {

@@ -2,7 +2,7 @@
  * The CORS protocol (Fetch standard §3.2): what pages of other origins may do. The fields are set as soon as the route is known, so that a refusal is readable to them as well, and once
  * more behind the route's edits, which take the upstream's own away.
  */
-import type { CorsPlan } from '../../snapshot/snapshot.ts';
+import type { CorsPlan } from '../../snapshot/respond-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { METHODS } from '../exchange.ts';
 import { PREFLIGHT_STATUS } from '../refusal.ts';

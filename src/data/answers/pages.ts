@@ -1,5 +1,5 @@
 /** The operator's own words in the place of a refusal's problem+json: which page, of which kind, with what the request says escaped. */
-import type { PagePlan, TextKind } from '../../snapshot/snapshot.ts';
+import type { PagePlan, TextKind } from '../../snapshot/respond-plans.ts';
 import type { TextPart } from '../../snapshot/variables.ts';
 import type { Exchange } from '../exchange.ts';
 import { CONTENT_TYPE_PROBLEM, type RefusalRow } from '../refusal.ts';

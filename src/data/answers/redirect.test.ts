@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { TestWire, testExchange, testPaths, testRoute } from '../../../test/harness/wire.ts';
 import { native } from '../../native.ts';
-import type { RedirectParts } from '../../snapshot/snapshot.ts';
+import type { RedirectParts } from '../../snapshot/respond-plans.ts';
 import { redirectOf } from './redirect.ts';
 
 const { handle } = native().rewritesCompile([

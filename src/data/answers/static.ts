@@ -1,5 +1,5 @@
 /** Answers that need no endpoint: direct ones, and files of the bundle (RFC 9110 §13 conditions, §14 ranges). */
-import type { DirectPlan, FileRow, FilesPlan, FileTable } from '../../snapshot/snapshot.ts';
+import type { DirectPlan, FileRow, FilesPlan, FileTable } from '../../snapshot/respond-plans.ts';
 import { clientHasIt, rangeHolds } from '../cache/conditional.ts';
 import { rangeOf } from '../cache/range.ts';
 import type { Exchange } from '../exchange.ts';

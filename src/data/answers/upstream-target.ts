@@ -1,7 +1,8 @@
 /** What the upstream is asked for: path, query and Host as the route rewrites them. Filters, policies, the WAF and the cache know the client's own. */
 import { present } from '../../base/assert.ts';
 import type { RewriteAddon } from '../../native/rewrite.ts';
-import type { PathChange, RespondPlan } from '../../snapshot/snapshot.ts';
+import type { PathChange } from '../../snapshot/respond-plans.ts';
+import type { RespondPlan } from '../../snapshot/snapshot.ts';
 import type { Exchange } from '../exchange.ts';
 import { readHost } from '../normalize/host.ts';
 import { type CanonicalPath, readPath, TargetFault } from '../normalize/target.ts';

@@ -3,7 +3,8 @@
  * redirect is given here, or path, Host and header fields of both directions are settled.
  */
 import { present } from '../../base/assert.ts';
-import type { FilesPlan, RedirectPlan, RespondPlan } from '../../snapshot/snapshot.ts';
+import type { FilesPlan } from '../../snapshot/respond-plans.ts';
+import type { RedirectPlan, RespondPlan } from '../../snapshot/snapshot.ts';
 import { editAnswer } from '../answers/answer-edits.ts';
 import { makeRequestEdits, remakeRequestEdits } from '../answers/made-edits.ts';
 import { redirectOf } from '../answers/redirect.ts';

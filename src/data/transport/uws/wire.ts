@@ -7,10 +7,8 @@ import type { BodyState, Ending, ForwardPlan, OwnPage, UpstreamAnswer, Wire } fr
 import { ownWords } from '../own-words.ts';
 import { BodyKind, FailReason } from '../transport.ts';
 import { AnswerFields, FIRST_FIELD, requestFields, sendable } from './answer-head.ts';
-import { Attempt } from './attempt.ts';
-import type { AttemptOwner } from './attempt.ts';
-import type { BodyOwner } from './body.ts';
-import { RequestBody } from './body.ts';
+import { Attempt, type AttemptOwner } from './attempt.ts';
+import { type BodyOwner, RequestBody } from './body.ts';
 import { OWN_ANSWER_BYTES_MAX } from '../bounds.ts';
 import { COLLECT_MS, DECIDE_MS, DISCARD_BYTES_MAX, TICK_MS, WHOLE_BODY_BYTES_MAX } from './bounds.ts';
 import type { DownstreamOwner } from './downstream.ts';
