@@ -56,6 +56,12 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
         bootstrap.rollout.hashKeyFrom === undefined
           ? ''
           : (readSecrets({ key: bootstrap.rollout.hashKeyFrom }, io.env).get('key') ?? ''),
+      receivers: bootstrap.webhooks.map(({ id, url, kinds, secretFrom }) => ({
+        id,
+        url,
+        kinds,
+        secret: readSecrets({ [id]: secretFrom }, io.env).get(id) ?? '',
+      })),
       addonPath: addonPath(),
       onFatal: (message, code) => {
         io.stderr(`cnx run: ${message}\n`);

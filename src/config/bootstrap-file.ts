@@ -7,6 +7,7 @@ import { NAME } from './fields.ts';
 import { listenerProblems, uwsProblems } from './listener-problems.ts';
 import { networkFault } from './references.ts';
 import { rolloutProblems } from './rollout.ts';
+import { webhookProblems } from './webhook.ts';
 import { validate } from './validate.ts';
 
 /** The bootstrap with absolute paths. Throws `ConfigError` with every problem. */
@@ -34,6 +35,7 @@ export function readBootstrap(file: string, text: string): BootstrapConfig {
     ...(b.rollout.hashKeyFrom === undefined
       ? {}
       : { rollout: { ...b.rollout, hashKeyFrom: absolutePlace(base, b.rollout.hashKeyFrom) } }),
+    webhooks: b.webhooks.map((hook) => ({ ...hook, secretFrom: absolutePlace(base, hook.secretFrom) })),
     trustFile: resolve(base, b.trustFile),
     stateDir: resolve(base, b.stateDir),
     admin: b.admin.tokenFile === undefined ? b.admin : { ...b.admin, tokenFile: resolve(base, b.admin.tokenFile) },
@@ -56,6 +58,7 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
     if (!new RegExp(NAME).test(name))
       problems.push(doc.problem('/secrets', `no bundle can say the name "${name}"; it must fit ${NAME}`, name));
   rolloutProblems(b.rollout, at);
+  webhookProblems(b.webhooks, at);
   for (const name of Object.keys(b.endpointFiles))
     if (!new RegExp(NAME).test(name))
       problems.push(doc.problem('/endpointFiles', `no cell can say the name "${name}"; it must fit ${NAME}`, name));

@@ -1,6 +1,7 @@
 /** The bootstrap: what a gateway must know before it has a bundle. Local; all paths are relative to its file. */
 import Type, { type Static } from 'typebox';
 import { RolloutConfig } from './rollout.ts';
+import { WebhooksConfig } from './webhook.ts';
 import { Bytes, Cidr, closed, Id, LocalPath, Ms, SecretPlace, SecretPlaces, word } from './fields.ts';
 
 const Port = (description: string, fallback?: number) =>
@@ -254,6 +255,7 @@ export const BootstrapConfig = closed(
       'Where bundles come from.',
     ),
     rollout: RolloutConfig,
+    webhooks: WebhooksConfig,
     trustFile: LocalPath('The trust policy.'),
     stateDir: LocalPath('Where verified bundles and state are kept; created if absent.'),
     probes: closed(

@@ -51,6 +51,7 @@ import type { ScaleView } from '../snapshot/scaling.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
 import { laneCountOf, Lanes } from './lanes.ts';
 import type { RegistryOptions } from './oci/registry-http.ts';
+import { rolloutActions } from './rollout/actions.ts';
 import { Rollout } from './rollout/rollout.ts';
 import { unionOf } from './rollout/union.ts';
 import { Scaling } from './scaling/scaling.ts';
@@ -58,6 +59,7 @@ import { BundleSupply } from './supply.ts';
 import { GATEWAY_VERSION } from './trust/gateway.ts';
 import { prepareTrust } from './trust/policy.ts';
 import type { VerifiedBundle } from './trust/verify.ts';
+import type { Receiver } from './webhooks/webhooks.ts';
 import { WafPool } from './waf/pool.ts';
 
 /** Between two polls that somebody asks for. */
@@ -78,6 +80,7 @@ export interface GatewayParts {
   readonly registries: readonly RegistryOptions[];
   /** Of the hash over identities in a staged rollout; empty: none is kept secret. */
   readonly hashKey: string;
+  readonly receivers: readonly Receiver[];
   /** File that every thread loads the addon from. */
   readonly addonPath: string;
   /** The process must end with this code. */
@@ -152,7 +155,8 @@ export class Gateway implements ControlView {
     this.#journal = new Journal({
       stateDir: bootstrap.stateDir,
       log: (level, message, fields) => log.event(level, message, fields),
-      tell: () => undefined,
+      receivers: parts.receivers,
+      gateway: instance,
       now: Date.now,
     });
     const { event } = this.#journal;
@@ -333,20 +337,7 @@ export class Gateway implements ControlView {
           this.#journal.asked('purge', { ...purge });
           return this.#lanes.purge(purge);
         },
-        rollout: {
-          rollBack: (reason) => {
-            this.#journal.asked('rollback', { reason });
-            return this.#supply.overrides.rollBack(reason);
-          },
-          pin: (digest, forMs, reason) => {
-            this.#journal.asked('pin', { digest, forMs, reason });
-            return this.#supply.overrides.pinTo(digest, forMs, reason);
-          },
-          unpin: (reason) => {
-            this.#journal.asked('unpin', { reason });
-            return this.#supply.overrides.unpin(reason);
-          },
-        },
+        rollout: rolloutActions(this.#journal, this.#supply.overrides),
         ...(bootstrap.allowFaults ? { fault: (lane: number) => this.#lanes.fault(lane) } : {}),
       },
     });

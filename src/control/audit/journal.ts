@@ -1,6 +1,7 @@
 /** What goes into the audit log: of the events that are logged those that change what serves, and what operators ask for. */
 import { join } from 'node:path';
 import type { AuditView } from '../../admin/control-view.ts';
+import { type Receiver, Webhooks } from '../webhooks/webhooks.ts';
 import { AuditLog } from './log.ts';
 
 /** Kinds of entries by the event that they are made of. */
@@ -31,7 +32,9 @@ export interface JournalParts {
   readonly stateDir: string;
   readonly log: Event;
   /** Told of every entry that is made. */
-  readonly tell: (kind: string, fields: Readonly<Record<string, unknown>>) => void;
+  readonly receivers: readonly Receiver[];
+  /** Names this gateway to them. */
+  readonly gateway: string;
   /** Epoch ms. */
   readonly now: () => number;
 }
@@ -42,6 +45,7 @@ const EARLY_MAX = 64;
 export class Journal {
   readonly #parts: JournalParts;
   #audit: AuditLog | null = null;
+  #webhooks: Webhooks | null = null;
   #tail: Promise<unknown> = Promise.resolve();
   #early: { readonly kind: string; readonly fields: Record<string, unknown> }[] = [];
 
@@ -52,9 +56,15 @@ export class Journal {
   /** From now on entries are written. No other process may write them: after a hand-over has been granted. */
   open(): Promise<void> {
     return this.#next(async () => {
-      const { stateDir, log, now } = this.#parts;
+      const { stateDir, receivers, gateway, log, now } = this.#parts;
       this.#audit ??= await AuditLog.open(join(stateDir, 'audit'), { now, event: log });
-      for (const { kind, fields } of this.#early.splice(0)) this.#audit.append(kind, fields);
+      const directory = join(stateDir, 'webhooks');
+      if (receivers.length > 0)
+        this.#webhooks ??= await Webhooks.open({ directory, receivers, gateway, event: log, now });
+      for (const { kind, fields } of this.#early.splice(0)) {
+        this.#audit.append(kind, fields);
+        this.#webhooks?.tell(kind, fields);
+      }
     });
   }
 
@@ -65,7 +75,7 @@ export class Journal {
     if (kind === undefined) return;
     if (this.#audit !== null) this.#audit.append(kind, fields);
     else if (this.#early.length < EARLY_MAX) this.#early.push({ kind, fields });
-    this.#parts.tell(kind, fields);
+    this.#webhooks?.tell(kind, fields);
   };
 
   /** Somebody who reaches the admin listener wants something done. */
@@ -76,9 +86,11 @@ export class Journal {
   /** Writes nothing until `open`: another process does. */
   suspend(): Promise<void> {
     return this.#next(async () => {
-      const audit = this.#audit;
+      const [audit, webhooks] = [this.#audit, this.#webhooks];
       this.#audit = null;
+      this.#webhooks = null;
       await audit?.close();
+      await webhooks?.close();
     });
   }
 

@@ -1,0 +1,21 @@
+/** What operators ask of one gateway, written down before it is done. */
+import type { RolloutActions } from '../../admin/control-view.ts';
+import type { Journal } from '../audit/journal.ts';
+import type { Overrides } from './overrides.ts';
+
+export function rolloutActions(journal: Journal, overrides: Overrides): RolloutActions {
+  return {
+    rollBack: (reason) => {
+      journal.asked('rollback', { reason });
+      return overrides.rollBack(reason);
+    },
+    pin: (digest, forMs, reason) => {
+      journal.asked('pin', { digest, forMs, reason });
+      return overrides.pinTo(digest, forMs, reason);
+    },
+    unpin: (reason) => {
+      journal.asked('unpin', { reason });
+      return overrides.unpin(reason);
+    },
+  };
+}

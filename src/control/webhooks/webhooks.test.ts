@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { signatureOf, Webhooks, type WebhooksParts } from './webhooks.ts';
+
+const SECRET = 'shared';
+
+interface Got {
+  readonly type: string;
+  readonly data: { readonly n?: number };
+}
+
+/** A receiver that answers what it is told, and checks what it gets. */
+async function given(t: TestContext) {
+  const directory = mkdtempSync(join(tmpdir(), 'cnx-webhooks-'));
+  const got: Got[] = [];
+  const answers = { status: 204, asked: 0 };
+  const server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString('utf8')));
+    request.on('end', () => {
+      answers.asked++;
+      const { 'webhook-id': id = '', 'webhook-timestamp': time = '', 'webhook-signature': signature } = request.headers;
+      assert.equal(signature, signatureOf(SECRET, String(id), String(time), body));
+      if (answers.status === 204) got.push(JSON.parse(body) as Got);
+      response.writeHead(answers.status).end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+  const opened: Webhooks[] = [];
+  t.after(async () => {
+    for (const one of opened) await one.close();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(directory, { recursive: true });
+  });
+  const open = async (more: Partial<WebhooksParts> = {}, kinds: readonly string[] = []): Promise<Webhooks> => {
+    const webhooks = await Webhooks.open({
+      directory,
+      receivers: [{ id: 'ops', url, secret: SECRET, kinds }],
+      gateway: 'gw-1',
+      event: () => undefined,
+      now: Date.now,
+      pauseFirstMs: 5,
+      ...more,
+    });
+    opened.push(webhooks);
+    return webhooks;
+  };
+  const until = async (condition: () => boolean): Promise<void> => {
+    for (let i = 0; !condition(); i++) {
+      assert.ok(i < 2_000, JSON.stringify({ got, answers }));
+      await sleep(10);
+    }
+  };
+  return { directory, got, answers, open, until };
+}
+
+test('events arrive in order, signed, and only those that are wanted', async (t) => {
+  const { got, open, until, directory } = await given(t);
+  const webhooks = await open({}, ['reverted']);
+  for (let n = 0; n < 5; n++) {
+    webhooks.tell('activated', { n });
+    webhooks.tell('reverted', { n });
+  }
+  await until(() => got.length === 5);
+  assert.deepEqual(
+    got.map(({ type, data }) => [type, data.n]),
+    [0, 1, 2, 3, 4].map((n) => ['cnx.reverted', n]),
+  );
+  await until(() => readdirSync(join(directory, 'ops')).length === 0);
+});
+
+test('a receiver that fails is tried again, also by the process that comes next', async (t) => {
+  const { got, answers, open, until } = await given(t);
+  answers.status = 500;
+  const first = await open();
+  first.tell('reverted', { n: 1 });
+  first.tell('reverted', { n: 2 });
+  await until(() => answers.asked >= 3);
+  await first.close();
+  assert.equal(got.length, 0);
+  answers.status = 204;
+  await open();
+  await until(() => got.length === 2);
+  assert.deepEqual(
+    got.map(({ data }) => data.n),
+    [1, 2],
+  );
+});
+
+test('what waits is bounded: the oldest go', async (t) => {
+  const { got, answers, open, until } = await given(t);
+  answers.status = 500;
+  const webhooks = await open({ queueMax: 3 });
+  for (let n = 0; n < 10; n++) webhooks.tell('reverted', { n });
+  await until(() => answers.asked > 1 && webhooks.waiting()['ops'] === 3);
+  answers.status = 204;
+  await until(() => got.length === 3);
+  assert.deepEqual(
+    got.map(({ data }) => data.n),
+    [7, 8, 9],
+  );
+});

@@ -1,0 +1,177 @@
+/**
+ * Tells receivers what happens to bundles. Each event is on the disk before it is sent, is sent in order, and again with growing pauses until the receiver says 2xx; one
+ * receiver that is away holds back nothing but its own events. Signed as Standard Webhooks are (standardwebhooks.com): HMAC-SHA256 over id, time and body.
+ */
+import { createHmac, randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { Agent, request } from 'undici';
+import { EventQueue } from './queue.ts';
+
+/** First pause after a failure; then twice the one before, up to the longest, and up to a fifth less at random. */
+export const PAUSE_FIRST_MS = 1_000;
+export const PAUSE_MAX_MS = 300_000;
+const TIMEOUT_MS = 10_000;
+const ANSWER_BYTES_MAX = 64 * 1024;
+
+export interface Receiver {
+  readonly id: string;
+  readonly url: string;
+  readonly secret: string;
+  /** Empty: all. */
+  readonly kinds: readonly string[];
+}
+
+export interface WebhooksParts {
+  /** One directory in it for each receiver. */
+  readonly directory: string;
+  readonly receivers: readonly Receiver[];
+  /** Names this gateway in every event. */
+  readonly gateway: string;
+  /** Told when a receiver cannot be reached, and when it can again. */
+  readonly event: (level: 'info' | 'warn', message: string, fields: Record<string, unknown>) => void;
+  /** Epoch ms. */
+  readonly now: () => number;
+  /** Shorter in tests. */
+  readonly pauseFirstMs?: number;
+  readonly queueMax?: number;
+}
+
+interface Line {
+  readonly receiver: Receiver;
+  readonly queue: EventQueue;
+  failures: number;
+  timer: NodeJS.Timeout | null;
+  /** What is done for this receiver, one after the other. */
+  tail: Promise<void>;
+}
+
+export class Webhooks {
+  readonly #parts: WebhooksParts;
+  readonly #lines: Line[] = [];
+  readonly #dispatcher = new Agent({
+    connections: 1,
+    connect: { timeout: TIMEOUT_MS },
+    headersTimeout: TIMEOUT_MS,
+    bodyTimeout: TIMEOUT_MS,
+    maxResponseSize: ANSWER_BYTES_MAX,
+  });
+  #closed = false;
+
+  private constructor(parts: WebhooksParts) {
+    this.#parts = parts;
+  }
+
+  /** Goes on with what was not told before the process ended. */
+  static async open(parts: WebhooksParts): Promise<Webhooks> {
+    const webhooks = new Webhooks(parts);
+    for (const receiver of parts.receivers) {
+      const queue = await EventQueue.open(join(parts.directory, receiver.id), parts.queueMax);
+      const line: Line = { receiver, queue, failures: 0, timer: null, tail: Promise.resolve() };
+      webhooks.#lines.push(line);
+      webhooks.#soon(line, 0);
+    }
+    return webhooks;
+  }
+
+  /** Events that wait, by receiver. */
+  waiting(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#lines.map(({ receiver, queue }) => [receiver.id, queue.length]));
+  }
+
+  /** Never throws and waits for nothing. */
+  tell(kind: string, fields: Readonly<Record<string, unknown>>): void {
+    if (this.#closed) return;
+    const { now, gateway } = this.#parts;
+    const event = {
+      id: randomUUID(),
+      type: `cnx.${kind}`,
+      timestamp: new Date(now()).toISOString(),
+      gateway,
+      data: fields,
+    };
+    for (const line of this.#lines) {
+      const { kinds } = line.receiver;
+      if (kinds.length > 0 && !kinds.includes(kind)) continue;
+      this.#next(line, () => line.queue.push(JSON.stringify(event)));
+      // A receiver that was away is not asked more often because more happens.
+      if (line.failures === 0) this.#soon(line, 0);
+    }
+  }
+
+  /** What waits stays on the disk. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const { timer } of this.#lines) if (timer !== null) clearTimeout(timer);
+    await this.#dispatcher.destroy();
+    await Promise.all(this.#lines.map(({ tail }) => tail));
+  }
+
+  #soon(line: Line, ms: number): void {
+    if (this.#closed) return;
+    if (line.timer !== null) clearTimeout(line.timer);
+    line.timer = setTimeout(() => {
+      line.timer = null;
+      this.#next(line, () => this.#deliver(line));
+    }, ms).unref();
+  }
+
+  #next(line: Line, task: () => Promise<void>): void {
+    line.tail = line.tail.then(task).catch((error: unknown) => {
+      // The disk: the event is in the log and in the audit log all the same.
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#parts.event('warn', 'an event for a webhook was lost', { webhook: line.receiver.id, reason });
+    });
+  }
+
+  async #deliver(line: Line): Promise<void> {
+    const first = this.#closed ? null : await line.queue.first();
+    if (first === null) return;
+    const { receiver } = line;
+    const why = await this.#send(receiver, first.body);
+    if (this.#closed && why !== null) return;
+    if (why === null) {
+      if (line.failures > 0) this.#parts.event('info', 'a webhook is reached again', { webhook: receiver.id });
+      line.failures = 0;
+      await line.queue.done(first.number);
+      this.#soon(line, 0);
+      return;
+    }
+    if (line.failures++ === 0)
+      this.#parts.event('warn', 'a webhook cannot be reached; it is tried again', {
+        webhook: receiver.id,
+        reason: why,
+      });
+    const pause = Math.min(
+      PAUSE_MAX_MS,
+      (this.#parts.pauseFirstMs ?? PAUSE_FIRST_MS) * 2 ** Math.min(line.failures - 1, 20),
+    );
+    this.#soon(line, pause * (1 - Math.random() / 5));
+  }
+
+  /** Null when the receiver has it, else why not. */
+  async #send({ url, secret }: Receiver, body: string): Promise<string | null> {
+    const { id } = JSON.parse(body) as { readonly id: string };
+    const seconds = String(Math.floor(this.#parts.now() / 1000));
+    try {
+      const answer = await request(url, {
+        dispatcher: this.#dispatcher,
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'webhook-id': id,
+          'webhook-timestamp': seconds,
+          'webhook-signature': signatureOf(secret, id, seconds, body),
+        },
+        body,
+      });
+      await answer.body.dump();
+      return Math.floor(answer.statusCode / 100) === 2 ? null : `it answered ${answer.statusCode}`;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+}
+
+export function signatureOf(secret: string, id: string, seconds: string, body: string): string {
+  return `v1,${createHmac('sha256', secret).update(`${id}.${seconds}.${body}`).digest('base64')}`;
+}
