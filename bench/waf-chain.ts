@@ -1,5 +1,5 @@
 /**
- * The whole Core Rule Set on ordinary traffic: the gateway beside nginx with ModSecurity's connector, the same rules at paranoia level 1, the same requests, each on one
+ * The whole Core Rule Set on ordinary traffic: the gateway beside nginx with ModSecurity's connector and, where Go is there, Caddy with Coraza, the same rules at paranoia level 1, the same requests, each on one
  * core. Requests are sent as they are, and with values that were never seen before: the engine remembers what it found out about values. A second gateway without
  * the WAF shows what the WAF adds.
  */
@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { plainBundle } from '../test/harness/bundle.ts';
 import { crsBundleFiles, crsDirectory } from '../test/harness/crs.ts';
+import { caddyCoraza } from './lib/caddy.ts';
 import { startGateway } from './lib/gateway.ts';
 import { hasWrk, type Load } from './lib/load.ts';
 import { hasNginx, nginxProxy, type Server, upstream } from './lib/peers.ts';
@@ -64,8 +65,8 @@ const TRAFFIC: Readonly<Record<string, Traffic>> = {
   },
 };
 
-/** Directives for nginx's `http` block, with the rule set as it was released. */
-function modsecurity(crs: string): string {
+/** A file of directives with the rule set as it was released. */
+function directivesFile(crs: string): string {
   const rules = readdirSync(join(crs, 'rules')).filter((name) => name.endsWith('.conf'));
   const file = join(mkdtempSync(join(tmpdir(), 'cnx-modsecurity-')), 'main.conf');
   const includes = ['crs-setup.conf.example', ...rules.sort().map((name) => `rules/${name}`)];
@@ -80,7 +81,7 @@ function modsecurity(crs: string): string {
       ...includes.map((name) => `Include ${join(crs, name)}`),
     ].join('\n'),
   );
-  return `modsecurity on; modsecurity_rules_file ${file};`;
+  return file;
 }
 
 /** Ordinary traffic must pass and an attack must not: a firewall that does not look cannot win. */
@@ -107,10 +108,19 @@ export const wafChain: Bench = async (options) => {
   );
   const without: Server = { ...(await startGateway(plainBundle(endpoints))), name: 'without' };
   const peers: Server[] = [];
+  const directives = directivesFile(crs);
   if (hasNginx && existsSync(CONNECTOR)) {
-    const own = { modules: [CONNECTOR], http: modsecurity(crs), name: 'modsecurity' };
+    const own = {
+      modules: [CONNECTOR],
+      http: `modsecurity on; modsecurity_rules_file ${directives};`,
+      name: 'modsecurity',
+    };
     peers.push(await nginxProxy(up.port, null, own));
   } else console.error('ModSecurity is missing: apt-get install libnginx-mod-http-modsecurity');
+  // Its prefilter is off unless asked for, and makes it faster.
+  const caddy = await caddyCoraza(up.port, `Include ${directives}\nSecRxPreFilter On`);
+  if (typeof caddy === 'string') console.error(`Caddy with Coraza is missing: ${caddy.split('\n').at(-1)}`);
+  else peers.push(caddy);
   try {
     const rows: Figure[] = [];
     for (const [name, traffic] of Object.entries(TRAFFIC)) {
