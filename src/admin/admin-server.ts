@@ -1,5 +1,5 @@
 /**
- * The admin listener: `/v1/status`, `/v1/explain/<request id>`, `/v1/endpoints`, `/v1/routes`. Loopback unless it has a token; with a token, every
+ * The admin listener: `/v1/status`, `/v1/explain/<request id>`, `/v1/endpoints`, `/v1/routes`, `/v1/mirrors`. Loopback unless it has a token; with a token, every
  * request needs it. Without one, the Host must name loopback, so that no web page can read it by giving its own name our address.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';

@@ -21,6 +21,10 @@ export interface RouteSummary {
   readonly waf: string;
   /** Fixed cell; null = by tenant. */
   readonly cell: string | null;
+  /** Cells that share its requests; absent: none do. */
+  readonly split?: readonly string[];
+  /** The cell that gets copies of them. */
+  readonly mirror?: string;
   /** Where the tenant comes from. */
   readonly tenant: string | null;
   readonly websocket: boolean;
@@ -97,6 +101,8 @@ export class RevisionNames {
       limits: [...plan.admit, ...plan.limit].map((i) => this.limit(i)),
       waf: plan.waf.mode,
       cell: plan.cell < 0 ? null : this.cell(plan.cell),
+      ...(plan.split === undefined ? {} : { split: plan.split.arms.map((arm) => this.cell(arm.cell)) }),
+      ...(plan.mirror === undefined ? {} : { mirror: this.cell(plan.mirror.cell) }),
       tenant: plan.tenant?.from ?? null,
       websocket: plan.websocket,
       redirects: plan.respond.redirect !== null,

@@ -1,4 +1,4 @@
-/** The probe listener: `/healthz` (is the process alive), `/readyz` (should it get traffic), `/metrics`. Open to whoever reaches it; says no secrets. */
+/** The probe listener: `/healthz` (is the process alive), `/readyz` (should it get traffic), `/metrics`, `/scaling` (how many there should be). Open to whoever reaches it; says no secrets. */
 import { Gauge, LaneColumns } from '../snapshot/lane-columns.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';

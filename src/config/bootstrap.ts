@@ -261,7 +261,7 @@ export const BootstrapConfig = closed(
     probes: closed(
       {
         address: Type.String({ default: '0.0.0.0', maxLength: 64, description: 'Address.' }),
-        port: Port('Port of /healthz, /readyz and /metrics.', 9901),
+        port: Port('Port of /healthz, /readyz, /metrics and /scaling.', 9901),
       },
       'Probe listener.',
       {},

@@ -331,7 +331,12 @@ export class Observe implements Observer {
 }
 
 function isUnavailable(row: RefusalRow | null): boolean {
-  return row === REFUSALS.no_endpoint || row === REFUSALS.cell_unavailable || row === REFUSALS.region_forbidden;
+  return (
+    row === REFUSALS.no_endpoint ||
+    row === REFUSALS.circuit_open ||
+    row === REFUSALS.cell_unavailable ||
+    row === REFUSALS.region_forbidden
+  );
 }
 
 /** For the comparison of two revisions. */
