@@ -26,13 +26,13 @@ import {
   type WafPoolView,
 } from '../admin/control-view.ts';
 import { workerEntry } from '../base/worker-entry.ts';
-import type { BootstrapConfig, ListenerConfig } from '../config/bootstrap.ts';
+import type { BootstrapConfig } from '../config/bootstrap.ts';
 import { type Addon, openNative } from '../native.ts';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import { type ModeView, ModeWord } from '../snapshot/mode.ts';
 import { LaneColumns } from '../snapshot/lane-columns.ts';
 import { createRecords } from '../snapshot/records.ts';
-import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
+import type { ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 import { Activator } from './activator.ts';
 import { Journal } from './audit/journal.ts';
 import { CertificateWatch } from './certificates/watch.ts';
@@ -50,6 +50,7 @@ import { MirrorDifferences } from './mirror-differences.ts';
 import type { ScaleView } from '../snapshot/scaling.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
 import { laneCountOf, Lanes } from './lanes.ts';
+import { listenerPlan } from './listener-plan.ts';
 import type { RegistryOptions } from './oci/registry-http.ts';
 import { rolloutActions } from './rollout/actions.ts';
 import { Rollout } from './rollout/rollout.ts';
@@ -591,17 +592,4 @@ function messageOf(error: unknown): string {
 
 function isNative(bootstrap: BootstrapConfig): boolean {
   return bootstrap.transport === 'native';
-}
-
-function listenerPlan(l: ListenerConfig, tls: ListenerTls | null): ListenerPlan {
-  return {
-    id: l.id,
-    address: l.address,
-    port: l.port,
-    tls,
-    // Under TLS both sides say so by ALPN. Without it, only where it is asked for: a proxy in front that does not know h2c would pass it on unexamined.
-    http2: l.http2 ?? tls !== null,
-    proxyProtocolFrom: l.proxyProtocolFrom,
-    forwardedFrom: l.forwardedFrom,
-  };
 }
