@@ -26,7 +26,7 @@ export const StickyConfig = closed(
       minimum: 0,
       maximum: 34_560_000,
       default: 0,
-      description: 'Max-Age of the cookie; 0 = until the browser is closed.',
+      description: 'Max-Age of the cookie; 0 = until the browser is closed. Unit: seconds.',
     }),
     path: Type.String({
       pattern: '^/[!-:<-~]*$',

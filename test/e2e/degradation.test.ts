@@ -52,6 +52,12 @@ describe('what services depend on is lost', () => {
             { ...route, id: 'kept', match: { path: { prefix: '/kept' } }, cache: {} },
             {
               ...route,
+              id: 'sorry',
+              match: { path: { prefix: '/sorry' } },
+              respond: { direct: { body: 'back soon' } },
+            },
+            {
+              ...route,
               id: 'moved',
               match: { path: { prefix: '/moved' } },
               respond: { redirect: { to: '/elsewhere' } },
@@ -143,6 +149,7 @@ describe('what services depend on is lost', () => {
     assert.equal(codeOf(refused), 'static_only');
     assert.equal(refused.headers['retry-after'], '7');
     assert.equal((await get('/moved')).status, 308);
+    assert.equal((await get('/sorry')).body, 'back soon');
     const kept = await get('/kept');
     assert.equal(kept.status, 200, 'stored, fresh or stale');
     assert.equal((await get('/', 'POST')).status, 503);
