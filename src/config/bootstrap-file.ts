@@ -39,6 +39,7 @@ export function readBootstrap(file: string, text: string): BootstrapConfig {
     trustFile: resolve(base, b.trustFile),
     stateDir: resolve(base, b.stateDir),
     admin: b.admin.tokenFile === undefined ? b.admin : { ...b.admin, tokenFile: resolve(base, b.admin.tokenFile) },
+    ...(b.countryFile === undefined ? {} : { countryFile: resolve(base, b.countryFile) }),
     endpointFiles: Object.fromEntries(
       Object.entries(b.endpointFiles).map(([name, path]) => [name, resolve(base, path)]),
     ),

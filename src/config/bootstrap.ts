@@ -335,6 +335,9 @@ export const BootstrapConfig = closed(
         'Name that a cell may use → endpoints file on this machine. It is looked at all the time; changes need no bundle.',
     }),
     dns: DnsConfig,
+    countryFile: Type.Optional(
+      LocalPath('MaxMind DB (MMDB) that tells the country of an address; taken anew when it is replaced.'),
+    ),
     zone: Type.String({
       default: '',
       maxLength: 64,

@@ -10,8 +10,10 @@ export function splitProblems(split: SplitConfig, note: (path: string, message: 
     if (weight === 0 && when.length === 0)
       note(`/cells/${i}`, `nothing goes to "${cell}": give it a weight, or say \`when\``);
     for (const [j, match] of when.entries())
-      if ((match.header === undefined) === (match.cookie === undefined))
-        note(`/cells/${i}/when/${j}`, 'exactly one of header, cookie is expected');
+      if ([match.header, match.cookie, match.country].filter((given) => given !== undefined).length !== 1)
+        note(`/cells/${i}/when/${j}`, 'exactly one of header, cookie, country is expected');
+      else if (match.country !== undefined && match.value !== undefined)
+        note(`/cells/${i}/when/${j}/value`, 'goes with header or cookie; `country` lists its values itself');
   }
   if (split.cells.every(({ weight }) => weight === 0))
     note('/cells', 'some cell needs a weight: requests that match nothing would lead nowhere');

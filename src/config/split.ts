@@ -12,11 +12,18 @@ export const SplitMatch = closed(
   {
     header: Type.Optional(HeaderName),
     cookie: Type.Optional(CookieName),
+    country: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[A-Z]{2}$', description: 'ISO 3166-1 alpha-2 code.', examples: ['DE'] }), {
+        minItems: 1,
+        maxItems: 256,
+        description: "Countries of the client's address, by the database that the bootstrap names (`countryFile`).",
+      }),
+    ),
     value: Type.Optional(
       Type.String({ maxLength: 1024, description: 'Exact value; without it the presence is enough.' }),
     ),
   },
-  'A header field or a cookie of the request: exactly one.',
+  "A header field, a cookie, or the client's country: exactly one.",
 );
 
 export const SplitCell = closed(

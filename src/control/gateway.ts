@@ -39,7 +39,9 @@ import { CertificateWatch } from './certificates/watch.ts';
 import { Degradation } from './degradation/degradation.ts';
 import { seenBy } from './degradation/seen.ts';
 import { Discovery } from './discovery/discovery.ts';
+import { CountryWatch } from './geo/country-watch.ts';
 import { type FaultEvent, FaultWatch } from './health/faults.ts';
+import type { GatewayParts } from './gateway-parts.ts';
 import { Health } from './health/health.ts';
 import { Prober } from './health/prober.ts';
 import { EndpointSlots } from './health/slots.ts';
@@ -51,7 +53,6 @@ import type { ScaleView } from '../snapshot/scaling.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
 import { laneCountOf, Lanes } from './lanes.ts';
 import { listenerPlan } from './listener-plan.ts';
-import type { RegistryOptions } from './oci/registry-http.ts';
 import { rolloutActions } from './rollout/actions.ts';
 import { Rollout } from './rollout/rollout.ts';
 import { unionOf } from './rollout/union.ts';
@@ -60,7 +61,6 @@ import { BundleSupply } from './supply.ts';
 import { GATEWAY_VERSION } from './trust/gateway.ts';
 import { prepareTrust } from './trust/policy.ts';
 import type { VerifiedBundle } from './trust/verify.ts';
-import type { Receiver } from './webhooks/webhooks.ts';
 import { WafPool } from './waf/pool.ts';
 
 /** Between two polls that somebody asks for. */
@@ -72,25 +72,6 @@ const LOG_FLUSH_MS = 2_000;
 /** After a hand-over the ports for probes and operators are free at once; this is for a busy machine. */
 const SHOW_TRIES_MAX = 50;
 const SHOW_PAUSE_MS = 100;
-
-export interface GatewayParts {
-  readonly bootstrap: BootstrapConfig;
-  readonly trust: Parameters<typeof prepareTrust>[0];
-  readonly secrets: ReadonlyMap<string, string>;
-  /** How to speak with the source, then with each mirror. */
-  readonly registries: readonly RegistryOptions[];
-  /** Of the hash over identities in a staged rollout; empty: none is kept secret. */
-  readonly hashKey: string;
-  readonly receivers: readonly Receiver[];
-  /** File that every thread loads the addon from. */
-  readonly addonPath: string;
-  /** The process must end with this code. */
-  readonly onFatal: (message: string, code: number) => void;
-  /** Take the listeners of the gateway that serves with the same state directory. */
-  readonly takeOver: boolean;
-  /** Another process serves from now on: stop with `handedOver`. */
-  readonly onHandedOver: () => void;
-}
 
 export class Gateway implements ControlView {
   readonly admin: Admin;
@@ -112,6 +93,7 @@ export class Gateway implements ControlView {
   readonly #scaling: Scaling;
   readonly #mirrors = new MirrorDifferences();
   readonly #discovery: Discovery;
+  readonly #countries: CountryWatch;
   /** TLS of the listeners, by id. */
   #tls: ReadonlyMap<string, ListenerTls> = new Map();
   #state: 'starting' | 'serving' = 'starting';
@@ -281,6 +263,11 @@ export class Gateway implements ControlView {
       event: (level, message, fields) => log.event(level, message, fields),
       now: Date.now,
     });
+    this.#countries = new CountryWatch({
+      file: bootstrap.countryFile,
+      take: (database) => this.#lanes.publishCountries(database),
+      event: (level, message, fields) => log.event(level, message, fields),
+    });
     this.#discovery = new Discovery({
       dns: bootstrap.dns,
       endpointFiles: bootstrap.endpointFiles,
@@ -317,6 +304,7 @@ export class Gateway implements ControlView {
     await this.#journal.open();
     await this.#show();
     this.#tls = await this.#certificates.load();
+    await this.#countries.start();
     this.#health.start();
     this.#degradation.start();
     this.#faults.start();
@@ -364,6 +352,7 @@ export class Gateway implements ControlView {
       await this.#supply.open();
       await this.#journal.open();
       this.#tls = await this.#certificates.load();
+      await this.#countries.start();
       this.#health.start();
       this.#degradation.start();
       this.#faults.start();
@@ -481,6 +470,7 @@ export class Gateway implements ControlView {
     await this.#supply.freeze();
     this.#rollout.close();
     this.#discovery.stop();
+    this.#countries.stop();
     await this.#prober.stop();
     this.#health.stop();
     this.#degradation.stop();

@@ -114,6 +114,7 @@ export class Lanes {
   #closing = false;
   #purges = 0;
   #memberChanges = 0;
+  #countries: SharedArrayBuffer | null = null;
 
   constructor(parts: LanesParts) {
     this.#parts = parts;
@@ -250,6 +251,12 @@ export class Lanes {
   publishKeys(issuer: string, jwks: string): void {
     this.#keys.set(issuer, jwks);
     for (const lane of this.#lanes) this.#post(lane, { kind: 'keys', issuer, jwks });
+  }
+
+  /** Another database of countries. */
+  publishCountries(database: SharedArrayBuffer): void {
+    this.#countries = database;
+    for (const lane of this.#lanes) this.#post(lane, { kind: 'countries', database });
   }
 
   /** Forgets stored answers in every lane; how many. Rejects when a lane does not say that it has. */
@@ -400,6 +407,7 @@ export class Lanes {
     const snapshot = this.#snapshot;
     if (snapshot === null) return;
     for (const [issuer, jwks] of this.#keys) this.#post(lane, { kind: 'keys', issuer, jwks });
+    if (this.#countries !== null) this.#post(lane, { kind: 'countries', database: this.#countries });
     await this.#ask(lane, { kind: 'activate', snapshot }, (m) => m.kind === 'activated');
     if (this.#division !== null) await this.#divideIn(lane, this.#division);
     if (this.#listeners.length > 0) await this.#listenIn(lane, this.#listeners);

@@ -11,6 +11,7 @@ import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
 import { openRow } from '../snapshot/rivalry-columns.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
+import { setCountries } from './country.ts';
 import { Observe } from './observe.ts';
 import { Pipeline } from './pipeline.ts';
 import { Leaving } from './lane/leaving.ts';
@@ -237,6 +238,9 @@ async function start(): Promise<void> {
         break;
       case 'tls':
         void listening.then(() => setTls(message.listener, message.tls));
+        break;
+      case 'countries':
+        setCountries(message.database);
         break;
       case 'keys':
         stages.authenticator.setKeys(message.issuer, message.jwks);

@@ -63,6 +63,8 @@ export type ToLane =
       readonly cell: number;
       readonly endpoints: readonly EndpointPlan[];
     }
+  /** Another database of countries (MMDB); control has read it. */
+  | { readonly kind: 'countries'; readonly database: SharedArrayBuffer }
   /** New keys of a remote issuer, by its id. */
   | { readonly kind: 'keys'; readonly issuer: string; readonly jwks: string }
   /** Opens listeners; comes after the first snapshot, so that nothing is accepted that cannot be served. */

@@ -243,7 +243,9 @@ export interface SplitArm {
 }
 
 export interface SplitMatch {
-  readonly from: 'header' | 'cookie';
+  readonly from: 'header' | 'cookie' | 'country';
+  /** Of `country`: ISO codes, any of them. */
+  readonly countries?: readonly string[];
   /** Header names are lower-case. */
   readonly name: string;
   /** Null: presence is enough. */

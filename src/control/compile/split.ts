@@ -15,7 +15,8 @@ export function compileSplit(config: SplitConfig, routeId: string, cells: Readon
       cell: cells.get(cell) ?? -1,
       below: weight === 0 ? 0 : Math.round((reached / total) * SCALE),
       when: when.map((m) => ({
-        from: m.cookie === undefined ? 'header' : 'cookie',
+        ...(m.country === undefined ? {} : { countries: m.country }),
+        from: m.country !== undefined ? 'country' : m.cookie === undefined ? 'header' : 'cookie',
         name: m.cookie ?? (m.header ?? '').toLowerCase(),
         value: m.value ?? null,
       })),

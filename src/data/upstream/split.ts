@@ -5,6 +5,7 @@
 import { liesIn } from '../../snapshot/regions.ts';
 import type { CellPlan, SplitKey, SplitMatch, SplitPlan } from '../../snapshot/snapshot.ts';
 import { cookieOf } from '../cookie.ts';
+import { countryOf } from '../country.ts';
 import type { Exchange } from '../exchange.ts';
 
 /** Index of the cell, or -1: none of them lies in the regions of the tenant. */
@@ -34,7 +35,8 @@ function mayGo(x: Exchange, cells: readonly CellPlan[], cell: number): boolean {
   return plan !== undefined && liesIn(x.regions, plan);
 }
 
-function holds(x: Exchange, { from, name, value }: SplitMatch): boolean {
+function holds(x: Exchange, { from, name, value, countries = [] }: SplitMatch): boolean {
+  if (from === 'country') return countries.includes(countryOf(x.clientAddress));
   const found = from === 'cookie' ? cookieOf(x.wire, name) : x.wire.header(name);
   return found !== undefined && (value === null || found === value);
 }
