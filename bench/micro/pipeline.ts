@@ -17,6 +17,7 @@ import { noSlots, readBundleDirectory } from '../../src/control/build/bundle-dir
 import { compileBundle } from '../../src/control/compile/compile.ts';
 import { LaneStages } from '../../src/data/lane/stages.ts';
 import { Observe } from '../../src/data/observe.ts';
+import { Overload } from '../../src/data/overload/overload.ts';
 import { Pipeline } from '../../src/data/pipeline.ts';
 import {
   BodyKind,
@@ -46,6 +47,7 @@ const WARMING = 20_000;
 const FIRST = 3;
 const REACHED_BY_NOBODY = 1_000_000_000;
 const NO_BODY = new Uint8Array(0);
+const overload = { enabled: true, delayTargetMs: 50, heapPercent: 90 };
 const PEER = Uint8Array.of(192, 0, 2, 7);
 const LISTENER: ListenerPlan = {
   id: 'bench',
@@ -244,11 +246,13 @@ export async function run(calls = 100_000): Promise<MicroRow[]> {
           bodyRateMin: 0,
         },
         cache: { bytesMax: 1_048_576, entriesMax: 16 },
+        overload,
         seed: 1,
       },
       native: addon,
       columns,
       use,
+      overload: new Overload(overload, new LaneColumns(laneColumns), 1),
       wake: (x, ticket) => {
         pipeline.wake(x, ticket);
         woken();

@@ -180,6 +180,20 @@ export const METRICS = {
     ['cell'],
     'From the hand-over to the response head of an endpoint of the cell.',
   ),
+  cnx_shed_total: row(
+    'counter',
+    '',
+    ['class'],
+    'Requests that were turned away since a lane was overloaded, by the class of their route or header (critical, default, sheddable).',
+  ),
+  cnx_shed_share: row('gauge', '', ['lane'], 'Share of all requests that a lane turns away, 0 to 1, every 100 ms.'),
+  cnx_lane_queue_seconds: row('gauge', 'seconds', ['lane'], 'Delay that stands in a lane, as overload sees it.'),
+  cnx_bulkhead_refusals_total: row(
+    'counter',
+    '',
+    ['of'],
+    'Requests refused since too many were under way in their cell (of: cell), or of their tenant there (of: tenant).',
+  ),
   cnx_upstream_retries_denied_total: row(
     'counter',
     '',

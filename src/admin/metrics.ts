@@ -16,6 +16,7 @@ import {
   Gauge,
   LaneColumns,
   POLICY_OUTCOMES,
+  REQUEST_CLASSES,
   STATUS_CLASSES,
   WAF_VERDICTS,
 } from '../snapshot/lane-columns.ts';
@@ -237,6 +238,17 @@ export class Metrics {
           ['cell', 'outcome'],
         ),
       cnx_cell_duration_seconds: () => cellHistograms(lanes),
+      cnx_shed_total: () =>
+        REQUEST_CLASSES.map((name, i) => ({
+          value: lanes.reduce((n, c) => n + (c.counts[Count.ShedCritical + i] ?? 0), 0),
+          labels: { class: name },
+        })),
+      cnx_shed_share: perLane((c) => c.gauges[Gauge.ShedShare] ?? 0),
+      cnx_lane_queue_seconds: perLane((c) => (c.gauges[Gauge.QueueMs] ?? 0) / 1000),
+      cnx_bulkhead_refusals_total: () => [
+        { value: lanes.reduce((n, c) => n + (c.counts[Count.BulkheadCell] ?? 0), 0), labels: { of: 'cell' } },
+        { value: lanes.reduce((n, c) => n + (c.counts[Count.BulkheadTenant] ?? 0), 0), labels: { of: 'tenant' } },
+      ],
       cnx_upstream_retries_denied_total: sum((c) => c.counts[Count.RetryBudgetSpent]),
       cnx_scale_current: scopes((s) => s.current),
       cnx_scale_desired: scopes((s) => s.desired),

@@ -1,5 +1,6 @@
 /** The bootstrap: what a gateway must know before it has a bundle. Local; all paths are relative to its file. */
 import Type, { type Static } from 'typebox';
+import { OverloadConfig } from './overload.ts';
 import { RolloutConfig } from './rollout.ts';
 import { WebhooksConfig } from './webhook.ts';
 import { Bytes, Cidr, closed, Id, LocalPath, Ms, SecretPlace, SecretPlaces, word } from './fields.ts';
@@ -309,6 +310,7 @@ export const BootstrapConfig = closed(
       default: 1_048_576,
       description: 'Buckets of the limit table, 16 bytes each.',
     }),
+    overload: OverloadConfig,
     cache: closed(
       {
         bytesMax: Bytes('Answers that each lane stores, all routes together.', 1_048_576, 17_179_869_184, 67_108_864),

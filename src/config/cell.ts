@@ -1,7 +1,13 @@
 /** Cells and their endpoints: isolated groups of addresses that answer. */
 import Type, { type Static } from 'typebox';
-import { CellCircuitBreakerConfig, CircuitBreakerConfig, OutlierDetectionConfig, RetryBudgetConfig } from './guards.ts';
 import { BalanceConfig } from './balance.ts';
+import {
+  BulkheadConfig,
+  CellCircuitBreakerConfig,
+  CircuitBreakerConfig,
+  OutlierDetectionConfig,
+  RetryBudgetConfig,
+} from './guards.ts';
 import { closed, HostPort, Id, Ms, NAME, SecretName, word } from './fields.ts';
 
 /** Endpoints of a cell, written or discovered; further ones are told and left out. */
@@ -144,6 +150,14 @@ export const EndpointConfig = closed(
       default: 128,
       description: 'Connections from each lane.',
     }),
+    pendingMax: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 100_000,
+        description:
+          'Requests of each lane that wait for a connection; twice connectionsMax, and never fewer than 64, unless given. Of the native transport.',
+      }),
+    ),
     protocol: word(
       ['http1', 'http2'],
       'What the endpoint speaks. http2: with TLS by ALPN, without by prior knowledge; needed for gRPC.',
@@ -177,6 +191,7 @@ export const CellConfig = closed(
     health: Type.Optional(HealthConfig),
     probe: Type.Optional(ProbeConfig),
     retryBudget: Type.Optional(RetryBudgetConfig),
+    bulkhead: Type.Optional(BulkheadConfig),
     circuitBreaker: Type.Optional(CircuitBreakerConfig),
     cellCircuitBreaker: Type.Optional(CellCircuitBreakerConfig),
     outlierDetection: Type.Optional(OutlierDetectionConfig),

@@ -102,3 +102,14 @@ export const OutlierDetectionConfig = closed(
   'Ejection of endpoints that do worse than the others of their cell.',
 );
 export type OutlierDetectionConfig = Static<typeof OutlierDetectionConfig>;
+
+const Most = (description: string) =>
+  Type.Integer({ minimum: 0, maximum: 10_000_000, default: 0, description: `${description} 0 = no bound.` });
+
+export const BulkheadConfig = closed(
+  {
+    maxRequests: Most('Requests under way in the cell, over all lanes.'),
+    maxRequestsPerTenant: Most('Of these, requests of one tenant.'),
+  },
+  'How many requests may be under way in the cell at once. What is beyond is refused with bulkhead_full, and not served by the standby.',
+);

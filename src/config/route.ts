@@ -7,6 +7,7 @@ import { closed, HeaderName, Id, Ms, word } from './fields.ts';
 import { MirrorConfig } from './mirror.ts';
 import { RespondConfig } from './respond.ts';
 import { SplitConfig } from './split.ts';
+import { RoutePriorityConfig } from './overload.ts';
 import { RetryOnConfig, RetryStatusesConfig } from './retry.ts';
 import { RouteWaf } from './waf-tuning.ts';
 
@@ -204,6 +205,7 @@ export const RouteConfig = closed(
     cors: Type.Optional(CorsConfig),
     cache: Type.Optional(CacheConfig),
     compress: Type.Optional(CompressConfig),
+    priority: Type.Optional(RoutePriorityConfig),
     timeouts: Type.Optional(RouteTimeouts),
     bodyBytesMax: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 1_099_511_627_776, description: 'Largest request body. Unit: bytes.' }),

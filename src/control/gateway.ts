@@ -188,6 +188,7 @@ export class Gateway implements ControlView {
         exchangesMax: bootstrap.exchangesMax,
         downstream: bootstrap.downstream,
         cache: bootstrap.cache,
+        overload: bootstrap.overload,
         seed: randomBytes(4).readUInt32LE(),
       },
       memory,

@@ -15,6 +15,7 @@ export const Salt = {
   Tier: 11,
   SlowStart: 12,
   Ring: 13,
+  Shed: 14,
 } as const;
 export type Salt = (typeof Salt)[keyof typeof Salt];
 

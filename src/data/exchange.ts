@@ -142,6 +142,8 @@ export class Exchange {
   /** Rows of the circuits, of the endpoint and of its cell, by whose permit it passed; -1 = none. */
   endpointPermit = -1;
   cellPermit = -1;
+  /** Place of its tenant among those with requests under way; -1 = not counted. */
+  tenantPlace = -1;
   /** Row of the cell in whose retry budget it has a place; -1 = none. */
   retryRow = -1;
   /** Endpoint slots that failed for this exchange; not chosen again. -1 = none. */
@@ -234,6 +236,7 @@ export class Exchange {
     this.attempts = 0;
     this.endpointPermit = -1;
     this.cellPermit = -1;
+    this.tenantPlace = -1;
     this.retryRow = -1;
     this.failedSlot = -1;
     this.cache = CacheOutcome.None;

@@ -13,6 +13,8 @@ import { openRow } from '../snapshot/rivalry-columns.ts';
 import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
 import { setCountries } from './country.ts';
 import { Observe } from './observe.ts';
+import { LaneLoadWatch } from './overload/lane-load.ts';
+import { Overload } from './overload/overload.ts';
 import { Pipeline } from './pipeline.ts';
 import { Leaving } from './lane/leaving.ts';
 import { type Revision, stillUsed } from './lane/revision.ts';
@@ -21,6 +23,7 @@ import { transportOf } from './lane/transport.ts';
 import { Rival } from './rollout/rival.ts';
 import type { Wake } from './stage.ts';
 import { CellMembers } from './upstream/cell-members.ts';
+import { Bulkheads } from './upstream/bulkheads.ts';
 import { EndpointUse } from './upstream/endpoint-use.ts';
 import { Retries } from './upstream/retries.ts';
 import { RetryBudget } from './upstream/retry-budget.ts';
@@ -44,7 +47,6 @@ const tick = (): number => clock.now();
 async function start(): Promise<void> {
   const addon = openNative(setup.addonPath);
   const columns = new EndpointColumns(setup.endpointColumns);
-  const use = new EndpointUse(columns, setup.laneIndex);
   const observer = new Observe({
     laneColumns: setup.laneColumns,
     records: setup.records,
@@ -52,11 +54,17 @@ async function start(): Promise<void> {
     onBug: (report) => say({ kind: 'bug', ...report }),
   });
   const wake: Wake = (x, ticket) => pipeline.wake(x, ticket);
+  const { counts } = observer.columns;
+  const bulkheads = new Bulkheads(columns, setup.laneIndex, setup.laneCount, setup.seed, counts);
+  const use = new EndpointUse(columns, setup.laneIndex, bulkheads);
+  const overload = new Overload(setup.overload, observer.columns, setup.seed);
+  const load = new LaneLoadWatch(overload);
   const stages = new LaneStages({
     setup,
     native: addon,
     columns,
     use,
+    overload,
     wake,
     invalidated: (purge) => say({ kind: 'invalidated', purge }),
     mirrored: (route, outcome, difference) => {
@@ -73,7 +81,8 @@ async function start(): Promise<void> {
     stages: stages.table,
     observer,
     use,
-    retries: new Retries(new RetryBudget(columns, setup.laneIndex, setup.laneCount), observer.columns.counts),
+    overload,
+    retries: new Retries(new RetryBudget(columns, setup.laneIndex, setup.laneCount), counts),
     prng: new Prng(setup.seed + setup.laneIndex),
     now: Date.now,
     tick,
@@ -110,6 +119,7 @@ async function start(): Promise<void> {
 
   const end = (): void => {
     clearInterval(ticking);
+    load.close();
     transport.close();
     stages.close();
     observer.close();

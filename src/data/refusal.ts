@@ -61,6 +61,7 @@ const ROWS = {
   region_forbidden: [403, 'gateway', false, 'The tenant of this request may not be served here'],
   cell_unavailable: [503, 'gateway', false, 'The cell of this tenant is not available'],
   circuit_open: [503, 'upstream', false, 'The upstream has failed too often just now'],
+  bulkhead_full: [503, 'gateway', false, 'Too many requests are under way there'],
   no_endpoint: [503, 'upstream', false, 'No healthy endpoint is available'],
   // respond
   no_file: [404, 'downstream', false, 'No file for this path'],
@@ -78,6 +79,7 @@ const ROWS = {
   upstream_busy: [503, 'upstream', false, 'Too many requests wait for the upstream'],
   // the gateway itself
   not_ready: [503, 'gateway', true, 'No configuration is active yet'],
+  shed: [503, 'gateway', false, 'The gateway is overloaded; try again later'],
   overloaded: [503, 'gateway', true, 'The gateway is overloaded'],
   draining: [503, 'gateway', true, 'The gateway is shutting down'],
   internal_error: [500, 'gateway', true, 'Internal error'],

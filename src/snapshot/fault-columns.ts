@@ -6,6 +6,8 @@ const I32 = 4;
 /** Columns with one word a row, and with one for each lane. */
 const SHARED = 6;
 const PER_LANE = 2;
+/** Cells of a row of the sketch of tenants; each lane has two rows. */
+export const TENANT_CELLS = 8_192;
 
 /** The views, over memory that belongs to the endpoint table. */
 export class FaultColumns {
@@ -24,6 +26,8 @@ export class FaultColumns {
   readonly retrying: Int32Array;
   /** Answers since start that took longer than the circuit's slow call, wrapping, `[lane * rows + row]`. */
   readonly slow: Int32Array;
+  /** Requests of tenants under way, as a count-min sketch, `[(lane * 2 + row) * TENANT_CELLS + cell]`. */
+  readonly tenants: Int32Array;
   readonly #rows: number;
 
   constructor(memory: SharedArrayBuffer, from: number, rows: number, lanes: number) {
@@ -42,16 +46,18 @@ export class FaultColumns {
     this.consecutiveGatewayFailures = column(rows);
     this.retrying = column(rows * lanes);
     this.slow = column(rows * lanes);
+    this.tenants = column(2 * TENANT_CELLS * lanes);
   }
 
   /** Bytes of the columns. */
   static bytes(rows: number, lanes: number): number {
-    return rows * (SHARED + PER_LANE * lanes) * I32;
+    return (rows * (SHARED + PER_LANE * lanes) + 2 * TENANT_CELLS * lanes) * I32;
   }
 
   /** A lane has died: nothing of it is in flight any more. */
   forgetLane(lane: number): void {
     this.retrying.fill(0, lane * this.#rows, (lane + 1) * this.#rows);
+    this.tenants.fill(0, lane * 2 * TENANT_CELLS, (lane + 1) * 2 * TENANT_CELLS);
   }
 
   /** A row is given to a new identity. */

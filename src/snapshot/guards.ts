@@ -46,6 +46,13 @@ export interface OutlierPlan {
   readonly successRateStdevFactor: number;
 }
 
+/** Requests that may be under way in a cell at once; 0 = no bound. */
+export interface BulkheadPlan {
+  readonly maxRequests: number;
+  /** Of one tenant. */
+  readonly maxRequestsPerTenant: number;
+}
+
 /** Protection of one cell. */
 export interface CellGuards {
   /** The cell's own row in the shared columns; stable for its name over snapshots. */
@@ -57,6 +64,8 @@ export interface CellGuards {
   readonly cellCircuit?: CircuitPlan;
   /** Absent: nothing is ejected. */
   readonly outlier?: OutlierPlan;
+  /** Absent: no bounds. */
+  readonly bulkhead?: BulkheadPlan;
 }
 
 /** Bits of `RetryPlan.on`: what may be followed by another attempt. */

@@ -51,6 +51,8 @@ export const CACHE_OUTCOMES = ['none', 'hit', 'stale', 'validated', 'miss', 'byp
 
 /** Content codings that the gateway makes, by the transport's numbers. */
 export const COMPRESSED_BY = ['gzip', 'br', 'zstd'] as const;
+/** Classes of requests, the most important first; what routes hold are places in it. */
+export const REQUEST_CLASSES = ['critical', 'default', 'sheddable'] as const;
 
 /** Upper bounds of the buckets, µs; a last one without bound follows. */
 export const REQUEST_BOUNDS_US = [
@@ -76,6 +78,9 @@ export const Gauge = {
   CacheBytes: 9,
   CacheAddresses: 10,
   CacheWaiting: 11,
+  /** Share of all requests that is turned away, 0 … 1, and the delay that stands in the lane, ms; every 100 ms. */
+  ShedShare: 12,
+  QueueMs: 13,
 } as const;
 const GAUGES = 16;
 
@@ -91,6 +96,13 @@ export const Count = {
   CacheCollapsed: 7,
   RetryBudgetSpent: 8,
   CompressBusy: 9,
+  /** Requests that were turned away under overload, by class, in the order of the classes. */
+  ShedCritical: 10,
+  ShedDefault: 11,
+  ShedSheddable: 12,
+  /** And because too many were under way in their cell, or of their tenant there. */
+  BulkheadCell: 13,
+  BulkheadTenant: 14,
 } as const;
 const COUNTS = 32;
 

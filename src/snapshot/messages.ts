@@ -13,6 +13,15 @@ export type CachePurge =
   /** Answers that the upstream has given this tag; lower-case. */
   | { readonly by: 'tag'; readonly tag: string };
 
+/** When a lane turns requests away. */
+export interface OverloadPlan {
+  readonly enabled: boolean;
+  /** Longest delay that stands before, ms. */
+  readonly delayTargetMs: number;
+  /** Percent of the heap in use from which on. */
+  readonly heapPercent: number;
+}
+
 /** `workerData` of a lane. */
 export interface LaneSetup {
   readonly kind: 'lane';
@@ -36,6 +45,7 @@ export interface LaneSetup {
   readonly exchangesMax: number;
   /** Bounds and deadlines of its downstream connections. */
   readonly downstream: DownstreamPlan;
+  readonly overload: OverloadPlan;
   /** Memory of its response cache. */
   readonly cache: { readonly bytesMax: number; readonly entriesMax: number };
   /** Seed of the lane's generator of chance. */

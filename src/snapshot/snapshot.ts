@@ -104,10 +104,20 @@ export interface RoutePlan {
   /** Answers are compressed for clients that ask for it; absent: not. */
   readonly compress?: CompressPlan;
   readonly forward: ForwardLimits;
+  /** Importance under overload; absent: class `default`. */
+  readonly priority?: PriorityPlan;
   /** WebSocket handshakes are relayed. */
   readonly websocket: boolean;
   /** The endpoint is told of the client certificate in X-Forwarded-Client-Cert. */
   readonly forwardClientCertificate: boolean;
+}
+
+/** Importance of a route's requests under overload. */
+export interface PriorityPlan {
+  /** 0 critical, 1 default, 2 sheddable. */
+  readonly class: number;
+  /** Field by which a request may have a lower class, lower-case; `''` = none. */
+  readonly header: string;
 }
 
 export interface HeaderPredicate {
@@ -427,6 +437,8 @@ export interface EndpointPlan {
   readonly capacity: number;
   /** Connections per lane. */
   readonly connectionsMax: number;
+  /** Requests of a lane that wait for one; absent: the transport's own bound. */
+  readonly pendingMax?: number;
   /** HTTP/2 rather than HTTP/1.1: by ALPN under TLS, by prior knowledge without (RFC 9113 §3). */
   readonly http2: boolean;
   /** Its share beside the others, for algorithms that go by weight; absent: 1. */

@@ -134,6 +134,7 @@ function templateOf(e: EndpointConfig, path: string, parts: CellParts, stickySec
     tls: e.tls === undefined ? null : endpointTls(e.tls, `${path}/tls`, parts),
     capacity: e.capacity,
     connectionsMax: e.connectionsMax,
+    pendingMax: e.pendingMax ?? null,
     http2: e.protocol === 'http2',
     weight: e.weight,
     zone: e.zone,

@@ -17,6 +17,7 @@ export interface EndpointTemplate {
   readonly tls: TemplateTls | null;
   readonly capacity: number;
   readonly connectionsMax: number;
+  readonly pendingMax: number | null;
   readonly http2: boolean;
   readonly weight: number;
   readonly zone: string;
@@ -61,6 +62,7 @@ export function endpointPlan(template: EndpointTemplate, at: EndpointAddress): E
     tls: tls === null ? null : { ...tls, serverName: tls.serverName ?? at.name ?? at.host },
     capacity: template.capacity,
     connectionsMax: template.connectionsMax,
+    ...(template.pendingMax === null ? {} : { pendingMax: template.pendingMax }),
     http2: template.http2,
     weight: template.weight,
     zone: template.zone,

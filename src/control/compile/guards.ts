@@ -18,6 +18,7 @@ export function guardsOf(cell: CellConfig, slot: number): CellGuards {
     ...(circuitBreaker === undefined ? {} : { endpointCircuit: circuitBreaker }),
     ...(cellCircuitBreaker === undefined ? {} : { cellCircuit: cellCircuitBreaker }),
     ...outlierOf(outlierDetection),
+    ...(cell.bulkhead === undefined ? {} : { bulkhead: cell.bulkhead }),
   };
 }
 

@@ -7,6 +7,7 @@ import type { BundleConfig } from '../../config/bundle.ts';
 import type { CorsConfig } from '../../config/cors.ts';
 import { Timeouts, type RouteConfig } from '../../config/route.ts';
 import { METHOD_BITS_ALL, type RouterAddon, type RouterRoute } from '../../native/router.ts';
+import { REQUEST_CLASSES } from '../../snapshot/lane-columns.ts';
 import type {
   ForwardLimits,
   HeaderPredicate,
@@ -250,6 +251,7 @@ function planOf(
     ...cacheOf(route, path, input),
     ...input.compressions.plan(route.compress, path),
     forward: forwardOf(route, path, input),
+    ...priorityOf(route),
     websocket: route.websocket,
     forwardClientCertificate: route.forwardClientCertificate,
   };
@@ -291,6 +293,11 @@ function cacheOf(route: RouteConfig, path: string, input: RoutesInput): Pick<Rou
       'the transport uws stores no answers; take `transport: native` in the bootstrap, or leave out `cache`',
     );
   return { cache: { ...cache, requestDirectives: cache.requestDirectives === 'honour' } };
+}
+
+function priorityOf({ priority }: RouteConfig): Pick<RoutePlan, 'priority'> {
+  if (priority === undefined) return {};
+  return { priority: { class: REQUEST_CLASSES.indexOf(priority.class), header: priority.header?.toLowerCase() ?? '' } };
 }
 
 function forwardOf(route: RouteConfig, path: string, input: RoutesInput): ForwardLimits {

@@ -10,6 +10,7 @@ import { UpstreamPaths } from '../answers/upstream-target.ts';
 import { Authenticator } from '../authn/authenticator.ts';
 import { ResponseCache } from '../cache/cache.ts';
 import { Limits } from '../limits.ts';
+import type { Overload } from '../overload/overload.ts';
 import type { Stage, Wake } from '../stage.ts';
 import { AdmitStage } from '../stages/admit.ts';
 import { AuthenticateStage, openAuthn } from '../stages/authenticate.ts';
@@ -35,6 +36,7 @@ export interface LaneStagesParts {
   readonly native: Addon;
   readonly columns: EndpointColumns;
   readonly use: EndpointUse;
+  readonly overload: Overload;
   readonly wake: Wake;
   readonly askForKeys: (jwksUrl: string) => void;
   /** The other lanes must forget this too. */
@@ -77,7 +79,7 @@ export class LaneStages {
     this.table = {
       normalize: new Normalize(),
       match: new MatchStage(native),
-      admit: new AdmitStage(limits),
+      admit: new AdmitStage(limits, parts.overload),
       waf,
       authenticate: new AuthenticateStage(this.authenticator),
       limit: new LimitStage(limits),

@@ -28,8 +28,8 @@ export class Balance implements Stage {
   readonly #chooser: Chooser;
   readonly #use: EndpointUse;
   readonly #cache: ResponseCache | null;
-  /** The last cell that was asked is out by its circuit. */
-  #open = false;
+  /** The last cell that was asked cannot be used at all: its endpoints are out, or its circuit is open. */
+  #out = false;
 
   readonly #mode: ModeWord;
 
@@ -65,12 +65,17 @@ export class Balance implements Stage {
 
   /** Null: none, and the exchange is to be refused, unless another cell stands in. */
   #choose(x: Exchange, at: number): EndpointPlan | null {
-    this.#open = false;
     const { id, guards } = present(x.revision.snapshot.cells[at], 'cell');
-    if (guards !== undefined && !this.#use.passCell(x, guards)) {
-      this.#open = true;
-      x.refuse(REFUSALS.circuit_open, `the circuit of cell ${id} is open`);
-      return null;
+    if (guards !== undefined) {
+      // What is too much for one cell must not become too much for the next.
+      this.#out = false;
+      if (!this.#use.roomIn(x, id, guards)) return null;
+      this.#out = true;
+      if (!this.#use.passCell(x, guards)) {
+        this.#use.release(x);
+        x.refuse(REFUSALS.circuit_open, `the circuit of cell ${id} is open`);
+        return null;
+      }
     }
     const members = present(x.revision.members[at], 'cell');
     const { hash, sticky } = members.plan;
@@ -84,6 +89,7 @@ export class Balance implements Stage {
       if (chosen !== null && !this.#use.passEndpoint(x, chosen)) chosen = null;
     }
     if (chosen === null) {
+      this.#out = isCellOut(this.#chooser.reason);
       this.#use.release(x);
       x.refuse(REFUSALS.no_endpoint, REASON_TEXT[this.#chooser.reason]);
       return null;
@@ -95,7 +101,7 @@ export class Balance implements Stage {
 
   /** An endpoint of the cell that stands in for one that is out. One step only: a chain would carry the load of one failure through all cells. */
   #standIn(x: Exchange, out: CellPlan): EndpointPlan | null {
-    if (x.home !== x.cell || !(this.#open || isCellOut(this.#chooser.reason))) return null;
+    if (x.home !== x.cell || !this.#out) return null;
     const { cells } = x.revision.snapshot;
     const standby = standbyOf(cells, out, x.regions);
     if (standby === Standby.None) return null;

@@ -5,6 +5,7 @@ import type { CellGuards } from '../../snapshot/guards.ts';
 import type { EndpointPlan } from '../../snapshot/snapshot.ts';
 import type { Exchange } from '../exchange.ts';
 import { FailReason } from '../transport/transport.ts';
+import type { Bulkheads } from './bulkheads.ts';
 import { Circuits } from './circuits.ts';
 
 /** How long a refused connection keeps an endpoint out of rotation, whole seconds; after it only trials go there until one is answered. */
@@ -17,8 +18,12 @@ export class EndpointUse {
   readonly #base: number;
   readonly #circuits: Circuits;
 
-  constructor(columns: EndpointColumns, laneIndex: number) {
+  readonly #bulkheads: Bulkheads | null;
+
+  /** `bulkheads`: the lane's; null = no bounds. */
+  constructor(columns: EndpointColumns, laneIndex: number, bulkheads: Bulkheads | null = null) {
     this.#columns = columns;
+    this.#bulkheads = bulkheads;
     this.#circuits = new Circuits(columns.faults, laneIndex);
     this.#base = laneIndex * ENDPOINT_SLOTS;
   }
@@ -32,6 +37,11 @@ export class EndpointUse {
   /** Whether the circuit of the exchange's cell lets it pass; false: it is open, and the exchange is told so. */
   passCell(x: Exchange, guards: CellGuards): boolean {
     return this.#circuits.passCell(x, guards);
+  }
+
+  /** Whether there is room in the cell; false: the exchange is refused. */
+  roomIn(x: Exchange, cell: string, guards: CellGuards): boolean {
+    return this.#bulkheads === null || this.#bulkheads.take(x, cell, guards);
   }
 
   /** The same of an endpoint that was chosen. */
@@ -84,6 +94,7 @@ export class EndpointUse {
   /** The exchange is done with its endpoint, with its place in the retry budget, and with permits whose outcome nobody knows. Idempotent. */
   release(x: Exchange): void {
     const endpoint = x.endpoint;
+    if (x.tenantPlace >= 0) this.#bulkheads?.release(x);
     if (x.endpointPermit >= 0 || x.cellPermit >= 0) this.#circuits.release(x);
     if (x.retryRow >= 0) {
       Atomics.sub(this.#columns.faults.retrying, this.#base + x.retryRow, 1);

@@ -85,6 +85,7 @@ export class Endpoints {
     try {
       number = this.#engine.endpoint({
         connectionsMax: plan.connectionsMax,
+        ...(plan.pendingMax === undefined ? {} : { waitingMax: plan.pendingMax }),
         http2: plan.http2,
         ...(tls === null ? {} : { tls: tlsOf(tls) }),
       });
@@ -141,6 +142,7 @@ function sameTarget(a: EndpointPlan, b: EndpointPlan): boolean {
     a.host === b.host &&
     a.port === b.port &&
     a.connectionsMax === b.connectionsMax &&
+    a.pendingMax === b.pendingMax &&
     a.http2 === b.http2 &&
     a.tls?.serverName === b.tls?.serverName &&
     a.tls?.ca === b.tls?.ca &&

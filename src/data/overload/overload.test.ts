@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Prng } from '../../base/prng.ts';
+import { Count, LaneColumns, REQUEST_CLASSES } from '../../snapshot/lane-columns.ts';
+import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
+import type { Exchange } from '../exchange.ts';
+import { Verdict } from '../verdict.ts';
+import { Gradient } from './gradient.ts';
+import { classOf, Overload } from './overload.ts';
+import { Shares } from './shares.ts';
+
+const NOW = 1_800_000_000_000;
+const plan = { enabled: true, delayTargetMs: 50, heapPercent: 90 };
+const prng = new Prng(3);
+
+/** A lane that gets requests and looks at itself every 100 ms. */
+class Lane {
+  readonly columns = new LaneColumns(LaneColumns.create());
+  readonly overload: Overload;
+  now = NOW;
+
+  constructor(more: Partial<typeof plan> = {}) {
+    this.overload = new Overload({ ...plan, ...more }, this.columns, 99);
+  }
+
+  look(lateMs: number, more: { readonly utilization?: number; readonly heap?: number } = {}): void {
+    this.now += 100;
+    this.overload.look({ now: this.now, lateMs, utilization: more.utilization ?? 1, heap: more.heap ?? 0.1 });
+  }
+
+  request(o: { readonly class?: number; readonly tenant?: string; readonly header?: string } = {}): Exchange {
+    const wire = new TestWire({ headers: o.header === undefined ? [] : ['x-class', o.header] });
+    const priority = o.class === undefined ? {} : { priority: { class: o.class, header: 'x-class' } };
+    const x = testExchange(wire, {}, { ...testRoute(), ...priority });
+    x.now = this.now;
+    x.random = prng.uint32();
+    x.clientAddress = '192.0.2.1';
+    x.tenant = o.tenant ?? '';
+    return x;
+  }
+
+  /** Share of so many requests that is turned away. */
+  shed(count: number, o: Parameters<Lane['request']>[0] = {}): number {
+    let n = 0;
+    for (let i = 0; i < count; i++) if (this.overload.admit(this.request(o)) === Verdict.Refuse) n++;
+    return n / count;
+  }
+}
+
+test('without pressure nothing is turned away, with it a growing share, and afterwards nothing again', () => {
+  const lane = new Lane();
+  lane.look(10);
+  assert.equal(lane.shed(500), 0);
+  const seen: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    lane.shed(100);
+    lane.look(120);
+    seen.push(lane.overload.shed);
+  }
+  assert.ok(
+    seen.every((share, i) => i === 0 || share > (seen[i - 1] as number)),
+    seen.join(),
+  );
+  assert.ok(Math.abs(lane.shed(2_000) - lane.overload.shed) < 0.06);
+  for (let i = 0; i < 50; i++) {
+    lane.shed(20);
+    lane.look(0);
+  }
+  assert.equal(lane.overload.shed, 0, 'within five seconds');
+});
+
+test('never all of it, however long it lasts', () => {
+  const lane = new Lane();
+  for (let i = 0; i < 100; i++) {
+    lane.shed(50);
+    lane.look(5_000);
+  }
+  assert.ok(lane.overload.shed < 1);
+  assert.ok(lane.shed(2_000) < 1);
+});
+
+test('the lowest class goes first, the highest last', () => {
+  const lane = new Lane();
+  const shares = [0, 0, 0];
+  for (let i = 0; i < 6; i++) {
+    for (let c = 0; c < 3; c++) shares[c] = lane.shed(200, { class: c });
+    lane.look(50);
+  }
+  // A share of 0.25 to 0.3 of all: most of the third that is sheddable, none of the rest.
+  for (let c = 0; c < 3; c++) shares[c] = lane.shed(1_000, { class: c });
+  assert.deepEqual([shares[0], shares[1]], [0, 0]);
+  assert.ok((shares[2] ?? 0) > 0.7, shares.join());
+  for (let i = 0; i < 6; i++) {
+    for (let c = 0; c < 3; c++) lane.shed(200, { class: c });
+    lane.look(50);
+  }
+  for (let c = 0; c < 3; c++) shares[c] = lane.shed(1_000, { class: c });
+  assert.deepEqual([shares[0], shares[2]], [0, 1]);
+  assert.ok((shares[1] ?? 0) > 0.5);
+  assert.ok((lane.columns.counts[Count.ShedSheddable] ?? 0) > (lane.columns.counts[Count.ShedDefault] ?? 0));
+  assert.equal(lane.columns.counts[Count.ShedCritical], 0);
+});
+
+test('a header may lower the class of a request, never raise it', () => {
+  const lane = new Lane();
+  const of = (route: number, header?: string): string =>
+    REQUEST_CLASSES[classOf(lane.request({ class: route, ...(header === undefined ? {} : { header }) }))] as string;
+  assert.equal(of(1), 'default');
+  assert.equal(of(1, 'sheddable'), 'sheddable');
+  assert.equal(of(1, 'critical'), 'default');
+  assert.equal(of(2, 'critical'), 'sheddable');
+  assert.equal(of(0, 'nonsense'), 'critical');
+});
+
+test('who is turned away is told when to come again, and why is in the record', () => {
+  const lane = new Lane();
+  for (let i = 0; i < 30; i++) lane.look(500);
+  for (let i = 0; i < 100; i++) {
+    const x = lane.request();
+    if (lane.overload.admit(x) !== Verdict.Refuse) continue;
+    assert.equal(x.refusal?.code, 'shed');
+    assert.match(x.detail, /^shed: the lane is overloaded, and the request has class default$/);
+    assert.deepEqual((x.wire as TestWire).answerEdits, ['set retry-after: 1']);
+    return;
+  }
+  assert.fail('nobody was turned away');
+});
+
+test('under pressure a tenant above its fair share goes first', () => {
+  const lane = new Lane();
+  const shed = { loud: 0, quiet: 0 };
+  for (let window = 0; window < 40; window++) {
+    const loud = lane.shed(100, { tenant: 'loud' });
+    let quiet = 0;
+    for (let t = 0; t < 10; t++) quiet += lane.shed(10, { tenant: `quiet-${t}` });
+    if (window >= 25) {
+      shed.loud += loud / 15;
+      shed.quiet += quiet / 150;
+    }
+    lane.look(window < 10 ? 50 : window % 2 === 0 ? 50 : 0);
+  }
+  assert.ok(shed.loud > 0.5, `${shed.loud}`);
+  assert.ok(shed.quiet < 0.1, `${shed.quiet}`);
+});
+
+test('slow upstreams are no overload of the lane, unless it is busy all the time', () => {
+  const idle = new Lane();
+  const busy = new Lane();
+  const answers = (lane: Lane, ms: number): void => {
+    for (let i = 0; i < 64; i++) lane.overload.answered(ms);
+  };
+  for (const lane of [idle, busy]) answers(lane, 5);
+  idle.look(0);
+  busy.look(0);
+  for (const lane of [idle, busy]) answers(lane, 200);
+  idle.look(0, { utilization: 0.5 });
+  busy.look(0, { utilization: 0.97 });
+  assert.deepEqual([idle.overload.shed, busy.overload.shed > 0], [0, true]);
+});
+
+test('a heap that is nearly full is pressure', () => {
+  const lane = new Lane();
+  lane.look(0, { heap: 0.89 });
+  assert.equal(lane.overload.shed, 0);
+  lane.look(0, { heap: 0.91 });
+  assert.ok(lane.overload.shed > 0);
+});
+
+test('switched off it admits everything', () => {
+  const lane = new Lane({ enabled: false });
+  for (let i = 0; i < 20; i++) lane.look(1_000, { heap: 1 });
+  assert.equal(lane.shed(200), 0);
+});
+
+test('the least median of a minute is the measure; a lasting change becomes the new one', () => {
+  const gradient = new Gradient();
+  const window = (ms: number): void => {
+    for (let i = 0; i < 64; i++) gradient.sample(ms);
+  };
+  window(10);
+  assert.equal(gradient.excessMs(NOW), 0);
+  window(70);
+  assert.equal(gradient.excessMs(NOW + 1_000), 60);
+  assert.equal(gradient.excessMs(NOW + 1_100), 0, 'nothing came');
+  window(70);
+  assert.equal(gradient.excessMs(NOW + 30_000), 60);
+  window(70);
+  assert.equal(gradient.excessMs(NOW + 61_000), 0, 'the upstreams are slower now');
+});
+
+test('shares are told apart by the second before, in fixed room', () => {
+  const shares = new Shares(7);
+  const round = (now: number): { loud: boolean; quiet: boolean } => {
+    let loud = false;
+    let quiet = false;
+    for (let i = 0; i < 200; i++) loud = shares.take('loud', now + i) || loud;
+    for (let i = 0; i < 50; i++) quiet = shares.take(`quiet-${i % 10}`, now + 200 + i) || quiet;
+    return { loud, quiet };
+  };
+  assert.deepEqual(round(NOW), { loud: false, quiet: false });
+  assert.deepEqual(round(NOW + 1_000), { loud: true, quiet: false });
+  assert.deepEqual(round(NOW + 9_000), { loud: false, quiet: false }, 'what was long ago does not count');
+  for (let i = 0; i < 50_000; i++) shares.take(`key-${i}`, NOW + 20_000);
+});

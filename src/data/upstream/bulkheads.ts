@@ -1,0 +1,95 @@
+/**
+ * Bulkheads: how many requests may be under way in a cell, and of one tenant there, over all lanes. The cell's count is exact but for requests that lanes take in the same moment. Tenants are
+ * counted in a count-min sketch of fixed size: never for less than they have, for more only where both of their cells are shared.
+ */
+import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
+import { TENANT_CELLS } from '../../snapshot/fault-columns.ts';
+import type { CellGuards } from '../../snapshot/guards.ts';
+import { Count } from '../../snapshot/lane-columns.ts';
+import type { Exchange } from '../exchange.ts';
+import { hashOf } from '../overload/shares.ts';
+import { REFUSALS } from '../refusal.ts';
+
+const MASK = TENANT_CELLS - 1;
+/** Bits of a hash that choose the second cell. */
+const SECOND = 16;
+
+export class Bulkheads {
+  readonly #columns: EndpointColumns;
+  readonly #laneCount: number;
+  readonly #base: number;
+  readonly #seed: number;
+  readonly #counts: Float64Array | null;
+
+  /** `seed`: the same in all lanes. */
+  constructor(
+    columns: EndpointColumns,
+    laneIndex: number,
+    laneCount: number,
+    seed: number,
+    counts: Float64Array | null = null,
+  ) {
+    this.#columns = columns;
+    this.#laneCount = laneCount;
+    this.#base = laneIndex * 2 * TENANT_CELLS;
+    this.#seed = seed;
+    this.#counts = counts;
+  }
+
+  /** Takes a place in the cell for the exchange, or refuses it. `release` gives the tenant's back; the cell's is what is in flight there. */
+  take(x: Exchange, cell: string, guards: CellGuards): boolean {
+    const { bulkhead, slot } = guards;
+    if (bulkhead === undefined) return true;
+    const { maxRequests, maxRequestsPerTenant } = bulkhead;
+    if (maxRequests > 0 && this.#columns.inflightOf(slot, this.#laneCount) >= maxRequests) {
+      this.#count(Count.BulkheadCell);
+      x.refuse(REFUSALS.bulkhead_full, `bulkhead full: ${maxRequests} requests are under way in cell ${cell}`);
+      return false;
+    }
+    if (maxRequestsPerTenant === 0 || x.tenant === '') return true;
+    const hash = hashOf(x.tenant, (this.#seed ^ Math.imul(slot + 1, 0x9e3779b9)) | 0);
+    if (this.#of(hash) > maxRequestsPerTenant) {
+      this.#add(hash, -1);
+      this.#count(Count.BulkheadTenant);
+      x.refuse(
+        REFUSALS.bulkhead_full,
+        `bulkhead full: ${maxRequestsPerTenant} requests of tenant ${x.tenant} are under way in cell ${cell}`,
+      );
+      return false;
+    }
+    x.tenantPlace = hash;
+    return true;
+  }
+
+  /** Counts one more in, then tells how many there are: of two that come at once at least one sees the other. */
+  #of(hash: number): number {
+    this.#add(hash, 1);
+    const { tenants } = this.#columns.faults;
+    const first = hash & MASK;
+    const second = TENANT_CELLS + ((hash >>> SECOND) & MASK);
+    let a = 0;
+    let b = 0;
+    for (let lane = 0; lane < this.#laneCount; lane++) {
+      const at = lane * 2 * TENANT_CELLS;
+      a += Atomics.load(tenants, at + first);
+      b += Atomics.load(tenants, at + second);
+    }
+    return Math.min(a, b);
+  }
+
+  release(x: Exchange): void {
+    if (x.tenantPlace < 0) return;
+    this.#add(x.tenantPlace, -1);
+    x.tenantPlace = -1;
+  }
+
+  #add(hash: number, by: number): void {
+    const { tenants } = this.#columns.faults;
+    Atomics.add(tenants, this.#base + (hash & MASK), by);
+    Atomics.add(tenants, this.#base + TENANT_CELLS + ((hash >>> SECOND) & MASK), by);
+  }
+
+  #count(which: number): void {
+    if (this.#counts !== null) this.#counts[which] = (this.#counts[which] ?? 0) + 1;
+  }
+}
