@@ -156,6 +156,43 @@ describe('circuits', () => {
     await gateway.stop();
   });
 
+  it('a bulkhead is full for one tenant, and for nobody else', async () => {
+    let free: () => void = () => undefined;
+    const upstream = await given.upstream({
+      behaviours: { hold: (_, response) => (free = (): void => void response.end('held')) },
+    });
+    const gateway = await given.gateway({
+      bundle: plainBundle([], {
+        cells: {
+          cells: [{ id: 'one', endpoints: [{ address: upstream.address }], bulkhead: { maxRequestsPerTenant: 1 } }],
+        },
+        routes: {
+          routes: [
+            {
+              id: 'all',
+              match: { path: { prefix: '/' } },
+              access: 'public',
+              reason: 'everything, for a test',
+              tenant: { header: 'x-tenant' },
+            },
+          ],
+        },
+      }),
+      bootstrap: { lanes: 2 },
+    });
+    const as = (tenant: string, path = '/'): ReturnType<typeof ask> =>
+      ask(gateway.ports.http, path, { headers: { 'x-tenant': tenant } });
+    const held = as('acme', '/hold');
+    await gateway.until('it is held', () => upstream.requests.length === 1);
+    const full = await as('acme');
+    assert.deepEqual([full.status, codeOf(full)], [503, 'bulkhead_full']);
+    assert.equal((await as('beta')).status, 200);
+    free();
+    assert.equal((await held).status, 200);
+    await gateway.until('there is room again', async () => (await as('acme')).status === 200);
+    await gateway.stop();
+  });
+
   it('one of four is killed under load: no request that is safe to send again fails; a whole cell: only its tenants notice', async () => {
     const started = await Promise.all(['a', 'b', 'c', 'd', 'other'].map((name) => EndpointProcess.start(name)));
     for (const endpoint of started) given.ends(() => endpoint.kill());

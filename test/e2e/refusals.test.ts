@@ -159,6 +159,9 @@ const PROVOKED: Readonly<Partial<Record<RefusalCode, Provoke>>> = {
 /** What cannot be provoked with this transport, and why. It is held at the level of the pipeline, against a literal body. */
 const NOT_PROVOKED: Readonly<Partial<Record<RefusalCode, string>>> = {
   waf_failed: 'more than 1,024 requests of one lane must wait for the pool, or a pool thread must die twice',
+  circuit_open: 'several failures must come first; circuits.test.ts does that',
+  bulkhead_full: 'another request must be under way for all of the time; circuits.test.ts does that',
+  shed: 'a lane must be overloaded',
   not_ready: 'listeners open only when a bundle serves',
   draining: 'new connections are refused by the kernel, open ones served, while a lane drains',
   internal_error: 'it needs a bug: a stage that throws',
