@@ -61,7 +61,7 @@ export const CompressConfig = closed(
         br: Level(
           'Quality: 1 = fastest, 6 = smallest. The higher ones of brotli are for what is compressed once.',
           6,
-          4,
+          5,
         ),
         zstd: Level('1 = fastest, 6 = smallest.', 6, 3),
       },

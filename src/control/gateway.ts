@@ -402,6 +402,7 @@ export class Gateway implements ControlView {
         await Promise.all([this.#journal.open(), this.#supply.follow()]);
       },
       send: (inbox) => this.#lanes.send(inbox),
+      ticketKeys: () => Buffer.from(this.#native.ticketKeys()).toString('base64'),
       yield: () => this.admin.unlisten(),
       onHandedOver: this.#parts.onHandedOver,
       event: (level, message, fields) => this.admin.log.event(level, message, fields),

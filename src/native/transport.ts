@@ -180,6 +180,10 @@ export interface TransportAddon {
   inboxCount(address: string, port: number): number;
   /** Closes the inbox and the sockets that no lane took. The file stays. */
   inboxClose(): void;
+  /** Keys of the process's session tickets, for the process that follows: secrets. Throws when the system gives no randomness. */
+  ticketKeys(): Uint8Array<ArrayBuffer>;
+  /** Takes those of a former process, before anything listens; false: they are none, and nothing has changed. */
+  takeTicketKeys(keys: Uint8Array): boolean;
   /** `onTurn(count)` hears the first `count` events. What it throws reaches `uncaughtException`, after what it left undecided was refused. */
   readonly TransportEngine: new (
     options: TransportOptions,

@@ -1,9 +1,11 @@
 /** A next process takes the place of the one that serves: nobody is turned away, no request is lost, and when it cannot, nothing has happened. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { Agent, type IncomingHttpHeaders } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { connect } from 'node:net';
+import { connect as secureConnect } from 'node:tls';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -100,6 +102,24 @@ async function talk(gateway: TestGateway, ...lines: string[]): Promise<{ heard: 
   return { heard, close: () => socket.destroy() };
 }
 
+/** Connects by TLS, with a session if one is given; whether it was resumed, and the session that the server gives for the next time. */
+async function tlsConnection(port: number, session?: Buffer): Promise<{ resumed: boolean; session: Buffer }> {
+  const socket = secureConnect({
+    port,
+    host: '127.0.0.1',
+    servername: 'localhost',
+    ca: testAuthority().certificate,
+    ...(session === undefined ? {} : { session }),
+  });
+  try {
+    // TLS 1.3: the ticket comes after the handshake.
+    const [given] = (await once(socket, 'session')) as [Buffer];
+    return { resumed: socket.isSessionReused(), session: given };
+  } finally {
+    socket.destroy();
+  }
+}
+
 describe('a process that takes over', () => {
   const given = new Given();
   after(() => given.end());
@@ -143,6 +163,26 @@ describe('a process that takes over', () => {
     } finally {
       await load.stop();
     }
+  });
+
+  it('resumes the TLS sessions that the former one began, and those of a process before it', async () => {
+    const first = await serving({ drainDeadlineMs: 20_000 });
+    const begun = await tlsConnection(first.ports.https);
+    assert.equal(begun.resumed, false);
+    const second = nextOf(first);
+    await second.untilPrinted(/"gateway started"/);
+    assert.equal(await first.ended(), 0);
+    const again = await tlsConnection(second.ports.https, begun.session);
+    assert.equal(again.resumed, true);
+    await second.until('it waits for a next process', () => offered(second));
+    const third = nextOf(second);
+    await third.untilPrinted(/"gateway started"/);
+    assert.equal(await second.ended(), 0);
+    assert.equal((await tlsConnection(third.ports.https, begun.session)).resumed, true);
+    await third.stop();
+    // A process that took nothing over has keys of its own.
+    const stranger = await serving();
+    assert.equal((await tlsConnection(stranger.ports.https, begun.session)).resumed, false);
   });
 
   it('with fewer lanes, then with more: every inherited socket is served; a listener that is gone is drained', async () => {

@@ -26,6 +26,8 @@ export interface OfferParts {
   readonly thaw: () => Promise<void>;
   /** Sends copies of all listening sockets to this inbox; how many. */
   readonly send: (inbox: string) => Promise<number>;
+  /** Keys of session tickets, base64. The talk goes over a socket file of this user alone. */
+  readonly ticketKeys: () => string;
   /** The next one serves: closes the listeners for probes and operators, so that it can open its own. */
   readonly yield: () => Promise<void>;
   /** All is handed over: drain and end. */
@@ -90,7 +92,7 @@ export class HandOverOffer {
       talk.say({ kind: 'granted', version: HAND_OVER_VERSION, digest: await this.#parts.freeze() });
       await talk.hear('take', PREPARE_MS);
       const sockets = await this.#parts.send(join(this.#parts.stateDir, HAND_OVER_INBOX));
-      talk.say({ kind: 'sent', sockets });
+      talk.say({ kind: 'sent', sockets, ticketKeys: this.#parts.ticketKeys() });
       await talk.hear('serving', SERVE_MS);
       const late = this.#parts.unable();
       if (late !== null) throw new Error(late);

@@ -12,7 +12,10 @@ const GRANT_MS = 60_000;
 /** And to send its sockets, or to leave. */
 const ANSWER_MS = 30_000;
 
-export type InboxAddon = Pick<TransportAddon, 'inboxOpen' | 'inboxReceive' | 'inboxCount' | 'inboxClose'>;
+export type InboxAddon = Pick<
+  TransportAddon,
+  'inboxOpen' | 'inboxReceive' | 'inboxCount' | 'inboxClose' | 'takeTicketKeys'
+>;
 
 export class TakeOver {
   /** What the other process serves. */
@@ -49,15 +52,17 @@ export class TakeOver {
     return new TakeOver(digest, talk, join(stateDir, HAND_OVER_INBOX), addon);
   }
 
-  /** Gets the listening sockets; for each listener, how many there are for it. Both processes have them then. */
+  /** Gets the listening sockets, and the keys of session tickets, so that clients go on with their sessions; for each listener, how many there are for it. Both processes have them then. */
   async sockets(listeners: readonly ListenerPlan[]): Promise<readonly number[]> {
     // One that a process left behind which ended in the midst of this.
     await unlink(this.#inbox).catch(unlessAbsent);
     forOwnerOnly(() => this.#addon.inboxOpen(this.#inbox));
     this.#talk.say({ kind: 'take' });
-    const { sockets = 0 } = await heard(this.#talk.hear('sent', ANSWER_MS));
+    const { sockets = 0, ticketKeys } = await heard(this.#talk.hear('sent', ANSWER_MS));
     const received = this.#addon.inboxReceive();
     if (received !== sockets) throw new Error(`of ${sockets} sockets ${received} arrived; the running gateway goes on`);
+    if (ticketKeys !== undefined && !this.#addon.takeTicketKeys(Buffer.from(ticketKeys, 'base64')))
+      throw new Error('what arrived as keys of session tickets are none; the running gateway goes on');
     // Port 0 asks for one that nobody has.
     return listeners.map(({ address, port }) => (port === 0 ? 0 : this.#addon.inboxCount(address, port)));
   }

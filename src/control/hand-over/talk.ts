@@ -22,6 +22,8 @@ export interface Line {
   readonly version?: number;
   readonly digest?: string;
   readonly sockets?: number;
+  /** With `sent`: keys of session tickets, base64. A former process of an older version says none; its clients begin their sessions anew. */
+  readonly ticketKeys?: string;
   readonly reason?: string;
 }
 
@@ -108,12 +110,13 @@ export function lineOf(text: string): Line | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { kind, version, digest, sockets, reason } = value as Record<string, unknown>;
+  const { kind, version, digest, sockets, ticketKeys, reason } = value as Record<string, unknown>;
   const fits =
     KINDS.has(kind) &&
     (version === undefined || Number.isSafeInteger(version)) &&
     (sockets === undefined || Number.isSafeInteger(sockets)) &&
     (digest === undefined || typeof digest === 'string') &&
+    (ticketKeys === undefined || typeof ticketKeys === 'string') &&
     (reason === undefined || typeof reason === 'string');
   return fits ? (value as Line) : null;
 }

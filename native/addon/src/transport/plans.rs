@@ -118,13 +118,29 @@ fn tickets() -> Result<Arc<TicketKeys>> {
         .ok_or_else(|| Error::from_reason("the system gives no randomness for the keys of session tickets"))
 }
 
+/// Seconds since this was first asked.
+fn seconds() -> u64 {
+    static SINCE: OnceLock<Instant> = OnceLock::new();
+    SINCE.get_or_init(Instant::now).elapsed().as_secs()
+}
+
 /// Changes the keys when their time has come.
 pub fn rotate_tickets() {
-    static SINCE: OnceLock<Instant> = OnceLock::new();
-    let seconds = SINCE.get_or_init(Instant::now).elapsed().as_secs();
     if let Ok(keys) = tickets() {
-        keys.rotate(seconds);
+        keys.rotate(seconds());
     }
+}
+
+/// The keys of session tickets, for the process that follows.
+#[napi]
+pub fn ticket_keys() -> Result<Uint8Array> {
+    Ok(tickets()?.hand_over(seconds()).into())
+}
+
+/// Takes the keys of a former process, before a lane listens; false: they are none.
+#[napi]
+pub fn take_ticket_keys(keys: Uint8Array) -> Result<bool> {
+    Ok(tickets()?.take_over(&keys, seconds()))
 }
 
 /// A listener's TLS. What is wrong with it is an error of the kind `InvalidArg`, which tells it from an address that is taken.

@@ -12,6 +12,8 @@ use super::{Algorithm, Levels};
 pub const WINDOW_BITS_MAX: u32 = 18;
 /// Smallest window of brotli (RFC 7932 §9.1).
 const WINDOW_BITS_MIN: u32 = 10;
+/// And from level 5 on: for smaller ones the encoder has another way of searching, whose preparation takes milliseconds however short the body is.
+const WINDOW_BITS_MIN_HIGH: u32 = 17;
 /// From this hint on brotli takes tables of 4 MiB.
 const SIZE_HINT_MAX: u64 = (1 << 20) - 1;
 /// Room that is made for output at a time, bytes. More than the six that one flush of zlib needs.
@@ -112,7 +114,12 @@ fn brotli(level: u8, declared: Option<u64>) -> Brotli {
     let window = declared.map_or(WINDOW_BITS_MAX, |bytes| {
         // A window of n bits reaches back 2^n − 16 bytes.
         let bits = 64 - bytes.saturating_add(16).leading_zeros();
-        bits.clamp(WINDOW_BITS_MIN, WINDOW_BITS_MAX)
+        let least = if level >= 5 {
+            WINDOW_BITS_MIN_HIGH
+        } else {
+            WINDOW_BITS_MIN
+        };
+        bits.clamp(least, WINDOW_BITS_MAX)
     });
     state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, level.into());
     state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, window);

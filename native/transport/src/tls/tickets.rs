@@ -13,20 +13,33 @@ use rustls::server::ProducesTickets;
 pub const ROTATION_S_DEFAULT: u64 = 6 * 3600;
 
 const NAME_LEN: usize = 8;
+const SECRET_LEN: usize = 32;
 const TAG_LEN: usize = 16;
+/// Keys as they are handed over: age of the current one in seconds (8 bytes, big-endian), then name and secret of it and of the one before, if there is one.
+const HANDED_AGE_LEN: usize = 8;
+const HANDED_KEY_LEN: usize = NAME_LEN + SECRET_LEN;
 /// The longest ticket that is tried. A ticket carries the client's certificates, so it can be long; TLS allows 65,535.
 const TICKET_BYTES_MAX: usize = 32 * 1024;
 
 struct TicketKey {
     name: [u8; NAME_LEN],
     key: RandomizedNonceKey,
+    /// What `key` was made of, for the process that follows this one.
+    secret: [u8; SECRET_LEN],
+}
+
+impl TicketKey {
+    fn of(name: [u8; NAME_LEN], secret: [u8; SECRET_LEN]) -> Option<Self> {
+        let key = RandomizedNonceKey::new(&AES_256_GCM_SIV, &secret).ok()?;
+        Some(Self { name, key, secret })
+    }
 }
 
 struct Ring {
     current: TicketKey,
     previous: Option<TicketKey>,
-    /// When `current` began, in seconds of the caller's clock; `None` until the clock was first told.
-    since_s: Option<u64>,
+    /// When `current` began, in seconds of the caller's clock, before its zero when another process made it; `None` until the clock was first told.
+    since_s: Option<i64>,
 }
 
 /// The process's ticket keys. Time is told by the caller; without [`TicketKeys::rotate`] the first key stays.
@@ -37,12 +50,10 @@ pub struct TicketKeys {
 
 fn fresh() -> Option<TicketKey> {
     let mut name = [0; NAME_LEN];
-    let mut bytes = [0; 32];
+    let mut secret = [0; SECRET_LEN];
     aws_lc_rs::rand::fill(&mut name).ok()?;
-    aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    let key = RandomizedNonceKey::new(&AES_256_GCM_SIV, &bytes).ok()?;
-    bytes.fill(0);
-    Some(TicketKey { name, key })
+    aws_lc_rs::rand::fill(&mut secret).ok()?;
+    TicketKey::of(name, secret)
 }
 
 impl TicketKeys {
@@ -62,9 +73,11 @@ impl TicketKeys {
 
     /// Tells the time (any clock in seconds that only grows). True when a new key was made. May be called by every lane, as often as it likes.
     pub fn rotate(&self, now_s: u64) -> bool {
+        let now_s = i64::try_from(now_s).unwrap_or(i64::MAX);
+        let rotation_s = self.rotation_s as i64;
         let due = |ring: &Ring| {
             ring.since_s
-                .is_none_or(|since| now_s.saturating_sub(since) >= self.rotation_s)
+                .is_none_or(|since| now_s.saturating_sub(since) >= rotation_s)
         };
         if !due(&self.ring.read().unwrap_or_else(|poisoned| poisoned.into_inner())) {
             return false;
@@ -83,7 +96,51 @@ impl TicketKeys {
         };
         let last = std::mem::replace(&mut ring.current, next);
         // After a pause of more than a whole rotation the last key is as old as one that would have been dropped.
-        ring.previous = (now_s.saturating_sub(since) < 2 * self.rotation_s).then_some(last);
+        ring.previous = (now_s.saturating_sub(since) < 2 * rotation_s).then_some(last);
+        true
+    }
+
+    /// The keys, for the process that follows this one: it accepts what this one gave, and changes them when this one would have. Whoever reads them reads all
+    /// sessions that tickets of theirs resume, but for what a key exchange of its own protects.
+    #[must_use]
+    pub fn hand_over(&self, now_s: u64) -> Vec<u8> {
+        let now_s = i64::try_from(now_s).unwrap_or(i64::MAX);
+        let ring = self.ring.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let age_s = ring.since_s.map_or(0, |since| now_s.saturating_sub(since).max(0));
+        let mut out = Vec::with_capacity(HANDED_AGE_LEN + 2 * HANDED_KEY_LEN);
+        out.extend_from_slice(&age_s.to_be_bytes());
+        for key in [Some(&ring.current), ring.previous.as_ref()].into_iter().flatten() {
+            out.extend_from_slice(&key.name);
+            out.extend_from_slice(&key.secret);
+        }
+        out
+    }
+
+    /// Takes the keys of a former process in place of its own, which have made no tickets yet. False, and nothing has changed, when they are none.
+    #[must_use]
+    pub fn take_over(&self, handed: &[u8], now_s: u64) -> bool {
+        let Some((age_s, keys)) = handed.split_first_chunk::<HANDED_AGE_LEN>() else {
+            return false;
+        };
+        let age_s = i64::from_be_bytes(*age_s);
+        let (keys, rest) = keys.as_chunks::<HANDED_KEY_LEN>();
+        if age_s < 0 || keys.is_empty() || keys.len() > 2 || !rest.is_empty() {
+            return false;
+        }
+        let mut made = keys.iter().map(|both| {
+            let (name, secret) = both.split_first_chunk::<NAME_LEN>()?;
+            TicketKey::of(*name, *secret.first_chunk::<SECRET_LEN>()?)
+        });
+        let (Some(Some(current)), previous) = (made.next(), made.next()) else {
+            return false;
+        };
+        let mut ring = self.ring.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let now_s = i64::try_from(now_s).unwrap_or(i64::MAX);
+        *ring = Ring {
+            current,
+            previous: previous.flatten(),
+            since_s: Some(now_s.saturating_sub(age_s)),
+        };
         true
     }
 
@@ -92,7 +149,7 @@ impl TicketKeys {
             return None;
         }
         let ring = self.ring.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let TicketKey { name, key } = &ring.current;
+        let TicketKey { name, key, .. } = &ring.current;
         let mut ticket = Vec::with_capacity(NAME_LEN + NONCE_LEN + message.len() + TAG_LEN);
         ticket.extend_from_slice(name);
         ticket.extend_from_slice(&[0; NONCE_LEN]);
@@ -219,6 +276,47 @@ mod tests {
             None,
             "other keys"
         );
+    }
+
+    #[test]
+    fn keys_that_are_handed_over_go_on_where_they_were() {
+        let former = TicketKeys::new(100).expect("keys");
+        former.rotate(1000);
+        let oldest = former.seal(&SCOPE, b"session").expect("a ticket");
+        assert!(former.rotate(1100));
+        let older = former.seal(&SCOPE, b"session").expect("a ticket");
+        let next = TicketKeys::new(100).expect("keys");
+        next.rotate(0);
+        assert!(next.take_over(&former.hand_over(1170), 5));
+        for ticket in [&oldest, &older] {
+            assert_eq!(next.open(&SCOPE, ticket).as_deref(), Some(&b"session"[..]));
+        }
+        assert_eq!(next.open(&[8; 32], &older), None, "another scope");
+        // Both serve for a moment: what the next one gives, the former accepts too.
+        let newer = next.seal(&SCOPE, b"session").expect("a ticket");
+        assert_eq!(former.open(&SCOPE, &newer).as_deref(), Some(&b"session"[..]));
+        // 70 s old when they were handed over at 5: changed at 35.
+        assert!(!next.rotate(34));
+        assert!(next.rotate(35));
+        assert_eq!(next.open(&SCOPE, &oldest), None);
+        assert_eq!(next.open(&SCOPE, &older).as_deref(), Some(&b"session"[..]));
+    }
+
+    #[test]
+    fn what_is_no_key_changes_nothing() {
+        let keys = TicketKeys::new(100).expect("keys");
+        let ticket = keys.seal(&SCOPE, b"session").expect("a ticket");
+        let handed = TicketKeys::new(100).expect("keys").hand_over(0);
+        for length in (0..handed.len()).chain([handed.len() + 1, 500]) {
+            let mut bytes = handed.clone();
+            bytes.resize(length, 0);
+            assert!(!keys.take_over(&bytes, 0), "{length} bytes");
+        }
+        assert!(
+            !keys.take_over(&[&[0xff; 8], &handed[8..]].concat(), 0),
+            "an age below zero"
+        );
+        assert!(keys.open(&SCOPE, &ticket).is_some());
     }
 
     #[test]
