@@ -253,7 +253,7 @@ mod tests {
 
     const LEVELS: Levels = Levels {
         gzip: 6,
-        brotli: 4,
+        brotli: 5,
         zstd: 3,
     };
 

@@ -18,7 +18,7 @@ fn compression() -> Compression {
         bytes_min: 100,
         levels: Levels {
             gzip: 6,
-            brotli: 4,
+            brotli: 5,
             zstd: 3,
         },
     }
