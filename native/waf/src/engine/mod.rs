@@ -12,6 +12,7 @@ mod report;
 mod request;
 mod response;
 mod run;
+mod search;
 mod sink;
 mod trace;
 mod transaction;

@@ -18,6 +18,8 @@ pub(super) const KNOWN_MAX: usize = 32;
 pub(crate) struct Reach {
     /// Rules of the running phase that no search was made for: from one to before another, in order.
     unsearched: Vec<(usize, usize)>,
+    /// How many of these the loop has left behind.
+    passed: usize,
     /// Rules that the next search is made for.
     pub wanted: Bits,
     /// What chains change nothing.
@@ -31,6 +33,11 @@ impl Reach {
     pub fn forget(&mut self) {
         self.known.clear();
         self.quiets.facts.clear();
+    }
+
+    fn begin(&mut self) {
+        self.unsearched.clear();
+        self.passed = 0;
     }
 
     /// The number of the wanted rules; `None` when there is no room for another one.
@@ -47,11 +54,12 @@ impl Reach {
     }
 
     /// From where on a search is missing for rules that the loop comes to next, when it stands at `at` and visits `next`.
+    #[inline]
     pub fn missing(&mut self, at: usize, next: Option<usize>) -> Option<usize> {
-        while self.unsearched.first().is_some_and(|(_, to)| *to <= at) {
-            self.unsearched.remove(0);
+        while self.unsearched.get(self.passed).is_some_and(|(_, to)| *to <= at) {
+            self.passed += 1;
         }
-        let (from, _) = *self.unsearched.first()?;
+        let (from, _) = *self.unsearched.get(self.passed)?;
         (at >= from || next.is_none_or(|n| n >= from)).then_some(from.max(at))
     }
 }
@@ -131,7 +139,7 @@ impl Transaction {
         let rules = &program.phases[phase];
         self.visits.0.clear();
         self.visits.0.extend_from_slice(&rules.always.0);
-        self.reach.unsearched.clear();
+        self.reach.begin();
         if rules.settled == 0 {
             self.search_rest(program, phase, 0, work_max);
             return;
@@ -149,7 +157,7 @@ impl Transaction {
         let rules = &program.phases[phase];
         // The second time something behind a gate is reached after all.
         let again = from > rules.settled;
-        self.reach.unsearched.clear();
+        self.reach.begin();
         self.want(rules, from, rules.rules.len());
         let mut behind = from;
         for (index, to) in rules.gates.iter().map(|(index, to)| (*index as usize, *to as usize)) {

@@ -113,7 +113,11 @@ impl Compiler<'_> {
             multi_line: self.options.multi_line,
         };
         // Rules that ask the same of other values are many, and operators are most of what a rule set takes to load.
-        let same = (def.name, r.place.file.rsplit_once('/').map_or("", |(d, _)| d).to_owned(), argument.to_owned());
+        let same = (
+            def.name,
+            r.place.file.rsplit_once('/').map_or("", |(d, _)| d).to_owned(),
+            argument.to_owned(),
+        );
         let operator = match self.operators.get(&same) {
             Some(made) => Arc::clone(made),
             None => {
