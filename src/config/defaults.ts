@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { CorsConfig } from './cors.ts';
 import { DegradationConfig } from './degradation.ts';
+import { StrictTransportConfig } from './strict-transport.ts';
 import { ErrorPagesConfig } from './static.ts';
 import { Bytes, Cidr, closed, Id } from './fields.ts';
 import { RetryOnConfig, RetryStatusesConfig } from './retry.ts';
@@ -21,6 +22,7 @@ export const DefaultsConfig = closed(
     retryStatuses: Type.Optional(RetryStatusesConfig('None unless given.')),
     degradation: Type.Optional(DegradationConfig),
     securityHeaders: Type.Boolean({ default: true, description: 'Add security headers to answers.' }),
+    strictTransport: Type.Optional(StrictTransportConfig),
     cors: Type.Optional(CorsConfig),
     errorPages: Type.Optional(ErrorPagesConfig),
     limits: Type.Array(Id('A limit of `limits.yaml`.'), {

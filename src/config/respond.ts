@@ -1,6 +1,7 @@
 /** What a route does to the request on its way up and to the answer on its way down. */
 import Type, { type Static } from 'typebox';
 import { closed, HeaderEditsConfig, word } from './fields.ts';
+import { StrictTransportConfig } from './strict-transport.ts';
 import { DirectConfig, ErrorPagesConfig, FilesConfig } from './static.ts';
 
 const Path = (description: string, example: string) =>
@@ -89,6 +90,7 @@ export const RespondConfig = closed(
     ),
     requestHeaders: Type.Optional(HeaderEditsConfig),
     answerHeaders: Type.Optional(HeaderEditsConfig),
+    strictTransport: Type.Optional(StrictTransportConfig),
     securityHeaders: Type.Optional(
       Type.Boolean({
         description: 'Add HSTS (TLS only), X-Content-Type-Options, X-Frame-Options and Referrer-Policy.',

@@ -88,6 +88,7 @@ const wrong: readonly [name: string, config: Partial<RespondConfig>, place: stri
   ['a page for a refusal that is none', { errorPages: [{ on: ['waf_bloked'], html: 'page.html' }] }, 'errorPages/0/on/0', /did you mean "waf_blocked"/],
   ['a page that is not there', { errorPages: [{ on: ['4xx'], html: 'none.html' }] }, 'errorPages/0/html', /no file/],
   ['a page without a page', { errorPages: [{ on: ['4xx'] }] }, 'errorPages/0', /says no page/],
+  ['a preload that no list takes', { strictTransport: { maxAgeSeconds: 60, includeSubDomains: true, preload: true } }, 'strictTransport/preload', /at least/],
   ['a redirect to nowhere', { redirect: { status: 302 } }, 'redirect', /leads nowhere/],
   ['a redirect to two places', { redirect: { to: '/x', host: 'a.test', status: 302 } }, 'redirect/host', /keep one/],
   ['a redirect to a host with a port', { redirect: { host: 'a.test:80', status: 302 } }, 'redirect/host', /`port` beside/],
@@ -209,4 +210,14 @@ test('files are known by their canonical paths, hidden ones not at all', () => {
     fallback: 0,
     cacheControl: 'no-cache',
   });
+});
+
+test('Strict-Transport-Security is a year, what is written, or what the route sets itself', () => {
+  const written = { maxAgeSeconds: 63_072_000, includeSubDomains: true, preload: true };
+  const value = 'max-age=63072000; includeSubDomains; preload';
+  assert.equal(planOf({}, true).strictTransport, STRICT_TRANSPORT);
+  assert.equal(planOf({}).strictTransport, '');
+  assert.equal(planOf({ strictTransport: written }).strictTransport, value);
+  const own = { ...edits, set: { 'Strict-Transport-Security': 'max-age=0' } };
+  assert.equal(planOf({ strictTransport: written, answerHeaders: own }, true).strictTransport, '');
 });

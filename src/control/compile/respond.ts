@@ -1,5 +1,6 @@
 /** What a route does to the request on its way up and to the answer on its way down. */
 import type { RespondConfig } from '../../config/respond.ts';
+import type { StrictTransportConfig } from '../../config/strict-transport.ts';
 import type { CorsConfig } from '../../config/cors.ts';
 import type { CorsPlan } from '../../snapshot/respond-plans.ts';
 import type { HeaderEdits, RespondPlan } from '../../snapshot/snapshot.ts';
@@ -14,8 +15,9 @@ import type { SecretReader } from './secrets.ts';
 import type { StaticAnswers } from './static.ts';
 import { literalOf, partsOf } from './variables.ts';
 
+const YEAR_SECONDS = 31_536_000;
 /** A year, as browsers' preload lists ask for. Subdomains are not included: they may be somebody else's. */
-export const STRICT_TRANSPORT = 'max-age=31536000';
+export const STRICT_TRANSPORT = `max-age=${YEAR_SECONDS}`;
 /** Fields that tell browsers to be strict, unless the operator sets or removes them. */
 const SECURITY_HEADERS: readonly (readonly [string, string])[] = [
   ['x-content-type-options', 'nosniff'],
@@ -30,6 +32,8 @@ export interface RespondInput {
   readonly securityHeaders: boolean;
   /** JSON Pointer of the route. */
   readonly path: string;
+  /** Of `defaults.yaml`. */
+  readonly strictTransport?: StrictTransportConfig | undefined;
   readonly secret: SecretReader;
   readonly report: Report;
   /** Where expressions over paths are collected. */
@@ -75,7 +79,9 @@ export function compileRespond(input: RespondInput): RespondPlan {
     pages: [...input.statics.addPages(config?.errorPages, 'routes', `${at}/errorPages`), ...(input.pages ?? [])],
     requestMade: request.made,
     answerMade: answer.made,
-    strictTransport: secure && !named.has('strict-transport-security') ? STRICT_TRANSPORT : '',
+    strictTransport: named.has('strict-transport-security')
+      ? ''
+      : strictTransportOf(input, secure, `${at}/strictTransport`),
     showAnswer: false,
   };
 }
@@ -90,6 +96,21 @@ function withCors(answer: HeaderEdits, cors: CorsPlan | null): HeaderEdits {
   if (at < 0) append.push('vary', 'Origin');
   else append[at + 1] = `${append[at + 1]}, Origin`;
   return { ...answer, remove, append };
+}
+
+/** What is written counts whether or not the other security headers are wanted. */
+function strictTransportOf(input: RespondInput, secure: boolean, at: string): string {
+  const own = input.config?.strictTransport;
+  const config = own ?? input.strictTransport;
+  if (config === undefined) return secure ? STRICT_TRANSPORT : '';
+  const { maxAgeSeconds, includeSubDomains, preload } = config;
+  if (preload && (!includeSubDomains || maxAgeSeconds < YEAR_SECONDS))
+    input.report(
+      own === undefined ? 'defaults' : 'routes',
+      `${own === undefined ? '/strictTransport' : at}/preload`,
+      `lists take hosts with includeSubDomains and at least ${YEAR_SECONDS} seconds only`,
+    );
+  return `max-age=${maxAgeSeconds}${includeSubDomains ? '; includeSubDomains' : ''}${preload ? '; preload' : ''}`;
 }
 
 /** A Host without variables is checked here, one with them when it is made. */

@@ -238,6 +238,7 @@ function planOf(
     respond: compileRespond({
       config: route.respond,
       securityHeaders: config.defaults.securityHeaders,
+      strictTransport: config.defaults.strictTransport,
       path,
       secret: input.secret,
       report: input.report,
