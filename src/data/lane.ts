@@ -58,7 +58,6 @@ async function start(): Promise<void> {
   const bulkheads = new Bulkheads(columns, setup.laneIndex, setup.laneCount, setup.seed, counts);
   const use = new EndpointUse(columns, setup.laneIndex, bulkheads);
   const overload = new Overload(setup.overload, observer.columns, setup.seed);
-  const load = new LaneLoadWatch(overload);
   const stages = new LaneStages({
     setup,
     native: addon,
@@ -87,6 +86,7 @@ async function start(): Promise<void> {
     now: Date.now,
     tick,
   });
+  const load = new LaneLoadWatch(overload, () => pipeline.open);
   const maker = await transportOf(setup, addon);
   const transport = await maker({ events: pipeline, laneIndex: setup.laneIndex });
   /** Revisions that are live, and those with open exchanges. */

@@ -23,9 +23,18 @@ class Lane {
     this.overload = new Overload({ ...plan, ...more }, this.columns, 99);
   }
 
-  look(lateMs: number, more: { readonly utilization?: number; readonly heap?: number } = {}): void {
+  look(
+    lateMs: number,
+    more: { readonly utilization?: number; readonly heap?: number; readonly open?: number } = {},
+  ): void {
     this.now += 100;
-    this.overload.look({ now: this.now, lateMs, utilization: more.utilization ?? 1, heap: more.heap ?? 0.1 });
+    this.overload.look({
+      now: this.now,
+      lateMs,
+      utilization: more.utilization ?? 1,
+      heap: more.heap ?? 0.1,
+      open: more.open ?? 500,
+    });
   }
 
   request(o: { readonly class?: number; readonly tenant?: string; readonly header?: string } = {}): Exchange {
@@ -156,6 +165,12 @@ test('slow upstreams are no overload of the lane, unless it is busy all the time
   idle.look(0, { utilization: 0.5 });
   busy.look(0, { utilization: 0.97 });
   assert.deepEqual([idle.overload.shed, busy.overload.shed > 0], [0, true]);
+});
+
+test('a thread that comes late with few requests open is not overloaded by them', () => {
+  const lane = new Lane();
+  for (let i = 0; i < 20; i++) lane.look(1_000, { open: 31 });
+  assert.equal(lane.overload.shed, 0);
 });
 
 test('a heap that is nearly full is pressure', () => {

@@ -20,6 +20,8 @@ const SHEDDABLE = 2;
 const DEFAULT = 1;
 /** Share of the last window in which the loop was busy from which on the lane is saturated. */
 const BUSY = 0.9;
+/** With fewer exchanges open than so many a lane is not overloaded, however late it is. */
+const OPEN_MIN = 32;
 /** Up: so much of all requests for each time that the delay is as long as it may be, at most. Down: to so much of itself, less so much. */
 const STEP_UP = 0.05;
 const STEPS_MAX = 4;
@@ -39,6 +41,8 @@ export interface LaneLoad {
   readonly lateMs: number;
   /** Share of the time since then that the loop was busy, 0 … 1. */
   readonly utilization: number;
+  /** Exchanges that are open. */
+  readonly open: number;
   /** Share of the heap that is used, 0 … 1. */
   readonly heap: number;
 }
@@ -80,7 +84,9 @@ export class Overload {
     if (!this.#plan.enabled) return;
     const { delayTargetMs, heapPercent } = this.#plan;
     const excessMs = this.#gradient.excessMs(load.now);
-    const delay = Math.max(load.lateMs, load.utilization >= BUSY ? excessMs : 0) / delayTargetMs;
+    // With few requests open there is no queue of them: then something else keeps the thread from running.
+    const queued = load.open >= OPEN_MIN;
+    const delay = queued ? Math.max(load.lateMs, load.utilization >= BUSY ? excessMs : 0) / delayTargetMs : 0;
     const pressure = load.heap * PERCENT >= heapPercent ? Math.max(delay, 1) : delay;
     if (pressure >= 1) this.#shed = Math.min(SHED_MAX, this.#shed + STEP_UP * Math.min(pressure, STEPS_MAX));
     else this.#shed = Math.max(0, this.#shed * STEP_DOWN - STEP_DOWN_LEAST);
