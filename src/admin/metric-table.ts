@@ -306,6 +306,13 @@ export const METRICS = {
     ['outcome'],
     'Bundles that were tried, by how that ended: `promoted`, `reverted` (they did worse), `superseded` (something else was to serve).',
   ),
+  cnx_audit_failed: row(
+    'gauge',
+    '',
+    [],
+    '1: the audit log could not be written last time; entries wait, up to a bound.',
+  ),
+  cnx_audit_entries: row('gauge', '', [], 'Number of the last entry of the audit log.'),
   cnx_bundle_source_contact_timestamp_seconds: row(
     'gauge',
     'seconds',

@@ -210,6 +210,8 @@ export class Metrics {
       cnx_rollout_share_ratio: () => one(control.rollout()?.share ?? 0),
       cnx_rollouts_total: () =>
         Object.entries(control.rolloutEnds()).map(([outcome, n]) => ({ labels: { outcome }, value: n })),
+      cnx_audit_failed: () => one(typeof control.audit()?.fault === 'string' ? 1 : 0),
+      cnx_audit_entries: () => one(control.audit()?.n ?? 0),
       policy_load_failures: () => one(control.policyLoadFailures()),
       cnx_cache_requests_total: () => list('outcome', CACHE_OUTCOMES, (c) => c.cache)().slice(1),
       cnx_cache_stored_total: sum((c) => c.counts[Count.CacheStored]),

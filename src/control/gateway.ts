@@ -392,7 +392,9 @@ export class Gateway implements ControlView {
         return this.#state === 'serving' ? null : 'it serves nothing yet; restart it instead';
       },
       freeze: async () => {
+        // What is being tried must not be decided while another process reads the state; who serves next begins anew.
         await this.#supply.freeze();
+        await this.#rollout.abandon('another process takes over');
         await this.#journal.suspend();
         return this.#supply.digest;
       },
