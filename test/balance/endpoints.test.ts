@@ -68,6 +68,8 @@ function bundle(): BundleParts {
           tenants: false,
           endpoints: [{ address: a.address }],
           probe: { path: '/status/503', intervalMs: 100, timeoutMs: 100, failures: 3 },
+          // Else all that probes have ejected would be used as well.
+          balance: { panicThreshold: 0 },
         },
       ],
       pins: { pinned: 'cell-b' },
