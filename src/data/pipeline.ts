@@ -171,7 +171,9 @@ export class Pipeline implements TransportEvents {
     this.#parts.use.failed(x, reason);
     let detail = `${endpoint?.identity ?? 'endpoint'}: ${FAIL_TEXT[reason]}`;
     if (endpoint !== null && this.#retries.afterFailure(x, reason, replayable, whole)) {
-      if (this.#retries.take(x)) {
+      // What refuses or resets is out of rotation at once: that many attempts and no more, and none of them may be lost.
+      const unasked = reason === FailReason.Connect || reason === FailReason.Reset;
+      if (unasked || this.#retries.take(x)) {
         x.failedSlot = endpoint.slot;
         x.detail = `tried again after ${detail}`;
         x.at = BALANCE;

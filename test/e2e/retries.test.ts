@@ -76,11 +76,14 @@ describe('another attempt', () => {
     const bad = await given.upstream({
       behaviours: { '': (_, response) => response.writeHead(503).end('overloaded') },
     });
+    const other = await given.upstream({
+      behaviours: { '': (_, response) => response.writeHead(503).end('overloaded') },
+    });
     const cells = (retryBudget: object, endpoints: number): object => ({
       cells: [
         {
           id: 'one',
-          endpoints: [bad.address, `localhost:${bad.port}`].slice(0, endpoints).map((address) => ({ address })),
+          endpoints: [bad.address, other.address].slice(0, endpoints).map((address) => ({ address })),
           retryBudget,
         },
       ],
