@@ -1,5 +1,5 @@
 /**
- * The bench: `npm run bench -- [name …] [--json FILE] [--quick]`. Without a name all but `memory` and `engine` run. Peers are measured in the same run; a peer that is missing is
+ * The bench: `npm run bench -- [name …] [--json FILE] [--quick]`. Without a name all but `memory`, `surge`, `noisy` and `engine` run. Peers are measured in the same run; a peer that is missing is
  * said. Results also go to bench/record/ with machine and commit.
  */
 import { execFileSync } from 'node:child_process';
@@ -36,6 +36,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   chain: async () => (await import('./chain.ts')).chain,
   stages: async () => (await import('./stages.ts')).stages,
   cache: async () => (await import('./cache.ts')).cache,
+  surge: async () => (await import('./surge.ts')).surge,
+  noisy: async () => (await import('./surge.ts')).noisy,
   swaps: async () => (await import('./swaps.ts')).swaps,
   memory: async () => (await import('./memory.ts')).memory,
   waf: async () => (await import('./waf.ts')).waf,

@@ -119,6 +119,7 @@ const PROVOKED: Readonly<Partial<Record<RefusalCode, Provoke>>> = {
   ),
   tenant_unknown: get('/tenant'),
   cell_unavailable: get('/tenant', 'X-Tenant: acme'),
+  region_forbidden: get('/regional', 'X-Tenant: elsewhere'),
   no_file: get('/files/none'),
   not_rewritable: get('/rewritten/.x./y'),
   not_cached: get('/cached', 'Cache-Control: only-if-cached'),
@@ -162,6 +163,8 @@ const NOT_PROVOKED: Readonly<Partial<Record<RefusalCode, string>>> = {
   circuit_open: 'several failures must come first; circuits.test.ts does that',
   bulkhead_full: 'another request must be under way for all of the time; circuits.test.ts does that',
   shed: 'a lane must be overloaded',
+  read_only: 'two dependencies must be down; degradation.test.ts does that',
+  static_only: 'a critical dependency must be down; degradation.test.ts does that',
   not_ready: 'listeners open only when a bundle serves',
   draining: 'new connections are refused by the kernel, open ones served, while a lane drains',
   internal_error: 'it needs a bug: a stage that throws',
@@ -231,12 +234,13 @@ describe('refusals', () => {
       bundle: {
         cells: {
           cells: [
-            { id: 'one', tenants: false, endpoints: at(upstream.address) },
-            { id: 'dead', tenants: false, endpoints: at(`127.0.0.1:${dead}`) },
+            { id: 'one', region: 'here', tenants: false, endpoints: at(upstream.address) },
+            { id: 'dead', region: 'there', tenants: false, endpoints: at(`127.0.0.1:${dead}`) },
             { id: 'refusing', tenants: false, endpoints: at(`127.0.0.1:${dead}`) },
             { id: 'garbage', tenants: false, endpoints: at(`127.0.0.1:${garbagePort}`) },
             { id: 'busy', tenants: false, endpoints: at(upstream.address, { connectionsMax: 1 }) },
           ],
+          tenantRegions: { elsewhere: ['there'] },
         },
         issuers: {
           issuers: [
@@ -284,6 +288,7 @@ describe('refusals', () => {
               reason: 'provokes a refusal',
               tenant: { header: 'x-tenant' },
             },
+            publicRoute('regional', { exact: '/regional' }, { tenant: { header: 'x-tenant' } }),
             publicRoute('files', { prefix: '/files' }, { respond: { files: { root: 'site' } } }),
             publicRoute(
               'rewritten',
