@@ -13,7 +13,8 @@ import { CellMembers } from '../../src/data/upstream/cell-members.ts';
 import { Chooser } from '../../src/data/upstream/choose.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
-import type { EndpointPlan, Snapshot } from '../../src/snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../src/snapshot/cell-plans.ts';
+import type { Snapshot } from '../../src/snapshot/snapshot.ts';
 import { testPaths, TestWire, testExchange, testRoute } from '../../test/harness/wire.ts';
 
 export interface MicroRow {

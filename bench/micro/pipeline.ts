@@ -31,7 +31,7 @@ import { addonPath, native } from '../../src/native.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
 import { LaneColumns } from '../../src/snapshot/lane-columns.ts';
 import { createRecords } from '../../src/snapshot/records.ts';
-import type { ListenerPlan } from '../../src/snapshot/snapshot.ts';
+import type { ListenerPlan } from '../../src/snapshot/listener-plans.ts';
 
 export interface MicroRow {
   readonly name: string;

@@ -3,7 +3,8 @@
  * nothing in another.
  */
 import { Masker } from './masking.ts';
-import type { RoutePlan, RouteTable, Snapshot } from '../snapshot/snapshot.ts';
+import type { RoutePlan, RouteTable } from '../snapshot/route-plans.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 
 /** Revisions whose names are kept. Records of older ones are explained by their numbers. */
 export const REVISIONS_NAMED_MAX = 8;

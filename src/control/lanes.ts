@@ -8,7 +8,8 @@ import { present } from '../base/assert.ts';
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { CachePurge, FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
-import type { ListenerPlan, ListenerTls, Snapshot } from '../snapshot/snapshot.ts';
+import type { ListenerPlan, ListenerTls } from '../snapshot/listener-plans.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { CellChange } from './discovery/membership.ts';
 
 /**

@@ -1,6 +1,6 @@
 /** A listener of the bootstrap as lanes open it. */
 import type { ListenerConfig } from '../config/bootstrap.ts';
-import type { ListenerPlan, ListenerTls } from '../snapshot/snapshot.ts';
+import type { ListenerPlan, ListenerTls } from '../snapshot/listener-plans.ts';
 
 export function listenerPlan(l: ListenerConfig, tls: ListenerTls | null): ListenerPlan {
   return {

@@ -3,7 +3,8 @@
  * uses them again, so every field is reset in `begin` and nothing may be kept from one use to the next but by copying it.
  */
 import { ANY_REGION } from '../snapshot/regions.ts';
-import type { EndpointPlan, RoutePlan } from '../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../snapshot/cell-plans.ts';
+import type { RoutePlan } from '../snapshot/route-plans.ts';
 import type { Caching } from './cache/caching.ts';
 import type { Revision } from './lane/revision.ts';
 import type { RefusalRow } from './refusal.ts';

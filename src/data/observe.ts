@@ -24,7 +24,7 @@ import {
 import { MIRROR_OUTCOMES, type MirrorOutcome } from '../snapshot/mirror.ts';
 import { Int, RecordFlag, RecordWriter, Span, Wide } from '../snapshot/records.ts';
 import { Rivalry, type RivalryRow } from '../snapshot/rivalry-columns.ts';
-import type { WafRoutePlan } from '../snapshot/snapshot.ts';
+import type { WafRoutePlan } from '../snapshot/route-plans.ts';
 import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
 import { assert } from '../base/assert.ts';
 import type { Exchange } from './exchange.ts';

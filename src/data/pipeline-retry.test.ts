@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import { RetryOn } from '../snapshot/guards.ts';
-import type { EndpointPlan } from '../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../snapshot/cell-plans.ts';
 import { endpointPlan, Given, LANE, OK } from '../../test/harness/pipeline.ts';
 import { TestWire, testRoute } from '../../test/harness/wire.ts';
 import type { Exchange } from './exchange.ts';

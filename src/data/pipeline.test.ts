@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { present } from '../base/assert.ts';
 import { Prng } from '../base/prng.ts';
-import type { RoutePlan } from '../snapshot/snapshot.ts';
+import type { RoutePlan } from '../snapshot/route-plans.ts';
 import { STAGE_INDEX, STAGES, type StageName } from '../snapshot/stages.ts';
 import { endpointPlan, Given, LANE, OK } from '../../test/harness/pipeline.ts';
 import { TestWire, testRoute, testWafPlan } from '../../test/harness/wire.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { TenantSource } from '../snapshot/snapshot.ts';
+import type { TenantSource } from '../snapshot/route-plans.ts';
 import { TestWire, testExchange, testRoute, type WireOptions } from '../../test/harness/wire.ts';
 import type { Identity } from './exchange.ts';
 import { claimAt, readTenant, TENANT_LENGTH_MAX } from './tenant.ts';

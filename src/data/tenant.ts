@@ -3,7 +3,7 @@
  * that no client chooses a tenant by a header unless the operator wants that.
  */
 import { Recent } from '../base/recent.ts';
-import type { TenantSource } from '../snapshot/snapshot.ts';
+import type { TenantSource } from '../snapshot/route-plans.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Longest tenant id, characters. */

@@ -1,7 +1,9 @@
 /** What main says to a lane and a lane to main. All of it is rare: nothing on the request path is a message but WAF batches. */
 import type { MessagePort } from 'node:worker_threads';
 import type { MirrorDifference } from './mirror.ts';
-import type { DownstreamPlan, EndpointPlan, ListenerPlan, ListenerTls, Snapshot } from './snapshot.ts';
+import type { DownstreamPlan, ListenerPlan, ListenerTls } from './listener-plans.ts';
+import type { EndpointPlan } from './cell-plans.ts';
+import type { Snapshot } from './snapshot.ts';
 
 /** What of the stored answers is forgotten. */
 export type CachePurge =

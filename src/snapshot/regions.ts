@@ -2,7 +2,7 @@
  * In which regions a tenant may be served (docs/cells.md). Regions of a bundle are bits of a number, so that the question costs one operation. Every choice of a cell asks
  * it: the ring, pins, routes, splits, failover, mirrors; and `balance` asks again of whatever was chosen, before anything goes out.
  */
-import type { CellPlan, RegionPlan } from './snapshot.ts';
+import type { CellPlan, RegionPlan } from './cell-plans.ts';
 
 /** Every cell, also those that name no region. */
 export const ANY_REGION = -1;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { buildRing, cellPositions, Ring, VIRTUAL_NODES } from './ring.ts';
-import type { RingPlan } from './snapshot.ts';
+import type { RingPlan } from './cell-plans.ts';
 
 const cells = (n: number): { id: string; index: number }[] =>
   Array.from({ length: n }, (_, index) => ({ id: `cell-${index}`, index }));

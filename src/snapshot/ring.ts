@@ -5,7 +5,7 @@
  */
 import { hash } from 'node:crypto';
 import { assert } from '../base/assert.ts';
-import type { RingPlan } from './snapshot.ts';
+import type { RingPlan } from './cell-plans.ts';
 
 /** Virtual nodes of each cell. Part of the contract: another number moves tenants. */
 export const VIRTUAL_NODES = 150;

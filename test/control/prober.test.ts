@@ -7,7 +7,7 @@ import { createServer as createTls } from 'node:https';
 import { after, test } from 'node:test';
 import { Prober, PROBES_AT_ONCE } from '../../src/control/health/prober.ts';
 import { EndpointColumns, SUSPECTED } from '../../src/snapshot/endpoint-columns.ts';
-import type { CellPlan, EndpointPlan, ProbePlan } from '../../src/snapshot/snapshot.ts';
+import type { CellPlan, EndpointPlan, ProbePlan } from '../../src/snapshot/cell-plans.ts';
 import { testAuthority } from '../harness/certs.ts';
 
 const health = { alpha: 0.3, latencyGoodMs: 50, latencyBadMs: 500, errorBad: 0.05 };

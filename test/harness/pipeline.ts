@@ -10,7 +10,8 @@ import type { Ending } from '../../src/data/transport/transport.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
 import { Verdict } from '../../src/data/verdict.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
-import type { EndpointPlan, RoutePlan } from '../../src/snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../src/snapshot/cell-plans.ts';
+import type { RoutePlan } from '../../src/snapshot/route-plans.ts';
 import { STAGES, type StageName } from '../../src/snapshot/stages.ts';
 import { TestWire, testRoute } from './wire.ts';
 

@@ -3,7 +3,9 @@ import { Exchange } from '../../src/data/exchange.ts';
 import type { Revision } from '../../src/data/lane/revision.ts';
 import type { Wire } from '../../src/data/transport/transport.ts';
 import { testWafPlan } from '../harness/wire.ts';
-import type { EndpointPlan, RoutePlan, Snapshot } from '../../src/snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../src/snapshot/cell-plans.ts';
+import type { RoutePlan } from '../../src/snapshot/route-plans.ts';
+import type { Snapshot } from '../../src/snapshot/snapshot.ts';
 
 export function givenRoute(id: string, index: number, over: Partial<RoutePlan> = {}): RoutePlan {
   return {

@@ -18,14 +18,10 @@ import { BodyState } from '../../src/data/transport/transport.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
 import { Verdict } from '../../src/data/verdict.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
-import type {
-  DownstreamPlan,
-  EndpointPlan,
-  ForwardLimits,
-  ListenerPlan,
-  RoutePlan,
-  Snapshot,
-} from '../../src/snapshot/snapshot.ts';
+import type { DownstreamPlan, ListenerPlan } from '../../src/snapshot/listener-plans.ts';
+import type { EndpointPlan } from '../../src/snapshot/cell-plans.ts';
+import type { ForwardLimits, RoutePlan } from '../../src/snapshot/route-plans.ts';
+import type { Snapshot } from '../../src/snapshot/snapshot.ts';
 
 export type TransportName = 'uws' | 'native';
 

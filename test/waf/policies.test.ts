@@ -8,7 +8,7 @@ import { WafStage } from '../../src/data/stages/waf.ts';
 import { Verdict } from '../../src/data/verdict.ts';
 import { POOL_WAITING_MAX, WafPoolClient } from '../../src/data/waf/pool-client.ts';
 import { native } from '../../src/native.ts';
-import type { WafRoutePlan } from '../../src/snapshot/snapshot.ts';
+import type { WafRoutePlan } from '../../src/snapshot/route-plans.ts';
 import { testExchange, testRoute, TestWire, testWafPlan } from '../harness/wire.ts';
 
 const waf = native();

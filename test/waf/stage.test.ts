@@ -10,7 +10,7 @@ import { BodyState } from '../../src/data/transport/transport.ts';
 import { Verdict } from '../../src/data/verdict.ts';
 import { POOL_BYTES_MAX, POOL_WAIT_MS, POOL_WAITING_MAX, WafPoolClient } from '../../src/data/waf/pool-client.ts';
 import { addonPath, native } from '../../src/native.ts';
-import type { WafRoutePlan } from '../../src/snapshot/snapshot.ts';
+import type { WafRoutePlan } from '../../src/snapshot/route-plans.ts';
 import type { WafBatch, WafReply } from '../../src/snapshot/waf-batch.ts';
 import { TestWire, testExchange, testRoute, testWafPlan, type WireOptions } from '../harness/wire.ts';
 

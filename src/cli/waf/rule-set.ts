@@ -12,7 +12,7 @@ import { LOCK_FILE } from '../../control/crs/lock.ts';
 import { readRelease } from '../../control/crs/release.ts';
 import { findOpa } from '../../control/policy/rego.ts';
 import { native } from '../../native.ts';
-import type { WafRoutePlan } from '../../snapshot/snapshot.ts';
+import type { WafRoutePlan } from '../../snapshot/route-plans.ts';
 import { UsageError } from '../bundle/command.ts';
 import type { RawRequest } from './raw-message.ts';
 import { routeOf } from './route-of.ts';

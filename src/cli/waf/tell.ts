@@ -1,7 +1,7 @@
 /** A trace of the engine as text for a terminal. */
 import { printable } from '../../admin/explain.ts';
 import type { WafTrace, WafTraceMatch } from '../../native/waf.ts';
-import type { WafRoutePlan } from '../../snapshot/snapshot.ts';
+import type { WafRoutePlan } from '../../snapshot/route-plans.ts';
 import { exclusionOf, type Matched } from '../../admin/waf-exclusion.ts';
 import type { RawRequest } from './raw-message.ts';
 

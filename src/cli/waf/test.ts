@@ -6,7 +6,7 @@ import { exclusionsOf } from '../../admin/waf-exclusion.ts';
 import type { RouteWaf, WafExclusion } from '../../config/waf-tuning.ts';
 import { native } from '../../native.ts';
 import { packRequest, packResponse, type WafResponse, type WafTrace } from '../../native/waf.ts';
-import type { WafRoutePlan } from '../../snapshot/snapshot.ts';
+import type { WafRoutePlan } from '../../snapshot/route-plans.ts';
 import { usageError, UsageError } from '../bundle/command.ts';
 import type { Command } from '../io.ts';
 import { MESSAGE_BYTES_MAX, MessageError, parseRequest, parseResponse, type RawRequest } from './raw-message.ts';

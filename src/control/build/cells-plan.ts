@@ -4,7 +4,7 @@
  */
 import { ANY_REGION, liesIn, regionsOf } from '../../snapshot/regions.ts';
 import { buildRing, Ring } from '../../snapshot/ring.ts';
-import type { CellPlan, RegionPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan, RegionPlan } from '../../snapshot/cell-plans.ts';
 
 /** How far a cell may be from its even share before it is told. */
 export const SKEW_MAX = 0.05;

@@ -1,7 +1,7 @@
 /** TLS of a listener out of the files that the bootstrap names: read at once, checked, and then the same in every lane. */
 import { open } from 'node:fs/promises';
 import { certificatesOf, type ListenerTlsConfig } from '../../config/bootstrap.ts';
-import type { ClientCertificates, ListenerCertificate, ListenerTls } from '../../snapshot/snapshot.ts';
+import type { ClientCertificates, ListenerCertificate, ListenerTls } from '../../snapshot/listener-plans.ts';
 import { certificateFault, readCertificates } from './pem.ts';
 
 /** Largest file that is read, bytes: the largest public bundles of authorities have 250 KB. */

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { type Leaf, testAuthority } from '../../../test/harness/certs.ts';
 import type { ListenerTlsConfig } from '../../config/bootstrap.ts';
-import type { ListenerTls } from '../../snapshot/snapshot.ts';
+import type { ListenerTls } from '../../snapshot/listener-plans.ts';
 import { CertificateWatch } from './watch.ts';
 
 const authority = testAuthority();

@@ -5,7 +5,7 @@
  */
 import { stat } from 'node:fs/promises';
 import type { ListenerConfig, ListenerTlsConfig } from '../../config/bootstrap.ts';
-import type { ListenerTls } from '../../snapshot/snapshot.ts';
+import type { ListenerTls } from '../../snapshot/listener-plans.ts';
 import { filesOf, readListenerTls } from './files.ts';
 import { expiryOf } from './pem.ts';
 

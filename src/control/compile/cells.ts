@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import type { CellsConfig, EndpointConfig } from '../../config/cell.ts';
 import { suggestion } from '../../config/nearest.ts';
 import { buildRing } from '../../snapshot/ring.ts';
-import type { CellPlan, EndpointPlan, HealthPlan, RegionPlan, RingPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan, EndpointPlan, HealthPlan, RegionPlan, RingPlan } from '../../snapshot/cell-plans.ts';
 import { certificateFault } from '../certificates/pem.ts';
 import { type EndpointSlots, type SlotLease, SlotsFull } from '../health/slots.ts';
 import type { CellSource, EndpointOrigin, EndpointTemplate, TemplateTls } from './endpoint-template.ts';

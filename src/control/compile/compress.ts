@@ -1,6 +1,6 @@
 /** Compression of a route's answers: equal settings become one plan, so that a lane tells its transport of each only once. */
 import type { CompressConfig } from '../../config/compress.ts';
-import type { CompressPlan } from '../../snapshot/snapshot.ts';
+import type { CompressPlan } from '../../snapshot/route-plans.ts';
 import type { Report } from './report.ts';
 
 /** Different settings in one bundle. A transport knows several times as many, so that those of former bundles still count. */

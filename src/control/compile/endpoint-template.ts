@@ -1,5 +1,5 @@
 /** What an entry of a cell says of its endpoints, whichever addresses they turn out to have. */
-import type { EndpointPlan, TlsIdentity } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan, TlsIdentity } from '../../snapshot/cell-plans.ts';
 import { stickyValue } from './balance.ts';
 import type { NameSource } from '../discovery/name-watch.ts';
 

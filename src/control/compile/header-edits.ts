@@ -1,6 +1,6 @@
 /** Edits of header fields: those that are the same for every request, and those whose values are made for each. */
 import type { HeaderEditsConfig } from '../../config/fields.ts';
-import type { HeaderEdits } from '../../snapshot/snapshot.ts';
+import type { HeaderEdits } from '../../snapshot/route-plans.ts';
 import type { MadeEdits, MadeField, TextPart } from '../../snapshot/variables.ts';
 import type { Report } from './report.ts';
 import type { SecretReader } from './secrets.ts';

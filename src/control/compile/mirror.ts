@@ -1,7 +1,7 @@
 /** A mirror as lanes read it. */
 import type { CellsConfig } from '../../config/cell.ts';
 import type { MirrorConfig } from '../../config/mirror.ts';
-import type { MirrorPlan } from '../../snapshot/snapshot.ts';
+import type { MirrorPlan } from '../../snapshot/route-plans.ts';
 import type { Report } from './report.ts';
 
 /** `path`: of the route. That the cell exists has been checked. */

@@ -1,6 +1,6 @@
 /** Where redirects lead: to HTTPS, to a literal location, or to the client's own address with parts of it replaced. */
 import type { RedirectConfig } from '../../config/respond.ts';
-import type { RedirectPlan } from '../../snapshot/snapshot.ts';
+import type { RedirectPlan } from '../../snapshot/route-plans.ts';
 import { type PathInput, pathChange } from './paths.ts';
 import type { Report } from './report.ts';
 

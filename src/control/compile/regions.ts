@@ -1,7 +1,7 @@
 /** Regions as bits, and the tenants that are kept to some of them. */
 import type { CellsConfig } from '../../config/cell.ts';
 import { ANY_REGION } from '../../snapshot/regions.ts';
-import type { RegionPlan } from '../../snapshot/snapshot.ts';
+import type { RegionPlan } from '../../snapshot/cell-plans.ts';
 
 export interface CompiledRegions {
   /** By the name of a region. */

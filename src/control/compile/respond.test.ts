@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { RespondConfig } from '../../config/respond.ts';
 import { native } from '../../native.ts';
-import type { RespondPlan } from '../../snapshot/snapshot.ts';
+import type { RespondPlan } from '../../snapshot/route-plans.ts';
 import { EDITS_MAX as TRANSPORT_EDITS_MAX } from '../../data/transport/bounds.ts';
 import { NAMED_VARIABLES, VARIABLES } from '../../snapshot/variables.ts';
 import { EDITS_MAX } from './header-edits.ts';

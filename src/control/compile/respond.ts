@@ -3,7 +3,7 @@ import type { RespondConfig } from '../../config/respond.ts';
 import type { StrictTransportConfig } from '../../config/strict-transport.ts';
 import type { CorsConfig } from '../../config/cors.ts';
 import type { CorsPlan } from '../../snapshot/respond-plans.ts';
-import type { HeaderEdits, RespondPlan } from '../../snapshot/snapshot.ts';
+import type { HeaderEdits, RespondPlan } from '../../snapshot/route-plans.ts';
 import type { TextPart } from '../../snapshot/variables.ts';
 import { compileCors, CORS_ANSWER_FIELDS, CORS_EDITS_MAX } from './cors.ts';
 import { compileEdits, tooManyEdits } from './header-edits.ts';

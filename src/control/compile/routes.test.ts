@@ -5,7 +5,7 @@ import { Document } from '../../config/document.ts';
 import { testWafPlan } from '../../../test/harness/wire.ts';
 import { native } from '../../native.ts';
 import { ROUTE_NONE } from '../../native/router.ts';
-import type { RoutePlan } from '../../snapshot/snapshot.ts';
+import type { RoutePlan } from '../../snapshot/route-plans.ts';
 import { Compressions } from './compress.ts';
 import type { Report } from './report.ts';
 import { type CompiledRoutes, compileRoutes } from './routes.ts';

@@ -11,13 +11,12 @@ import { REQUEST_CLASSES } from '../../snapshot/lane-columns.ts';
 import type {
   ForwardLimits,
   HeaderPredicate,
-  LimitPlan,
-  NativeHandle,
   RoutePlan,
   RouteTable,
   TenantSource,
   WafRoutePlan,
-} from '../../snapshot/snapshot.ts';
+} from '../../snapshot/route-plans.ts';
+import type { LimitPlan, NativeHandle } from '../../snapshot/snapshot.ts';
 import type { Compressions } from './compress.ts';
 import { compileLimits, splitLimits } from './limits.ts';
 import { compileMirror } from './mirror.ts';

@@ -1,7 +1,7 @@
 /** A split as lanes read it: the scale of 32 bits, and the seeds of its hash. */
 import { hash } from 'node:crypto';
 import type { SplitConfig } from '../../config/split.ts';
-import type { SplitArm, SplitKey, SplitPlan } from '../../snapshot/snapshot.ts';
+import type { SplitArm, SplitKey, SplitPlan } from '../../snapshot/route-plans.ts';
 
 const SCALE = 0x1_0000_0000;
 

@@ -10,7 +10,8 @@ import {
   type WafExclusion as NativeExclusion,
   type WafProfileOptions,
 } from '../../native/waf.ts';
-import type { NativeHandle, WafAnswerPlan, WafRoutePlan } from '../../snapshot/snapshot.ts';
+import type { NativeHandle } from '../../snapshot/snapshot.ts';
+import type { WafAnswerPlan, WafRoutePlan } from '../../snapshot/route-plans.ts';
 import type { BundleFiles } from '../build/bundle-directory.ts';
 import type { Report } from './report.ts';
 import { expressionsOf, listsOf, localPlace, pointerOf } from './waf-expressions.ts';

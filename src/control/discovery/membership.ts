@@ -5,7 +5,8 @@
 import type { CellSource } from '../compile/endpoint-template.ts';
 import { endpointPlan } from '../compile/endpoint-template.ts';
 import { CELL_ENDPOINTS_MAX } from '../../config/cell.ts';
-import type { EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { EndpointSlots, SlotLease } from '../health/slots.ts';
 import { SlotsFull } from '../health/slots.ts';
 import type { FileEndpoint } from './endpoints-file.ts';

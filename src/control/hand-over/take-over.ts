@@ -3,7 +3,7 @@ import { unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { TransportAddon } from '../../native/transport.ts';
-import type { ListenerPlan } from '../../snapshot/snapshot.ts';
+import type { ListenerPlan } from '../../snapshot/listener-plans.ts';
 import { unlessAbsent } from './offer.ts';
 import { forOwnerOnly, HAND_OVER_INBOX, HAND_OVER_SOCKET, HAND_OVER_VERSION, Talk } from './talk.ts';
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { judgeCircuit, passCircuit } from '../../snapshot/circuit.ts';
 import { EndpointColumns, ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
 import type { CircuitPlan } from '../../snapshot/guards.ts';
-import type { CellPlan, EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan, EndpointPlan } from '../../snapshot/cell-plans.ts';
 import { type FaultEvent, FaultWatch } from './faults.ts';
 import { CallWindow } from './window.ts';
 

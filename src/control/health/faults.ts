@@ -14,7 +14,8 @@ import {
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
 import type { CircuitPlan } from '../../snapshot/guards.ts';
-import type { EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { Outliers, type OutlierCell } from './outliers.ts';
 import { CallWindow } from './window.ts';
 

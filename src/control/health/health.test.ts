@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EndpointColumns, ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
-import type { CellPlan, EndpointPlan, HealthPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan, EndpointPlan, HealthPlan } from '../../snapshot/cell-plans.ts';
 import { averaged, Health, scoreOf } from './health.ts';
 
 const plan: HealthPlan = { alpha: 0.3, latencyGoodMs: 50, latencyBadMs: 500, errorBad: 0.05 };

@@ -10,7 +10,8 @@
  */
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
-import type { EndpointPlan, HealthPlan, Snapshot } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan, HealthPlan } from '../../snapshot/cell-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 
 /** Time between ticks. */
 export const HEALTH_TICK_MS = 1_000;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import type { OutlierPlan } from '../../snapshot/guards.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { FaultEvent } from './faults.ts';
 import { ceilingOf, Outliers } from './outliers.ts';
 

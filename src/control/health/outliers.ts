@@ -6,7 +6,7 @@
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
 import type { OutlierPlan } from '../../snapshot/guards.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { FaultEvent } from './faults.ts';
 
 const PERCENT = 100;

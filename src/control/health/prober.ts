@@ -4,7 +4,8 @@
  */
 import { Client } from 'undici';
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
-import type { EndpointPlan, ProbePlan, Snapshot } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan, ProbePlan } from '../../snapshot/cell-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 
 /** Probes under way at once; further ones wait for their turn. */
 export const PROBES_AT_ONCE = 64;

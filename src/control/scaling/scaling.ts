@@ -10,7 +10,8 @@ import {
   STATUS_CLASSES,
 } from '../../snapshot/lane-columns.ts';
 import type { ScaleView } from '../../snapshot/scaling.ts';
-import type { EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { Decider, type Measures } from './decision.ts';
 import { Forecasts } from './forecasts.ts';
 import { quantileUs } from './quantile.ts';

@@ -1,5 +1,5 @@
 /** The route's edits of an answer: of an upstream's, which the transport applies without JavaScript seeing it, and of a stored one. */
-import type { HeaderEdits, RespondPlan } from '../../snapshot/snapshot.ts';
+import type { HeaderEdits, RespondPlan } from '../../snapshot/route-plans.ts';
 import type { MadeField } from '../../snapshot/variables.ts';
 import type { Exchange } from '../exchange.ts';
 import { textOf } from '../variables.ts';

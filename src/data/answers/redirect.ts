@@ -1,6 +1,6 @@
 /** Redirects: where one leads, and whether it leads anywhere else than where the client is. */
 import type { RedirectParts } from '../../snapshot/respond-plans.ts';
-import type { RedirectPlan } from '../../snapshot/snapshot.ts';
+import type { RedirectPlan } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import type { UpstreamPaths } from './upstream-target.ts';
 

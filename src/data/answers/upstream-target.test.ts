@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
 import { native } from '../../native.ts';
-import type { RespondPlan } from '../../snapshot/snapshot.ts';
+import type { RespondPlan } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { type CanonicalPath, readPath, TargetFault } from '../normalize/target.ts';
 import { madeHost, UpstreamPaths } from './upstream-target.ts';

@@ -2,7 +2,7 @@
 import { present } from '../../base/assert.ts';
 import type { RewriteAddon } from '../../native/rewrite.ts';
 import type { PathChange } from '../../snapshot/respond-plans.ts';
-import type { RespondPlan } from '../../snapshot/snapshot.ts';
+import type { RespondPlan } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { readHost } from '../normalize/host.ts';
 import { type CanonicalPath, readPath, TargetFault } from '../normalize/target.ts';

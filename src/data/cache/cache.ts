@@ -4,7 +4,7 @@
  */
 import { present } from '../../base/assert.ts';
 import type { CachePurge } from '../../snapshot/messages.ts';
-import type { CachePlan } from '../../snapshot/snapshot.ts';
+import type { CachePlan } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { CacheOutcome } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';

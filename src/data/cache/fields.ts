@@ -1,5 +1,5 @@
 /** Header fields of an answer as the cache keeps them: which are kept, how one is found, how a 304 freshens them. */
-import type { HeaderEdits } from '../../snapshot/snapshot.ts';
+import type { HeaderEdits } from '../../snapshot/route-plans.ts';
 import { EDITS_MAX } from '../transport/bounds.ts';
 import { endsHere } from '../transport/fields.ts';
 

@@ -1,6 +1,6 @@
 /** A stored answer's fields together with its route's edits, as one list: made at the first hit and used for all that follow. */
 import { isEdited } from '../answers/answer-edits.ts';
-import type { HeaderEdits, RespondPlan } from '../../snapshot/snapshot.ts';
+import type { HeaderEdits, RespondPlan } from '../../snapshot/route-plans.ts';
 import type { FieldLines } from './fields.ts';
 import { fits } from './fields.ts';
 

@@ -1,7 +1,7 @@
 /** What is stored, for how long, for whom; and who waits for a fetch. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { CachePlan } from '../../snapshot/snapshot.ts';
+import type { CachePlan } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import { requestDirectives } from './directives.ts';

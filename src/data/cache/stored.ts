@@ -1,5 +1,5 @@
 /** An answer as it is stored: made from what the upstream sent, freshened by a 304, and asked how fresh it is. */
-import type { CachePlan, HeaderEdits } from '../../snapshot/snapshot.ts';
+import type { CachePlan, HeaderEdits } from '../../snapshot/route-plans.ts';
 import type { AnswerDirectives } from './directives.ts';
 import { answerDirectives } from './directives.ts';
 import type { FieldLines } from './fields.ts';

@@ -4,7 +4,7 @@
  */
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 
 export class Leaving {
   readonly #columns: EndpointColumns;

@@ -1,5 +1,5 @@
 /** Stale answers that a lane fetches anew in the background. What carries them is loaded when the first one is needed. */
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { Refresh } from '../cache/refresh.ts';
 import type { Exchange } from '../exchange.ts';
 import type { BackgroundFetches } from '../transport/background.ts';

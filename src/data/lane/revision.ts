@@ -5,7 +5,8 @@
 import { present } from '../../base/assert.ts';
 import type { AuthnRevision } from '../stages/authenticate.ts';
 import type { RivalryRow } from '../../snapshot/rivalry-columns.ts';
-import type { RoutePlan, Snapshot } from '../../snapshot/snapshot.ts';
+import type { RoutePlan } from '../../snapshot/route-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { type CellMembers, membersOf } from '../upstream/cell-members.ts';
 
 const text = new TextDecoder();

@@ -1,7 +1,7 @@
 /** One request and its copy: takes both answers, whichever comes first, and says how they compare. Lives as long as the longer of the two. */
 import { hash } from 'node:crypto';
 import type { MirrorDifference, MirrorOutcome, MirrorSide } from '../../snapshot/mirror.ts';
-import type { MirrorPlan } from '../../snapshot/snapshot.ts';
+import type { MirrorPlan } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { AnswerState, BodyKind, type UpstreamAnswer } from '../transport/transport.ts';
 import type { MirrorAnswer } from '../transport/mirror-fetches.ts';

@@ -1,6 +1,7 @@
 /** The mirrors of a lane: which requests are copied, and to which endpoint. What carries the copies is loaded when the first one is sent. */
 import { liesIn } from '../../snapshot/regions.ts';
-import type { EndpointPlan, MirrorPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
+import type { MirrorPlan } from '../../snapshot/route-plans.ts';
 import { fieldsUpstream } from '../cache/refresh.ts';
 import { chance, Salt } from '../chance.ts';
 import type { Exchange } from '../exchange.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TestWire, testRoute } from '../../../test/harness/wire.ts';
 import { keyedHash } from '../../base/keyed-hash.ts';
-import type { TenantSource } from '../../snapshot/snapshot.ts';
+import type { TenantSource } from '../../snapshot/route-plans.ts';
 import { Exchange } from '../exchange.ts';
 import type { Revision } from '../lane/revision.ts';
 import { identityHash, READINGS_MAX, TokenReadings } from './identity.ts';

@@ -4,7 +4,7 @@
  */
 import { Recent } from '../../base/recent.ts';
 import { keyedHash } from '../../base/keyed-hash.ts';
-import type { RoutePlan, TenantSource } from '../../snapshot/snapshot.ts';
+import type { RoutePlan, TenantSource } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { claimAt, tenantFromHead, textOf } from '../tenant.ts';
 

@@ -3,7 +3,7 @@
  * and match, and never again; who goes over begins anew there. While only one is live there is no object of this class, and a request asks for nothing more than that.
  */
 import { ROUTE_NONE, ROUTE_OTHER_METHOD, type RouterAddon } from '../../native/router.ts';
-import type { RoutePlan } from '../../snapshot/snapshot.ts';
+import type { RoutePlan } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Revision } from '../lane/revision.ts';
 import { type HashKey, identityHash, TokenReadings } from './identity.ts';

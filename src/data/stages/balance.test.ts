@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
-import type { CellPlan, EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
+import type { CellPlan, EndpointPlan } from '../../snapshot/cell-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import { FailReason } from '../transport/transport.ts';

@@ -2,7 +2,7 @@
 import { present } from '../../base/assert.ts';
 import { ModeWord } from '../../snapshot/mode.ts';
 import { liesIn } from '../../snapshot/regions.ts';
-import type { CellPlan, EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan, EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { ResponseCache } from '../cache/cache.ts';
 import { cookieOf } from '../cookie.ts';
 import type { Exchange } from '../exchange.ts';

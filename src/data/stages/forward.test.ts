@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { EndpointPlan, RoutePlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
+import type { RoutePlan } from '../../snapshot/route-plans.ts';
 import { TestWire, testExchange, testRoute, type WireOptions } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import { Verdict } from '../verdict.ts';

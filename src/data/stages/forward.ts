@@ -12,7 +12,7 @@
  */
 import { present } from '../../base/assert.ts';
 import { Recent } from '../../base/recent.ts';
-import type { HeaderEdits } from '../../snapshot/snapshot.ts';
+import type { HeaderEdits } from '../../snapshot/route-plans.ts';
 import { chance, draw, Salt } from '../chance.ts';
 import type { Exchange } from '../exchange.ts';
 import { formatAddress } from '../normalize/address.ts';

@@ -4,7 +4,7 @@
  */
 import { present } from '../../base/assert.ts';
 import { METHOD_BITS_ALL, ROUTE_NONE, ROUTE_OTHER_METHOD, type RouterAddon } from '../../native/router.ts';
-import type { HeaderPredicate, RoutePlan } from '../../snapshot/snapshot.ts';
+import type { HeaderPredicate, RoutePlan } from '../../snapshot/route-plans.ts';
 import { allowOriginOfRefusal, preflightMethod } from '../answers/cors.ts';
 import { type Exchange, METHOD_OTHER, METHODS } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';

@@ -2,7 +2,8 @@
  * normalize: what every later stage relies on. The message is refused when its framing or syntax is in doubt; then method, host, path and the client's
  * address are made canonical, once. No later stage decodes anything again.
  */
-import type { ListenerPlan, AddressTrust } from '../../snapshot/snapshot.ts';
+import type { ListenerPlan } from '../../snapshot/listener-plans.ts';
+import type { AddressTrust } from '../../snapshot/snapshot.ts';
 import { type Exchange, METHOD_OTHER, METHODS } from '../exchange.ts';
 import { clientBehind, formatAddress, Networks, unmapped } from '../normalize/address.ts';
 import { readHost } from '../normalize/host.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RespondPlan } from '../../snapshot/snapshot.ts';
+import type { RespondPlan } from '../../snapshot/route-plans.ts';
 import { testPaths, TestWire, testExchange, testRoute, type WireOptions } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import { Verdict } from '../verdict.ts';

@@ -4,7 +4,7 @@
  */
 import { present } from '../../base/assert.ts';
 import type { FilesPlan } from '../../snapshot/respond-plans.ts';
-import type { RedirectPlan, RespondPlan } from '../../snapshot/snapshot.ts';
+import type { RedirectPlan, RespondPlan } from '../../snapshot/route-plans.ts';
 import { editAnswer } from '../answers/answer-edits.ts';
 import { makeRequestEdits, remakeRequestEdits } from '../answers/made-edits.ts';
 import { redirectOf } from '../answers/redirect.ts';

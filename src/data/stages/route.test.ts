@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { buildRing } from '../../snapshot/ring.ts';
-import type { RoutePlan, Snapshot } from '../../snapshot/snapshot.ts';
+import type { RoutePlan } from '../../snapshot/route-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { testPaths, TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Revision } from '../lane/revision.ts';

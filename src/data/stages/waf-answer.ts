@@ -16,7 +16,7 @@ import {
   type WafAddon,
   WafResponsePacker,
 } from '../../native/waf.ts';
-import type { WafAnswerPlan } from '../../snapshot/snapshot.ts';
+import type { WafAnswerPlan } from '../../snapshot/route-plans.ts';
 import { POOL_DECODED_TOO_LONG, POOL_UNDECODABLE, type WafCoding } from '../../snapshot/waf-batch.ts';
 import { chance, Salt } from '../chance.ts';
 import { type Exchange, WafVerdict } from '../exchange.ts';

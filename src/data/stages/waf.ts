@@ -20,7 +20,7 @@ import {
   type WafAddon,
   WafPacker,
 } from '../../native/waf.ts';
-import type { WafRoutePlan } from '../../snapshot/snapshot.ts';
+import type { WafRoutePlan } from '../../snapshot/route-plans.ts';
 import { chance, Salt } from '../chance.ts';
 import { type Exchange, WafVerdict } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';

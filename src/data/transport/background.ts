@@ -1,6 +1,6 @@
 /** Requests that no client waits for: stale answers that are fetched anew while they serve. Whichever transport serves, undici carries these: they are few. */
 import type { Dispatcher } from 'undici';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import { EndpointPools } from './uws/endpoint-pool.ts';
 
 /** Requests of a lane that are open at once. */

@@ -1,5 +1,5 @@
 /** A route's list of header edits, one by one. */
-import type { HeaderEdits } from '../../snapshot/snapshot.ts';
+import type { HeaderEdits } from '../../snapshot/route-plans.ts';
 
 /** What takes single edits. */
 export interface Editable {

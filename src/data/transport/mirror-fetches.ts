@@ -1,7 +1,7 @@
 /** Copies of requests on their way to a mirror: answers are read for what is compared and never kept. Whichever transport serves, undici carries these. */
 import { createHash } from 'node:crypto';
 import type { Dispatcher } from 'undici';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import { EndpointPools } from './uws/endpoint-pool.ts';
 
 /** Copies of a lane that are on their way at once; what comes beyond is dropped. */

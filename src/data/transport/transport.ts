@@ -5,7 +5,9 @@
  */
 import type { Exchange } from '../exchange.ts';
 import type { RefusalRow } from '../refusal.ts';
-import type { CompressPlan, EndpointPlan, HeaderEdits, ListenerPlan, ListenerTls } from '../../snapshot/snapshot.ts';
+import type { CompressPlan, HeaderEdits } from '../../snapshot/route-plans.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
+import type { ListenerPlan, ListenerTls } from '../../snapshot/listener-plans.ts';
 
 /** How the request's body is framed. */
 export const BodyKind = { None: 0, Length: 1, Chunked: 2 } as const;

@@ -6,7 +6,7 @@ import { Prng } from '../../base/prng.ts';
 import { Algorithm, BALANCE_DEFAULT } from '../../snapshot/balance.ts';
 import type { BalancePlan } from '../../snapshot/balance.ts';
 import { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import { CellMembers } from './cell-members.ts';
 import { Chooser, NO_HASH } from './choose.ts';
 

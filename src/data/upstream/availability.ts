@@ -8,7 +8,7 @@
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { mayPass } from '../../snapshot/circuit.ts';
 import { SUSPECTED } from '../../snapshot/endpoint-columns.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import { DOWN_SECONDS } from './endpoint-use.ts';
 
 /** How an endpoint may be used. */

@@ -2,7 +2,8 @@
 import { present } from '../../base/assert.ts';
 import { Algorithm, BALANCE_DEFAULT } from '../../snapshot/balance.ts';
 import type { BalancePlan } from '../../snapshot/balance.ts';
-import type { EndpointPlan, Snapshot } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { HashRing } from './hash-ring.ts';
 
 /** Endpoints that a choice looks at; control gives a cell no more. */

@@ -1,6 +1,6 @@
 /** Whether a cell can serve at all, and which one stands in for it. The one place that says so; see docs/cells.md. */
 import { liesIn } from '../../snapshot/regions.ts';
-import type { CellPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan } from '../../snapshot/cell-plans.ts';
 import { NoChoice } from './choose.ts';
 
 /**

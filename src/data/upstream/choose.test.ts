@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { Prng } from '../../base/prng.ts';
 import { EndpointColumns, ENDPOINT_SLOTS, SUSPECTED } from '../../snapshot/endpoint-columns.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import { CellMembers } from './cell-members.ts';
 import { Chooser, NoChoice, TRIAL_INTERVAL_MS } from './choose.ts';
 import { DOWN_SECONDS } from './endpoint-use.ts';

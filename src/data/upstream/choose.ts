@@ -7,7 +7,7 @@
 import { Algorithm } from '../../snapshot/balance.ts';
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import { chance, draw, Salt } from '../chance.ts';
 import { type Candidates, boundOf, inTurn, leastBusy, ofTwo } from './algorithms.ts';
 import { Availability, Standing } from './availability.ts';

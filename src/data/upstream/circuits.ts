@@ -6,7 +6,7 @@ import { judgeCircuit, passCircuit, Passage, restMs, returnPermit } from '../../
 import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
 import type { FaultColumns } from '../../snapshot/fault-columns.ts';
 import type { CellGuards, CircuitPlan } from '../../snapshot/guards.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { Exchange } from '../exchange.ts';
 
 /** Upstreams' statuses that count (RFC 9110 §15.6). */

@@ -1,5 +1,5 @@
 /** Deadlines of one attempt: the route's, and what is left of all attempts together. */
-import type { ForwardLimits } from '../../snapshot/snapshot.ts';
+import type { ForwardLimits } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import type { ForwardPlan } from '../transport/transport.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EndpointColumns, ENDPOINT_SLOTS, SUSPECTED } from '../../snapshot/endpoint-columns.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import { TestWire, testExchange } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import { FailReason } from '../transport/transport.ts';

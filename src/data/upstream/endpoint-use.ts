@@ -2,7 +2,7 @@
 import { ENDPOINT_SLOTS, SUSPECTED } from '../../snapshot/endpoint-columns.ts';
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import type { CellGuards } from '../../snapshot/guards.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { FailReason } from '../transport/transport.ts';
 import type { Bulkheads } from './bulkheads.ts';

@@ -4,7 +4,7 @@
  * have the same.
  */
 import { keyedHash } from '../../base/keyed-hash.ts';
-import type { EndpointPlan } from '../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 
 /** Places of an endpoint of the smallest weight. */
 export const PLACES = 128;

@@ -6,7 +6,7 @@
 import type { RetryPlan } from '../../snapshot/guards.ts';
 import { RETRY_ON_ANSWER, RetryOn } from '../../snapshot/guards.ts';
 import { Count } from '../../snapshot/lane-columns.ts';
-import type { ForwardLimits } from '../../snapshot/snapshot.ts';
+import type { ForwardLimits } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { METHODS } from '../exchange.ts';
 import { FailReason } from '../transport/transport.ts';

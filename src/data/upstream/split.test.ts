@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { SplitConfig } from '../../config/split.ts';
 import { Value } from 'typebox/value';
 import { compileSplit } from '../../control/compile/split.ts';
-import type { CellPlan, SplitPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan } from '../../snapshot/cell-plans.ts';
+import type { SplitPlan } from '../../snapshot/route-plans.ts';
 import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
 import { splitCell } from './split.ts';
 

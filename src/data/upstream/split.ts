@@ -3,7 +3,8 @@
  * split says, so the same client comes to the same cell in every lane and every gateway of one configuration, and a part that grows keeps who was in it.
  */
 import { liesIn } from '../../snapshot/regions.ts';
-import type { CellPlan, SplitKey, SplitMatch, SplitPlan } from '../../snapshot/snapshot.ts';
+import type { CellPlan } from '../../snapshot/cell-plans.ts';
+import type { SplitKey, SplitMatch, SplitPlan } from '../../snapshot/route-plans.ts';
 import { cookieOf } from '../cookie.ts';
 import { countryOf } from '../country.ts';
 import type { Exchange } from '../exchange.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TransportCompression, TransportEngine } from '../../../native/transport.ts';
-import type { CompressPlan } from '../../../snapshot/snapshot.ts';
+import type { CompressPlan } from '../../../snapshot/route-plans.ts';
 import { Compressions } from './compressions.ts';
 
 const plan = (key: string): CompressPlan => ({

@@ -1,6 +1,6 @@
 /** Plans of compression by the numbers that the engine knows them by. They are told by what they say, for each bundle brings objects of its own. */
 import type { TransportEngine } from '../../../native/transport.ts';
-import type { CompressPlan } from '../../../snapshot/snapshot.ts';
+import type { CompressPlan } from '../../../snapshot/route-plans.ts';
 
 /** Plans that are known at once: 16 times as many as one bundle may hold. Then the oldest gives its number to a new one. */
 export const COMPRESSIONS_KNOWN_MAX = 1_024;

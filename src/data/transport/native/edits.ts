@@ -2,7 +2,7 @@
  * What stages change in a head: written at once where the engine reads it, in the slot's memory. One for each direction of a wire. Edits begin in a short room that lies in the
  * page of the slot's record; when they outgrow it, they move to a long one.
  */
-import type { HeaderEdits } from '../../../snapshot/snapshot.ts';
+import type { HeaderEdits } from '../../../snapshot/route-plans.ts';
 import { applyEdits } from '../edit-list.ts';
 import { EDITS_MAX } from '../bounds.ts';
 import { writeField, writeLatin1 } from './bytes.ts';

@@ -3,7 +3,7 @@ import { lookup } from 'node:dns';
 import type { LookupAddress } from 'node:dns';
 import { isIP } from 'node:net';
 import type { TransportEndpoint, TransportEngine } from '../../../native/transport.ts';
-import type { EndpointPlan, EndpointTls } from '../../../snapshot/snapshot.ts';
+import type { EndpointPlan, EndpointTls } from '../../../snapshot/cell-plans.ts';
 
 /** Addresses are asked for anew when they are this old and the endpoint is used, ms. */
 const REFRESH_MS = 30_000;

@@ -1,5 +1,5 @@
 /** The request head as it lies in a slot's memory. Nothing is made of it that nobody asks for, and nothing twice. */
-import type { ListenerPlan } from '../../../snapshot/snapshot.ts';
+import type { ListenerPlan } from '../../../snapshot/listener-plans.ts';
 import { METHODS } from '../../exchange.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';

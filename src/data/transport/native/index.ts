@@ -5,13 +5,9 @@
 import { present } from '../../../base/assert.ts';
 import type { TransportAddon, TransportEngine } from '../../../native/transport.ts';
 import type { WafAddon } from '../../../native/waf.ts';
-import type {
-  CompressPlan,
-  DownstreamPlan,
-  EndpointPlan,
-  ListenerPlan,
-  ListenerTls,
-} from '../../../snapshot/snapshot.ts';
+import type { CompressPlan } from '../../../snapshot/route-plans.ts';
+import type { DownstreamPlan, ListenerPlan, ListenerTls } from '../../../snapshot/listener-plans.ts';
+import type { EndpointPlan } from '../../../snapshot/cell-plans.ts';
 import { REFUSAL_LIST, REFUSALS, refusalBody } from '../../refusal.ts';
 import type { Compressed, Ending, TlsFacts, Transport, TransportEvents, TransportMaker } from '../transport.ts';
 import { FailReason } from '../transport.ts';

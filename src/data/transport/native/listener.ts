@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { present } from '../../../base/assert.ts';
 import type { TransportCertificate, TransportEngine, TransportTls } from '../../../native/transport.ts';
-import type { ListenerCertificate, ListenerPlan, ListenerTls } from '../../../snapshot/snapshot.ts';
+import type { ListenerCertificate, ListenerPlan, ListenerTls } from '../../../snapshot/listener-plans.ts';
 
 /** What the addon says when TLS cannot be made of what it was given, rather than that the address cannot be had. */
 const NOT_USABLE = 'InvalidArg';

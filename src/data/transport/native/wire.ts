@@ -1,6 +1,7 @@
 /** One slot of the engine as the `Wire` that stages see. Made when the slot is first used, and kept. */
 import type { TransportEngine } from '../../../native/transport.ts';
-import type { CompressPlan, EndpointPlan, HeaderEdits } from '../../../snapshot/snapshot.ts';
+import type { CompressPlan, HeaderEdits } from '../../../snapshot/route-plans.ts';
+import type { EndpointPlan } from '../../../snapshot/cell-plans.ts';
 import type { Exchange } from '../../exchange.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';

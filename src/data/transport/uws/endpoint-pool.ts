@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import { buildConnector, Pool } from 'undici';
 import type { Dispatcher } from 'undici';
-import type { EndpointPlan } from '../../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../../snapshot/cell-plans.ts';
 import {
   ANSWER_HEAD_BYTES_MAX,
   UPSTREAM_IDLE_HINT_MS_MAX,

@@ -1,6 +1,7 @@
 /** The first transport: uWebSockets.js towards clients, undici and ws towards endpoints. What it cannot do is in docs/transport.md. */
 import type { HttpRequest, HttpResponse, us_socket_context_t as SocketContext } from 'uWebSockets.js';
-import type { EndpointPlan, ListenerPlan, ListenerTls } from '../../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../../snapshot/cell-plans.ts';
+import type { ListenerPlan, ListenerTls } from '../../../snapshot/listener-plans.ts';
 import type { Transport, TransportEvents, TransportMaker } from '../transport.ts';
 import { InspectionStore } from './body.ts';
 import { FREE_WIRES_MAX, TICK_MS } from './bounds.ts';

@@ -11,7 +11,7 @@ import type {
   us_socket_context_t as SocketContext,
 } from 'uWebSockets.js';
 import type * as UwsModule from 'uWebSockets.js';
-import type { ListenerPlan, ListenerTls } from '../../../snapshot/snapshot.ts';
+import type { ListenerPlan, ListenerTls } from '../../../snapshot/listener-plans.ts';
 import type { WebSocketRelays } from './websocket.ts';
 
 export type Uws = typeof UwsModule;

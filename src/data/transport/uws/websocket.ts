@@ -12,7 +12,7 @@ import type {
 } from 'uWebSockets.js';
 import { WebSocket } from 'ws';
 import type { ClientOptions, RawData } from 'ws';
-import type { EndpointPlan } from '../../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../../snapshot/cell-plans.ts';
 import type { ForwardPlan } from '../transport.ts';
 import { isClaim } from '../claims.ts';
 import { FailReason } from '../transport.ts';

@@ -1,8 +1,8 @@
 /** What stages see of a request's head, and what they change in it: the part of `Wire` that moves no bytes. */
 import { applyEdits } from '../edit-list.ts';
-import type { HeaderEdits as EditList } from '../../../snapshot/snapshot.ts';
+import type { HeaderEdits as EditList } from '../../../snapshot/route-plans.ts';
 import type { HttpResponse } from 'uWebSockets.js';
-import type { ListenerPlan } from '../../../snapshot/snapshot.ts';
+import type { ListenerPlan } from '../../../snapshot/listener-plans.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import type { BodyKind, TlsFacts } from '../transport.ts';
 import { Head } from './head.ts';

@@ -1,6 +1,7 @@
 /** One request of a uWebSockets.js connection: the `Wire` that stages see, and what carries its bytes. Pooled by the lane's transport. */
 import type { HttpRequest, HttpResponse, us_socket_context_t as SocketContext } from 'uWebSockets.js';
-import type { EndpointPlan, ListenerPlan } from '../../../snapshot/snapshot.ts';
+import type { EndpointPlan } from '../../../snapshot/cell-plans.ts';
+import type { ListenerPlan } from '../../../snapshot/listener-plans.ts';
 import type { Exchange } from '../../exchange.ts';
 import { type RefusalRow, REFUSALS } from '../../refusal.ts';
 import type { BodyState, Ending, ForwardPlan, OwnPage, UpstreamAnswer, Wire } from '../transport.ts';
