@@ -2,8 +2,7 @@
 
 use super::Engine;
 use super::compress::{Answer, Coding};
-use super::fields::{Edits, VIA, grpc_status, reason, write_field, write_length, write_number, write_status};
-
+use super::fields::{Edits, VIA, write_field, write_length, write_number};
 use super::state::{AnswerBody, Due, InBody, Phase, Stage};
 use crate::http1::{Framing, ResponseHead, chunk_prefix};
 use crate::layout::{event, word};
@@ -11,14 +10,9 @@ use crate::layout::{event, word};
 const CONTENT_LENGTH: u8 = 3;
 const TRANSFER_ENCODING: u8 = 4;
 const UPGRADE: u8 = 14;
-/// gRPC tells its own status in fields; HTTP's is always this.
-const GRPC_HTTP_STATUS: u16 = 200;
-const CLOSE: &[u8] = b"connection: close\r\n";
-const KEEP_ALIVE: &[u8] = b"connection: keep-alive\r\n";
+pub(super) const CLOSE: &[u8] = b"connection: close\r\n";
+pub(super) const KEEP_ALIVE: &[u8] = b"connection: keep-alive\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// A body of our own up to this goes behind its head in one piece, and under TLS in one record; a longer one is not copied.
-const JOINED_BYTES_MAX: usize = 8 * 1024;
 
 impl Engine {
     /// The final head of the upstream's answer.
@@ -140,7 +134,7 @@ impl Engine {
     }
 
     /// Whether another request may follow on the client's connection; decided when the answer's head is written.
-    fn keeps_alive(&mut self, slot: u32, close: bool) -> bool {
+    pub(super) fn keeps_alive(&mut self, slot: u32, close: bool) -> bool {
         let draining = self.draining;
         let discard_max = self.options.discard_bytes_max;
         let x = &self.exchanges[slot as usize];
@@ -383,222 +377,6 @@ impl Engine {
         }
     }
 
-    /// One of our own refusals. `page`: in the words that were handed over.
-    pub(super) fn refuse(&mut self, slot: u32, page: bool) {
-        let row = usize::try_from(self.slots.word(slot, word::CHOICE)).unwrap_or(usize::MAX);
-        let Some(template) = self.refusals.get(row) else {
-            self.abort(slot, false);
-            return self.cut(slot);
-        };
-        let (status, close) = (template.status, template.close);
-        let x = &self.exchanges[slot as usize];
-        if x.grpc && x.stream != 0 {
-            return self.refuse_call(slot, status);
-        }
-        let id = self.slots.written_at(slot, word::TARGET_AT).unwrap_or_default();
-        if page {
-            let content_type = id.to_vec();
-            let body = std::mem::take(&mut self.exchanges[slot as usize].own_body);
-            self.exchanges[slot as usize].filter = None;
-            return self.own(slot, status, &content_type, body, close, Coding::default());
-        }
-        let mut body = Vec::with_capacity(template.before_id.len() + id.len() + template.after_id.len());
-        body.extend_from_slice(template.before_id.as_bytes());
-        body.extend_from_slice(id);
-        body.extend_from_slice(template.after_id.as_bytes());
-        self.exchanges[slot as usize].filter = None;
-        self.own(
-            slot,
-            status,
-            b"application/problem+json",
-            body,
-            close,
-            Coding::default(),
-        );
-    }
-
-    /// A refusal as a gRPC client reads it: trailers only, with a status of gRPC's own (gRPC over HTTP/2, "Responses").
-    fn refuse_call(&mut self, slot: u32, status: u16) {
-        let mut out = Vec::with_capacity(256);
-        let edits = Edits(self.slots.written_at(slot, word::ANSWER_EDITS_AT).unwrap_or_default());
-        write_field(&mut out, b"content-type", b"application/grpc");
-        edits.write(&mut out);
-        out.extend_from_slice(VIA);
-        out.extend_from_slice(&self.date);
-        out.extend_from_slice(b"grpc-status: ");
-        write_number(&mut out, grpc_status(status));
-        out.extend_from_slice(b"\r\ngrpc-message: ");
-        out.extend_from_slice(reason(status).as_bytes());
-        out.extend_from_slice(b"\r\n");
-        let x = &mut self.exchanges[slot as usize];
-        x.filter = None;
-        x.status = GRPC_HTTP_STATUS;
-        x.head_sent = true;
-        x.phase = Phase::Answering;
-        x.answer = AnswerBody::None;
-        self.h2_respond(slot, GRPC_HTTP_STATUS, &out, true);
-        self.answer_end(slot, &[]);
-    }
-
-    /// Body of an answer of our own; to be said before its verdict.
-    pub fn set_answer(&mut self, slot: u32, body: &[u8]) {
-        if let Some(x) = self.exchanges.get_mut(slot as usize) {
-            x.own_body = body.to_vec();
-        }
-    }
-
-    pub(super) fn answer_own(&mut self, slot: u32) {
-        let status = u16::try_from(self.slots.word(slot, word::CHOICE)).unwrap_or(0);
-        if !(200..600).contains(&status) {
-            self.abort(slot, false);
-            return self.cut(slot);
-        }
-        let content_type = self
-            .slots
-            .written_at(slot, word::TARGET_AT)
-            .unwrap_or_default()
-            .to_vec();
-        let mut body = std::mem::take(&mut self.exchanges[slot as usize].own_body);
-        self.exchanges[slot as usize].filter = None;
-        let mut coding = Coding::default();
-        if let Some(plan) = self.compression(slot) {
-            let length = AnswerBody::Length(body.len() as u64);
-            let to_head = self.exchanges[slot as usize].is_head();
-            let answer = Answer {
-                status,
-                body: length,
-                fields: (!content_type.is_empty())
-                    .then_some((b"content-type".as_slice(), content_type.as_slice()))
-                    .into_iter(),
-                plan: &plan,
-                to_head,
-            };
-            coding = self.coding(slot, answer);
-            if !to_head && status != 304 {
-                coding = self.code_own(slot, &plan, coding, &mut body);
-            }
-        }
-        self.own(slot, status, &content_type, body, false, coding);
-    }
-
-    fn own(&mut self, slot: u32, status: u16, content_type: &[u8], body: Vec<u8>, close: bool, coding: Coding) {
-        let x = &self.exchanges[slot as usize];
-        // A long body that is compressed on its way: its length is not known yet.
-        let later = x.filter.is_some();
-        let keep_alive = self.keeps_alive(slot, close || later && x.http10);
-        let mut out = std::mem::take(&mut self.out);
-        out.clear();
-        let edits = Edits(self.slots.written_at(slot, word::ANSWER_EDITS_AT).unwrap_or_default());
-        write_status(&mut out, status);
-        let named = (!content_type.is_empty()).then_some((b"content-type".as_slice(), content_type));
-        if let Some((name, value)) = named
-            && !edits.hides(name)
-        {
-            write_field(&mut out, name, value);
-        }
-        edits.each_beside(named.into_iter(), |name, value| coding.field(&mut out, name, value));
-        coding.write(&mut out);
-        out.extend_from_slice(VIA);
-        // An answer out of a store keeps the date when it was made.
-        if !edits.hides(b"date") {
-            out.extend_from_slice(&self.date);
-        }
-        // These have neither content nor, in 204, a length (RFC 9110 §8.6): bytes after the head would be read as the next answer.
-        let bodiless = matches!(status, 204 | 304);
-        let x = &mut self.exchanges[slot as usize];
-        let lines = out.len();
-        if later {
-            if !x.http10 {
-                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
-            }
-        } else if !(bodiless || x.is_head() && coding.algorithm.is_some()) {
-            write_length(&mut out, body.len() as u64);
-        }
-        let body = if bodiless { Vec::new() } else { body };
-        if later {
-            return self.own_later(slot, status, out, lines, body, keep_alive);
-        }
-        if x.stream != 0 {
-            x.status = status;
-            x.head_sent = true;
-            x.phase = Phase::Answering;
-            let bodiless = x.is_head() || body.is_empty();
-            x.answer = if bodiless {
-                AnswerBody::None
-            } else {
-                AnswerBody::Length(0)
-            };
-            if !bodiless {
-                x.bytes_out += body.len() as u64;
-            }
-            let from = line_end(&out);
-            self.h2_respond(slot, status, &out[from..], bodiless);
-            self.out = out;
-            if !bodiless {
-                self.h2_data(slot, &body);
-            }
-            return self.answer_end(slot, &[]);
-        }
-        if !keep_alive {
-            out.extend_from_slice(CLOSE);
-        } else if x.http10 {
-            out.extend_from_slice(KEEP_ALIVE);
-        }
-        out.extend_from_slice(b"\r\n");
-        let body = if x.is_head() { Vec::new() } else { body };
-        x.bytes_out += body.len() as u64;
-        x.status = status;
-        x.head_sent = true;
-        x.phase = Phase::Answering;
-        x.answer = AnswerBody::Length(0);
-        let key = x.down;
-        if let Some(down) = self.downs.get_mut(key) {
-            if body.len() > JOINED_BYTES_MAX {
-                down.io.write_both(&out, &body);
-            } else {
-                out.extend_from_slice(&body);
-                down.io.write(&out);
-            }
-        }
-        self.out = out;
-        self.answer_end(slot, &[]);
-    }
-
-    /// An answer of our own whose body passes a filter: it goes as one that was held, a piece at a time.
-    fn own_later(&mut self, slot: u32, status: u16, mut out: Vec<u8>, lines: usize, body: Vec<u8>, keep_alive: bool) {
-        let x = &mut self.exchanges[slot as usize];
-        x.status = status;
-        x.head_sent = true;
-        x.phase = Phase::Answering;
-        x.answer = if x.http10 {
-            AnswerBody::Close
-        } else {
-            AnswerBody::Chunked
-        };
-        self.collected += body.len();
-        x.held = body;
-        x.held_from = 0;
-        x.held_whole = true;
-        x.answer_trailers = Vec::new();
-        if x.stream == 0 {
-            if !keep_alive {
-                out.extend_from_slice(CLOSE);
-            }
-            out.extend_from_slice(b"\r\n");
-            let key = x.down;
-            if let Some(down) = self.downs.get_mut(key) {
-                down.io.queue(&out);
-                self.flush_down.push(key);
-            }
-        } else {
-            out.truncate(lines);
-            let from = line_end(&out);
-            self.h2_respond(slot, status, &out[from..], false);
-        }
-        self.out = out;
-        self.pass_held(slot);
-    }
-
     /// The exchange is over, and the client has all of it.
     pub(super) fn finish(&mut self, slot: u32) {
         self.h2_forget(slot, true);
@@ -671,7 +449,7 @@ impl Engine {
 }
 
 /// Where the status line ends.
-fn line_end(text: &[u8]) -> usize {
+pub(super) fn line_end(text: &[u8]) -> usize {
     memchr::memchr(b'\n', text).map_or(text.len(), |at| at + 1)
 }
 

@@ -31,6 +31,7 @@ mod judge;
 mod lines;
 mod net;
 pub mod options;
+mod own;
 mod pool;
 mod request;
 mod slab;
