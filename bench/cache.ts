@@ -16,7 +16,7 @@ function proxyCache(): string {
   const dir = mkdtempSync(join(tmpdir(), 'cnx-nginx-cache-'));
   return [
     `proxy_cache_path ${dir} levels=1:2 keys_zone=bench:10m max_size=256m inactive=1h use_temp_path=off;`,
-    'proxy_cache bench; proxy_cache_lock on; open_file_cache max=1000 inactive=1h; sendfile on; tcp_nopush on;',
+    'proxy_cache bench; proxy_cache_lock on; open_file_cache max=1000 inactive=1h; sendfile on;',
     'add_header Cache-Status $upstream_cache_status;',
   ].join(' ');
 }

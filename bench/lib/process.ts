@@ -10,6 +10,12 @@ export const LOAD_CORE = 1;
 const TICKS = 100;
 const LISTEN_TRIES = 400;
 
+/** What runs now; nothing of it outlives this process. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** Starts a program on one core. Its output is kept for the error if it ends early. */
 export function pinned(
   core: number | null,
@@ -18,7 +24,8 @@ export function pinned(
 ): ChildProcess {
   const [file = '', ...args] = core === null ? argv : ['taskset', '-c', String(core), ...argv];
   const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, ...env } });
-  process.once('exit', () => child.kill('SIGKILL'));
+  running.add(child);
+  child.once('exit', () => running.delete(child));
   return child;
 }
 
