@@ -33,6 +33,8 @@ export interface BenchGatewayOptions {
   readonly lanes?: number;
   /** Null: not pinned. */
   readonly core?: number | null;
+  /** Sheds load (docs/overload.md). */
+  readonly overload?: boolean;
   /** The single binary, as it is deployed, rather than the sources: running from them costs memory for stripping types in every thread. */
   readonly binary?: boolean;
 }
@@ -63,6 +65,7 @@ export async function startGateway(bundle: BundleParts, options: BenchGatewayOpt
       lanes: options.lanes ?? 1,
       drainDelayMs: 0,
       accessLog: 'off',
+      overload: { enabled: options.overload === true },
     }),
   );
   mkdirSync(join(dir, 'bundles'));
