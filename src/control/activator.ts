@@ -2,6 +2,7 @@
  * The steps after verification: what the layers say is read and checked, compiled off the lanes, given to every lane, and what nobody uses any more is given back.
  * One bundle at a time.
  */
+import { Serial } from '../base/serial.ts';
 import type { BundleConfig, Part } from '../config/bundle.ts';
 import { PART_NAMES, readBundle } from '../config/bundle.ts';
 import { ConfigError, Document, type Problem } from '../config/document.ts';
@@ -76,7 +77,7 @@ export class Activator {
   #giving: Live | null = null;
   #revision = 0;
   /** One thing after another: activations, and changes of cells. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #tasks = new Serial();
 
   constructor(parts: ActivatorParts) {
     this.#parts = parts;
@@ -99,7 +100,7 @@ export class Activator {
 
   /** Compiles a verified bundle and makes every lane serve it, and nothing else. Throws ActivationError; then nothing has changed. */
   activate(bundle: VerifiedBundle): Promise<Snapshot> {
-    return this.#next(async () => {
+    return this.#tasks.run(async () => {
       const live = await this.#prepare(bundle);
       await this.#give(() => this.#parts.lanes.activate(live.membership.snapshot));
       this.#live(live, null);
@@ -109,7 +110,7 @@ export class Activator {
 
   /** Compiles a verified bundle and shows it to a share of identities. Throws ActivationError; then nothing has changed. */
   divide(bundle: VerifiedBundle, share: number, key: Division['key']): Promise<Snapshot> {
-    return this.#next(async () => {
+    return this.#tasks.run(async () => {
       const live = await this.#prepare(bundle);
       const { snapshot } = live.membership;
       await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
@@ -120,7 +121,7 @@ export class Activator {
 
   /** Another share sees the candidate. */
   share(share: number, key: Division['key']): Promise<void> {
-    return this.#next(async () => {
+    return this.#tasks.run(async () => {
       const snapshot = this.candidate;
       if (snapshot !== null) await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
     });
@@ -128,7 +129,7 @@ export class Activator {
 
   /** All see the candidate from now on (`true`), or the active one again. */
   decide(forCandidate: boolean): Promise<Snapshot | null> {
-    return this.#next(async () => {
+    return this.#tasks.run(async () => {
       const chosen = forCandidate ? this.#candidate : this.#active;
       if (chosen === null || this.#candidate === null) return this.active;
       await this.#give(() => this.#parts.lanes.activate(chosen.membership.snapshot));
@@ -139,7 +140,7 @@ export class Activator {
 
   /** Gives lanes the endpoints that sources of what is live lead to now, where they are others than before. */
   membersChanged(): Promise<void> {
-    return this.#next(async () => {
+    return this.#tasks.run(async () => {
       for (const live of [this.#active, this.#candidate]) if (live !== null) await this.#membersOf(live.membership);
     });
   }
@@ -202,13 +203,6 @@ export class Activator {
         reason: error instanceof Error ? error.message : String(error),
       });
     }
-  }
-
-  #next<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#turn.then(work);
-    // Whoever asked hears of a failure; the next one goes on.
-    this.#turn = done.catch(() => undefined);
-    return done;
   }
 
   /** A lane that answers late may still use what it was given: it stays registered, and is given back like those before it. */

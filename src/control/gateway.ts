@@ -6,34 +6,14 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Admin } from '../admin/admin.ts';
-import {
-  type ActiveBundle,
-  type AuditView,
-  type ControlView,
-  cellCircuits,
-  type DiscoveryView,
-  endpointViews,
-  type EndpointView,
-  type FaultsView,
-  type HistoryView,
-  type KeptView,
-  type LaneView,
-  type PinView,
-  type RejectionView,
-  type RolloutView,
-  type SourceView,
-  type TrustView,
-  type WafPoolView,
-} from '../admin/control-view.ts';
 import { workerEntry } from '../base/worker-entry.ts';
 import type { BootstrapConfig } from '../config/bootstrap.ts';
 import { type Addon, openNative } from '../native.ts';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
-import { type ModeView, ModeWord } from '../snapshot/mode.ts';
+import { ModeWord } from '../snapshot/mode.ts';
 import { LaneColumns } from '../snapshot/lane-columns.ts';
 import { createRecords } from '../snapshot/records.ts';
 import type { ListenerTls } from '../snapshot/listener-plans.ts';
-import type { Snapshot } from '../snapshot/snapshot.ts';
 import { Activator } from './activator.ts';
 import { Journal } from './audit/journal.ts';
 import { CertificateWatch } from './certificates/watch.ts';
@@ -50,8 +30,6 @@ import { HandOverOffer } from './hand-over/offer.ts';
 import { TakeOver } from './hand-over/take-over.ts';
 import { JwksFetcher } from './jwks.ts';
 import { MirrorDifferences } from './mirror-differences.ts';
-import type { ScaleView } from '../snapshot/scaling.ts';
-import type { MirrorDifference } from '../snapshot/mirror.ts';
 import { laneCountOf, Lanes } from './lanes.ts';
 import { listenerPlan } from './listener-plan.ts';
 import { rolloutActions } from './rollout/actions.ts';
@@ -62,10 +40,9 @@ import { BundleSupply } from './supply.ts';
 import { GATEWAY_VERSION } from './trust/gateway.ts';
 import { prepareTrust } from './trust/policy.ts';
 import type { VerifiedBundle } from './trust/verify.ts';
+import { GatewayView, type Viewed } from './view.ts';
 import { WafPool } from './waf/pool.ts';
 
-/** Between two polls that somebody asks for. */
-const POLL_ASKED_MS_MIN = 1_000;
 /** Exit code when the bootstrap cannot be used. */
 const EXIT_CONFIG = 1;
 /** At the end: time for the last log lines. */
@@ -74,7 +51,7 @@ const LOG_FLUSH_MS = 2_000;
 const SHOW_TRIES_MAX = 50;
 const SHOW_PAUSE_MS = 100;
 
-export class Gateway implements ControlView {
+export class Gateway {
   readonly admin: Admin;
   readonly #parts: GatewayParts;
   readonly #native: Addon;
@@ -102,8 +79,6 @@ export class Gateway implements ControlView {
   #stopping = false;
   #booting: Promise<void> = Promise.resolve();
   #listening = false;
-  /** When somebody last asked for a poll, monotonic ms. */
-  #polledAt = Number.NEGATIVE_INFINITY;
   /** For the process that follows this one. */
   #offer: HandOverOffer | null = null;
   /** The process before this one, while it still serves. */
@@ -131,7 +106,7 @@ export class Gateway implements ControlView {
       now: Date.now,
       records: memory.map((m) => m.records),
       laneColumns: memory.map((m) => m.laneColumns),
-      control: this,
+      control: new GatewayView(() => this.#viewed()),
       logFd: 1,
       accessLog: bootstrap.accessLog === 'stdout',
     });
@@ -367,6 +342,10 @@ export class Gateway implements ControlView {
         );
       }
       await this.#supply.serve(bundle);
+    } catch (error) {
+      // The other goes on as soon as it hears of this: from then on the audit log is its own again.
+      await this.#journal.suspend();
+      throw error;
     } finally {
       this.#former = null;
       await former.close();
@@ -402,7 +381,7 @@ export class Gateway implements ControlView {
       thaw: async () => {
         if (this.#stopping) return;
         // Both begin at once: what is frozen again meanwhile must be what was begun.
-        await Promise.all([this.#journal.open(), this.#supply.follow()]);
+        await Promise.all([this.#reopenJournal(), this.#supply.follow()]);
       },
       send: (inbox) => this.#lanes.send(inbox),
       ticketKeys: () => Buffer.from(this.#native.ticketKeys()).toString('base64'),
@@ -411,6 +390,17 @@ export class Gateway implements ControlView {
       event: (level, message, fields) => this.admin.log.event(level, message, fields),
     });
     await this.#offer.open();
+  }
+
+  /** What serves goes on without an audit log rather than end; it is told. */
+  async #reopenJournal(): Promise<void> {
+    try {
+      await this.#journal.open();
+    } catch (error) {
+      this.admin.log.event('error', 'the audit log cannot be opened', {
+        reason: error instanceof Error ? error.message : String(error),
+      });
+    }
   }
 
   /** Lets all lanes serve a bundle, and opens the listeners with the first. Throws ActivationError. Gives the revision. */
@@ -490,85 +480,22 @@ export class Gateway implements ControlView {
     await this.admin.close(LOG_FLUSH_MS);
   }
 
-  // What the admin side reads.
-  state(): 'starting' | 'serving' | 'draining' {
-    return this.#stopping ? 'draining' : this.#state;
-  }
-  active(): ActiveBundle | null {
-    return this.#supply.active();
-  }
-  snapshot(): Snapshot | null {
-    return this.#activator.active;
-  }
-  source(): SourceView {
-    return this.#supply.source();
-  }
-  async poll(): Promise<void> {
-    const now = performance.now();
-    // Whoever reaches the admin listener must not make it hammer a registry.
-    if (now - this.#polledAt < POLL_ASKED_MS_MIN) return;
-    this.#polledAt = now;
-    await this.#supply.pollNow();
-  }
-  trust(): TrustView {
-    return this.#supply.trust();
-  }
-  rollout(): RolloutView | null {
-    return this.#rollout.view();
-  }
-  pin(): PinView | null {
-    const { pin } = this.#supply.overrides;
-    return pin === undefined ? null : { digest: pin.digest, until: pin.untilMs };
-  }
-  audit(): AuditView | null {
-    return this.#journal.view();
-  }
-  history(): readonly HistoryView[] {
-    return this.#journal.recent().map(({ n, at, kind, fields }) => ({ n, at, kind, fields }));
-  }
-  rolloutEnds(): Readonly<Record<string, number>> {
-    return this.#rollout.ends;
-  }
-  kept(): readonly KeptView[] {
-    return this.#supply.kept();
-  }
-  rejections(): readonly RejectionView[] {
-    return this.#supply.rejections();
-  }
-  rejectionCounts(): Readonly<Record<string, number>> {
-    return this.#supply.rejectionCounts();
-  }
-  policyLoadFailures(): number {
-    return this.#supply.policyLoadFailures();
-  }
-  lanes(): readonly LaneView[] {
-    return this.#lanes.status();
-  }
-  endpoints(): readonly EndpointView[] {
-    const snapshot = this.#activator.active;
-    return snapshot === null ? [] : endpointViews(snapshot, this.#columns, this.#lanes.count, Date.now());
-  }
-  mode(): ModeView {
-    return this.#degradation.view();
-  }
-  scaling(): readonly ScaleView[] {
-    return this.#scaling.views();
-  }
-  mirrorDifferences(): readonly MirrorDifference[] {
-    return this.#mirrors.newestFirst();
-  }
-  discovery(): DiscoveryView {
-    const { lookups } = this.#discovery;
-    return { sources: this.#discovery.standings(this.#activator.sources), lookups: { ...lookups } };
-  }
-  faults(): FaultsView {
-    const snapshot = this.#activator.active;
-    const { made, overflows } = this.#faults.ejections;
-    return { ejections: made, overflows, cells: snapshot === null ? [] : cellCircuits(snapshot, this.#columns) };
-  }
-  wafPool(): WafPoolView {
-    const { waiting, threads, utilization } = this.#pool;
-    return { waiting, threads, utilization };
+  #viewed(): Viewed {
+    return {
+      state: this.#stopping ? 'draining' : this.#state,
+      supply: this.#supply,
+      activator: this.#activator,
+      rollout: this.#rollout,
+      journal: this.#journal,
+      lanes: this.#lanes,
+      columns: this.#columns,
+      degradation: this.#degradation,
+      scaling: this.#scaling,
+      mirrors: this.#mirrors,
+      discovery: this.#discovery,
+      faults: this.#faults,
+      pool: this.#pool,
+    };
   }
 }
 

@@ -2,6 +2,7 @@
  * Where bundles come from and which of them may serve: pull → verify → hand over to be activated → keep. What serves goes on whatever happens to the source, to the
  * trust policy or to the clock: those raise alarms.
  */
+import { Serial } from '../base/serial.ts';
 import type { ActiveBundle, KeptView, RejectionView, SourceView, TrustView } from '../admin/control-view.ts';
 import type { BootstrapConfig } from '../config/bootstrap.ts';
 import { ActivationError } from './activator.ts';
@@ -72,7 +73,7 @@ export class BundleSupply {
   readonly #rejectionCounts: Record<string, number> = {};
   #policyLoadFailures = 0;
   /** What chooses what serves, one after the other. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Serial();
 
   constructor(parts: SupplyParts) {
     this.#parts = parts;
@@ -93,7 +94,7 @@ export class BundleSupply {
       state: () => this.#requireStore().state,
       find: (digest) => this.#find(digest),
       serve: (bundle) =>
-        this.#inTurn(async () => {
+        this.#turns.run(async () => {
           await this.serve(bundle);
           await this.#requireStore().activated(bundle, this.#trust.policy.epoch, parts.now());
         }),
@@ -167,7 +168,7 @@ export class BundleSupply {
       reference: this.#reference.digest ?? this.#reference.tag,
       interval: pollInterval(bundle.pollMs),
       ...(this.#reference.kind === 'layout' ? { watch: this.#reference.directory } : {}),
-      evaluate: (digest) => this.#inTurn(() => this.#evaluate(digest)),
+      evaluate: (digest) => this.#turns.run(() => this.#evaluate(digest)),
       clock: { ...systemClock, now: this.#parts.now },
       onStatus: (status) => {
         if (status.lastContactMs > 0) void this.#store?.contacted(status.lastContactMs);
@@ -291,13 +292,6 @@ export class BundleSupply {
       purpose: 'candidate',
       cache: store,
     });
-  }
-
-  async #inTurn(task: () => Promise<void>): Promise<void> {
-    const run = this.#turn.then(task);
-    // The failure belongs to the caller; the next one runs anyway.
-    this.#turn = run.catch(() => undefined);
-    await run;
   }
 
   #conditions() {

@@ -1,7 +1,8 @@
 /** A next process takes the place of the one that serves: nobody is turned away, no request is lost, and when it cannot, nothing has happened. */
 import assert from 'node:assert/strict';
+import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { Agent, type IncomingHttpHeaders } from 'node:http';
 import { Agent as SecureAgent } from 'node:https';
 import { connect } from 'node:net';
@@ -9,6 +10,7 @@ import { connect as secureConnect } from 'node:tls';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { verifyAudit } from '../../src/control/audit/verify.ts';
 import { plainBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
 import { testAuthority } from '../harness/certs.ts';
@@ -230,6 +232,13 @@ describe('a process that takes over', () => {
       const other = nextOf(former);
       await other.untilPrinted(/"gateway started"/);
       assert.equal(await former.ended(), 0);
+      // Three processes wrote it, one at a time.
+      const audit = join(former.directory, 'state', 'audit');
+      const key = createPublicKey(readFileSync(join(audit, 'key.pem'), 'utf8'));
+      await other.until('the audit log is whole', async () => {
+        const { entries, faults } = await verifyAudit(audit, key);
+        return entries > 4 && faults.length === 0;
+      });
       await other.stop();
     } finally {
       await load.stop();

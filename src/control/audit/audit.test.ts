@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
+import { FILE_BYTES_MAX } from './files.ts';
 import { AuditLog, WAITING_MAX } from './log.ts';
 import { type AuditVerdict, verifyAudit } from './verify.ts';
 
@@ -73,6 +74,26 @@ test('the oldest files go beyond the bound, and the rest is whole', async () => 
   assert.ok(first > 1);
   unlinkSync(join(directory, filesOf(directory)[0] ?? ''));
   assert.match((await verdict(directory)).faults.join(), /the beginning: entries \d+ to \d+ are missing/);
+});
+
+test('a file that cannot be taken up is told, and nothing ends', async () => {
+  const directory = await written(3);
+  const path = join(directory, '000001.jsonl');
+  const whole = readFileSync(path);
+  writeFileSync(path, Buffer.alloc(FILE_BYTES_MAX * 2 + 1, 10));
+  const log = await open(directory);
+  assert.equal(events.at(-1), 'the audit log cannot be written');
+  assert.match(log.fault ?? '', /larger than any file/);
+  log.append('activated', { seq: 4 });
+  await log.settled();
+  assert.notEqual(log.fault, null);
+  // Repaired: what waited is written after what was there.
+  writeFileSync(path, whole);
+  log.append('activated', { seq: 5 });
+  await log.close();
+  assert.equal(events.at(-1), 'the audit log is written again');
+  assert.deepEqual((await verdict(directory)).faults, []);
+  assert.equal((await verdict(directory)).last, 5);
 });
 
 test('any change, cut or reordering is found', async () => {

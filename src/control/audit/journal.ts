@@ -1,5 +1,6 @@
 /** What goes into the audit log: of the events that are logged those that change what serves, and what operators ask for. */
 import { join } from 'node:path';
+import { Serial } from '../../base/serial.ts';
 import type { AuditView } from '../../admin/control-view.ts';
 import { type Receiver, Webhooks } from '../webhooks/webhooks.ts';
 import { AuditLog } from './log.ts';
@@ -46,7 +47,8 @@ export class Journal {
   readonly #parts: JournalParts;
   #audit: AuditLog | null = null;
   #webhooks: Webhooks | null = null;
-  #tail: Promise<unknown> = Promise.resolve();
+  /** Opening and closing, one after the other. */
+  readonly #tasks = new Serial();
   #early: { readonly kind: string; readonly fields: Record<string, unknown> }[] = [];
 
   constructor(parts: JournalParts) {
@@ -55,7 +57,7 @@ export class Journal {
 
   /** From now on entries are written. No other process may write them: after a hand-over has been granted. */
   open(): Promise<void> {
-    return this.#next(async () => {
+    return this.#tasks.run(async () => {
       const { stateDir, receivers, gateway, log, now } = this.#parts;
       this.#audit ??= await AuditLog.open(join(stateDir, 'audit'), { now, event: log });
       const directory = join(stateDir, 'webhooks');
@@ -85,21 +87,13 @@ export class Journal {
 
   /** Writes nothing until `open`: another process does. */
   suspend(): Promise<void> {
-    return this.#next(async () => {
+    return this.#tasks.run(async () => {
       const [audit, webhooks] = [this.#audit, this.#webhooks];
       this.#audit = null;
       this.#webhooks = null;
       await audit?.close();
       await webhooks?.close();
     });
-  }
-
-  /** Opening and closing, one after the other. */
-  #next(task: () => Promise<void>): Promise<void> {
-    const run = this.#tail.then(task);
-    // The failure belongs to the caller; what is asked next runs anyway.
-    this.#tail = run.catch(() => undefined);
-    return run;
   }
 
   view(): AuditView | null {

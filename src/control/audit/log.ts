@@ -77,7 +77,11 @@ export class AuditLog {
     const files = new DurableFiles();
     await files.makeDirectory(directory);
     const log = new AuditLog(directory, await signingKeyOf(directory, files), options);
-    await log.#recover();
+    try {
+      await log.#recover();
+    } catch (error) {
+      await log.#failed(error);
+    }
     return log;
   }
 
@@ -145,13 +149,30 @@ export class AuditLog {
       if (this.#fault !== null) this.#options.event('info', 'the audit log is written again', {});
       this.#fault = null;
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      if (this.#fault === null) this.#options.event('error', 'the audit log cannot be written', { reason });
-      this.#fault = reason;
-      // What was half written is looked at anew.
-      await this.#file?.close().catch(() => undefined);
-      this.#file = null;
-      if (!this.#closed) this.#retry = setTimeout(() => this.#run(), RETRY_MS).unref();
+      await this.#failed(error);
+    }
+  }
+
+  /** Tells it once, and tries again later. */
+  async #failed(error: unknown): Promise<void> {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (this.#fault === null) this.#options.event('error', 'the audit log cannot be written', { reason });
+    this.#fault = reason;
+    // What was half written is looked at anew.
+    await this.#letGo();
+    if (!this.#closed) this.#retry = setTimeout(() => this.#run(), RETRY_MS).unref();
+  }
+
+  /** Closes the file after a failure; the next entry opens it again, and looks at what it ends with. */
+  async #letGo(): Promise<void> {
+    const file = this.#file;
+    this.#file = null;
+    try {
+      await file?.close();
+    } catch (error) {
+      this.#options.event('error', 'a file of the audit log cannot be closed', {
+        reason: error instanceof Error ? error.message : String(error),
+      });
     }
   }
 

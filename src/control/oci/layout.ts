@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { Serial } from '../../base/serial.ts';
 import type { Blob, SignatureArtifact } from './artifact.ts';
 import { type Digest, digestHex, digestOf, parseDigest, referrersTag } from './digest.ts';
 import { DurableFiles, readBounded } from './files.ts';
@@ -38,7 +39,7 @@ export class OciLayout implements ArtifactSource, ArtifactSink, ArtifactList {
   readonly directory: string;
   readonly #files: DurableFiles;
   /** Index updates of this process, one after the other. */
-  #tail: Promise<void> = Promise.resolve();
+  readonly #changes = new Serial();
 
   private constructor(directory: string, files: DurableFiles) {
     this.directory = directory;
@@ -137,7 +138,7 @@ export class OciLayout implements ArtifactSource, ArtifactSink, ArtifactList {
   }
 
   async close(): Promise<void> {
-    await this.#tail;
+    await this.#changes.idle();
   }
 
   /** Writes a blob unless the right bytes are already there; a torn or altered file is replaced. */
@@ -162,7 +163,7 @@ export class OciLayout implements ArtifactSource, ArtifactSink, ArtifactList {
       return;
     }
     await this.putBlob({ bytes: signature.manifest, descriptor: signature.descriptor });
-    await this.#serial(async () => {
+    await this.#changes.run(async () => {
       const tag = referrersTag(subject.digest);
       const tagged = await this.#tagged(tag);
       const bytes = withReferrer(
@@ -177,14 +178,7 @@ export class OciLayout implements ArtifactSource, ArtifactSink, ArtifactList {
 
   /** Changes the list of manifests in one atomic step. */
   async update(change: (entries: readonly Descriptor[]) => readonly Descriptor[]): Promise<void> {
-    await this.#serial(async () => this.#writeIndex(change((await this.index()).manifests)));
-  }
-
-  async #serial(task: () => Promise<void>): Promise<void> {
-    const run = this.#tail.then(task);
-    // The next one runs whether or not this one failed; its failure belongs to its own caller.
-    this.#tail = run.catch(() => undefined);
-    await run;
+    await this.#changes.run(async () => this.#writeIndex(change((await this.index()).manifests)));
   }
 
   async #writeIndex(manifests: readonly Descriptor[]): Promise<void> {

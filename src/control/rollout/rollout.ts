@@ -3,6 +3,7 @@
  * at once when it does worse. One candidate at a time; whatever comes next, another candidate or a rollback, ends it.
  */
 import { createHmac } from 'node:crypto';
+import { Serial } from '../../base/serial.ts';
 import type { RolloutView, TallyView } from '../../admin/control-view.ts';
 import type { RolloutConfig } from '../../config/rollout.ts';
 import { LaneColumns } from '../../snapshot/lane-columns.ts';
@@ -68,7 +69,7 @@ export class Rollout {
   #trial: Trial | null = null;
   #timer: NodeJS.Timeout | null = null;
   /** What changes the lanes, one after the other. */
-  #tail: Promise<unknown> = Promise.resolve();
+  readonly #tasks = new Serial();
 
   constructor(parts: RolloutParts) {
     this.#parts = parts;
@@ -87,7 +88,7 @@ export class Rollout {
 
   /** Begins with the first step. Throws ActivationError; then all is as before, another candidate included. */
   async begin(bundle: VerifiedBundle): Promise<void> {
-    await this.#serial(async () => {
+    await this.#tasks.run(async () => {
       const { divide, active, config, event, now } = this.#parts;
       const former = active();
       if (former === null) throw new Error('there is nothing to compare with');
@@ -119,7 +120,7 @@ export class Rollout {
 
   /** All see the active bundle again, for a reason that is not the candidate's own. Does nothing when there is none. */
   async abandon(reason: string): Promise<void> {
-    await this.#serial(async () => {
+    await this.#tasks.run(async () => {
       const trial = this.#trial;
       if (trial === null) return;
       await this.#parts.decide(false);
@@ -131,7 +132,7 @@ export class Rollout {
   /** Takes the candidate back as if it had done worse. False when there is none. */
   async revert(reason: string): Promise<boolean> {
     let was = false;
-    await this.#serial(async () => {
+    await this.#tasks.run(async () => {
       was = this.#trial !== null;
       await this.#revert(reason);
     });
@@ -167,11 +168,13 @@ export class Rollout {
   }
 
   #lookSoon(): void {
-    this.#serial(() => this.#look()).catch((error: unknown) => {
-      // Lanes that do not answer, or a disk: the next look tries again.
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#parts.event('warn', 'a step of the rollout failed', { ...this.#fields(), reason });
-    });
+    this.#tasks
+      .run(() => this.#look())
+      .catch((error: unknown) => {
+        // Lanes that do not answer, or a disk: the next look tries again.
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#parts.event('warn', 'a step of the rollout failed', { ...this.#fields(), reason });
+      });
   }
 
   async #look(): Promise<void> {
@@ -253,13 +256,6 @@ export class Rollout {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     this.#trial = null;
-  }
-
-  async #serial(task: () => Promise<void>): Promise<void> {
-    const run = this.#tail.then(task);
-    // The failure belongs to the caller; the next task runs anyway.
-    this.#tail = run.catch(() => undefined);
-    await run;
   }
 }
 

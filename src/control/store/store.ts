@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Serial } from '../../base/serial.ts';
 import { type Digest, digestHex, parseDigest, referrersTag } from '../oci/digest.ts';
 import { type CrashPoint, DurableFiles, readBounded, TEMPORARY_PREFIX } from '../oci/files.ts';
 import { OciLayout } from '../oci/layout.ts';
@@ -66,7 +67,7 @@ export class BundleStore {
   #damage: string | undefined;
   #fault: string | undefined;
   /** Changes, one after the other. */
-  #tail: Promise<unknown> = Promise.resolve();
+  readonly #changes = new Serial();
 
   private constructor(
     directory: string,
@@ -143,7 +144,7 @@ export class BundleStore {
 
   /** Writes a bundle that is about to be activated; does not make it the active one. */
   async keep(bundle: VerifiedBundle): Promise<void> {
-    await this.#serial(async () => {
+    await this.#changes.run(async () => {
       await this.layout.putBlob({ descriptor: bundle.manifest.config, bytes: bundle.releaseBytes });
       for (const layer of bundle.layers) await this.layout.putBlob(layer);
       const root = rootDescriptor(bundle);
@@ -163,7 +164,7 @@ export class BundleStore {
       return withActive(state, { digest: bundle.digest, seq, floor, activatedAtMs }, epoch);
     });
     this.#damage = undefined;
-    await this.#serial(() => this.#collect());
+    await this.#changes.run(() => this.#collect());
   }
 
   /** Remembers that an operator keeps the gateway on a bundle. */
@@ -208,7 +209,7 @@ export class BundleStore {
 
   /** Resolves when everything that was begun is written. */
   async settled(): Promise<void> {
-    await this.#tail;
+    await this.#changes.idle();
   }
 
   /** Waits for what is being written. */
@@ -264,19 +265,12 @@ export class BundleStore {
   }
 
   async #change(next: (state: StoreState) => StoreState): Promise<void> {
-    await this.#serial(async () => {
+    await this.#changes.run(async () => {
       const state = next(this.#state);
       await this.#files.write(join(this.#directory, 'state.json'), stateBytes(state), 0o600);
       this.#state = state;
       this.#fault = undefined;
     });
-  }
-
-  async #serial(task: () => Promise<void>): Promise<void> {
-    const run = this.#tail.then(task);
-    // The failure belongs to the caller; the next change runs anyway.
-    this.#tail = run.catch(() => undefined);
-    await run;
   }
 
   /** Drops bundles that are neither active nor among the previous ones, and blobs that nothing refers to. */
