@@ -1,13 +1,9 @@
 import { join } from 'node:path';
+import { family, type Member } from '../family.ts';
 import type { Command, CommandIo } from '../io.ts';
 import type { BundleSource } from './build.ts';
 
-interface Row {
-  readonly what: string;
-  readonly load: () => Promise<Command>;
-}
-
-const COMMANDS: Readonly<Record<string, Row>> = {
+const COMMANDS: Readonly<Record<string, Member>> = {
   build: {
     what: 'check a bundle directory and write it as an artifact',
     load: async () => (await import('./build.ts')).buildCommand(loadDirectory),
@@ -53,15 +49,4 @@ async function loadDirectory(directory: string, io: CommandIo): Promise<BundleSo
 }
 
 /** `cnx bundle <command>`. */
-export const run: Command = async (args, io) => {
-  const [name, ...rest] = args;
-  const row = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (row !== undefined) return (await row.load())(rest, io);
-  const asked = name === '--help' || name === '-h';
-  const rows = Object.entries(COMMANDS).map(([command, { what }]) => `  ${command.padEnd(10)}${what}`);
-  if (!asked && name !== undefined) io.stderr(`cnx bundle: there is no command ${JSON.stringify(name)}\n`);
-  (asked ? io.stdout : io.stderr)(
-    `cnx bundle <command>\n\n${rows.join('\n')}\n\ncnx bundle <command> --help tells more\n`,
-  );
-  return asked ? 0 : 2;
-};
+export const run: Command = family('bundle', COMMANDS);

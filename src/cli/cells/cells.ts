@@ -1,14 +1,10 @@
 /** `cnx cells <command>`: where tenants live, before it is changed. */
+import { family } from '../family.ts';
 import type { Command } from '../io.ts';
-import { run as plan } from './plan.ts';
 
-export const run: Command = async (args, io) => {
-  const [name, ...rest] = args;
-  if (name === 'plan') return plan(rest, io);
-  const asked = name === '--help' || name === '-h';
-  if (!asked && name !== undefined) io.stderr(`cnx cells: there is no command ${JSON.stringify(name)}\n`);
-  (asked ? io.stdout : io.stderr)(
-    'cnx cells <command>\n\n  plan    what adding or removing cells moves, and how even it is\n\ncnx cells plan --help tells more\n',
-  );
-  return asked ? 0 : 2;
-};
+export const run: Command = family('cells', {
+  plan: {
+    what: 'what adding or removing cells moves, and how even it is',
+    load: async () => (await import('./plan.ts')).run,
+  },
+});

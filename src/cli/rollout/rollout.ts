@@ -1,12 +1,8 @@
 /** `cnx rollout <command>`: new bundles on running gateways. */
+import { family, type Member } from '../family.ts';
 import type { Command } from '../io.ts';
 
-interface Row {
-  readonly what: string;
-  readonly load: () => Promise<Command>;
-}
-
-const COMMANDS: Readonly<Record<string, Row>> = {
+const COMMANDS: Readonly<Record<string, Member>> = {
   status: {
     what: 'what a gateway runs, what it tries, and why',
     load: async () => (await import('./one.ts')).status,
@@ -26,15 +22,5 @@ const COMMANDS: Readonly<Record<string, Row>> = {
   unpin: { what: 'let the source count again', load: async () => (await import('./one.ts')).unpin },
 };
 
-export const run: Command = async (args, io) => {
-  const [name, ...rest] = args;
-  const row = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (row !== undefined) return (await row.load())(rest, io);
-  const asked = name === '--help' || name === '-h';
-  const rows = Object.entries(COMMANDS).map(([command, { what }]) => `  ${command.padEnd(10)}${what}`);
-  if (!asked && name !== undefined) io.stderr(`cnx rollout: there is no command ${JSON.stringify(name)}\n`);
-  (asked ? io.stdout : io.stderr)(
-    `cnx rollout <command>\n\n${rows.join('\n')}\n\ncnx rollout <command> --help tells more\n`,
-  );
-  return asked ? 0 : 2;
-};
+/** `cnx rollout <command>`. */
+export const run: Command = family('rollout', COMMANDS);

@@ -1,21 +1,14 @@
-/** Requests that no client waits for: stale answers that are fetched anew while they serve. Whichever transport serves, undici carries these: they are few. */
+/** Requests that no client waits for: stale answers that are fetched anew while they serve. */
 import type { Dispatcher } from 'undici';
 import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
-import { EndpointPools } from './uws/endpoint-pool.ts';
+import { type AnswerHeaders, AsideFetch, AsideFetches, type AsideRequest } from './aside.ts';
 
 /** Requests of a lane that are open at once. */
 export const BACKGROUND_MAX = 64;
 
-export interface BackgroundRequest {
-  /** Path and query. */
-  readonly target: string;
-  /** Flat name, value, … with `host`. */
-  readonly headers: readonly string[];
+export interface BackgroundRequest extends AsideRequest {
   /** A longer answer is dropped. */
   readonly bodyBytesMax: number;
-  readonly connectTimeoutMs: number;
-  /** For all of it, ms. */
-  readonly timeoutMs: number;
 }
 
 export interface BackgroundAnswer {
@@ -25,69 +18,32 @@ export interface BackgroundAnswer {
   readonly body: Uint8Array;
 }
 
-export class BackgroundFetches {
-  readonly #pools = new EndpointPools();
-  #open = 0;
+export class BackgroundFetches extends AsideFetches {
+  constructor() {
+    super(BACKGROUND_MAX);
+  }
 
   /** Asks by GET. `done` is called once, later, with null when there is no whole answer. False: too many are open, and it is not called. */
   fetch(endpoint: EndpointPlan, request: BackgroundRequest, done: (answer: BackgroundAnswer | null) => void): boolean {
-    const pool = this.#pools.of(endpoint);
-    if (this.#open >= BACKGROUND_MAX || pool.full) return false;
-    this.#open++;
-    const headers: Record<string, string> = {};
-    for (let i = 0; i < request.headers.length; i += 2)
-      headers[request.headers[i] as string] = request.headers[i + 1] as string;
-    const fetching = new Fetch(request, (answer) => {
-      this.#open--;
-      pool.open--;
-      done(answer);
-    });
-    pool.dispatch({ path: request.target, method: 'GET', headers }, request.connectTimeoutMs, fetching);
-    return true;
-  }
-
-  /** Closes connections to endpoints that are not in the list. */
-  retain(endpoints: readonly EndpointPlan[]): void {
-    this.#pools.retain(endpoints);
-  }
-
-  close(): void {
-    this.#pools.destroy();
+    return this.send(endpoint, request, { method: 'GET', body: null }, () => new Fetch(request), done);
   }
 }
 
 const TOO_LONG = new Error('the answer is too long to be stored');
-const TOO_SLOW = new Error('the answer took too long');
 
-class Fetch implements Dispatcher.DispatchHandler {
+class Fetch extends AsideFetch<BackgroundAnswer> {
   readonly #bytesMax: number;
-  readonly #done: (answer: BackgroundAnswer | null) => void;
-  readonly #timer: NodeJS.Timeout;
-  #controller: Dispatcher.DispatchController | null = null;
-  #over = false;
-  #late = false;
   #status = 0;
   readonly #fields: string[] = [];
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
 
-  constructor(request: BackgroundRequest, done: (answer: BackgroundAnswer | null) => void) {
+  constructor(request: BackgroundRequest) {
+    super(request.timeoutMs);
     this.#bytesMax = request.bodyBytesMax;
-    this.#done = done;
-    this.#timer = setTimeout(() => {
-      this.#late = true;
-      this.#controller?.abort(TOO_SLOW);
-    }, request.timeoutMs);
-    this.#timer.unref();
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    // Thrown while it is still queued, this costs undici no connection.
-    if (this.#late) throw TOO_SLOW;
-    this.#controller = controller;
-  }
-
-  onResponseStart(_: unknown, status: number, headers: Readonly<Record<string, string | string[] | undefined>>): void {
+  onResponseStart(_: unknown, status: number, headers: AnswerHeaders): void {
     if (status < 200) return;
     this.#status = status;
     for (const name in headers) {
@@ -103,17 +59,6 @@ class Fetch implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.#end({ status: this.#status, fields: this.#fields, body: Buffer.concat(this.#chunks) });
-  }
-
-  onResponseError(): void {
-    this.#end(null);
-  }
-
-  #end(answer: BackgroundAnswer | null): void {
-    if (this.#over) return;
-    this.#over = true;
-    clearTimeout(this.#timer);
-    this.#done(answer);
+    this.end({ status: this.#status, fields: this.#fields, body: Buffer.concat(this.#chunks) });
   }
 }
