@@ -9,7 +9,7 @@ import { ANSWER, hasNginx, LARGE_BYTES, nginxProxy, type Server, upstream } from
 import { figures, interleaved, type Target } from './lib/rounds.ts';
 import type { Figure } from './lib/row.ts';
 import { checkAnswer, target } from './plain.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 /** As its documentation has it, with descriptors of stored files kept open: what an operator who measures would set. */
 function proxyCache(): string {

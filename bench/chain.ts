@@ -11,7 +11,7 @@ import { startGateway } from './lib/gateway.ts';
 import { upstream } from './lib/peers.ts';
 import { figures, interleaved, type Target } from './lib/rounds.ts';
 import { CONNECTIONS, checkAnswer } from './plain.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 const DEMO = join(import.meta.dirname, '../config/demo');
 const ISSUER = 'https://issuer.bench.example';

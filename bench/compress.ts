@@ -10,7 +10,7 @@ import { hasNginx, nginxProxy, upstream } from './lib/peers.ts';
 import { figures, interleaved, type Target } from './lib/rounds.ts';
 import type { Figure } from './lib/row.ts';
 import { target } from './plain.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 const PATH = '/items';
 /** The default of `compress.levels.gzip`. */

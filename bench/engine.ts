@@ -11,7 +11,7 @@ import { hasNginx, nginxProxy, type Server, upstream } from './lib/peers.ts';
 import { ended, listening, pinned, PROXY_CORE } from './lib/process.ts';
 import { figures, interleaved } from './lib/rounds.ts';
 import { checkAnswer, target } from './plain.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 const NATIVE = resolve(import.meta.dirname, '../native');
 

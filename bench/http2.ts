@@ -6,7 +6,7 @@ import { h2load, hasH2load } from './lib/h2load.ts';
 import { hasHaproxy, hasNginx, haproxyProxy, nginxProxy, upstream } from './lib/peers.ts';
 import { checkAnswer, bothFile } from './plain.ts';
 import { figures, interleaved } from './lib/rounds.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 /** Unit: connections. */
 const CONNECTIONS = 16;

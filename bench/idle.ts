@@ -5,7 +5,7 @@ import { plainBundle } from '../test/harness/bundle.ts';
 import { startGateway } from './lib/gateway.ts';
 import { upstream } from './lib/peers.ts';
 import { rssMib, sleep } from './lib/process.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 import type { Figure } from './lib/row.ts';
 
 const CONNECTIONS = 10_000;

@@ -4,7 +4,7 @@ import { startGateway } from './lib/gateway.ts';
 import { hasNginx, nginxProxy, upstream } from './lib/peers.ts';
 import { figures, interleaved } from './lib/rounds.ts';
 import { checkAnswer, target } from './plain.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 const LANES = 2;
 

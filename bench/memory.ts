@@ -4,7 +4,7 @@ import { startGateway } from './lib/gateway.ts';
 import { saturate } from './lib/load.ts';
 import { upstream } from './lib/peers.ts';
 import { rssMib } from './lib/process.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 const CONNECTIONS = 1_000;
 /** Memory is read after each of these. Unit: seconds. */

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Figure } from './lib/row.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 interface MicroRow {
   readonly name: string;

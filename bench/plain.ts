@@ -19,7 +19,7 @@ import {
   upstream,
 } from './lib/peers.ts';
 import { figures, interleaved, type Target } from './lib/rounds.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 import { get as httpGet } from 'node:http';
 import { get as httpsGet } from 'node:https';
 

@@ -8,21 +8,11 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildAddon } from '../scripts/addon.ts';
+import type { Bench, BenchOptions } from './lib/bench.ts';
 import { hasH2load } from './lib/h2load.ts';
 import { hasWrk } from './lib/load.ts';
 import { hasHaproxy, hasNginx } from './lib/peers.ts';
-import { type Figure, ratios, round, type Row } from './lib/row.ts';
-
-/** What a bench is told. */
-export interface BenchOptions {
-  readonly rounds: number;
-  readonly seconds: number;
-  /** Length of the soak of `memory`, seconds. */
-  readonly soakSeconds: number;
-  /** Bundles that `swaps` publishes. */
-  readonly swaps: number;
-}
-export type Bench = (options: BenchOptions) => Promise<readonly Figure[]>;
+import { ratios, round, type Row } from './lib/row.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   plain: async () => (await import('./plain.ts')).plain,

@@ -9,7 +9,7 @@ import { startGateway } from './lib/gateway.ts';
 import { cannon, hasWrk, saturate } from './lib/load.ts';
 import { upstream } from './lib/peers.ts';
 import type { Figure } from './lib/row.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 const CONNECTIONS = 16;
 /** The budget of the architecture, by what it is for. Unit: ms. */

@@ -10,7 +10,7 @@ import { hasWrk, type Load, saturate } from './lib/load.ts';
 import { type Server, upstream } from './lib/peers.ts';
 import { sleep } from './lib/process.ts';
 import type { Figure } from './lib/row.ts';
-import type { Bench, BenchOptions } from './run.ts';
+import type { Bench, BenchOptions } from './lib/bench.ts';
 
 const CONNECTIONS = 64;
 /** Of a surge: enough that a request seldom waits for the answer before it. */

@@ -5,7 +5,7 @@ import { cannon } from './lib/load.ts';
 import { upstream } from './lib/peers.ts';
 import { rssMib, sleep } from './lib/process.ts';
 import { CONNECTIONS } from './plain.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 /** Requests per second during the swaps: what a busy gateway sees, well below its peak. */
 const RATE = 2_000;

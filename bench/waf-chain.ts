@@ -15,7 +15,7 @@ import { hasWrk, type Load } from './lib/load.ts';
 import { hasNginx, nginxProxy, type Server, upstream } from './lib/peers.ts';
 import { figures, interleaved, type Target } from './lib/rounds.ts';
 import type { Figure } from './lib/row.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 
 /** Enough to keep one core busy, few enough that the slowest peer answers within wrk's patience. */
 const CONNECTIONS = 32;

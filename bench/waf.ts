@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { loadavg } from 'node:os';
 import { type Figure, median } from './lib/row.ts';
-import type { Bench } from './run.ts';
+import type { Bench } from './lib/bench.ts';
 import {
   allocationCounter,
   coraza,
