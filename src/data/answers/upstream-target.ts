@@ -8,6 +8,8 @@ import { readHost } from '../normalize/host.ts';
 import { type CanonicalPath, readPath, TargetFault } from '../normalize/target.ts';
 import { textOf } from '../variables.ts';
 
+/** Tells an upstream what was taken off the path that its client asked for. */
+export const PREFIX_FIELD = 'x-forwarded-prefix';
 /** A segment that is `.` or `..`, also with a parameter. */
 const DOT_SEGMENT = /\/(?:\.|%2[Ee]){1,2}(?:[/;]|$)/;
 

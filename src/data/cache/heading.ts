@@ -5,7 +5,7 @@ import type { RefusalRow } from '../refusal.ts';
 import { Verdict } from '../verdict.ts';
 import { forwardedStatus, hitStatus } from './cache-status.ts';
 import type { ResponseCache } from './cache.ts';
-import type { Caching, Place } from './caching.ts';
+import type { Caching, Place, Tracked } from './caching.ts';
 import { linesOf } from './fetching.ts';
 import { firstOf } from './fields.ts';
 import { serve } from './serve.ts';
@@ -22,12 +22,15 @@ export class Heading implements Caching {
   readonly #place: Place;
   readonly #asked: Asked;
   readonly #found: StoredAnswer | null;
+  readonly #tracked: Tracked | null;
 
   constructor(cache: ResponseCache, place: Place, asked: Asked, found: StoredAnswer | null) {
     this.#cache = cache;
     this.#place = place;
     this.#asked = asked;
     this.#found = found;
+    // Only what is stored already may be stored by it once more.
+    this.#tracked = found === null ? null : cache.track(place);
   }
 
   answered(x: Exchange): Verdict {
@@ -39,7 +42,7 @@ export class Heading implements Caching {
         ? null
         : validated(found, this.#asked, came);
       this.#cache.store.drop(addressKey(this.#place.host, this.#place.target), found);
-      if (fresh !== null && !('why' in fresh)) this.#cache.keep(this.#place, fresh);
+      if (fresh !== null && !('why' in fresh) && this.#tracked?.purged === false) this.#cache.keep(this.#place, fresh);
     }
     x.wire.addAnswerHeader(
       'cache-status',
@@ -55,7 +58,8 @@ export class Heading implements Caching {
     return serve(x, found, hitStatus(found.lifetime - ageOf(found, x.now), '; detail=error'));
   }
 
+  /** Nobody waits for it. */
   over(): void {
-    // Nobody waits for it.
+    if (this.#tracked !== null) this.#cache.untrack(this.#tracked);
   }
 }

@@ -1,13 +1,14 @@
 /** A stale answer fetched anew in the background while it serves (RFC 5861 §3): the request as the upstream would have seen it, and what becomes of its answer. */
-import { hostUpstream } from '../answers/upstream-target.ts';
+import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
+import { hostUpstream, PREFIX_FIELD } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
 import type { MadeEdits } from '../../snapshot/variables.ts';
 import type { BackgroundAnswer, BackgroundRequest } from '../transport/background.ts';
-import { isClaim } from '../transport/claims.ts';
+import { CLIENT_CERT_FIELD } from '../stages/client-certificate.ts';
 import { endsHere } from '../transport/fields.ts';
 import type { ResponseCache } from './cache.ts';
 import type { Place, Tracked } from './caching.ts';
-import { firstOf, names } from './fields.ts';
+import { firstOf } from './fields.ts';
 import type { Flight } from './flights.ts';
 import { fieldUpstream } from './request.ts';
 import { addressKey } from './store.ts';
@@ -27,6 +28,7 @@ const LEFT_OUT: ReadonlySet<string> = new Set([
   'if-match',
   'if-unmodified-since',
   'x-request-id',
+  'x-client-request-id',
   'traceparent',
   'tracestate',
   'forwarded',
@@ -34,7 +36,6 @@ const LEFT_OUT: ReadonlySet<string> = new Set([
 ]);
 
 export class Refresh {
-  readonly request: BackgroundRequest;
   readonly #cache: ResponseCache;
   readonly #place: Place;
   readonly #asked: Asked;
@@ -42,20 +43,12 @@ export class Refresh {
   readonly #flight: Flight;
   readonly #tracked: Tracked | null;
 
-  private constructor(
-    cache: ResponseCache,
-    place: Place,
-    asked: Asked,
-    found: StoredAnswer,
-    flight: Flight,
-    request: BackgroundRequest,
-  ) {
+  private constructor(cache: ResponseCache, place: Place, asked: Asked, found: StoredAnswer, flight: Flight) {
     this.#cache = cache;
     this.#place = place;
     this.#asked = asked;
     this.#found = found;
     this.#flight = flight;
-    this.request = request;
     this.#tracked = cache.track(place);
   }
 
@@ -67,8 +60,18 @@ export class Refresh {
     const fields = fieldsUpstream(x);
     const values = new Map<string, string>();
     for (let i = 0; i < fields.length; i += 2) values.set(fields[i] as string, fields[i + 1] as string);
-    const request = requestOf(x, asked, found, fields, cache.pathUpstream(x) ?? x.encodedPath);
-    return new Refresh(cache, place, { ...asked, requestField: (name) => values.get(name) }, found, flight, request);
+    return new Refresh(cache, place, { ...asked, requestField: (name) => values.get(name) }, found, flight);
+  }
+
+  /** What this endpoint is asked. To be called while the exchange that began it is here. */
+  requestTo(x: Exchange, endpoint: EndpointPlan): BackgroundRequest {
+    const own = x.endpoint;
+    // Host and the values that name the endpoint follow from it.
+    x.endpoint = endpoint;
+    const path = this.#cache.pathUpstream(x) ?? x.encodedPath;
+    const request = requestOf(x, this.#asked, this.#found, fieldsUpstream(x), path);
+    x.endpoint = own;
+    return request;
   }
 
   /** The answer, or null when there is none: then the stale one stays. `now`: epoch ms. */
@@ -98,11 +101,10 @@ export class Refresh {
 export function fieldsUpstream(x: Exchange): string[] {
   const { wire, route, identity } = x;
   const request = route?.respond.request;
-  const nominated = names(wire.header('connection') ?? '');
-  const seen = new Set<string>(request?.remove);
+  const seen = new Set<string>();
   const fields: string[] = [];
   const take = (name: string): void => {
-    if (seen.has(name) || endsHere(name) || isClaim(name) || nominated.includes(name)) return;
+    if (seen.has(name) || endsHere(name)) return;
     seen.add(name);
     const value = fieldUpstream(x, name);
     if (value !== undefined) fields.push(name, value);
@@ -112,8 +114,11 @@ export function fieldsUpstream(x: Exchange): string[] {
   for (const name of [
     'x-forwarded-proto',
     'x-forwarded-host',
+    PREFIX_FIELD,
+    CLIENT_CERT_FIELD,
     ...even(identity?.headers ?? []),
     ...even(request?.set ?? []),
+    ...even(request?.add ?? []),
     ...madeNames(route?.respond.requestMade ?? null),
   ])
     take(name);

@@ -19,11 +19,11 @@ export class Refreshes {
     const members = x.revision.members[x.cell];
     const endpoint = members === undefined ? null : this.#chooser.choose(members, x.now, x.random, -1, true);
     if (endpoint === null || this.#closed) return false;
+    const request = refresh.requestTo(x, endpoint);
     this.#fetches ??= load();
     this.#fetches.then(
       (fetches) => {
-        const begun =
-          !this.#closed && fetches.fetch(endpoint, refresh.request, (answer) => refresh.came(answer, Date.now()));
+        const begun = !this.#closed && fetches.fetch(endpoint, request, (answer) => refresh.came(answer, Date.now()));
         if (!begun) refresh.came(null, Date.now());
       },
       () => refresh.came(null, Date.now()),

@@ -8,6 +8,7 @@ import type { Exchange } from '../exchange.ts';
 import type { MirrorFetches, MirrorRequest } from '../transport/mirror-fetches.ts';
 import { BodyKind, BodyState } from '../transport/transport.ts';
 import type { Chooser } from '../upstream/choose.ts';
+import { isTraceparent } from '../stages/forward.ts';
 import { Verdict } from '../verdict.ts';
 import { Mirroring, type MirrorTold } from './mirroring.ts';
 
@@ -94,6 +95,9 @@ function requestOf(x: Exchange, plan: MirrorPlan, body: Uint8Array | null): Mirr
   }
   // Who looks at the mirror's log finds the request, and code that must not act twice can see that this is a copy.
   headers.push('x-forwarded-for', x.clientAddress, 'x-request-id', x.id, 'x-mirrored-request', x.id);
+  if (x.clientRequestId !== '') headers.push('x-client-request-id', x.clientRequestId);
+  const trace = x.wire.header('traceparent');
+  if (trace !== undefined && isTraceparent(trace)) headers.push('traceparent', trace);
   headers.push('via', '1.1 cloudnexus');
   return {
     method: x.wire.method,
@@ -112,6 +116,8 @@ const OURS: ReadonlySet<string> = new Set([
   'x-forwarded-for',
   'forwarded',
   'x-request-id',
+  'x-client-request-id',
+  'traceparent',
   'x-mirrored-request',
   'via',
 ]);

@@ -9,7 +9,7 @@ import { editAnswer } from '../answers/answer-edits.ts';
 import { makeRequestEdits, remakeRequestEdits } from '../answers/made-edits.ts';
 import { redirectOf } from '../answers/redirect.ts';
 import { answerDirect, fileAnswer } from '../answers/static.ts';
-import { hasPrefix, hostUpstream, type UpstreamPaths } from '../answers/upstream-target.ts';
+import { hasPrefix, hostUpstream, PREFIX_FIELD, type UpstreamPaths } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
@@ -56,7 +56,7 @@ export class Respond implements Stage {
     const path = this.#paths.of(x);
     if (path === null) return refusedPath(x);
     if (plan.stripPrefix !== '' && hasPrefix(x.encodedPath, plan.stripPrefix))
-      x.wire.setUpstreamHeader('x-forwarded-prefix', plan.stripPrefix);
+      x.wire.setUpstreamHeader(PREFIX_FIELD, plan.stripPrefix);
     x.plan.target = x.query === '' ? path : `${path}?${x.query}`;
     return this.#toHost(x, plan, path);
   }
