@@ -36,6 +36,10 @@ class CountingWire extends TestWire {
     this.edits += value.length > 0 ? 1 : 0;
     return true;
   }
+  override setUpstreamBytes(_: string, value: Buffer): boolean {
+    this.edits += value.length > 0 ? 1 : 0;
+    return true;
+  }
   override addUpstreamHeader(_: string, value: string): boolean {
     this.edits += value.length > 0 ? 1 : 0;
     return true;

@@ -112,6 +112,10 @@ class BenchWire implements Wire {
     this.edits += value.length;
     return true;
   }
+  setUpstreamBytes(_: string, value: Buffer): boolean {
+    this.edits += value.length;
+    return true;
+  }
   addUpstreamHeader(_: string, value: string): boolean {
     this.edits += value.length;
     return true;

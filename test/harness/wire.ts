@@ -120,6 +120,9 @@ export class TestWire implements Wire {
     this.upstreamEdits.push(`set ${name}: ${value}`);
     return true;
   }
+  setUpstreamBytes(name: string, value: Buffer): boolean {
+    return this.setUpstreamHeader(name, value.toString('latin1'));
+  }
   addUpstreamHeader(name: string, value: string): boolean {
     this.upstreamEdits.push(`add ${name}: ${value}`);
     return true;

@@ -106,7 +106,7 @@ function describe(x: Exchange, wire: Wire): void {
   if (x.clientRequestId !== '') wire.setUpstreamHeader('x-client-request-id', x.clientRequestId);
   const trace = wire.header('traceparent');
   if (trace === undefined || !isTraceparent(trace)) {
-    wire.setUpstreamHeader('traceparent', newTraceparent(x));
+    wire.setUpstreamBytes('traceparent', newTraceparent(x));
     if (wire.header('tracestate') !== undefined) wire.removeUpstreamHeader('tracestate');
   }
 }
@@ -144,8 +144,8 @@ const TRACE_REST = 19;
 const TRACE_PARENT = 36;
 const TRACE_SAMPLED = 54;
 
-/** A new trace. Its id begins with the digits of the request id, so that either leads to the other, and ends in chance. */
-function newTraceparent(x: Exchange): string {
+/** A new trace, until the next one is made. Its id begins with the digits of the request id, so that either leads to the other, and ends in chance. */
+function newTraceparent(x: Exchange): Buffer {
   const { random, id } = x;
   // `<6 digits>-<2>-<8>`, or longer once a lane has counted past 2^32: the newest digits are kept.
   copyDigits(id, 0, 6, TRACE_INSTANCE);
@@ -157,7 +157,7 @@ function newTraceparent(x: Exchange): string {
   // The lowest bit keeps the parent from being zeros alone.
   writeHex8(TRACE_PARENT + 8, draw(random, Salt.SpanB) | 1);
   TRACE[TRACE_SAMPLED] = DIGITS[chance(random, Salt.TraceSampled, TRACE_SAMPLE) ? 1 : 0] as number;
-  return TRACE.latin1Slice(0, TRACE.length);
+  return TRACE;
 }
 
 function copyDigits(text: string, from: number, to: number, at: number): void {

@@ -179,6 +179,8 @@ export interface Wire {
 
   /** Sets a header field of the upstream request, replacing all of that name. Hop-by-hop names are refused (false), as are control bytes. */
   setUpstreamHeader(name: string, value: string): boolean;
+  /** As `setUpstreamHeader`, of a value that was composed as bytes of visible ASCII; it is copied. */
+  setUpstreamBytes(name: string, value: Buffer): boolean;
   /** Adds a header field to the upstream request, keeping those of that name. False as above. */
   addUpstreamHeader(name: string, value: string): boolean;
   /** Removes a header field from the upstream request. */

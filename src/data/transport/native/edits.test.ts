@@ -27,7 +27,7 @@ describe('edits of a head', () => {
     const edit = fc.record({
       name: fc.constantFrom('x-a', 'x-bb', 'x-ccc', 'x-dddd'),
       value: fc.integer({ min: 0, max: 120 }).map((n) => 'v'.repeat(n)),
-      listed: fc.boolean(),
+      way: fc.constantFrom('text', 'bytes', 'list'),
     });
     const tight = Buffer.alloc(LONG_AT + EDIT_BYTES_MAX);
     const wide = Buffer.alloc(EDIT_BYTES_MAX);
@@ -37,8 +37,9 @@ describe('edits of a head', () => {
       fc.property(fc.array(edit, { maxLength: 12 }), (all) => {
         for (const list of [moving, still]) {
           list.clear();
-          for (const { name, value, listed } of all) {
-            if (listed) assert.ok(list.apply({ set: [name, value], add: ['x-e', value], remove: [] }));
+          for (const { name, value, way } of all) {
+            if (way === 'bytes') assert.ok(list.setBytes(name, Buffer.from(value)));
+            else if (way === 'list') assert.ok(list.apply({ set: [name, value], add: ['x-e', value], remove: [] }));
             else assert.ok(list.set(name, value));
           }
         }
@@ -48,6 +49,16 @@ describe('edits of a head', () => {
         assert.ok(tight.subarray(SHORT, LONG_AT).every((byte) => byte === 0));
       }),
     );
+  });
+
+  it('of bytes take the place of a text, and the other way round', () => {
+    const bytes = Buffer.alloc(EDIT_BYTES_MAX);
+    const list = new Edits(bytes, 0, EDIT_BYTES_MAX, 0);
+    assert.ok(list.set('traceparent', 'a') && list.setBytes('Traceparent', Buffer.from('bb')));
+    assert.deepEqual(read(bytes, list), [[Edit.SET, 'traceparent', 'bb']]);
+    assert.ok(list.set('traceparent', 'c'));
+    assert.deepEqual(read(bytes, list), [[Edit.SET, 'traceparent', 'c']]);
+    assert.equal(list.setBytes('connection', Buffer.from('close')), false);
   });
 
   it('that do not fit the long room either are refused', () => {

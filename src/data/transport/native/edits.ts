@@ -7,6 +7,7 @@ import { applyEdits } from '../edit-list.ts';
 import { EDITS_MAX } from '../bounds.ts';
 import { writeField, writeLatin1 } from './bytes.ts';
 import { Edit, LONG_EDITS_BYTES } from './layout.ts';
+import type { EditableName } from './names.ts';
 import { editable, NAMES_MAX } from './names.ts';
 
 /** Bytes of the edits of one direction; the other half of the room is for target and Host. */
@@ -63,6 +64,16 @@ export class Edits {
     return this.#push(Edit.SET, name, value);
   }
 
+  /** As `set`, of a value that is bytes of visible ASCII already; copied. */
+  setBytes(name: string, value: Uint8Array): boolean {
+    const known = editable(name);
+    const at = known === null ? -1 : this.#room(known, value.length);
+    if (known === null || at < 0) return false;
+    this.#bytes.set(value, at);
+    this.#close(Edit.SET, known, at + value.length, value.length);
+    return true;
+  }
+
   /** Adds a field. False as in `set`. */
   add(name: string, value: string): boolean {
     return this.#push(Edit.ADD, name, value);
@@ -111,23 +122,33 @@ export class Edits {
 
   #push(kind: number, name: string, value: string): boolean {
     const known = editable(name);
-    if (known === null || this.#count >= EDITS_MAX) return false;
-    const lower = known.lower;
-    if (!this.#hasRoom(HEAD_BYTES + lower.length + value.length)) return false;
+    const at = known === null ? -1 : this.#room(known, value.length);
+    if (known === null || at < 0) return false;
+    const end = writeField(this.#bytes, at, value);
+    if (end < 0) return false;
+    this.#close(kind, known, end, value.length);
+    return true;
+  }
+
+  /** Writes the name; where its value goes, or -1 when there is no room. */
+  #room(known: EditableName, valueBytes: number): number {
+    const { lower } = known;
+    if (this.#count >= EDITS_MAX || !this.#hasRoom(HEAD_BYTES + lower.length + valueBytes)) return -1;
+    return writeLatin1(this.#bytes, this.#end + HEAD_BYTES, lower);
+  }
+
+  /** The value is written: the edit counts. */
+  #close(kind: number, known: EditableName, end: number, valueBytes: number): void {
     const at = this.#end;
     const bytes = this.#bytes;
-    const valueAt = writeLatin1(bytes, at + HEAD_BYTES, lower);
-    const end = writeField(bytes, valueAt, value);
-    if (end < 0) return false;
-    if (this.#edited[known.number] === this.#use && kind !== Edit.ADD) this.#void(lower);
+    if (this.#edited[known.number] === this.#use && kind !== Edit.ADD) this.#void(known.lower);
     this.#edited[known.number] = this.#use;
     bytes[at] = kind;
-    bytes[at + 1] = lower.length;
-    bytes[at + 2] = value.length & 0xff;
-    bytes[at + 3] = value.length >> 8;
+    bytes[at + 1] = known.lower.length;
+    bytes[at + 2] = valueBytes & 0xff;
+    bytes[at + 3] = valueBytes >> 8;
     this.#end = end;
     this.#count++;
-    return true;
   }
 
   /** Room for so many bytes more, in the long room if need be. */

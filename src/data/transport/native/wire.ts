@@ -164,6 +164,9 @@ export class NativeWire extends NativeHead implements Wire {
   setUpstreamHeader(name: string, value: string): boolean {
     return this.#upstreamEdits.set(name, value);
   }
+  setUpstreamBytes(name: string, value: Buffer): boolean {
+    return this.#upstreamEdits.setBytes(name, value);
+  }
   addUpstreamHeader(name: string, value: string): boolean {
     return this.#upstreamEdits.add(name, value);
   }

@@ -88,6 +88,9 @@ export class WireHead {
   setUpstreamHeader(name: string, value: string): boolean {
     return this.upstreamEdits.set(name, value);
   }
+  setUpstreamBytes(name: string, value: Buffer): boolean {
+    return this.upstreamEdits.set(name, value.latin1Slice(0, value.length));
+  }
   addUpstreamHeader(name: string, value: string): boolean {
     return this.upstreamEdits.add(name, value);
   }
