@@ -1,6 +1,7 @@
 /**
  * The admin listener: `/v1/status`, `/v1/explain/<request id>`, `/v1/endpoints`, `/v1/routes`, `/v1/mirrors`. Loopback unless it has a token; with a token, every
- * request needs it. Without one, the Host must name loopback, so that no web page can read it by giving its own name our address.
+ * request needs it. Without one, the Host must name loopback, so that no web page can read it by giving its own name our address, and no
+ * page of another origin may ask for anything.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
@@ -72,7 +73,8 @@ export async function startAdmin(parts: AdminParts): Promise<SmallServer> {
 
 function refuse(expected: Buffer | null, asked: Asked): Answer | null {
   if (expected === null) {
-    if (isLoopbackHost(asked.headers.host ?? '')) return null;
+    if (isLoopbackHost(asked.headers.host ?? ''))
+      return isOfPage(asked) ? json('forbidden', { error: 'a page of another origin may ask for nothing here' }) : null;
     return json('misdirected', { error: 'the Host does not name this machine: use 127.0.0.1 or localhost' });
   }
   const [, given = ''] = /^bearer +([^\s]+) *$/iu.exec(asked.headers.authorization ?? '') ?? [];
@@ -83,6 +85,16 @@ function refuse(expected: Buffer | null, asked: Asked): Answer | null {
     { error: 'a bearer token is required' },
     { 'www-authenticate': 'Bearer realm="cnx admin"' },
   );
+}
+
+/**
+ * A browser asks for a page of another origin (Fetch standard, Origin; Fetch Metadata, Sec-Fetch-Site). Without a token nothing else tells whether an operator wants what is asked for: a
+ * form or a script of any site can make the browser of somebody on this machine send a POST to loopback, though it may not read the answer.
+ */
+function isOfPage({ headers }: Asked): boolean {
+  const site = headers['sec-fetch-site'];
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return true;
+  return headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`;
 }
 
 async function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: Asked): Promise<Answer> {

@@ -11,6 +11,7 @@ export const ANSWER = {
   ok: 200,
   badRequest: 400,
   unauthorized: 401,
+  forbidden: 403,
   notFound: 404,
   methodNotAllowed: 405,
   contentTooLarge: 413,

@@ -93,6 +93,27 @@ test('without a token, only loopback is served, and only under its own names', a
   }
 });
 
+test('without a token, a page of another origin makes a browser ask for nothing', async (t) => {
+  const { port } = await started(t, null, () => true);
+  const host = `127.0.0.1:${port}`;
+  const table: [Record<string, string>, number][] = [
+    [{}, 200],
+    [{ origin: `http://${host}` }, 200],
+    [{ origin: `http://${host}`, 'sec-fetch-site': 'same-origin' }, 200],
+    [{ 'sec-fetch-site': 'none' }, 200],
+    [{ origin: 'https://evil.example' }, 403],
+    [{ origin: 'null' }, 403],
+    [{ origin: 'http://127.0.0.1:3000' }, 403],
+    [{ origin: `https://${host}` }, 403],
+    [{ 'sec-fetch-site': 'cross-site' }, 403],
+    [{ 'sec-fetch-site': 'same-site' }, 403],
+  ];
+  for (const [headers, status] of table) {
+    const asked = { path: '/v1/fault?lane=0', method: 'POST', headers: { host, ...headers } };
+    assert.equal((await raw(port, asked)).status, status, JSON.stringify(headers));
+  }
+});
+
 test('it does not start open to others without a token, or with a short one', async (t) => {
   const { admin } = givenAdmin(t);
   const start = (address: string, token: string | null) =>
