@@ -24,7 +24,8 @@ export const DirectConfig = closed(
     body: Type.Optional(
       Type.String({
         maxLength: 65_536,
-        description: 'Body, with variables (answers.md), escaped for HTML and JSON by `contentType`.',
+        description:
+          'Body, with variables (answers.md), escaped by `contentType`: for HTML and XML, or for JSON and strings of scripts.',
       }),
     ),
     file: Type.Optional(BundleFile('A file of the bundle directory whose bytes are the body.', 'site/robots.txt')),

@@ -1,6 +1,7 @@
 /** Direct answers, files of the bundle and pages in the place of refusals, through running gateways of both transports. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { runInNewContext } from 'node:vm';
 import { plainBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
 import { freePorts } from '../harness/ports.ts';
@@ -47,6 +48,8 @@ const ROUTES = [
   }),
   route('page', { direct: { contentType: 'text/html; charset=utf-8', body: '<b>${header:x-name}</b>' } }),
   route('json', { direct: { contentType: 'application/json', body: '{"name":"${header:x-name}"}' } }),
+  route('svg', { direct: { contentType: 'image/svg+xml', body: '<svg><text>${header:x-name}</text></svg>' } }),
+  route('script', { direct: { contentType: 'text/javascript', body: "const name = '${header:x-name}';" } }),
   route('robots', { direct: { file: 'site/app.js', contentType: 'text/plain' } }),
   route('gone', { direct: { status: 204 } }),
   route('limited', { errorPages: [{ on: ['429'], text: 'pages/limit.txt' }] }, { limits: ['once'], cell: 'one' }),
@@ -166,6 +169,18 @@ for (const transport of ['native', 'uws']) {
       const raw = await askRaw({ port: gateway.ports.http }, 'HEAD /direct HTTP/1.1\r\nHost: a.test\r\n\r\n', 'HEAD');
       raw.connection.destroy();
       assert.equal(raw.status, 418);
+    });
+
+    it('nothing that a request says becomes markup or code, whatever the content type', async () => {
+      const name = `</text><script>'-alert(1)-'\\\`\${1}"&`;
+      const said = async (path: string): Promise<string> => (await heard(path, { 'x-name': name })).body;
+      const svg = await said('/svg');
+      assert.doesNotMatch(svg.slice('<svg><text>'.length, -'</text></svg>'.length), /[<>"']/);
+      assert.equal(await said('/page'), `<b>${svg.slice('<svg><text>'.length, -'</text></svg>'.length)}</b>`);
+      const script = await said('/script');
+      assert.doesNotMatch(script.slice("const name = '".length, -"';".length), /['`<>&$]/);
+      assert.equal(runInNewContext(`${script} name`), name);
+      assert.equal((JSON.parse(await said('/json')) as { name: string }).name, name);
     });
 
     it('a refusal has the operator’s words for who prefers them, the most exact first', async () => {

@@ -17,6 +17,12 @@ const KINDS = ['html', 'json', 'text'] as const;
 /** Statuses whose answers have no content (RFC 9110 §6.4.1). */
 const BODILESS: readonly number[] = [204, 205, 304];
 
+/** How variables are escaped in content of this type: XML, SVG among it, has HTML's escapes, and scripts take JSON's within their quotes. */
+function kindOf(contentType: string): TextKind {
+  if (/html|xml/i.test(contentType)) return 'html';
+  return /json|javascript|ecmascript/i.test(contentType) ? 'json' : 'text';
+}
+
 /** Files and pages of one bundle, gathered while its routes compile. */
 export class StaticAnswers {
   readonly pages: PagePlan[] = [];
@@ -70,7 +76,7 @@ export class StaticAnswers {
       return { status, contentType, body: { file: this.#row(file, contentType, 'routes', `${at}/file`) } };
     }
     const contentType = BODILESS.includes(status) ? '' : (config.contentType ?? 'text/plain; charset=utf-8');
-    const kind: TextKind = /html/i.test(contentType) ? 'html' : /json/i.test(contentType) ? 'json' : 'text';
+    const kind = kindOf(contentType);
     return { status, contentType, body: { parts: partsOf(body ?? '', (message) => report('/body', message)), kind } };
   }
 

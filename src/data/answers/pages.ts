@@ -80,6 +80,11 @@ function html(text: string): string {
   return text.replace(/[&<>"'`]/g, (char) => HTML[char] ?? '');
 }
 
+/** Chars that a JSON text may hold and that end a string of a script in other quotes, or the element around it. */
+const BEYOND_JSON = /['`<>&$\u2028\u2029]/g;
+
 function json(text: string): string {
-  return JSON.stringify(text).slice(1, -1);
+  return JSON.stringify(text)
+    .slice(1, -1)
+    .replace(BEYOND_JSON, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
