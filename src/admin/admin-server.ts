@@ -13,7 +13,16 @@ import type { ModeView } from '../snapshot/mode.ts';
 import type { CachePurge } from '../snapshot/messages.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
-import type { AuditView, ControlView, DiscoveryView, RolloutActions, RolloutView, TrustView } from './control-view.ts';
+import type {
+  AuditView,
+  ChannelView,
+  ControlView,
+  DiscoveryView,
+  GatewayIdView,
+  RolloutActions,
+  RolloutView,
+  TrustView,
+} from './control-view.ts';
 import { isOut, REJECTIONS_SHOWN_MAX } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import { explainText, explanationOf } from './explain.ts';
@@ -149,6 +158,12 @@ export interface Status {
     readonly staleReason: string | null;
     readonly fault: string | null;
   };
+  /** What it is among others; absent in gateways before it was shown. */
+  readonly gateway?: GatewayIdView;
+  /** Which bundle a channel index assigns to it, and why; null: the tag names bundles. */
+  readonly channel?:
+    | (Omit<ChannelView, 'madeAt' | 'expiresAt'> & { readonly madeAt: string; readonly expiresAt: string })
+    | null;
   readonly trust: TrustView;
   /** What is tried by a share of identities; null: nothing is. */
   readonly rollout:
@@ -233,6 +248,7 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
       nextPollAt: timeOrNull(source.nextPollAt),
     },
     ...modeOf(control.mode?.()),
+    ...channelOf(control),
     trust: control.trust(),
     rollout:
       rollout === null
@@ -283,6 +299,16 @@ type SourceNow = Omit<DiscoveryView['sources'][number], 'at'> & { readonly at: s
 
 function sourcesOf({ control }: AdminParts): SourceNow[] {
   return control.discovery().sources.map((s) => ({ ...s, at: s.at === null ? null : new Date(s.at).toISOString() }));
+}
+
+function channelOf(control: ControlView): Pick<Status, 'gateway' | 'channel'> {
+  const gateway = control.gateway?.();
+  const channel = control.channel?.() ?? null;
+  const time = (at: number): string => new Date(at).toISOString();
+  return {
+    ...(gateway === undefined ? {} : { gateway }),
+    channel: channel === null ? null : { ...channel, madeAt: time(channel.madeAt), expiresAt: time(channel.expiresAt) },
+  };
 }
 
 function modeOf(view: ModeView | undefined): Pick<Status, 'mode'> {

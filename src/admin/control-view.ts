@@ -15,6 +15,10 @@ export interface ControlView {
   /** What serves; null before the first activation. */
   active(): ActiveBundle | null;
   source(): SourceView;
+  /** What this gateway is for channel indexes and selectors; absent: nobody asked. */
+  gateway?(): GatewayIdView;
+  /** The channel index that is followed; null or absent: the tag names bundles. */
+  channel?(): ChannelView | null;
   /** Asks the source now, as after a push; resolves when that has had its effect. */
   poll(): Promise<void>;
   /** By which rules bundles are taken. */
@@ -70,6 +74,33 @@ export interface ActiveBundle {
   readonly signers: readonly string[];
   /** Epoch ms from which on it is stale by its own word or its keys'; null = never. */
   readonly expiresAt: number | null;
+}
+
+export interface GatewayIdView {
+  readonly id: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Which bundle a channel index assigns to this gateway, and why. */
+export interface ChannelView {
+  /** Of the index. */
+  readonly digest: string;
+  readonly epoch: number;
+  readonly seq: number;
+  /** Epoch ms. */
+  readonly madeAt: number;
+  readonly expiresAt: number;
+  readonly signers: readonly string[];
+  /** The bundle that it assigns; whether that runs is another question. */
+  readonly bundle: string;
+  /** `stable` or `canary`. */
+  readonly role: string;
+  /** The rule that decided, such as `10 %`, `region=eu` or `all others`. */
+  readonly rule: string;
+  /** The gateway's place among gateways for this bundle, 0 to 99.99; null: no share decided. */
+  readonly bucket: number | null;
+  /** All of it as a sentence. */
+  readonly why: string;
 }
 
 export interface PinView {

@@ -2,19 +2,20 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypt
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { KeyAlgorithm } from '../control/trust/policy.ts';
+import type { KeyAlgorithm, KeyRole } from '../control/trust/policy.ts';
 import { usageError, UsageError } from './bundle/command.ts';
 import type { CommandIo } from './io.ts';
 
-const HELP = `cnx keygen --out DIR [--alg ed25519|ecdsa-p256] [--id NAME]
+const HELP = `cnx keygen --out DIR [--alg ed25519|ecdsa-p256] [--id NAME] [--role builder|promoter]
 
-Makes a key pair for signing bundles:
+Makes a key pair for signing bundles, or channel indexes:
   DIR/NAME.key   private key, PKCS#8 PEM, readable by you alone: give it to CI as a secret
   DIR/NAME.pub   public key, PEM
 and prints the entry for the trust policy of your gateways.
 
   --alg    ed25519 (default), or ecdsa-p256, which cosign and most key stores know as well
   --id     name of the key in the trust policy and of its files (default bundle)
+  --role   what the printed entry lets it sign: bundles (builder, the default) or channel indexes (promoter)
 
 Files that are there already are never overwritten.
 `;
@@ -28,6 +29,7 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
         out: { type: 'string' },
         alg: { type: 'string', default: 'ed25519' },
         id: { type: 'string', default: 'bundle' },
+        role: { type: 'string', default: 'builder' },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
@@ -38,10 +40,12 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
     if (values.out === undefined) throw new UsageError('--out DIR is missing');
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(values.id))
       throw new UsageError('--id is a name of letters, digits, . _ -');
+    if (values.role !== 'builder' && values.role !== 'promoter')
+      throw new UsageError(`--role ${JSON.stringify(values.role)} is not known: builder or promoter`);
     const key = generate(values.alg);
     const made = await writeKeyPair(values.out, values.id, key.privateKey);
     io.stdout(
-      `private key  ${made.privatePath}\npublic key   ${made.publicPath}\n\nfor the trust policy:\n\n${trustSnippet(values.id, key.alg, key.privateKey)}`,
+      `private key  ${made.privatePath}\npublic key   ${made.publicPath}\n\nfor the trust policy:\n\n${trustSnippet(values.id, key.alg, key.privateKey, values.role)}`,
     );
     return 0;
   } catch (error) {
@@ -97,6 +101,6 @@ export function spkiBase64(key: KeyObject): string {
 }
 
 /** The YAML entry of a key for a trust policy. */
-export function trustSnippet(id: string, alg: KeyAlgorithm, key: KeyObject): string {
-  return `keys:\n  - id: ${id}\n    alg: ${alg}\n    roles: [builder]\n    spki: ${spkiBase64(key)}\n`;
+export function trustSnippet(id: string, alg: KeyAlgorithm, key: KeyObject, role: KeyRole = 'builder'): string {
+  return `keys:\n  - id: ${id}\n    alg: ${alg}\n    roles: [${role}]\n    spki: ${spkiBase64(key)}\n`;
 }

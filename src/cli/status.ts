@@ -49,6 +49,7 @@ export function statusText(s: Status): string {
   const fact = (name: string, value: string): void => {
     lines.push(`  ${name.padEnd(12)}${value}`);
   };
+  for (const line of gatewayLines(s)) fact(line[0], line[1]);
   fact(
     'bundle',
     s.bundle === null
@@ -61,6 +62,7 @@ export function statusText(s: Status): string {
   }
   fact('source', `${s.source.text}: ${s.source.state}, last answer ${s.source.lastContactAt ?? 'never'}`);
   if (s.source.seen !== null && s.source.seen !== s.bundle?.digest) fact('', `names ${s.source.seen}`);
+  for (const line of channelLines(s)) fact(line[0], line[1]);
   if (s.source.lastError !== null) fact('', `last error: ${s.source.lastError}`);
   if (s.source.staleReason !== null) fact('', `STALE: ${s.source.staleReason}`);
   if (s.source.fault !== null) fact('', `state directory: ${s.source.fault}`);
@@ -95,6 +97,26 @@ export function statusText(s: Status): string {
   if (s.rejections.length > 0) lines.push('', '  rejected bundles');
   for (const r of s.rejections) lines.push(`    ${r.at}  ${r.step}  ${r.seq ?? '?'}  ${r.digest}  ${r.reason}`);
   return `${lines.map(printable).join('\n')}\n`;
+}
+
+/** What the gateway is among others, for people: name and value of each line. */
+export function gatewayLines({ gateway }: Pick<Status, 'gateway'>): (readonly [string, string])[] {
+  if (gateway === undefined) return [];
+  const labels = Object.entries(gateway.labels).map(([name, value]) => `, ${name}=${value}`);
+  return [['gateway', `${gateway.id}${labels.join('')}`]];
+}
+
+/** The channel index that it follows, for people: name and value of each line. */
+export function channelLines({ channel }: Pick<Status, 'channel'>): (readonly [string, string])[] {
+  if (channel === null || channel === undefined) return [];
+  const { seq, epoch, digest, signers, madeAt, expiresAt } = channel;
+  return [
+    [
+      'channel',
+      `index ${seq} of epoch ${epoch}, ${digest}, made ${madeAt}, good until ${expiresAt}, signed by ${signers.join(', ')}`,
+    ],
+    ['', `${channel.why}: ${channel.bundle}`],
+  ];
 }
 
 /** A bundle that is being tried, for people: name and value of each line. */

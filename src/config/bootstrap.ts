@@ -3,7 +3,7 @@ import Type, { type Static } from 'typebox';
 import { OverloadConfig } from './overload.ts';
 import { RolloutConfig } from './rollout.ts';
 import { WebhooksConfig } from './webhook.ts';
-import { Bytes, Cidr, closed, Id, LocalPath, Ms, SecretPlace, SecretPlaces, word } from './fields.ts';
+import { Bytes, Cidr, closed, Id, Labels, LocalPath, Ms, SecretPlace, SecretPlaces, word } from './fields.ts';
 
 const Port = (description: string, fallback?: number) =>
   Type.Integer({ minimum: 0, maximum: 65_535, description, ...(fallback === undefined ? {} : { default: fallback }) });
@@ -254,6 +254,23 @@ export const BootstrapConfig = closed(
         registry: Type.Optional(RegistryConfig),
       },
       'Where bundles come from.',
+    ),
+    gateway: closed(
+      {
+        id: Type.Optional(
+          Type.String({
+            pattern: '^[A-Za-z0-9]([A-Za-z0-9._:-]{0,126}[A-Za-z0-9])?$',
+            description:
+              'Name of this gateway, unlike that of any other: its place in the order in which a channel index shows a bundle to gateways. The host name unless given.',
+            examples: ['edge-eu-1'],
+          }),
+        ),
+        labels: Labels(
+          'What it is, such as region or cell: bundles and channel indexes select by labels. Those of the trust policy come first; `zone` is one too.',
+        ),
+      },
+      'What this gateway is among others.',
+      {},
     ),
     rollout: RolloutConfig,
     webhooks: WebhooksConfig,

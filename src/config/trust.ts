@@ -61,6 +61,11 @@ export const TrustConfig = closed(
       'tag = an older signed bundle above the floor may be activated again; endorsed = never.',
       'tag',
     ),
+    channelIndex: word(
+      ['optional', 'required'],
+      'optional = the tag may name a bundle, or a channel index that promoters have signed; required = only an index, so that builders alone roll nothing out.',
+      'optional',
+    ),
     minSeq: Type.Integer({
       minimum: 0,
       maximum: 9_007_199_254_740_991,

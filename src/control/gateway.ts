@@ -16,6 +16,7 @@ import { createRecords } from '../snapshot/records.ts';
 import type { ListenerTls } from '../snapshot/listener-plans.ts';
 import { Activator } from './activator.ts';
 import { Journal } from './audit/journal.ts';
+import { gatewayOf } from './channel/gateway-of.ts';
 import { CertificateWatch } from './certificates/watch.ts';
 import { Degradation } from './degradation/degradation.ts';
 import { seenBy } from './degradation/seen.ts';
@@ -144,6 +145,7 @@ export class Gateway {
       stateDir: bootstrap.stateDir,
       trustFile: bootstrap.trustFile,
       trust: prepareTrust(parts.trust),
+      gateway: gatewayOf(bootstrap),
       registries: parts.registries,
       serve: (bundle) => this.#serve(bundle),
       rollout: this.#rollout,

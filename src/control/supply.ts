@@ -3,9 +3,18 @@
  * trust policy or to the clock: those raise alarms.
  */
 import { Serial } from '../base/serial.ts';
-import type { ActiveBundle, KeptView, RejectionView, SourceView, TrustView } from '../admin/control-view.ts';
+import type {
+  ActiveBundle,
+  ChannelView,
+  KeptView,
+  RejectionView,
+  SourceView,
+  TrustView,
+} from '../admin/control-view.ts';
 import type { BootstrapConfig } from '../config/bootstrap.ts';
 import { ActivationError } from './activator.ts';
+import type { Assigned } from './channel/assign.ts';
+import { ChannelFollower, type Named } from './channel/follow.ts';
 import type { Digest } from './oci/digest.ts';
 import { OciLayout } from './oci/layout.ts';
 import { formatReference, parseReference, type Reference } from './oci/reference.ts';
@@ -23,7 +32,7 @@ import { type Boot, BundleStore } from './store/store.ts';
 import { TrustFile } from './trust/file.ts';
 import { gatewayIdentity } from './trust/gateway.ts';
 import type { Trust } from './trust/policy.ts';
-import { inEpoch } from './trust/rules.ts';
+import { inEpoch, labelsOf } from './trust/rules.ts';
 import { type VerifiedBundle, verifyBundle } from './trust/verify.ts';
 
 /** Rejected bundles that the status page shows. */
@@ -37,6 +46,8 @@ export interface SupplyParts {
   readonly trustFile: string;
   /** What the file said at the start. */
   readonly trust: Trust;
+  /** What this gateway is among others. */
+  readonly gateway: Assigned;
   /** For the source, then for each mirror. */
   readonly registries: readonly RegistryOptions[];
   /** Makes it serve. Throws ActivationError; then nothing has changed. Resolves with its revision. */
@@ -59,6 +70,7 @@ export class BundleSupply {
   readonly #parts: SupplyParts;
   readonly #reference: Reference;
   readonly #place: FailoverSource;
+  readonly #channel: ChannelFollower;
   readonly #trustFile: TrustFile;
   readonly #startedMs: number;
   #trust: Trust;
@@ -90,6 +102,15 @@ export class BundleSupply {
       [open(source, 0), ...mirrors.map((mirror, i) => open(mirror.source, i + 1))],
       parts.now,
     );
+    this.#channel = new ChannelFollower({
+      source: this.#place,
+      gatewayId: parts.gateway.id,
+      gateway: gatewayIdentity(parts.gateway.labels),
+      kept: () => this.#store?.state.channel,
+      keep: (channel) => this.#requireStore().follow(channel),
+      event: parts.event,
+      now: parts.now,
+    });
     this.overrides = new Overrides({
       state: () => this.#requireStore().state,
       find: (digest) => this.#find(digest),
@@ -295,7 +316,8 @@ export class BundleSupply {
   }
 
   #conditions() {
-    return { trust: this.#trust, gateway: gatewayIdentity(), nowMs: this.#parts.now() };
+    const gateway = gatewayIdentity(this.#parts.gateway.labels);
+    return { trust: this.#trust, gateway, nowMs: this.#parts.now() };
   }
 
   #requireStore(): BundleStore {
@@ -335,13 +357,16 @@ export class BundleSupply {
   }
 
   /** pull → verify → compile → activate → keep, for a digest that the source points to. */
-  async #evaluate(digest: Digest): Promise<void> {
+  async #evaluate(seen: Digest): Promise<void> {
     const store = this.#store;
     if (store === null) return;
     const { policy } = this.#trust;
     const { rollout } = this.#parts;
+    let digest = seen;
     let bundle: VerifiedBundle | undefined;
     try {
+      const named: Named = await this.#channel.named(seen, this.#trust);
+      digest = named.digest;
       this.overrides.judge(digest);
       await store.releaseQuarantine(digest);
       bundle = await verifyBundle(this.#place, digest, {
@@ -349,7 +374,8 @@ export class BundleSupply {
         sequence: sequenceOf(store.state),
         purpose: 'candidate',
         quarantined: store.state.quarantined,
-        forwardOnly: this.#place.mirror,
+        namedBy: named.by,
+        root: named.root,
         cache: store,
       });
       if (bundle.digest === this.#serving?.bundle.digest) {
@@ -399,6 +425,8 @@ export class BundleSupply {
       return 'it was beyond its end, or its keys were, when it was taken from the disk';
     if (serving !== null && now > serving.bundle.expiresMs)
       return `it, or the keys that signed it, ended ${new Date(serving.bundle.expiresMs).toISOString()}`;
+    const ended = this.#channel.staleness(now);
+    if (ended !== null) return ended;
     const heard = Math.max(this.#startedMs, this.#poller?.status.lastContactMs ?? 0);
     const { silentAfterMs } = this.#parts.bundle;
     if (now - heard > silentAfterMs) return `no source has answered since ${new Date(heard).toISOString()}`;
@@ -440,7 +468,8 @@ export class BundleSupply {
       text: this.text,
       answering: this.#place.answering,
       state: status?.state ?? 'starting',
-      seen: status?.seen ?? null,
+      // What it means for this gateway: of a channel index the bundle that it assigns.
+      seen: status?.seen === undefined ? null : this.#channel.behind(status.seen),
       lastContactAt: lastContact === 0 ? null : lastContact,
       nextPollAt: status === undefined || status.nextPollMs === 0 ? null : status.nextPollMs,
       lastError: status?.reason?.sentence ?? null,
@@ -449,6 +478,15 @@ export class BundleSupply {
       staleReason,
       fault: this.#store?.fault ?? null,
     };
+  }
+
+  channel(): ChannelView | null {
+    return this.#channel.view();
+  }
+
+  gateway(): Assigned {
+    const { gateway } = this.#parts;
+    return { id: gateway.id, labels: labelsOf(this.#trust.policy, gatewayIdentity(gateway.labels)) };
   }
 
   trust(): TrustView {

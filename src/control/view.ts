@@ -2,12 +2,14 @@
 import {
   type ActiveBundle,
   type AuditView,
+  type ChannelView,
   type ControlView,
   cellCircuits,
   type DiscoveryView,
   endpointViews,
   type EndpointView,
   type FaultsView,
+  type GatewayIdView,
   type HistoryView,
   type KeptView,
   type LaneView,
@@ -76,6 +78,12 @@ export class GatewayView implements ControlView {
   }
   source(): SourceView {
     return this.#of().supply.source();
+  }
+  gateway(): GatewayIdView {
+    return this.#of().supply.gateway();
+  }
+  channel(): ChannelView | null {
+    return this.#of().supply.channel();
   }
   async poll(): Promise<void> {
     const now = performance.now();

@@ -103,7 +103,7 @@ describe('several sources', () => {
     first.tags.set('prod', OLD.digest);
     second.tags.set('prod', OLD.digest);
     await place.resolve('');
-    const options = () => ({ sequence, forwardOnly: place.mirror });
+    const options = () => ({ sequence, namedBy: place.mirror ? ('mirror' as const) : ('tag' as const) });
     assert.equal((await verified(place, OLD, options())).direction, 'rollback');
     await first.stop();
     await place.resolve('');

@@ -30,6 +30,10 @@ const COMMANDS: Readonly<Record<string, Member>> = {
     what: 'point a tag at a bundle that is there: promote, or go back',
     load: async () => (await import('./tag.ts')).run,
   },
+  channel: {
+    what: 'the signed index that says which gateways run which bundle',
+    load: async () => (await import('./channel.ts')).run,
+  },
   log: { what: 'list the bundles of a place, newest first', load: async () => (await import('./log.ts')).run },
 };
 

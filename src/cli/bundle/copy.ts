@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { copyChannel, isIndexRoot } from '../../control/channel/publish.ts';
 import { copyBundle } from '../../control/oci/publish.ts';
 import type { Command } from '../io.ts';
 import { usageError, UsageError } from './command.ts';
@@ -17,8 +18,8 @@ const DONE: Readonly<Record<Name, string>> = { push: 'pushed', pull: 'pulled', c
 export function copyCommand(name: Name): Command {
   const help = `cnx bundle ${name} <from ref> <to ref> [--trust FILE]
 
-Copies a bundle with its signatures, byte for byte, ${WHAT[name]}. The tag moves
-last, when everything else is there. One publisher at a time for one bundle's signatures.
+Copies a bundle with its signatures, byte for byte, ${WHAT[name]}; of a channel index also
+the bundles that it names. The tag moves last, when everything else is there. One publisher at a time for one bundle's signatures.
 
   --trust   verify first as a new gateway with this trust policy would; what it would not take is not copied
 
@@ -45,7 +46,8 @@ ${PLACE_HELP}`;
       try {
         const digest = await digestOfReference(source);
         if (values.trust !== undefined) await verifyNow(source.place, digest, values.trust);
-        const signatures = await copyBundle(source.place, sink.place, digest, sink.reference.tag);
+        const copy = isIndexRoot(await source.place.manifest(digest)) ? copyChannel : copyBundle;
+        const signatures = await copy(source.place, sink.place, digest, sink.reference.tag);
         io.stdout(`${DONE[name].padEnd(10)}  ${digest}\nto          ${to}\nsignatures  ${signatures}\n`);
         if (signatures === 0) io.stderr('note: the bundle is not signed; gateways wait until it is\n');
       } finally {

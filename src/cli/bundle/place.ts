@@ -1,5 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { isIndexRoot } from '../../control/channel/publish.ts';
+import { verifyChannel } from '../../control/channel/verify.ts';
 import type { Digest } from '../../control/oci/digest.ts';
 import { OciLayout } from '../../control/oci/layout.ts';
 import { type ArtifactPlace, resolveDigest } from '../../control/oci/publish.ts';
@@ -58,18 +60,29 @@ export async function digestOfReference(opened: OpenedPlace): Promise<Digest> {
   return opened.reference.digest ?? (await resolveDigest(opened.place, opened.reference.tag));
 }
 
-/** Verifies as a new gateway with this trust policy would. @throws {Rejection} */
+/** Verifies as a new gateway with this trust policy would; of a channel index also each bundle that it names. @throws {Rejection} */
 export async function verifyNow(
   place: ArtifactPlace,
   digest: Digest,
   trustFile: string,
   onStep?: (step: VerifyStep) => void,
 ): Promise<void> {
+  const trust = await readTrustFile(trustFile);
+  const nowMs = Date.now();
+  const root = await place.manifest(digest);
+  if (isIndexRoot(root)) {
+    const step = onStep === undefined ? {} : { onStep };
+    const { index } = await verifyChannel(place, digest, root, { trust, known: undefined, nowMs, ...step });
+    for (const bundle of new Set(index.entries.map((entry) => entry.digest)))
+      await verifyNow(place, bundle, trustFile, onStep);
+    return;
+  }
   await verifyBundle(place, digest, {
-    trust: await readTrustFile(trustFile),
+    trust,
+    root,
     sequence: EMPTY_SEQUENCE,
     gateway: gatewayIdentity(),
-    nowMs: Date.now(),
+    nowMs,
     purpose: 'candidate',
     ...(onStep === undefined ? {} : { onStep }),
   });

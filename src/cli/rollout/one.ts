@@ -6,9 +6,10 @@ import { ASK_TIMEOUT_MS, ask, isOk, urlOf } from '../../admin/client.ts';
 import type { HistoryView } from '../../admin/control-view.ts';
 import { printable } from '../../admin/explain.ts';
 import { usageError, UsageError } from '../bundle/command.ts';
+import { durationOf } from '../duration.ts';
 import { errorOf } from '../explain.ts';
 import type { Command, CommandIo } from '../io.ts';
-import { rolloutLines } from '../status.ts';
+import { channelLines, gatewayLines, rolloutLines } from '../status.ts';
 
 const OPTIONS = {
   admin: { type: 'string', default: 'http://127.0.0.1:9902' },
@@ -25,7 +26,6 @@ const GATEWAY_HELP = `
 `;
 /** A bundle is compiled and given to all lanes before the answer comes. */
 const ACTION_TIMEOUT_MS = 60_000;
-const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 interface Given {
   readonly values: {
@@ -72,14 +72,6 @@ function query(given: Given, more: Readonly<Record<string, string>>): string {
   return new URLSearchParams({ ...more, reason }).toString();
 }
 
-/** `90s`, `30m`, `2h`, `1d` as milliseconds. */
-export function durationOf(text: string): number {
-  const [, digits = '', unit = ''] = /^([0-9]{1,6})([smhd])$/.exec(text) ?? [];
-  const ms = Number(digits) * (UNITS[unit] ?? Number.NaN);
-  if (!(ms > 0)) throw new UsageError(`${JSON.stringify(text)} is no time like 90s, 30m, 2h or 1d`);
-  return ms;
-}
-
 export const status = command(
   'status',
   'cnx rollout status [--json]\n\nWhat the gateway runs and why, and what a share of its identities tries.\n',
@@ -87,22 +79,26 @@ export const status = command(
     const body = await heard(given, 'v1/status', 'GET');
     if (body === null) return 1;
     const s = JSON.parse(body) as Status;
-    const { bundle, source, rollout, pin, kept, rejections } = s;
-    if (given.values.json)
-      given.io.stdout(`${JSON.stringify({ bundle, source, rollout, pin, kept, rejections }, null, 2)}\n`);
+    const { gateway, bundle, source, channel, rollout, pin, kept, rejections } = s;
+    const told = { gateway, bundle, because: whyOf(s), source, channel, rollout, pin, kept, rejections };
+    if (given.values.json) given.io.stdout(`${JSON.stringify(told, null, 2)}\n`);
     else given.io.stdout(statusText(s));
     return 0;
   },
 );
 
 /** Why it runs what it runs, in lines. */
-export function statusText(s: Pick<Status, 'bundle' | 'source' | 'rollout' | 'pin' | 'rejections'>): string {
+export function statusText(
+  s: Pick<Status, 'gateway' | 'bundle' | 'source' | 'channel' | 'rollout' | 'pin' | 'rejections'>,
+): string {
   const { bundle, source, pin } = s;
   const lines = [
+    ...gatewayLines(s).map(([name, value]) => `${name.padEnd(10)}${value}`),
     bundle === null
       ? 'runs      nothing yet'
       : `runs      ${bundle.seq}, ${bundle.digest}, since ${bundle.activatedAt}`,
     `because   ${whyOf(s)}`,
+    ...channelLines(s).map(([name, value]) => `${name.padEnd(10)}${value}`),
   ];
   if (s.rollout !== null) for (const [name, value] of rolloutLines(s.rollout)) lines.push(`${name.padEnd(10)}${value}`);
   if (pin !== null) lines.push(`pin       until ${pin.until}`);
@@ -111,15 +107,23 @@ export function statusText(s: Pick<Status, 'bundle' | 'source' | 'rollout' | 'pi
   return `${lines.map(printable).join('\n')}\n`;
 }
 
-function whyOf({ bundle, source, rollout, pin }: Pick<Status, 'bundle' | 'source' | 'rollout' | 'pin'>): string {
+function whyOf({
+  bundle,
+  source,
+  channel,
+  rollout,
+  pin,
+}: Pick<Status, 'bundle' | 'source' | 'channel' | 'rollout' | 'pin'>): string {
+  const assigned = channel !== null && channel !== undefined && channel.bundle === source.seen;
+  const names = assigned ? `assigns by index ${channel.seq} (${channel.why})` : 'names';
   if (bundle === null)
     return `${source.text} has given nothing that can be taken (${source.lastError ?? source.state})`;
-  if (pin !== null) return `an operator pinned it; ${source.text} names ${source.seen ?? 'nothing'}`;
+  if (pin !== null) return `an operator pinned it; ${source.text} ${names} ${source.seen ?? 'nothing'}`;
   if (rollout !== null)
-    return `${source.text} names ${rollout.digest}, which ${rollout.share * 100} % of identities try`;
-  if (source.seen === bundle.digest) return `${source.text} names it`;
+    return `${source.text} ${names} ${rollout.digest}, which ${rollout.share * 100} % of identities try`;
+  if (source.seen === bundle.digest) return `${source.text} ${names} it`;
   if (source.seen === null) return `it was kept; ${source.text} is ${source.state}`;
-  return `${source.text} names ${source.seen}, which is not taken: ${source.lastError ?? source.state}`;
+  return `${source.text} ${names} ${source.seen}, which is not taken: ${source.lastError ?? source.state}`;
 }
 
 export const history = command(

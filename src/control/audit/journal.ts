@@ -9,6 +9,7 @@ import { AuditLog } from './log.ts';
 const KINDS: Readonly<Record<string, string>> = {
   'gateway started': 'started',
   draining: 'stopping',
+  'channel index taken': 'channel',
   'bundle activated': 'activated',
   'bundle rejected': 'rejected',
   'starting with the seed bundle': 'seed',

@@ -26,7 +26,12 @@ export async function publishBundle(sink: ArtifactSink, bundle: AssembledBundle,
  * @returns false when this key had signed it before: nothing is added then.
  */
 export async function signBundle(place: ArtifactPlace, digest: Digest, privateKey: KeyObject): Promise<boolean> {
-  const subject = (await readRoot(place, digest)).descriptor;
+  return signRoot(place, (await readRoot(place, digest)).descriptor, privateKey);
+}
+
+/** The same for any manifest that is there. */
+export async function signRoot(place: ArtifactPlace, subject: Descriptor, privateKey: KeyObject): Promise<boolean> {
+  const { digest } = subject;
   const { candidates } = await place.signatures(digest);
   if (candidates.some((candidate) => isSignedWith(candidate, digest, privateKey))) return false;
   await place.putSignature(subject, assembleSignature(subject, makeSigstoreBundle(privateKey, digest)));
@@ -63,10 +68,15 @@ export async function readReleaseUnverified(source: ArtifactSource, digest: Dige
 }
 
 /**
- * Copies a bundle with its signatures, byte for byte; the tag moves last, when both are there.
+ * Copies a bundle with its signatures, byte for byte; the tag, if any, moves last, when both are there.
  * @returns how many signatures were copied.
  */
-export async function copyBundle(from: ArtifactSource, to: ArtifactSink, digest: Digest, tag: string): Promise<number> {
+export async function copyBundle(
+  from: ArtifactSource,
+  to: ArtifactSink,
+  digest: Digest,
+  tag?: string,
+): Promise<number> {
   const { bytes, manifest, descriptor } = await readRoot(from, digest);
   for (const descriptor of new Map([manifest.config, ...manifest.layers].map((item) => [item.digest, item])).values()) {
     await to.putBlob({ descriptor, bytes: await from.blob(descriptor) });
@@ -74,7 +84,7 @@ export async function copyBundle(from: ArtifactSource, to: ArtifactSink, digest:
   await to.putManifest(bytes, descriptor);
   const { candidates } = await from.signatures(digest);
   for (const artifact of artifactsOf(candidates)) await to.putSignature(descriptor, artifact);
-  await to.putManifest(bytes, descriptor, tag);
+  if (tag !== undefined) await to.putManifest(bytes, descriptor, tag);
   return candidates.length;
 }
 
@@ -114,13 +124,15 @@ export async function logOf(place: ArtifactPlace): Promise<{ entries: LogEntry[]
   return { entries: entries.sort((a, b) => b.release.seq - a.release.seq), more };
 }
 
-interface Root {
+/** The root of a bundle. */
+export interface Root {
   readonly bytes: Uint8Array;
   readonly manifest: ImageManifest;
   readonly descriptor: Descriptor;
 }
 
-async function readRoot(source: ArtifactSource, digest: Digest): Promise<Root> {
+/** @throws {Rejection} when it is no bundle. @throws {SourceError} */
+export async function readRoot(source: ArtifactSource, digest: Digest): Promise<Root> {
   const { bytes, contentType } = await source.manifest(digest);
   const manifest = parseManifest(bytes, contentType);
   if (manifest.kind !== 'manifest' || manifest.artifactType !== BUNDLE_ARTIFACT) {

@@ -39,6 +39,7 @@ const REASONS = {
   quarantined: 'never',
   revoked_bundle: 'never',
   pinned: 'never',
+  index_required: 'never',
   // What the layers say: for the compiler
   invalid_content: 'never',
 } as const;

@@ -32,6 +32,27 @@ export interface StoreState {
   readonly lastContactMs: number;
   /** An operator keeps the gateway on this bundle until then, milliseconds since 1970. */
   readonly pin?: { readonly digest: Digest; readonly untilMs: number } | undefined;
+  /** The newest channel index that has counted, and what it assigned to this gateway. */
+  readonly channel?: KeptChannel | undefined;
+}
+
+/** A channel index as it is remembered. */
+export interface KeptChannel {
+  /** False: the tag has named bundles since. */
+  readonly followed: boolean;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly digest: Digest;
+  /** Milliseconds since 1970. */
+  readonly madeMs: number;
+  readonly expiresMs: number;
+  readonly signers: readonly string[];
+  readonly bundle: Digest;
+  readonly role: 'stable' | 'canary';
+  readonly rule: string;
+  /** Absent: no share decided. */
+  readonly bucket?: number;
+  readonly why: string;
 }
 
 export const EMPTY_STATE: StoreState = {
@@ -106,7 +127,11 @@ const NAMES = [
   'quarantined',
   'lastContactMs',
   'pin',
+  'channel',
 ];
+/** Keys that may sign an index, and characters of a sentence that tells why. */
+const SIGNERS_MAX = 32;
+const WHY_CHARS_MAX = 16_384;
 
 /** @throws {Rejection} for anything that {@link stateBytes} does not write. */
 export function parseState(bytes: Uint8Array): StoreState {
@@ -130,6 +155,30 @@ export function parseState(bytes: Uint8Array): StoreState {
     quarantined: new Map(quarantined),
     lastContactMs: shape.count(object['lastContactMs'], 'lastContactMs'),
     ...(object['pin'] === undefined ? {} : { pin: pinOf(object['pin']) }),
+    ...(object['channel'] === undefined ? {} : { channel: channelOf(object['channel']) }),
+  };
+}
+
+function channelOf(value: unknown): KeptChannel {
+  const object: JsonObject = shape.object(value, 'channel');
+  const count = (name: string): number => shape.count(object[name], `channel.${name}`);
+  const { followed, role, bucket } = object;
+  if (typeof followed !== 'boolean') shape.fail('channel.followed', 'true or false');
+  if (role !== 'stable' && role !== 'canary') shape.fail('channel.role', 'stable or canary');
+  if (bucket !== undefined && typeof bucket !== 'number') shape.fail('channel.bucket', 'a number');
+  return {
+    followed,
+    epoch: count('epoch'),
+    seq: count('seq'),
+    digest: digest(object['digest'], 'channel.digest'),
+    madeMs: count('madeMs'),
+    expiresMs: count('expiresMs'),
+    signers: shape.strings(object['signers'], 'channel.signers', SIGNERS_MAX),
+    bundle: digest(object['bundle'], 'channel.bundle'),
+    role,
+    rule: shape.string(object['rule'], 'channel.rule', WHY_CHARS_MAX),
+    ...(bucket === undefined ? {} : { bucket }),
+    why: shape.string(object['why'], 'channel.why', WHY_CHARS_MAX),
   };
 }
 

@@ -175,6 +175,11 @@ export class BundleStore {
     });
   }
 
+  /** Remembers the channel index that counts. */
+  async follow(channel: StoreState['channel']): Promise<void> {
+    await this.#change((state) => ({ ...state, channel }));
+  }
+
   /** Remembers a digest as taken back; it is not activated again until it is forgotten. */
   async quarantine(digest: Digest, reason: string): Promise<void> {
     await this.#change((state) => withQuarantine(state, digest, reason));

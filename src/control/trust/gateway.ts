@@ -4,6 +4,7 @@ import type { GatewayIdentity } from './rules.ts';
 export const GATEWAY_VERSION = '0.1.0';
 export const GATEWAY_FEATURES: readonly string[] = ['waf.v1'];
 
-export function gatewayIdentity(): GatewayIdentity {
-  return { version: GATEWAY_VERSION, features: new Set(GATEWAY_FEATURES) };
+/** What this build is, with the labels of the gateway that runs it. */
+export function gatewayIdentity(labels: Readonly<Record<string, string>> = {}): GatewayIdentity {
+  return { version: GATEWAY_VERSION, features: new Set(GATEWAY_FEATURES), labels };
 }

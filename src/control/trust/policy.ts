@@ -35,6 +35,8 @@ export interface TrustPolicy {
   /** Signatures that are read. Default all. */
   readonly formats?: readonly SignatureFormat[];
   readonly rollback: RollbackMode;
+  /** `required`: a bundle is taken only when a channel index names it. Default `optional`. */
+  readonly channelIndex?: 'optional' | 'required';
   /** Lowest sequence that is ever taken. */
   readonly minSeq: number;
   /** Digests that are never taken, whoever signed them. */
@@ -106,7 +108,7 @@ export function prepareTrust(policy: TrustPolicy): Trust {
     if (!Number.isSafeInteger(needed) || needed < 1) fail(where, 'must be a whole number from 1');
     const usable = keys.filter((key) => key.roles.includes(role) && !key.revoked).length;
     // Without promoters no channel index is taken, which is an ordinary policy.
-    if (usable < needed && (role === 'builder' || usable > 0))
+    if (usable < needed && (role === 'builder' || usable > 0 || policy.channelIndex === 'required'))
       fail(where, `is ${needed}, but only ${usable} keys that are not revoked have the role ${role}`);
   }
   for (const [i, digest] of (policy.revokedBundles ?? []).entries())

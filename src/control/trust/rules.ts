@@ -44,6 +44,19 @@ export interface GatewayIdentity {
   /** `major.minor.patch`. */
   readonly version: string;
   readonly features: ReadonlySet<string>;
+  /** Labels besides those of the trust policy, which come first. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Who says that a bundle is to be taken. `tag`: the tag of the source. `mirror`: that of a mirror, which may lag behind. `channel`: a channel index that counts, whose own order
+ * makes an older bundle an endorsed one.
+ */
+export type NamedBy = 'tag' | 'mirror' | 'channel';
+
+/** The labels of a gateway: what the trust policy says comes before what the gateway says of itself. */
+export function labelsOf(policy: TrustPolicy, gateway: GatewayIdentity): Readonly<Record<string, string>> {
+  return { ...gateway.labels, ...policy.labels };
 }
 
 /** Counting starts over when the trust policy's epoch was raised; an older policy than the state has seen is refused. */
@@ -62,7 +75,6 @@ export function inEpoch(state: SequenceState, epoch: number): SequenceState {
  * The order of releases: sequence, floor and epoch (`rollback: tag` and `endorsed`). What is kept may be gone back to
  * when the newer one on disk is torn, but never below the floor.
  *
- * @param forwardOnly it was named by a mirror: an older one there is one that lags behind.
  * @throws {Rejection} `below_floor`, `equivocation`, `seq_jump`, `rollback_not_endorsed`, `epoch_regressed`.
  */
 export function judgeOrder(
@@ -71,7 +83,7 @@ export function judgeOrder(
   policy: TrustPolicy,
   remembered: SequenceState,
   purpose: Purpose = 'candidate',
-  forwardOnly = false,
+  namedBy: NamedBy = 'tag',
 ): Direction {
   const state = inEpoch(remembered, policy.epoch);
   const floor = Math.max(policy.minSeq, state.floor);
@@ -102,9 +114,11 @@ export function judgeOrder(
   }
   if (digest === state.active) return 'same';
   if (state.highestDigest === undefined || seq > state.highestSeq) return 'new';
-  if (purpose === 'candidate' && (forwardOnly || policy.rollback === 'endorsed') && seq < state.highestSeq) {
-    const who = forwardOnly ? 'a mirror may lag behind, so that a rollback' : 'the trust policy takes a rollback';
-    const how = forwardOnly ? 'is taken from the first source only' : 'only as a newer release';
+  const mirror = namedBy === 'mirror';
+  const refused = mirror || (namedBy === 'tag' && policy.rollback === 'endorsed');
+  if (purpose === 'candidate' && refused && seq < state.highestSeq) {
+    const who = mirror ? 'a mirror may lag behind, so that a rollback' : 'the trust policy takes a rollback';
+    const how = mirror ? 'is taken from the first source only' : 'only as a newer release';
     throw new Rejection('rollback_not_endorsed', `its sequence ${seq} is below ${state.highestSeq}, and ${who} ${how}`);
   }
   return 'rollback';
@@ -128,8 +142,9 @@ export function judgeAudience(release: Release, policy: TrustPolicy, gateway: Ga
       `it is for the channels ${release.audience.channels.map((name) => JSON.stringify(name)).join(', ')}, this gateway takes ${JSON.stringify(mine.channel)}`,
     );
   }
+  const labels = labelsOf(policy, gateway);
   for (const [label, value] of Object.entries(release.audience.selector ?? {})) {
-    const own = mine.labels !== undefined && Object.hasOwn(mine.labels, label) ? mine.labels[label] : undefined;
+    const own = Object.hasOwn(labels, label) ? labels[label] : undefined;
     if (own !== value) {
       throw new Rejection(
         'audience_mismatch',

@@ -12,13 +12,14 @@ import {
 } from '../oci/media-types.ts';
 import { Rejection, type ReasonCode } from '../oci/rejection.ts';
 import { parseRelease, type Release } from '../oci/release.ts';
-import type { ArtifactSource, SignatureCandidate } from '../oci/source.ts';
+import type { ArtifactSource, FetchedManifest, SignatureCandidate } from '../oci/source.ts';
 import { type KeyRole, type PreparedKey, thresholdOf, type Trust } from './policy.ts';
 import {
   type Direction,
   type GatewayIdentity,
   judgeAudience,
   judgeOrder,
+  type NamedBy,
   type Purpose,
   type SequenceState,
 } from './rules.ts';
@@ -122,8 +123,10 @@ export interface VerifyOptions {
   /** Now, milliseconds since 1970. */
   readonly nowMs: number;
   readonly purpose: Purpose;
-  /** A mirror named it: nothing older than the highest seen is taken. */
-  readonly forwardOnly?: boolean;
+  /** Who says that it is to be taken; `tag` unless said. */
+  readonly namedBy?: NamedBy;
+  /** Its manifest where that has been fetched already. */
+  readonly root?: FetchedManifest;
   /** Content that is already here, so that unchanged layers are not fetched again; must check digests like a source. */
   readonly cache?: { cached(descriptor: Descriptor): Promise<Uint8Array | undefined> };
   /** Of what is kept: keys that were revoked since count, and make it stale. For a gateway that would serve nothing otherwise. */
@@ -147,7 +150,7 @@ export async function verifyBundle(source: ArtifactSource, digest: Digest, optio
   if (trust.policy.revokedBundles?.includes(digest) === true)
     throw new Rejection('revoked_bundle', 'the trust policy lists it under revokedBundles');
 
-  const root = await source.manifest(digest);
+  const root = options.root ?? (await source.manifest(digest));
   const manifest = parseManifest(root.bytes, root.contentType);
   if (manifest.kind !== 'manifest')
     throw new Rejection('wrong_artifact_type', 'the tag points to an index, not to a bundle');
@@ -196,14 +199,7 @@ export async function verifyBundle(source: ArtifactSource, digest: Digest, optio
     sentence: `channel ${trust.policy.channel} of ${release.audience.channels.join(', ')}`,
   });
 
-  const direction = judgeOrder(
-    release,
-    digest,
-    trust.policy,
-    options.sequence,
-    options.purpose,
-    options.forwardOnly === true,
-  );
+  const direction = judgeOrder(release, digest, trust.policy, options.sequence, options.purpose, options.namedBy);
   onStep?.({
     name: 'order',
     sentence: `${direction}: epoch ${trust.policy.epoch}, highest seen ${options.sequence.highestSeq}`,
@@ -228,7 +224,8 @@ export async function verifyBundle(source: ArtifactSource, digest: Digest, optio
   });
 }
 
-interface SignedBy {
+/** What signatures of a root say. */
+export interface SignedBy {
   readonly keys: readonly PreparedKey[];
   readonly signatures: readonly SignatureCandidate[];
   readonly keyExpired: boolean;
@@ -259,12 +256,12 @@ export function signersOf(candidates: readonly SignatureCandidate[], digest: Dig
   return [...found].sort();
 }
 
-/** Counts distinct public keys, never signatures: a key that signs twice is one key. */
-async function verifySignatures(
+/** Counts distinct public keys, never signatures: a key that signs twice is one key. @throws {Rejection} when too few of the role have signed. */
+export async function verifySignatures(
   source: ArtifactSource,
   digest: Digest,
   role: KeyRole,
-  options: VerifyOptions,
+  options: Pick<VerifyOptions, 'trust' | 'nowMs' | 'purpose' | 'revokedCount'>,
 ): Promise<SignedBy> {
   const { policy, keys: allKeys } = options.trust;
   const needed = thresholdOf(policy, role);

@@ -5,6 +5,7 @@ import { readTrustFile } from '../../../src/control/trust/file.ts';
 const [host = '', stateDir = '', trustFile = ''] = process.argv.slice(2);
 let revision = 0;
 const supply = new BundleSupply({
+  gateway: { id: 'edge-1', labels: {} },
   bundle: { source: `${host}/edge/config:prod`, mirrors: [], pollMs: 30_000, silentAfterMs: 600_000 },
   stateDir,
   trustFile,

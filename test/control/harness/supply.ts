@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { Assigned } from '../../../src/control/channel/assign.ts';
 import { BundleSupply } from '../../../src/control/supply.ts';
 import { readTrustFile } from '../../../src/control/trust/file.ts';
 import type { TrustPolicy } from '../../../src/control/trust/policy.ts';
@@ -13,6 +14,8 @@ import { ScriptedRegistry } from './scripted-registry.ts';
 export interface SupplyOptions {
   readonly policy?: Partial<TrustPolicy>;
   readonly seed?: string;
+  /** What it is among others. */
+  readonly gateway?: Assigned;
   /** Throws ActivationError to refuse. */
   readonly serve?: (bundle: VerifiedBundle) => Promise<void>;
 }
@@ -49,6 +52,7 @@ export async function suppliedBy(t: TestContext, options: SupplyOptions = {}) {
       stateDir: join(directory, 'state'),
       trustFile,
       trust: await readTrustFile(trustFile),
+      gateway: options.gateway ?? { id: 'edge-1', labels: {} },
       registries: [{ sleep: async () => {}, idleTimeoutMs: 2000 }],
       serve: async (bundle) => {
         await options.serve?.(bundle);

@@ -1,0 +1,118 @@
+/** From what the tag names to the bundle that this gateway is to run: a bundle itself, or the one that a channel index assigns to it. */
+import { isDeepStrictEqual } from 'node:util';
+import type { ChannelView } from '../../admin/control-view.ts';
+import type { Digest } from '../oci/digest.ts';
+import { parseManifest } from '../oci/manifest.ts';
+import { Rejection } from '../oci/rejection.ts';
+import type { ArtifactSource, FetchedManifest } from '../oci/source.ts';
+import type { KeptChannel } from '../store/state.ts';
+import type { Trust } from '../trust/policy.ts';
+import { type GatewayIdentity, labelsOf, type NamedBy } from '../trust/rules.ts';
+import { assign } from './assign.ts';
+import { isChannelIndex } from './document.ts';
+import { verifyChannel } from './verify.ts';
+
+/** The bundle that is to be taken, with its manifest, which is not verified yet. */
+export interface Named {
+  readonly digest: Digest;
+  readonly root: FetchedManifest;
+  readonly by: NamedBy;
+}
+
+export interface ChannelParts {
+  readonly source: ArtifactSource & { readonly mirror?: boolean };
+  /** Name of this gateway. */
+  readonly gatewayId: string;
+  readonly gateway: GatewayIdentity;
+  /** What is remembered; undefined: no index has ever counted. */
+  readonly kept: () => KeptChannel | undefined;
+  readonly keep: (channel: KeptChannel) => Promise<void>;
+  readonly event: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
+  readonly now: () => number;
+}
+
+export class ChannelFollower {
+  readonly #parts: ChannelParts;
+
+  constructor(parts: ChannelParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * What a digest that the tag points to means for this gateway. An index that verifies counts from then on, whatever becomes of the bundle that it assigns: an older
+   * one is not followed again. Throws Rejection, SourceError, and what writing the state throws.
+   */
+  async named(digest: Digest, trust: Trust): Promise<Named> {
+    const { source, now } = this.#parts;
+    const root = await source.manifest(digest);
+    if (!isChannelIndex(parseManifest(root.bytes, root.contentType))) {
+      if (trust.policy.channelIndex === 'required')
+        throw new Rejection(
+          'index_required',
+          'the tag points to no channel index, and the trust policy takes bundles only from one (channelIndex: required)',
+        );
+      await this.#left();
+      return { digest, root, by: source.mirror === true ? 'mirror' : 'tag' };
+    }
+    const verified = await verifyChannel(source, digest, root, { trust, known: this.#parts.kept(), nowMs: now() });
+    const { index } = verified;
+    const labels = labelsOf(trust.policy, this.#parts.gateway);
+    const { entry, role, rule, bucket, why } = assign(index, { id: this.#parts.gatewayId, labels });
+    await this.#take({
+      followed: true,
+      epoch: index.epoch,
+      seq: index.seq,
+      digest,
+      madeMs: index.madeMs,
+      expiresMs: Math.min(verified.expiresMs, index.expiresMs),
+      signers: verified.signers.map((signer) => signer.keyId),
+      bundle: entry.digest,
+      role,
+      rule,
+      ...(bucket === null ? {} : { bucket }),
+      why,
+    });
+    const named = await source.manifest(entry.digest);
+    if (named.bytes.byteLength !== entry.size)
+      throw new Rejection(
+        'malformed_manifest',
+        `the channel index says that ${entry.digest} has ${entry.size} bytes, it has ${named.bytes.byteLength}`,
+      );
+    return { digest: entry.digest, root: named, by: 'channel' };
+  }
+
+  /** The bundle behind a digest that the tag was seen to point to. */
+  behind(digest: Digest): Digest {
+    const kept = this.#parts.kept();
+    return kept?.followed === true && kept.digest === digest ? kept.bundle : digest;
+  }
+
+  /** Why what is followed is stale, as a sentence; null when it is not. */
+  staleness(now: number): string | null {
+    const kept = this.#parts.kept();
+    if (kept?.followed !== true || now <= kept.expiresMs) return null;
+    return `the channel index, or the keys that signed it, ended ${new Date(kept.expiresMs).toISOString()}`;
+  }
+
+  /** Null: the tag names bundles. */
+  view(): ChannelView | null {
+    const kept = this.#parts.kept();
+    if (kept?.followed !== true) return null;
+    const { followed: _followed, madeMs, expiresMs, bucket = null, ...rest } = kept;
+    return { ...rest, bucket, madeAt: madeMs, expiresAt: expiresMs };
+  }
+
+  async #take(next: KeptChannel): Promise<void> {
+    const kept = this.#parts.kept();
+    if (isDeepStrictEqual(kept, next)) return;
+    await this.#parts.keep(next);
+    const { digest, seq, epoch, bundle, role, rule, why, signers } = next;
+    this.#parts.event('info', 'channel index taken', { digest, seq, epoch, bundle, role, rule, why, signers });
+  }
+
+  /** The tag names bundles again. Which indexes have counted is remembered. */
+  async #left(): Promise<void> {
+    const kept = this.#parts.kept();
+    if (kept?.followed === true) await this.#parts.keep({ ...kept, followed: false });
+  }
+}
