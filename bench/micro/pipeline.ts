@@ -27,7 +27,7 @@ import {
   type Wire,
 } from '../../src/data/transport/transport.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
-import { addonPath, native } from '../../src/native.ts';
+import { native } from '../../src/native.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
 import { LaneColumns } from '../../src/snapshot/lane-columns.ts';
 import { createRecords } from '../../src/snapshot/records.ts';
@@ -228,31 +228,7 @@ export async function run(calls = 100_000): Promise<MicroRow[]> {
     const records = createRecords();
     let woken: () => void = () => {};
     const stages = new LaneStages({
-      setup: {
-        kind: 'lane',
-        laneIndex: 0,
-        laneCount: 2,
-        instance: '000000',
-        addonPath: addonPath(),
-        endpointColumns: EndpointColumns.create(),
-        laneColumns,
-        records,
-        wafPort: port2,
-        transport: 'native',
-        exchangesMax: 16,
-        downstream: {
-          connectionsMax: 16,
-          connectionsPerAddressMax: 16,
-          handshakeTimeoutMs: 10_000,
-          headTimeoutMs: 10_000,
-          idleTimeoutMs: 60_000,
-          writeTimeoutMs: 30_000,
-          bodyRateMin: 0,
-        },
-        cache: { bytesMax: 1_048_576, entriesMax: 16 },
-        overload,
-        seed: 1,
-      },
+      setup: { laneCount: 2, wafPort: port2, cache: { bytesMax: 1_048_576, entriesMax: 16 } },
       native: addon,
       columns,
       use,

@@ -9,6 +9,7 @@ import { pathToFileURL } from 'node:url';
 export const WORKERS = {
   lane: 'data/lane.ts',
   'policy-sandbox': 'control/policy/sandbox-worker.ts',
+  rehearsal: 'data/rehearsal/rehearsal-worker.ts',
   'waf-worker': 'control/waf/waf-worker.ts',
 } as const;
 

@@ -9,8 +9,8 @@ import type { Command } from './io.ts';
 
 const HELP = `usage: cnx check <bundle directory | bootstrap file>
 
-Checks all documents of a bundle directory (release, routes, cells, issuers, limits, policies, waf, defaults; YAML or JSON), the references between them
-and the files they name; or a bootstrap file. What is allowed and
+Checks all documents of a bundle directory (release, routes, cells, issuers, limits, policies, waf, defaults, tests; YAML or JSON), the references between them
+and the files they name, and plays its tests; or a bootstrap file. What is allowed and
 probably not meant is a warning. Exit code 0: nothing wrong; 1: problems; 2: wrong usage.
 `;
 

@@ -8,6 +8,7 @@ import { DefaultsConfig } from './defaults.ts';
 import { Document, type Problem } from './document.ts';
 import { IssuersConfig } from './issuer.ts';
 import { LimitsConfig } from './limit.ts';
+import { OwnTestsConfig } from './own-tests.ts';
 import { PoliciesConfig } from './policy.ts';
 import { findProblems } from './references.ts';
 import { RoutesConfig } from './route.ts';
@@ -23,6 +24,7 @@ export const PARTS = {
   policies: { schema: PoliciesConfig, required: false, empty: '{"policies":[]}' },
   waf: { schema: WafConfig, required: false, empty: '{}' },
   defaults: { schema: DefaultsConfig, required: false, empty: '{}' },
+  tests: { schema: OwnTestsConfig, required: false, empty: '{"tests":[]}' },
 } as const satisfies Record<string, { schema: TSchema; required: boolean; empty?: string }>;
 
 export type Part = keyof typeof PARTS;
@@ -36,6 +38,7 @@ export interface BundleConfig {
   readonly policies: PoliciesConfig;
   readonly waf: WafConfig;
   readonly defaults: DefaultsConfig;
+  readonly tests: OwnTestsConfig;
 }
 
 export type BundleResult =
@@ -62,8 +65,8 @@ export function readBundle(given: ReadonlyMap<Part, Document>): BundleResult {
     if (result.ok) Object.assign(values, { [part]: result.value });
     else problems.push(...result.problems);
   }
-  const { routes, cells, issuers, limits, policies, waf, defaults } = values;
-  problems.push(...findProblems({ routes, cells, issuers, limits, policies, waf, defaults }, documents));
+  const { routes, cells, issuers, limits, policies, waf, defaults, tests } = values;
+  problems.push(...findProblems({ routes, cells, issuers, limits, policies, waf, defaults, tests }, documents));
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, value: values as BundleConfig, documents };
 }

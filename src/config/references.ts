@@ -8,6 +8,7 @@ import { degradationProblems } from './degradation-problems.ts';
 import { type Document, inOrder, pointerPart, type Problem, PROBLEMS_MAX } from './document.ts';
 import type { IssuersConfig } from './issuer.ts';
 import { suggestion } from './nearest.ts';
+import { ownTestProblems } from './own-test-problems.ts';
 import type { RouteConfig } from './route.ts';
 import { splitProblems } from './split-problems.ts';
 import { routeWafProblems, wafProblems } from './waf-problems.ts';
@@ -43,7 +44,8 @@ export function findProblems(b: Given, documents: ReadonlyMap<Part, Document>): 
     limit: namesOf(documents.get('limits'), 'limits', 'id'),
     policy: namesOf(documents.get('policies'), 'policies', 'name'),
   };
-  unique(note, 'routes', 'routes', namesOf(documents.get('routes'), 'routes', 'id'), 'id');
+  const routeIds = namesOf(documents.get('routes'), 'routes', 'id');
+  unique(note, 'routes', 'routes', routeIds, 'id');
   unique(note, 'cells', 'cells', known.cell, 'id');
   unique(note, 'issuers', 'issuers', known.issuer, 'id');
   unique(note, 'limits', 'limits', known.limit, 'id');
@@ -66,6 +68,8 @@ export function findProblems(b: Given, documents: ReadonlyMap<Part, Document>): 
     if (fault !== null) note('defaults', `/forwardedFrom/${i}`, fault);
   }
   if (b.waf !== undefined) wafProblems(b.waf, note);
+  if (b.tests !== undefined)
+    ownTestProblems(b.tests, { ...known, route: routeIds }, (path, message) => note('tests', path, message));
   for (const [i, r] of (b.routes?.routes ?? []).entries()) routeProblems(r, `/routes/${i}`, b, known, note);
   return [...found.values()].flatMap((list) => [...inOrder(list.slice(0, PROBLEMS_MAX)), ...list.slice(PROBLEMS_MAX)]);
 }

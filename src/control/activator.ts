@@ -43,6 +43,8 @@ export interface ActivatorParts {
   readonly onSnapshot: (snapshot: Snapshot) => void;
   /** Cells of a live snapshot have other endpoints; lanes are told after this. */
   readonly onMembers: (changes: readonly CellChange[]) => void;
+  /** Has the last word about a compiled bundle: throws ActivationError for one that must not serve. Absent: all may. */
+  readonly accept?: (candidate: Candidate) => Promise<void>;
   readonly event: (level: 'info' | 'warn', message: string, fields: Record<string, unknown>) => void;
 }
 
@@ -50,16 +52,41 @@ export interface ActivatorParts {
 interface Live {
   readonly compiled: Compiled;
   readonly membership: Membership;
+  readonly said: ActiveConfig;
+}
+
+/** Compiled, and found to be good. */
+interface Ready {
+  readonly compiled: Compiled;
+  readonly said: ActiveConfig;
+}
+
+/** What said no. `activate`: nothing that is wrong with the bundle; it is tried again. */
+export type ActivationStep = 'compile' | 'tests' | 'guardrail' | 'activate';
+
+/** A compiled bundle before any lane has it. */
+export interface Candidate {
+  readonly bundle: VerifiedBundle;
+  readonly config: BundleConfig;
+  readonly documents: ReadonlyMap<Part, Document>;
+  readonly snapshot: Snapshot;
+  /** What the active bundle says; null: none is active. */
+  readonly active: ActiveConfig | null;
+}
+
+/** What the active bundle says, and which it is. */
+export interface ActiveConfig {
+  readonly bundle: VerifiedBundle;
+  readonly config: BundleConfig;
 }
 
 /** A bundle could not be made to run; the one before goes on. */
 export class ActivationError extends Error {
   override readonly name = 'ActivationError';
-  /** `compile` or `activate`. */
-  readonly step: 'compile' | 'activate';
+  readonly step: ActivationStep;
   /** Policies are to blame. */
   readonly policies: boolean;
-  constructor(step: 'compile' | 'activate', message: string, options?: { cause?: unknown; policies?: boolean }) {
+  constructor(step: ActivationStep, message: string, options?: { cause?: unknown; policies?: boolean }) {
     super(message, options);
     this.step = step;
     this.policies = options?.policies ?? false;
@@ -76,7 +103,9 @@ export class Activator {
   /** On its way to the lanes. */
   #giving: Live | null = null;
   #revision = 0;
-  /** One thing after another: activations, and changes of cells. */
+  /** Bundles on their way, one after another. What takes long is in here, so that changes of cells need not wait for it. */
+  readonly #arrivals = new Serial();
+  /** What changes what lanes have, one after another: activations, and changes of cells. */
   readonly #tasks = new Serial();
 
   constructor(parts: ActivatorParts) {
@@ -98,24 +127,33 @@ export class Activator {
     return this.#active?.compiled.sources ?? [];
   }
 
-  /** Compiles a verified bundle and makes every lane serve it, and nothing else. Throws ActivationError; then nothing has changed. */
-  activate(bundle: VerifiedBundle): Promise<Snapshot> {
-    return this.#tasks.run(async () => {
-      const live = await this.#prepare(bundle);
-      await this.#give(() => this.#parts.lanes.activate(live.membership.snapshot));
-      this.#live(live, null);
-      return live.membership.snapshot;
+  /**
+   * Compiles a verified bundle and makes every lane serve it, and nothing else. `accepted`: it has served before, so that nobody is asked whether it may. Throws ActivationError; then nothing
+   * has changed.
+   */
+  activate(bundle: VerifiedBundle, accepted = false): Promise<Snapshot> {
+    return this.#arrivals.run(async () => {
+      const ready = await this.#ready(bundle, accepted);
+      return this.#tasks.run(async () => {
+        const live = await this.#prepare(ready);
+        await this.#give(() => this.#parts.lanes.activate(live.membership.snapshot));
+        this.#live(live, null);
+        return live.membership.snapshot;
+      });
     });
   }
 
   /** Compiles a verified bundle and shows it to a share of identities. Throws ActivationError; then nothing has changed. */
   divide(bundle: VerifiedBundle, share: number, key: Division['key']): Promise<Snapshot> {
-    return this.#tasks.run(async () => {
-      const live = await this.#prepare(bundle);
-      const { snapshot } = live.membership;
-      await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
-      this.#live(this.#active, live);
-      return snapshot;
+    return this.#arrivals.run(async () => {
+      const ready = await this.#ready(bundle, false);
+      return this.#tasks.run(async () => {
+        const live = await this.#prepare(ready);
+        const { snapshot } = live.membership;
+        await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
+        this.#live(this.#active, live);
+        return snapshot;
+      });
     });
   }
 
@@ -166,13 +204,28 @@ export class Activator {
       if (live !== null && live !== active && live !== candidate) this.#parts.discovery.forget(live.compiled.sources);
   }
 
-  async #prepare(bundle: VerifiedBundle): Promise<Live> {
+  /** Compiles a bundle and asks whether it may serve. */
+  async #ready(bundle: VerifiedBundle, accepted: boolean): Promise<Ready> {
     await this.#room();
-    const compiled = await this.#compile(bundle);
+    const { compiled, config, documents } = await this.#compile(bundle);
+    const { accept } = this.#parts;
+    if (!accepted && accept !== undefined) {
+      try {
+        const active = this.#active?.said ?? null;
+        await accept({ bundle, config, documents, snapshot: compiled.snapshot, active });
+      } catch (error) {
+        compiled.release();
+        throw error;
+      }
+    }
+    return { compiled, said: { bundle, config } };
+  }
+
+  async #prepare({ compiled, said }: Ready): Promise<Live> {
     const { discovery, slots, event, onSnapshot } = this.#parts;
     const { sources } = compiled;
     const membership = new Membership(compiled.snapshot, sources, { slots, event, sources: discovery });
-    const live = { compiled, membership };
+    const live = { compiled, membership, said };
     this.#giving = live;
     if (sources.length > 0) await discovery.follow(sources);
     membership.refresh();
@@ -231,13 +284,15 @@ export class Activator {
     }
   }
 
-  async #compile(bundle: VerifiedBundle): Promise<Compiled> {
+  async #compile(
+    bundle: VerifiedBundle,
+  ): Promise<Pick<Candidate, 'config' | 'documents'> & { readonly compiled: Compiled }> {
     const { native, slots, secrets, http2, cache = true } = this.#parts;
     try {
       const { config, documents, files } = readLayers(bundle);
       this.#revision++;
       const { digest } = bundle;
-      return await compileBundle(
+      const compiled = await compileBundle(
         config,
         documents,
         files,
@@ -255,6 +310,7 @@ export class Activator {
         native,
         slots,
       );
+      return { compiled, config, documents };
     } catch (error) {
       if (!(error instanceof ConfigError) && !(error instanceof Rejection)) throw error;
       const policies = error instanceof ConfigError && error.problems.some((p) => p.file.startsWith('policies'));

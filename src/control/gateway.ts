@@ -14,6 +14,7 @@ import { ModeWord } from '../snapshot/mode.ts';
 import { LaneColumns } from '../snapshot/lane-columns.ts';
 import { createRecords } from '../snapshot/records.ts';
 import type { ListenerTls } from '../snapshot/listener-plans.ts';
+import { accept } from './acceptance.ts';
 import { Activator } from './activator.ts';
 import { Journal } from './audit/journal.ts';
 import { gatewayOf } from './channel/gateway-of.ts';
@@ -147,7 +148,7 @@ export class Gateway {
       trust: prepareTrust(parts.trust),
       gateway: gatewayOf(bootstrap),
       registries: parts.registries,
-      serve: (bundle) => this.#serve(bundle),
+      serve: (bundle, accepted) => this.#serve(bundle, accepted),
       rollout: this.#rollout,
       event,
       now: Date.now,
@@ -264,6 +265,7 @@ export class Gateway {
       zone: bootstrap.zone,
       onSnapshot: (snapshot) => this.admin.learn(snapshot),
       onMembers: () => this.#follow(),
+      accept,
       event: (level, message, fields) => log.event(level, message, fields),
     });
   }
@@ -343,7 +345,7 @@ export class Gateway {
           `the running gateway serves ${former.digest}, this one would serve ${bundle?.digest ?? 'nothing'}${reasons}; the running one goes on`,
         );
       }
-      await this.#supply.serve(bundle);
+      await this.#supply.serve(bundle, true);
     } catch (error) {
       // The other goes on as soon as it hears of this: from then on the audit log is its own again.
       await this.#journal.suspend();
@@ -406,8 +408,8 @@ export class Gateway {
   }
 
   /** Lets all lanes serve a bundle, and opens the listeners with the first. Throws ActivationError. Gives the revision. */
-  async #serve(bundle: VerifiedBundle): Promise<number> {
-    const snapshot = await this.#activator.activate(bundle);
+  async #serve(bundle: VerifiedBundle, accepted: boolean): Promise<number> {
+    const snapshot = await this.#activator.activate(bundle, accepted);
     this.#follow();
     if (!this.#listening) {
       const plans = this.#parts.bootstrap.listeners.map((l) => listenerPlan(l, this.#tls.get(l.id) ?? null));

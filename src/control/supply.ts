@@ -50,8 +50,8 @@ export interface SupplyParts {
   readonly gateway: Assigned;
   /** For the source, then for each mirror. */
   readonly registries: readonly RegistryOptions[];
-  /** Makes it serve. Throws ActivationError; then nothing has changed. Resolves with its revision. */
-  readonly serve: (bundle: VerifiedBundle) => Promise<number>;
+  /** Makes it serve; `accepted`: it has served before. Throws ActivationError; then nothing has changed. Resolves with its revision. */
+  readonly serve: (bundle: VerifiedBundle, accepted: boolean) => Promise<number>;
   /** New bundles go through it; absent: all serve at once. */
   readonly rollout?: Rollout;
   readonly event: (level: Level, message: string, fields: Record<string, unknown>) => void;
@@ -116,7 +116,8 @@ export class BundleSupply {
       find: (digest) => this.#find(digest),
       serve: (bundle) =>
         this.#turns.run(async () => {
-          await this.serve(bundle);
+          // What is kept has served: it is where one goes back to.
+          await this.serve(bundle, this.#isKept(bundle.digest));
           await this.#requireStore().activated(bundle, this.#trust.policy.epoch, parts.now());
         }),
       active: () => this.#serving?.bundle.digest ?? null,
@@ -169,7 +170,7 @@ export class BundleSupply {
       const { bundle } = await this.best(except);
       if (bundle === undefined) break;
       try {
-        await this.serve(bundle);
+        await this.serve(bundle, true);
         await this.#requireStore().activated(bundle, this.#trust.policy.epoch, this.#parts.now());
         return;
       } catch (error) {
@@ -227,10 +228,10 @@ export class BundleSupply {
     await this.#place.close();
   }
 
-  /** Makes a verified bundle serve. @throws {ActivationError} */
-  async serve(bundle: VerifiedBundle): Promise<void> {
+  /** Makes a verified bundle serve; `accepted`: it has served before, and nobody is asked again whether it may. @throws {ActivationError} */
+  async serve(bundle: VerifiedBundle, accepted = false): Promise<void> {
     const from = performance.now();
-    const revision = await this.#parts.serve(bundle);
+    const revision = await this.#parts.serve(bundle, accepted);
     this.#serves(bundle, revision, performance.now() - from);
   }
 
@@ -306,13 +307,17 @@ export class BundleSupply {
   /** A bundle that is kept, or that the source still has under its digest. */
   async #find(digest: Digest): Promise<VerifiedBundle> {
     const store = this.#requireStore();
-    if (keptOf(store.state).some((kept) => kept.digest === digest)) return store.reverify(digest, this.#conditions());
+    if (this.#isKept(digest)) return store.reverify(digest, this.#conditions());
     return verifyBundle(this.#place, digest, {
       ...this.#conditions(),
       sequence: sequenceOf(store.state),
       purpose: 'candidate',
       cache: store,
     });
+  }
+
+  #isKept(digest: Digest): boolean {
+    return keptOf(this.#requireStore().state).some((kept) => kept.digest === digest);
   }
 
   #conditions() {

@@ -34,7 +34,10 @@ describe('cnx check', () => {
   it('says that the demo is right, and what is in it', async () => {
     const { code, out, err } = await said(check, demo);
     assert.equal(err, '');
-    assert.equal(out, 'ok: 4 route(s), 2 cell(s), 1 issuer(s), 3 limit(s), 1 policy(ies), 7 rule file(s)\n');
+    assert.equal(
+      out,
+      'ok: 4 route(s), 2 cell(s), 1 issuer(s), 3 limit(s), 1 policy(ies), 7 rule file(s), 5 test(s) passed\n',
+    );
     assert.equal(code, 0);
   });
   it('says every problem at once, each on a line, and how many', async () => {

@@ -52,7 +52,7 @@ interface Draft {
 const utf8 = (value: unknown): Uint8Array =>
   new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 const document = (
-  part: 'routes' | 'cells' | 'issuers' | 'limits' | 'policies' | 'waf' | 'defaults',
+  part: 'routes' | 'cells' | 'issuers' | 'limits' | 'policies' | 'waf' | 'defaults' | 'tests',
   value: unknown,
 ): Layer => ({
   mediaType: LAYERS[part].mediaType,
@@ -110,6 +110,9 @@ const policy =
     const annotations = { [POLICY_ANNOTATION]: 'made' };
     draft.layers.push({ mediaType: LAYERS.wasm.mediaType, title: 'made.wasm', bytes, annotations });
   };
+/** A test that the bundle brings along. */
+const own = (expect: Json, request: Json = {}) =>
+  part('tests', { tests: [{ name: 'mine', request: { url: 'https://a.example/x', ...request }, expect }] });
 /** A signature whose envelope is spoiled. */
 const envelope =
   (edit: (bundle: Json & { dsseEnvelope: Json & { signatures: Json[] }; verificationMaterial: Json }) => void) =>
@@ -427,6 +430,54 @@ const KINDS: readonly (readonly [string, (draft: Draft) => void, RegExp])[] = [
   ['a policy that calls itself without end', policy({ evaluate: OP.recurse }), /^compile: .*policies/s],
   ['a policy that fails', policy({ evaluate: OP.failed }), /^compile: .*policies/s],
   ['a policy whose answer is no JSON', policy({ result: '{' }), /^compile: .*policies/s],
+  // Its own tests
+  [
+    'a test that expects a refusal',
+    own({ refusal: 'policy_denied', status: 403 }),
+    /^tests: tests\.json.*the test "mine" fails: refusal: expected "policy_denied", found none; status: expected 403, found none/s,
+  ],
+  [
+    'a test that expects to be forwarded',
+    own({ outcome: 'forwarded' }, { url: 'https://a.example/%00' }),
+    /^tests: .*outcome: expected "forwarded", found "refused" \(/s,
+  ],
+  [
+    'a test whose rule stays silent',
+    (d) => {
+      rules('SecRule ARGS "@contains evil" "id:1,phase:2,deny"\n')(d);
+      own({ rules: [1] }, { url: 'https://a.example/?q=good' })(d);
+    },
+    /^tests: .*rules: expected "1", found none/s,
+  ],
+  [
+    'a test of a field that goes upstream otherwise',
+    own({ upstream: { headers: { 'x-forwarded-proto': 'http' } } }),
+    /^tests: .*upstream\.headers\.x-forwarded-proto: expected "http", found "https"/s,
+  ],
+  [
+    'a test whose policy decides otherwise',
+    (d) => {
+      policy({ result: '[{"result":false}]' })(d);
+      routes({ policy: { name: 'made' } })(d);
+      own({ policy: 'allow' })(d);
+    },
+    /^tests: .*policy: expected "allow", found "deny" \(policy made\)/s,
+  ],
+  ['a test of a route that is not there', own({ route: 'al' }), /^compile: .*there is no route "al".*all/s],
+  ['a test of a refusal that does not exist', own({ refusal: 'no_rout' }), /^compile: .*no_rout.*no_route/s],
+  ['a test with a token of nobody', own({ route: 'all' }, { token: {} }), /^compile: .*say `issuer`/s],
+  ['a test that expects nothing', own({}), /^compile: .*tests\/0\/expect/s],
+  [
+    'more tests than are taken',
+    part('tests', {
+      tests: Array.from({ length: 501 }, (_, i) => ({
+        name: `${i}`,
+        request: { url: 'https://a.example/' },
+        expect: { route: 'all' },
+      })),
+    }),
+    /^compile: .*501 items; 0 to 500/s,
+  ],
 ];
 
 describe('bad bundles', () => {

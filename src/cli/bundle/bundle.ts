@@ -38,7 +38,7 @@ const COMMANDS: Readonly<Record<string, Member>> = {
 };
 
 async function loadDirectory(directory: string, io: CommandIo): Promise<BundleSource> {
-  const { layersOf, readBundleDirectory } = await import('../../control/build/bundle-directory.ts');
+  const { layersOf, playOwnTests, readBundleDirectory } = await import('../../control/build/bundle-directory.ts');
   const { findOpa } = await import('../../control/policy/rego.ts');
   const { testsOf } = await import('../../control/policy/rego-tests.ts');
   const opa = findOpa(io.env['PATH'] ?? '');
@@ -49,6 +49,7 @@ async function loadDirectory(directory: string, io: CommandIo): Promise<BundleSo
         io.stderr(
           `note: the tests of policy ${name} were not run, for there is no \`opa\` on the PATH (openpolicyagent.org, 1.0 or newer)\n`,
         );
+  await playOwnTests(bundle);
   return { release: bundle.release, layers: layersOf(bundle) };
 }
 

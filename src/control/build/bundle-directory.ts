@@ -13,6 +13,7 @@ import { EndpointSlots } from '../health/slots.ts';
 import { compileBundle } from '../compile/compile.ts';
 import type { LayerInput } from '../oci/artifact.ts';
 import { LAYERS, POLICY_ANNOTATION, WEB_TITLE } from '../oci/media-types.ts';
+import { rehearse } from '../rehearsal/rehearse.ts';
 import { webFiles } from './web-files.ts';
 import { wafWarnings } from './waf-warnings.ts';
 import { warningsOf } from './warnings.ts';
@@ -129,7 +130,9 @@ async function filesOf(
 /** The layers of an artifact, one per part and file. */
 export function layersOf(b: BundleDirectory): LayerInput[] {
   const encode = (text: string): Uint8Array => Buffer.from(text, 'utf8');
-  const layers: LayerInput[] = PART_NAMES.map((part) => ({
+  // Bundles without tests stay as they were, and gateways of before can read them.
+  const parts = PART_NAMES.filter((part) => part !== 'tests' || b.config.tests.tests.length > 0);
+  const layers: LayerInput[] = parts.map((part) => ({
     mediaType: LAYERS[part].mediaType,
     title: `${part}.json`,
     bytes: encode(JSON.stringify(b.documents.get(part)?.value ?? {})),
@@ -152,6 +155,21 @@ export function layersOf(b: BundleDirectory): LayerInput[] {
   return layers;
 }
 
+/**
+ * Compiles a bundle that has tests and plays them. Throws `ConfigError` with those that fail, and with what else is wrong with it. Without tests it does nothing: what compiling finds
+ * is `checkBundleDirectory`'s matter, and the gateway's.
+ */
+export async function playOwnTests(b: BundleDirectory): Promise<void> {
+  if (b.config.tests.tests.length === 0) return;
+  const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' }, native(), noSlots());
+  try {
+    const problems = await rehearse(b.config, b.documents, compiled.snapshot);
+    if (problems.length > 0) throw new ConfigError(problems);
+  } finally {
+    compiled.release();
+  }
+}
+
 /** Every problem of a directory, also those that only compiling finds (rules, routes, policies). Secrets are assumed to be mapped. */
 export async function checkBundleDirectory(
   dir: string,
@@ -161,6 +179,7 @@ export async function checkBundleDirectory(
     const b = await readBundleDirectory(dir, opa);
     const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' }, native(), noSlots());
     const { snapshot } = compiled;
+    const failed = await rehearse(b.config, b.documents, snapshot);
     const rules = snapshot.waf === -1 ? [] : native().wafRules(snapshot.waf);
     const warnings = [
       ...warningsOf(b, snapshot, native()),
@@ -168,10 +187,11 @@ export async function checkBundleDirectory(
     ];
     compiled.release();
     const c = b.config;
+    const tests = c.tests.tests.length;
     return {
-      problems: [],
+      problems: failed,
       warnings,
-      summary: `${c.routes.routes.length} route(s), ${c.cells.cells.length} cell(s), ${c.issuers.issuers.length} issuer(s), ${c.limits.limits.length} limit(s), ${c.policies.policies.length} policy(ies), ${b.files.seclang.length} rule file(s)`,
+      summary: `${c.routes.routes.length} route(s), ${c.cells.cells.length} cell(s), ${c.issuers.issuers.length} issuer(s), ${c.limits.limits.length} limit(s), ${c.policies.policies.length} policy(ies), ${b.files.seclang.length} rule file(s)${tests === 0 ? '' : `, ${tests} test(s) passed`}`,
     };
   } catch (error) {
     if (error instanceof ConfigError) return { problems: error.problems, warnings: [], summary: '' };

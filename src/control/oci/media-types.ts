@@ -59,7 +59,8 @@ export const LAYERS = {
   file: { mediaType: `${ORG}.file.v1`, bytesMax: 1 * MIB, count: 'many', json: false },
   wasm: { mediaType: 'application/wasm', bytesMax: 8 * MIB, count: 'many', json: false },
   opaData: { mediaType: `${ORG}.opa-data.v1+json`, bytesMax: 16 * MIB, count: 'many', json: true },
-  tests: { mediaType: `${ORG}.tests.v1+jsonl`, bytesMax: 4 * MIB, count: 'optional', json: false },
+  /** The bundle's own tests. */
+  tests: { mediaType: `${ORG}.tests.v1+json`, bytesMax: 4 * MIB, count: 'optional', json: true },
 } as const satisfies Record<string, LayerRow>;
 
 export type LayerRole = keyof typeof LAYERS;

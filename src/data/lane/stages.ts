@@ -33,7 +33,7 @@ import { Refreshes } from './refreshes.ts';
 import { Revision } from './revision.ts';
 
 export interface LaneStagesParts {
-  readonly setup: LaneSetup;
+  readonly setup: Pick<LaneSetup, 'laneCount' | 'wafPort' | 'cache' | 'mode'>;
   readonly native: Addon;
   readonly columns: EndpointColumns;
   readonly use: EndpointUse;
