@@ -61,6 +61,7 @@ const LISTENER: ListenerPlan = {
 
 /** A request without sockets that keeps nothing: what remains on the heap is the pipeline's own. */
 class BenchWire implements Wire {
+  readonly requestEditsLost = false;
   readonly protocol = 'HTTP/1.1';
   readonly method = 'GET';
   readonly secure = true;

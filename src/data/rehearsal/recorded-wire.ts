@@ -78,6 +78,7 @@ export class RecordedWire implements Wire {
   upstream: UpstreamAnswer | null = null;
   passed = 0;
   compressed: CompressPlan | null = null;
+  readonly requestEditsLost = false;
   answered: { status: number; contentType: string; body: string | Uint8Array } | null = null;
 
   constructor(o: WireOptions = {}) {

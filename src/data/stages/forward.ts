@@ -39,6 +39,12 @@ export class Forward implements Stage {
       describe(x, wire);
       if (route.forwardClientCertificate) describeCertificate(wire);
     }
+    // Whichever stage made it: without it the client's own word would pass for ours.
+    if (wire.requestEditsLost)
+      return x.refuse(
+        REFUSALS.head_too_large,
+        'what the gateway says of the request finds no room beside what it is made of',
+      );
     const limits = route.forward;
     plan.endpoint = present(x.endpoint, 'endpoint');
     setDeadlines(x, limits, plan);

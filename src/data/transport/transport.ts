@@ -200,7 +200,9 @@ export interface Wire {
    * and again, as a route's are: a transport may keep its own form of the object, which must not change.
    */
   editRequest(edits: HeaderEdits): boolean;
-  /** The same for the answer. */
+  /** An edit of the upstream request found no room: sent like this, a field of the client's would pass for one of ours. */
+  readonly requestEditsLost: boolean;
+  /** `editRequest` for the answer. */
   editAnswer(edits: HeaderEdits): boolean;
 
   /** The answer is compressed as the plan says, if the client asks for it and the answer allows it; also one of our own (`answer`), never a refusal. */

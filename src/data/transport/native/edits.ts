@@ -34,6 +34,7 @@ export class Edits {
   #most: number;
   #end: number;
   #count = 0;
+  #lost = false;
   /** By a name's number: the use of this list in which it was last edited. So that two edits of one name are noticed without looking for them. */
   readonly #edited = new Uint32Array(NAMES_MAX + 1);
   #use = 1;
@@ -59,6 +60,11 @@ export class Edits {
     return this.#end - this.#from;
   }
 
+  /** An edit found no room, so that the list is not what stages have said. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
   /** Replaces every field of that name. False when the name belongs to the connection or is no token, the value holds control bytes, or there is no room. */
   set(name: string, value: string): boolean {
     return this.#push(Edit.SET, name, value);
@@ -67,7 +73,7 @@ export class Edits {
   /** As `set`, of a value that is bytes of visible ASCII already; copied. */
   setBytes(name: string, value: Uint8Array): boolean {
     const known = editable(name);
-    const at = known === null ? -1 : this.#room(known, value.length);
+    const at = known === null ? -1 : this.#room(Edit.SET, known, value.length);
     if (known === null || at < 0) return false;
     this.#bytes.set(value, at);
     this.#close(Edit.SET, known, at + value.length, value.length);
@@ -100,9 +106,9 @@ export class Edits {
     if (list === undefined) packed.set(edits, (list = pack(edits)));
     if (list === null) return false;
     const { bytes, count, names } = list;
-    if (this.#count + count > EDITS_MAX || !this.#hasRoom(bytes.length)) return false;
     const edited = this.#edited;
     for (let i = 0; i < names.length; i++) if (edited[names[i] as number] === this.#use) return applyEdits(this, edits);
+    if (this.#count + count > EDITS_MAX || !this.#hasRoom(bytes.length)) return !(this.#lost = true);
     for (let i = 0; i < names.length; i++) edited[names[i] as number] = this.#use;
     this.#bytes.set(bytes, this.#end);
     this.#end += bytes.length;
@@ -115,6 +121,7 @@ export class Edits {
     this.#most = this.#shortEnd;
     this.#end = this.#from;
     this.#count = 0;
+    this.#lost = false;
     // Zero is the use in which nothing was edited.
     this.#use = (this.#use + 1) >>> 0 || 1;
     if (this.#use === 1) this.#edited.fill(0);
@@ -122,7 +129,7 @@ export class Edits {
 
   #push(kind: number, name: string, value: string): boolean {
     const known = editable(name);
-    const at = known === null ? -1 : this.#room(known, value.length);
+    const at = known === null ? -1 : this.#room(kind, known, value.length);
     if (known === null || at < 0) return false;
     const end = writeField(this.#bytes, at, value);
     if (end < 0) return false;
@@ -131,9 +138,13 @@ export class Edits {
   }
 
   /** Writes the name; where its value goes, or -1 when there is no room. */
-  #room(known: EditableName, valueBytes: number): number {
+  #room(kind: number, known: EditableName, valueBytes: number): number {
     const { lower } = known;
-    if (this.#count >= EDITS_MAX || !this.#hasRoom(HEAD_BYTES + lower.length + valueBytes)) return -1;
+    const more = this.#replaces(kind, known) ? 0 : 1;
+    if (this.#count + more > EDITS_MAX || !this.#hasRoom(HEAD_BYTES + lower.length + valueBytes)) {
+      this.#lost = true;
+      return -1;
+    }
     return writeLatin1(this.#bytes, this.#end + HEAD_BYTES, lower);
   }
 
@@ -141,7 +152,7 @@ export class Edits {
   #close(kind: number, known: EditableName, end: number, valueBytes: number): void {
     const at = this.#end;
     const bytes = this.#bytes;
-    if (this.#edited[known.number] === this.#use && kind !== Edit.ADD) this.#void(known.lower);
+    if (this.#replaces(kind, known)) this.#void(known.lower);
     this.#edited[known.number] = this.#use;
     bytes[at] = kind;
     bytes[at + 1] = known.lower.length;
@@ -149,6 +160,11 @@ export class Edits {
     bytes[at + 3] = valueBytes >> 8;
     this.#end = end;
     this.#count++;
+  }
+
+  /** It takes the place of an earlier edit. */
+  #replaces(kind: number, known: EditableName): boolean {
+    return this.#edited[known.number] === this.#use && kind !== Edit.ADD;
   }
 
   /** Room for so many bytes more, in the long room if need be. */
@@ -168,7 +184,10 @@ export class Edits {
     for (let at = this.#from; at < this.#end; ) {
       const length = bytes[at + 1] as number;
       const nameAt = at + HEAD_BYTES;
-      if (length === name.length && bytes.latin1Slice(nameAt, nameAt + length) === name) bytes[at] = Edit.VOID;
+      if (bytes[at] !== Edit.VOID && length === name.length && bytes.latin1Slice(nameAt, nameAt + length) === name) {
+        bytes[at] = Edit.VOID;
+        this.#count--;
+      }
       at = nameAt + length + (bytes[at + 2] as number) + ((bytes[at + 3] as number) << 8);
     }
   }

@@ -189,6 +189,9 @@ export class NativeWire extends NativeHead implements Wire {
     this.#answerEdits.remove(name);
   }
 
+  get requestEditsLost(): boolean {
+    return this.#upstreamEdits.lost;
+  }
   editRequest(edits: HeaderEdits): boolean {
     return this.#upstreamEdits.apply(edits);
   }

@@ -13,6 +13,13 @@ export class HeaderEdits {
   /** Fields that are added to the list of those of the name; flat. */
   readonly appends: string[] = [];
 
+  #lost = false;
+
+  /** An edit found no room, so that the edits are not what stages have said. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
   /** Replaces every field of that name. False when the name belongs to the connection, is no token, or the value holds control bytes. */
   set(name: string, value: string): boolean {
     const lower = name.toLowerCase();
@@ -44,6 +51,7 @@ export class HeaderEdits {
 
   remove(name: string): void {
     if (this.#hidden.length < EDITS_MAX) this.#hide(name.toLowerCase());
+    else this.#lost = true;
   }
 
   /** True when the original fields of this lower-case name are left out. */
@@ -54,6 +62,7 @@ export class HeaderEdits {
   }
 
   clear(): void {
+    this.#lost = false;
     if (this.names.length > 0) {
       this.names.length = 0;
       this.values.length = 0;
@@ -64,20 +73,16 @@ export class HeaderEdits {
   }
 
   #depends(list: string[], lower: string, value: string): boolean {
-    if (list.length >= 2 * EDITS_MAX || !this.#allowed(lower, value)) return false;
+    if (list.length >= 2 * EDITS_MAX) return !(this.#lost = true);
+    if (!this.#allowed(lower, value)) return false;
     this.#drop(lower);
     list.push(lower, value);
     return true;
   }
 
   #allowed(lower: string, value: string): boolean {
-    return (
-      this.names.length < EDITS_MAX &&
-      this.#hidden.length < EDITS_MAX &&
-      TOKEN.test(lower) &&
-      !endsHere(lower) &&
-      !NOT_IN_VALUE.test(value)
-    );
+    if (this.names.length >= EDITS_MAX || this.#hidden.length >= EDITS_MAX) return !(this.#lost = true);
+    return TOKEN.test(lower) && !endsHere(lower) && !NOT_IN_VALUE.test(value);
   }
 
   #hide(lower: string): void {

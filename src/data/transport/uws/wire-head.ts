@@ -112,6 +112,9 @@ export class WireHead {
   removeAnswerHeader(name: string): void {
     this.answerEdits.remove(name);
   }
+  get requestEditsLost(): boolean {
+    return this.upstreamEdits.lost;
+  }
   editRequest(edits: EditList): boolean {
     return applyEdits(this.upstreamEdits, edits);
   }
