@@ -162,7 +162,11 @@ export interface Status {
   readonly gateway?: GatewayIdView;
   /** Which bundle a channel index assigns to it, and why; null: the tag names bundles. */
   readonly channel?:
-    | (Omit<ChannelView, 'madeAt' | 'expiresAt'> & { readonly madeAt: string; readonly expiresAt: string })
+    | (Omit<ChannelView, 'madeAt' | 'expiresAt' | 'takenAt'> & {
+        readonly madeAt: string;
+        readonly expiresAt: string;
+        readonly takenAt: string;
+      })
     | null;
   readonly trust: TrustView;
   /** What is tried by a share of identities; null: nothing is. */
@@ -307,7 +311,15 @@ function channelOf(control: ControlView): Pick<Status, 'gateway' | 'channel'> {
   const time = (at: number): string => new Date(at).toISOString();
   return {
     ...(gateway === undefined ? {} : { gateway }),
-    channel: channel === null ? null : { ...channel, madeAt: time(channel.madeAt), expiresAt: time(channel.expiresAt) },
+    channel:
+      channel === null
+        ? null
+        : {
+            ...channel,
+            madeAt: time(channel.madeAt),
+            expiresAt: time(channel.expiresAt),
+            takenAt: time(channel.takenAt),
+          },
   };
 }
 

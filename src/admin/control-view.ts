@@ -90,6 +90,8 @@ export interface ChannelView {
   /** Epoch ms. */
   readonly madeAt: number;
   readonly expiresAt: number;
+  /** When it counted here first. */
+  readonly takenAt: number;
   readonly signers: readonly string[];
   /** The bundle that it assigns; whether that runs is another question. */
   readonly bundle: string;

@@ -118,6 +118,7 @@ const set: Command = async (args, io) => {
         expiresMs: nowMs + expiresMs,
         entries,
         ...(renewed && former.rolledBack !== undefined ? { rolledBack: former.rolledBack } : {}),
+        ...(renewed && former.former !== undefined ? { former: former.former } : {}),
       };
       const digest = await publishChannel(place, index, keys, reference.tag);
       io.stdout(`${renewed ? 'renewed' : 'set'.padEnd(7)}     ${digest}\n${linesOf(index)}`);

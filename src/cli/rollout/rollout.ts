@@ -3,6 +3,10 @@ import { family, type Member } from '../family.ts';
 import type { Command } from '../io.ts';
 
 const COMMANDS: Readonly<Record<string, Member>> = {
+  run: {
+    what: 'bring a bundle to all gateways of a channel step by step, and take it back from all (for CI)',
+    load: async () => (await import('./run.ts')).run,
+  },
   status: {
     what: 'what a gateway runs, what it tries, and why',
     load: async () => (await import('./one.ts')).status,

@@ -41,6 +41,7 @@ describe('a channel index', () => {
       index(),
       index({ entries: [canary(10), stable] }),
       index({ entries: [canary(null, { region: 'eu', ring: 'x' }), canary(0.25), stable] }),
+      index({ former: digest('before') }),
       index({ rolledBack: { digest: digest('bad'), reason: 'it failed' } }),
     ]) {
       const { bytes, descriptor } = assembleChannelIndex(one);

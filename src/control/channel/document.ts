@@ -52,6 +52,8 @@ export interface ChannelIndex {
   readonly expiresMs: number;
   /** Canaries in the order in which they are asked, `stable` last. */
   readonly entries: readonly ChannelEntry[];
+  /** What was stable before this index made another bundle stable. */
+  readonly former?: Digest;
   /** The canary that this index takes back. */
   readonly rolledBack?: { readonly digest: Digest; readonly reason: string };
 }
@@ -74,7 +76,7 @@ export function parseChannelIndex(bytes: Uint8Array, contentType?: string): Chan
   return readIndex(index);
 }
 
-const INDEX_NAMES = ['product', 'channel', 'seq', 'epoch', 'expires', 'rolled-back', 'rolled-back-reason'];
+const INDEX_NAMES = ['product', 'channel', 'seq', 'epoch', 'expires', 'former', 'rolled-back', 'rolled-back-reason'];
 const ENTRY_NAMES = ['role', 'weight', 'selector'];
 
 function readIndex(index: ImageIndex): ChannelIndex {
@@ -88,6 +90,7 @@ function readIndex(index: ImageIndex): ChannelIndex {
   if (stable < 0 || stable !== entries.length - 1)
     shape.fail('manifests', 'canaries, and then one manifest of the role stable');
   const rolledBack = annotations[`${PREFIX}rolled-back`];
+  const former = annotations[`${PREFIX}former`];
   return {
     product: text('product'),
     channel: text('channel'),
@@ -96,6 +99,7 @@ function readIndex(index: ImageIndex): ChannelIndex {
     madeMs: shape.time(present(annotations, 'annotations', CREATED_ANNOTATION), CREATED_ANNOTATION),
     expiresMs: shape.time(text('expires'), 'annotations expires'),
     entries,
+    ...(former === undefined ? {} : { former: digest(former, 'annotations former') }),
     ...(rolledBack === undefined
       ? {}
       : { rolledBack: { digest: digest(rolledBack, 'annotations rolled-back'), reason: text('rolled-back-reason') } }),
@@ -193,6 +197,7 @@ export function assembleChannelIndex(index: ChannelIndex): {
         seq: String(index.seq),
         epoch: String(index.epoch),
         expires: time(index.expiresMs),
+        former: index.former,
         'rolled-back': index.rolledBack?.digest,
         'rolled-back-reason': index.rolledBack?.reason.toWellFormed().slice(0, REASON_CHARS_MAX).toWellFormed(),
       }),

@@ -58,6 +58,7 @@ export class ChannelFollower {
     const { index } = verified;
     const labels = labelsOf(trust.policy, this.#parts.gateway);
     const { entry, role, rule, bucket, why } = assign(index, { id: this.#parts.gatewayId, labels });
+    const kept = this.#parts.kept();
     await this.#take({
       followed: true,
       epoch: index.epoch,
@@ -65,6 +66,8 @@ export class ChannelFollower {
       digest,
       madeMs: index.madeMs,
       expiresMs: Math.min(verified.expiresMs, index.expiresMs),
+      // What happens to its bundle happens after this.
+      takenMs: kept?.digest === digest && kept.followed ? kept.takenMs : now(),
       signers: verified.signers.map((signer) => signer.keyId),
       bundle: entry.digest,
       role,
@@ -98,8 +101,8 @@ export class ChannelFollower {
   view(): ChannelView | null {
     const kept = this.#parts.kept();
     if (kept?.followed !== true) return null;
-    const { followed: _followed, madeMs, expiresMs, bucket = null, ...rest } = kept;
-    return { ...rest, bucket, madeAt: madeMs, expiresAt: expiresMs };
+    const { followed: _followed, madeMs, expiresMs, takenMs, bucket = null, ...rest } = kept;
+    return { ...rest, bucket, madeAt: madeMs, expiresAt: expiresMs, takenAt: takenMs };
   }
 
   async #take(next: KeptChannel): Promise<void> {

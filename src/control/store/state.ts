@@ -46,6 +46,8 @@ export interface KeptChannel {
   /** Milliseconds since 1970. */
   readonly madeMs: number;
   readonly expiresMs: number;
+  /** When it counted here first. */
+  readonly takenMs: number;
   readonly signers: readonly string[];
   readonly bundle: Digest;
   readonly role: 'stable' | 'canary';
@@ -173,6 +175,7 @@ function channelOf(value: unknown): KeptChannel {
     digest: digest(object['digest'], 'channel.digest'),
     madeMs: count('madeMs'),
     expiresMs: count('expiresMs'),
+    takenMs: count('takenMs'),
     signers: shape.strings(object['signers'], 'channel.signers', SIGNERS_MAX),
     bundle: digest(object['bundle'], 'channel.bundle'),
     role,
