@@ -306,6 +306,8 @@ export const METRICS = {
     ['outcome'],
     'Bundles that were tried, by how that ended: `promoted`, `reverted` (they did worse), `superseded` (something else was to serve).',
   ),
+  cnx_channel_seq: row('gauge', '', [], 'Sequence of the channel index that is followed; 0 = the tag names bundles.'),
+  cnx_channel_canary: row('gauge', '', [], '1: a channel index assigns a canary to this gateway, not what is stable.'),
   cnx_audit_failed: row(
     'gauge',
     '',

@@ -210,6 +210,8 @@ export class Metrics {
       cnx_rollout_share_ratio: () => one(control.rollout()?.share ?? 0),
       cnx_rollouts_total: () =>
         Object.entries(control.rolloutEnds()).map(([outcome, n]) => ({ labels: { outcome }, value: n })),
+      cnx_channel_seq: () => one(control.channel?.()?.seq ?? 0),
+      cnx_channel_canary: () => one(control.channel?.()?.role === 'canary' ? 1 : 0),
       cnx_audit_failed: () => one(typeof control.audit()?.fault === 'string' ? 1 : 0),
       cnx_audit_entries: () => one(control.audit()?.n ?? 0),
       policy_load_failures: () => one(control.policyLoadFailures()),
