@@ -7,6 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { metricDocs } from '../src/admin/metric-docs.ts';
+import { changeSchemaText } from '../src/control/guardrail/change-schema.ts';
 import { configReference, gatewaySchema } from '../src/config/reference.ts';
 import { REFUSAL_LIST } from '../src/data/refusal.ts';
 import { policyInputSchemaText } from '../src/policy/input-schema.ts';
@@ -51,6 +52,7 @@ function printedBy(example: string): string {
 
 const FILES: Readonly<Record<string, () => string>> = {
   'config/gateway.schema.json': () => `${JSON.stringify(gatewaySchema(), null, 2)}\n`,
+  'config/guardrail-input.schema.json': changeSchemaText,
   'config/policy-input.schema.json': policyInputSchemaText,
   'docs/config.md': configReference,
   'docs/metrics.md': metricDocs,

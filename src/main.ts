@@ -28,7 +28,7 @@ const COMMANDS: Readonly<Record<string, Row>> = {
   },
   keygen: { what: 'make a signing key', load: async () => (await import('./cli/keygen.ts')).run },
   bundle: {
-    what: 'build | sign | verify | inspect | push | pull | copy | tag | log bundles',
+    what: 'build | sign | verify | inspect | diff | push | pull | copy | tag | log bundles',
     load: async () => (await import('./cli/bundle/bundle.ts')).run,
   },
   waf: {

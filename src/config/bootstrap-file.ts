@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { BootstrapConfig, type ListenerTlsConfig, type RegistryConfig } from './bootstrap.ts';
 import { ConfigError, Document, inOrder, type Problem } from './document.ts';
 import { NAME } from './fields.ts';
+import type { GuardrailConfig } from './guardrail.ts';
 import { listenerProblems, uwsProblems } from './listener-problems.ts';
 import { networkFault } from './references.ts';
 import { rolloutProblems } from './rollout.ts';
@@ -30,6 +31,7 @@ export function readBootstrap(file: string, text: string): BootstrapConfig {
         source: absoluteSource(base, source),
         ...absoluteRegistry(base, registry),
       })),
+      ...absoluteGuardrail(base, b.bundle.guardrail),
       ...(b.bundle.seed === undefined ? {} : { seed: absoluteSource(base, b.bundle.seed) }),
     },
     ...(b.rollout.hashKeyFrom === undefined
@@ -45,6 +47,13 @@ export function readBootstrap(file: string, text: string): BootstrapConfig {
     ),
     secrets: Object.fromEntries(Object.entries(b.secrets).map(([name, from]) => [name, absolutePlace(base, from)])),
   };
+}
+
+function absoluteGuardrail(base: string, guardrail: GuardrailConfig | undefined): { guardrail?: GuardrailConfig } {
+  if (guardrail === undefined) return {};
+  const { moduleFile, dataFile } = guardrail;
+  const data = dataFile === undefined ? {} : { dataFile: resolve(base, dataFile) };
+  return { guardrail: { ...guardrail, moduleFile: resolve(base, moduleFile), ...data } };
 }
 
 /** What the schema cannot say: what is needed together, and what cannot be. */

@@ -1,5 +1,6 @@
 /** The bootstrap: what a gateway must know before it has a bundle. Local; all paths are relative to its file. */
 import Type, { type Static } from 'typebox';
+import { GuardrailConfig } from './guardrail.ts';
 import { OverloadConfig } from './overload.ts';
 import { RolloutConfig } from './rollout.ts';
 import { WebhooksConfig } from './webhook.ts';
@@ -252,6 +253,7 @@ export const BootstrapConfig = closed(
         ),
         pollMs: Ms('Time between polls, ± 20 %.', 5_000, 3_600_000, 30_000),
         registry: Type.Optional(RegistryConfig),
+        guardrail: Type.Optional(GuardrailConfig),
       },
       'Where bundles come from.',
     ),

@@ -13,9 +13,10 @@ import { type Compiled, compileBundle } from './compile/compile.ts';
 import type { CellSource } from './compile/endpoint-template.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import { type CellChange, Membership } from './discovery/membership.ts';
+import { type Subject, subjectOf } from './guardrail/subject.ts';
 import type { EndpointSlots } from './health/slots.ts';
 import type { Division, Lanes } from './lanes.ts';
-import { POLICY_ANNOTATION, WEB_TITLE } from './oci/media-types.ts';
+import { type LayerRole, POLICY_ANNOTATION, WEB_TITLE } from './oci/media-types.ts';
 import { Rejection } from './oci/rejection.ts';
 import type { VerifiedBundle } from './trust/verify.ts';
 
@@ -70,6 +71,7 @@ export interface Candidate {
   readonly config: BundleConfig;
   readonly documents: ReadonlyMap<Part, Document>;
   readonly snapshot: Snapshot;
+  readonly subject: Subject;
   /** What the active bundle says; null: none is active. */
   readonly active: ActiveConfig | null;
 }
@@ -77,7 +79,7 @@ export interface Candidate {
 /** What the active bundle says, and which it is. */
 export interface ActiveConfig {
   readonly bundle: VerifiedBundle;
-  readonly config: BundleConfig;
+  readonly subject: Subject;
 }
 
 /** A bundle could not be made to run; the one before goes on. */
@@ -207,18 +209,19 @@ export class Activator {
   /** Compiles a bundle and asks whether it may serve. */
   async #ready(bundle: VerifiedBundle, accepted: boolean): Promise<Ready> {
     await this.#room();
-    const { compiled, config, documents } = await this.#compile(bundle);
+    const { compiled, config, documents, files } = await this.#compile(bundle);
     const { accept } = this.#parts;
+    const subject = subjectOf(config, files);
     if (!accepted && accept !== undefined) {
       try {
         const active = this.#active?.said ?? null;
-        await accept({ bundle, config, documents, snapshot: compiled.snapshot, active });
+        await accept({ bundle, config, documents, subject, snapshot: compiled.snapshot, active });
       } catch (error) {
         compiled.release();
         throw error;
       }
     }
-    return { compiled, said: { bundle, config } };
+    return { compiled, said: { bundle, subject } };
   }
 
   async #prepare({ compiled, said }: Ready): Promise<Live> {
@@ -284,9 +287,7 @@ export class Activator {
     }
   }
 
-  async #compile(
-    bundle: VerifiedBundle,
-  ): Promise<Pick<Candidate, 'config' | 'documents'> & { readonly compiled: Compiled }> {
+  async #compile(bundle: VerifiedBundle): Promise<ReturnType<typeof readLayers> & { readonly compiled: Compiled }> {
     const { native, slots, secrets, http2, cache = true } = this.#parts;
     try {
       const { config, documents, files } = readLayers(bundle);
@@ -310,7 +311,7 @@ export class Activator {
         native,
         slots,
       );
-      return { compiled, config, documents };
+      return { compiled, config, documents, files };
     } catch (error) {
       if (!(error instanceof ConfigError) && !(error instanceof Rejection)) throw error;
       const policies = error instanceof ConfigError && error.problems.some((p) => p.file.startsWith('policies'));
@@ -319,8 +320,16 @@ export class Activator {
   }
 }
 
-/** What the layers of a verified bundle say. Throws ConfigError with every problem. */
-export function readLayers(bundle: VerifiedBundle): {
+/** The layers of a bundle. */
+export interface LayerSource {
+  layer(role: LayerRole): LayerBytes | undefined;
+  layersOf(role: LayerRole): readonly LayerBytes[];
+}
+
+type LayerBytes = Pick<VerifiedBundle['layers'][number], 'title' | 'bytes' | 'descriptor'>;
+
+/** What the layers of a bundle say. Throws ConfigError with every problem. */
+export function readLayers(bundle: LayerSource): {
   readonly config: BundleConfig;
   readonly documents: ReadonlyMap<Part, Document>;
   readonly files: BundleFiles;
@@ -357,7 +366,7 @@ function absentFiles(config: BundleConfig, documents: ReadonlyMap<Part, Document
   return problems;
 }
 
-function filesOf(bundle: VerifiedBundle): BundleFiles {
+function filesOf(bundle: LayerSource): BundleFiles {
   const data = new Map<string, string>();
   for (const layer of bundle.layersOf('opaData'))
     data.set(layer.descriptor.annotations?.[POLICY_ANNOTATION] ?? '', Buffer.from(layer.bytes).toString('utf8'));

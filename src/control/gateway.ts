@@ -14,7 +14,7 @@ import { ModeWord } from '../snapshot/mode.ts';
 import { LaneColumns } from '../snapshot/lane-columns.ts';
 import { createRecords } from '../snapshot/records.ts';
 import type { ListenerTls } from '../snapshot/listener-plans.ts';
-import { accept } from './acceptance.ts';
+import { acceptanceBy } from './acceptance.ts';
 import { Activator } from './activator.ts';
 import { Journal } from './audit/journal.ts';
 import { gatewayOf } from './channel/gateway-of.ts';
@@ -265,7 +265,7 @@ export class Gateway {
       zone: bootstrap.zone,
       onSnapshot: (snapshot) => this.admin.learn(snapshot),
       onMembers: () => this.#follow(),
-      accept,
+      accept: acceptanceBy(bootstrap.bundle.guardrail),
       event: (level, message, fields) => log.event(level, message, fields),
     });
   }

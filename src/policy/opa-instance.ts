@@ -29,6 +29,10 @@ export interface OpaSpec {
    * uses, and may then never return (docs/decisions/policy-driver.md).
    */
   readonly literalPatterns: boolean;
+  /** Longest input; INPUT_BYTES_MAX unless given. Unit: bytes. */
+  readonly inputBytesMax?: number;
+  /** The result is no decision: its JSON text of at most so many bytes is kept as `answer`, and no shape is asked for. Absent: a decision. */
+  readonly answerBytesMax?: number;
   /** Average evaluation time beyond which the policy rests. Unit: microseconds. */
   readonly budgetUs?: number;
 }
@@ -67,9 +71,12 @@ export class OpaInstance {
   /** View of the memory; taken anew when the memory has grown. */
   #bytes: Buffer = EMPTY;
   #nowMs = 0;
+  readonly #inputBytesMax: number;
 
   /** Text that the last decision gave as its reason; empty when it gave none. */
   reason = '';
+  /** JSON text of the last result, where `answerBytesMax` asks for it; empty when there was none. */
+  answer = '';
   /** What failed in the last evaluation, for records; never for the client. Empty for allow and deny. */
   detail = '';
   /** Instances made, the first included. */
@@ -79,6 +86,7 @@ export class OpaInstance {
   constructor(spec: OpaSpec) {
     this.#spec = spec;
     this.#budget = new EvaluationBudget(spec.budgetUs);
+    this.#inputBytesMax = spec.inputBytesMax ?? INPUT_BYTES_MAX;
     this.#running = this.#load();
   }
 
@@ -104,9 +112,10 @@ export class OpaInstance {
   evaluate(input: string, entrypoint: number, nowMs: number): Outcome {
     this.reason = '';
     this.detail = '';
+    this.answer = '';
     if (!this.#budget.mayBegin(nowMs))
       return this.#fail(Outcome.OverBudget, 'evaluations took too long; the policy rests');
-    if (input.length > INPUT_BYTES_MAX) return this.#fail(Outcome.InputTooLong, 'input is longer than 64 KiB');
+    if (input.length > this.#inputBytesMax) return this.#tooLong();
     const screened = screen(input);
     if (screened === Screened.TooDeep) return this.#fail(Outcome.InputTooDeep, 'input is nested deeper than 64 levels');
     if (screened === Screened.Malformed) return this.#fail(Outcome.InputMalformed, 'input is not well-formed JSON');
@@ -139,10 +148,9 @@ export class OpaInstance {
 
     if (this.#bytes.byteLength === 0 || this.#bytes.buffer !== running.memory.buffer) this.#take(running.memory);
     // A string of n units takes up to 3n bytes; only one that could be too long is measured.
-    if (input.length * 3 > INPUT_BYTES_MAX && Buffer.byteLength(input) > INPUT_BYTES_MAX) {
-      return this.#fail(Outcome.InputTooLong, 'input is longer than 64 KiB');
-    }
-    const length = this.#bytes.utf8Write(input, running.inputAt, INPUT_BYTES_MAX);
+    const bytesMax = this.#inputBytesMax;
+    if (input.length * 3 > bytesMax && Buffer.byteLength(input) > bytesMax) return this.#tooLong();
+    const length = this.#bytes.utf8Write(input, running.inputAt, bytesMax);
     const value = x.opa_json_parse(running.inputAt, length);
     if (value === 0) return this.#fail(Outcome.InputMalformed, 'the module could not parse the input');
 
@@ -157,6 +165,7 @@ export class OpaInstance {
 
   /** The result: compared as bytes with the two common ones first. */
   #read(at: number): Outcome {
+    if (this.#spec.answerBytesMax !== undefined) return this.#keep(at, this.#spec.answerBytesMax);
     if (startsWith(this.#bytes, at, ALLOW_BYTES)) return Outcome.Allow;
     if (startsWith(this.#bytes, at, DENY_BYTES)) return Outcome.Deny;
     const end = this.#bytes.indexOf(0, at);
@@ -167,6 +176,19 @@ export class OpaInstance {
     this.reason = decision.reason;
     this.detail = decision.detail;
     return decision.outcome;
+  }
+
+  /** The result as it is. */
+  #keep(at: number, bytesMax: number): Outcome {
+    const end = this.#bytes.indexOf(0, at);
+    if (at === 0 || end < 0 || end - at > bytesMax)
+      return this.#fail(Outcome.WrongShape, `the result is longer than ${bytesMax} bytes`);
+    this.answer = this.#bytes.utf8Slice(at, end);
+    return Outcome.Allow;
+  }
+
+  #tooLong(): Outcome {
+    return this.#fail(Outcome.InputTooLong, `input is longer than ${this.#inputBytesMax >> 10} KiB`);
   }
 
   #fail(outcome: Outcome, detail: string): Outcome {
@@ -222,7 +244,7 @@ export class OpaInstance {
           `has no entrypoint "${entrypoint}"; it has ${Object.keys(numbers).join(', ')}`,
         );
       });
-      const inputAt = x.opa_malloc(INPUT_BYTES_MAX);
+      const inputAt = x.opa_malloc(this.#inputBytesMax);
       const context = x.opa_eval_ctx_new();
       x.opa_eval_ctx_set_data(context, host.parse(name, data === '' ? '{}' : data));
       const heapBase = x.opa_heap_ptr_get();

@@ -14,6 +14,10 @@ const COMMANDS: Readonly<Record<string, Member>> = {
     load: async () => (await import('./verify.ts')).run,
   },
   inspect: { what: 'print what a bundle says of itself', load: async () => (await import('./inspect.ts')).run },
+  diff: {
+    what: 'print what another bundle changes, and ask a guardrail',
+    load: async () => (await import('./diff.ts')).run,
+  },
   push: {
     what: 'copy a bundle with its signatures to a registry',
     load: async () => (await import('./copy.ts')).copyCommand('push'),

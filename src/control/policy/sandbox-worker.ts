@@ -21,7 +21,7 @@ function attempt(index: number, task: SandboxTask): SandboxVerdict {
     const instance = new OpaInstance({ ...task.spec, budgetUs: Number.MAX_SAFE_INTEGER });
     const results = task.probes.map(({ input, entrypoint, nowMs }) => {
       const outcome = instance.evaluate(input, entrypoint, nowMs);
-      return { outcome, detail: instance.detail, reason: instance.reason };
+      return { outcome, detail: instance.detail, reason: instance.reason, answer: instance.answer };
     });
     const times: number[] = [];
     const first = task.probes[0];

@@ -23,7 +23,13 @@ export interface SandboxTask {
 
 export interface SandboxReport {
   /** By probe. */
-  readonly results: readonly { readonly outcome: Outcome; readonly detail: string; readonly reason: string }[];
+  readonly results: readonly {
+    readonly outcome: Outcome;
+    readonly detail: string;
+    readonly reason: string;
+    /** Of policies that answer something else than a decision (`OpaSpec.answerBytesMax`). */
+    readonly answer: string;
+  }[];
   /** Built-ins that the module asks of the host. */
   readonly builtins: readonly string[];
   /** Median of the timed rounds. Unit: microseconds. */
