@@ -22,14 +22,17 @@ impl ByteSet {
     /// The bytes from one to another, both included.
     pub const fn range(from: u8, to: u8) -> Self {
         let mut out = [0u64; 4];
-        let mut b = from;
-        loop {
-            out[(b >> 6) as usize] |= 1 << (b & 63);
-            if b >= to {
-                return Self(out);
-            }
-            b += 1;
+        let (first, last) = ((from >> 6) as usize, (to >> 6) as usize);
+        let mut word = first;
+        while word <= last {
+            out[word] = u64::MAX;
+            word += 1;
         }
+        if from <= to {
+            out[first] &= u64::MAX << (from & 63);
+            out[last] &= u64::MAX >> (63 - (to & 63));
+        }
+        Self(out)
     }
 
     /// The bytes of both sets.
@@ -40,6 +43,30 @@ impl ByteSet {
             self.0[2] | other.0[2],
             self.0[3] | other.0[3],
         ])
+    }
+
+    /// Bytes that stand side by side, as ranges in their order.
+    pub fn ranges(&self) -> impl Iterator<Item = std::ops::RangeInclusive<u8>> {
+        let set = *self;
+        // The first place from one on whose bit is as asked; 256 when there is none.
+        let next = move |from: usize, wanted: bool| {
+            let flip = if wanted { 0 } else { u64::MAX };
+            let mut mask = u64::MAX << (from % 64);
+            for (at, word) in set.0.iter().enumerate().skip(from / 64) {
+                let left = (word ^ flip) & mask;
+                if left != 0 {
+                    return at * 64 + left.trailing_zeros() as usize;
+                }
+                mask = u64::MAX;
+            }
+            256
+        };
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let from = next(at, true);
+            at = next(from, false);
+            Some(u8::try_from(from).ok()?..=u8::try_from(at - 1).ok()?)
+        })
     }
 
     /// The bytes that occur in a text.
@@ -185,5 +212,23 @@ mod tests {
         assert_eq!(ByteSet::present_in(&all), ByteSet::of(&all));
         let long = all.repeat(9);
         assert_eq!(ByteSet::present_in(&long), ByteSet::of(&all));
+    }
+
+    #[test]
+    fn ranges_are_what_a_set_holds() {
+        for set in [
+            ByteSet::EMPTY,
+            ByteSet::range(0, 255),
+            ByteSet::of(b"ab-z").or(ByteSet::range(0x7e, 0xc0)),
+            ByteSet::range(63, 64).or(ByteSet::of(&[0, 255])),
+        ] {
+            let mut seen = ByteSet::EMPTY;
+            for r in set.ranges() {
+                r.for_each(|b| seen.add(b));
+            }
+            assert_eq!(seen, set);
+        }
+        let ranges: Vec<_> = ByteSet::of(b"abd").or(ByteSet::range(60, 70)).ranges().collect();
+        assert_eq!(ranges, [60..=70, b'a'..=b'b', b'd'..=b'd']);
     }
 }

@@ -24,7 +24,7 @@ pub fn need(node: &Node, current: Option<&Source>) -> Option<Need> {
         Node::And(list) => list
             .iter()
             .filter_map(|n| need(n, current))
-            .min_by(|a, b| literals::cost(&a.literals).total_cmp(&literals::cost(&b.literals))),
+            .min_by(|a, b| literals::cost_of(&a.literals).total_cmp(&literals::cost_of(&b.literals))),
         // An odd number is at least one.
         Node::Or(list) | Node::Xor(list) => {
             let mut out = Need::default();

@@ -6,6 +6,7 @@ mod compare;
 mod injection;
 mod ip;
 pub mod pcre;
+mod phrases;
 mod pm;
 mod restpath;
 mod rx;

@@ -1,27 +1,26 @@
 //! `pm`, `pmFromFile`: many phrases at once, case ignored.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-
+use super::phrases::Phrases;
 use super::{Operator, Probe, Recipe, Requirement};
 use crate::seclang::diagnostic::Problem;
 
 /// Most phrases of one operator.
 const PHRASES_MAX: usize = 200_000;
 
-struct Phrases {
-    automaton: AhoCorasick,
+struct Match {
+    automaton: Phrases,
     phrases: Vec<Vec<u8>>,
 }
 
-impl Operator for Phrases {
+impl Operator for Match {
     fn matches(&self, probe: &mut Probe<'_>) -> bool {
         *probe.work += probe.value.len() as u64;
         if !probe.capture {
-            return self.automaton.is_match(probe.value);
+            return self.automaton.occur_in(probe.value);
         }
         match self.automaton.find(probe.value) {
-            Some(m) => {
-                probe.groups.push(m.range());
+            Some(range) => {
+                probe.groups.push(range);
                 true
             }
             None => false,
@@ -33,7 +32,7 @@ impl Operator for Phrases {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.automaton.memory_usage() + self.phrases.iter().map(|p| p.len() + 24).sum::<usize>()
+        self.automaton.memory_bytes() + self.phrases.iter().map(|p| p.len() + 24).sum::<usize>()
     }
 }
 
@@ -50,18 +49,9 @@ fn phrases(mut list: Vec<Vec<u8>>) -> Result<Box<dyn Operator>, Problem> {
             "split the file",
         ));
     }
-    let automaton = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .match_kind(MatchKind::LeftmostFirst)
-        .kind(Some(AhoCorasickKind::ContiguousNFA))
-        .build(&list)
-        .map_err(|e| {
-            Problem::new(
-                format!("the phrases cannot be compiled: {e}"),
-                "use fewer or shorter phrases",
-            )
-        })?;
-    Ok(Box::new(Phrases {
+    let automaton = Phrases::new(&list)
+        .ok_or_else(|| Problem::new("the phrases cannot be compiled", "use fewer or shorter phrases"))?;
+    Ok(Box::new(Match {
         automaton,
         phrases: list,
     }))

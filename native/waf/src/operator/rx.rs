@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use regex_automata::meta::{Cache, Config, Regex};
 use regex_automata::util::captures::Captures;
-use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind};
 use regex_syntax::hir::Hir;
 
@@ -21,13 +20,6 @@ const HYBRID_CACHE_BYTES: usize = 192 * 1024;
 const NFA_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest expression, in bytes.
 const PATTERN_BYTES_MAX: usize = 128 * 1024;
-/// Longest expression for which literals are extracted that its searches could leap to: that costs time when rules are loaded, and longer ones
-/// begin with more literals than are of use.
-const PREFILTER_PATTERN_BYTES_MAX: usize = 1024;
-/// Deepest nesting of an expression.
-const NEST_MAX: u32 = 250;
-/// The same of an expression that was printed from a tree, which bounds its nesting itself.
-const PRINTED_NEST_MAX: u32 = 2_000;
 /// Work of one search beside the bytes it looks at.
 const SEARCH_WORK: u64 = 32;
 
@@ -117,6 +109,24 @@ impl Room {
     }
 }
 
+/// The automaton of an expression.
+fn automaton(hir: &Hir) -> Result<Regex, Problem> {
+    let config = Config::new()
+        .utf8_empty(false)
+        .match_kind(MatchKind::LeftmostFirst)
+        .hybrid_cache_capacity(HYBRID_CACHE_BYTES)
+        // The prefilter has found literals before any search runs: to extract them here again takes an eighth of what loading rules takes, and
+        // no request was faster by it.
+        .auto_prefilter(false)
+        .nfa_size_limit(Some(NFA_BYTES_MAX));
+    Regex::builder().configure(config).build_from_hir(hir).map_err(|e| {
+        Problem::new(
+            format!("the expression cannot be compiled: {e}"),
+            "use smaller counted repetitions",
+        )
+    })
+}
+
 /// A compiled expression: an automaton, and behind it a program where the automaton matches too much.
 struct Compiled {
     regex: Regex,
@@ -132,55 +142,13 @@ impl Compiled {
                 "split the rule",
             ));
         }
-        let config = syntax::Config::new()
-            .unicode(false)
-            .utf8(false)
-            .dot_matches_new_line(true)
-            .multi_line(multi_line)
-            .case_insensitive(case_insensitive)
-            .nest_limit(NEST_MAX);
-        let simple = if pcre::reads_differently(pattern) {
-            None
-        } else {
-            syntax::parse_with(&to_bytes_dialect(pattern), &config).ok()
-        };
-        let (hir, tree) = match simple {
-            Some(hir) => (hir, None),
-            None => {
-                let tree = pcre::parse(pattern, case_insensitive, multi_line)?;
-                let printed = pcre::print(&tree.node);
-                let config = config
-                    .case_insensitive(false)
-                    .multi_line(false)
-                    .nest_limit(PRINTED_NEST_MAX);
-                let hir = syntax::parse_with(&printed, &config).map_err(|e| {
-                    let detail = e.to_string();
-                    let last = detail.lines().last().unwrap_or("").trim_start_matches("error: ");
-                    Problem::new(format!("the expression is wrong: {last}"), "write it more simply")
-                })?;
-                let program = tree
-                    .special
-                    .then(|| pcre::Program::new(&tree).map(Box::new))
-                    .transpose()?;
-                (hir, program)
-            }
-        };
-        let regex = Regex::builder()
-            .configure(
-                Config::new()
-                    .utf8_empty(false)
-                    .match_kind(MatchKind::LeftmostFirst)
-                    .hybrid_cache_capacity(HYBRID_CACHE_BYTES)
-                    .auto_prefilter(pattern.len() <= PREFILTER_PATTERN_BYTES_MAX)
-                    .nfa_size_limit(Some(NFA_BYTES_MAX)),
-            )
-            .build_from_hir(&hir)
-            .map_err(|e| {
-                Problem::new(
-                    format!("the expression cannot be compiled: {e}"),
-                    "use smaller counted repetitions",
-                )
-            })?;
+        let tree = pcre::parse(pattern, case_insensitive, multi_line)?;
+        let hir = pcre::hir(&tree);
+        let regex = automaton(&hir)?;
+        let tree = tree
+            .special
+            .then(|| pcre::Program::new(&tree).map(Box::new))
+            .transpose()?;
         let groups = regex.group_info().group_len(regex_automata::PatternID::ZERO) > 1;
         Ok((Self { regex, tree, groups }, hir))
     }
@@ -274,6 +242,16 @@ impl Expression {
             ));
         }
         Ok((made, hir))
+    }
+
+    /// The automaton alone of an expression that needs more: it matches wherever the expression does.
+    pub fn at_least(tree: &pcre::Tree) -> Result<Self, Problem> {
+        let compiled = Compiled {
+            regex: automaton(&pcre::hir(tree))?,
+            tree: None,
+            groups: false,
+        };
+        Ok(Self { compiled, index: 0 })
     }
 
     /// True when it matches somewhere.
@@ -448,41 +426,9 @@ pub fn make_global(r: &mut Recipe<'_>) -> Result<Box<dyn Operator>, Problem> {
     make_rx(r, true)
 }
 
-/// `\x{hh}` means a byte in PCRE without UTF mode and a code point in regex-syntax: written as `\xhh` it is a byte in
-/// both. Everything else is the same in both dialects.
-fn to_bytes_dialect(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len());
-    let mut rest = pattern;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        if let Some(digits) = rest
-            .strip_prefix("\\x{")
-            .and_then(|r| r.split_once('}'))
-            .map(|(d, _)| d)
-            && (1..=2).contains(&digits.len())
-            && digits.bytes().all(|b| b.is_ascii_hexdigit())
-        {
-            out.push_str(&format!("\\x{digits:0>2}"));
-            rest = &rest[digits.len() + 4..];
-            continue;
-        }
-        let two = rest.char_indices().nth(2).map_or(rest.len(), |(i, _)| i);
-        out.push_str(&rest[..two]);
-        rest = &rest[two..];
-    }
-    out.push_str(rest);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn braced_bytes_are_rewritten_and_nothing_else() {
-        assert_eq!(to_bytes_dialect(r"a\x{5c}\\x{41}\x{263a}\d"), r"a\x5c\\x{41}\x{263a}\d");
-    }
 
     #[test]
     fn rooms_are_given_back_when_they_take_too_much_and_matches_stay_the_same() {

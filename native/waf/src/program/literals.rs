@@ -5,6 +5,7 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
+use crate::bytes::ByteSet;
 use crate::operator::Requirement;
 
 /// Most literals of a set that is the exact language of a part.
@@ -20,7 +21,75 @@ const CLASS_MAX: usize = 40;
 /// A set that is expected to hit ordinary text more often than this says nothing.
 const COST_MAX: f64 = 1.2;
 
-type Set = Vec<Vec<u8>>;
+/// A literal in place: rules hold tens of thousands, and memory of its own for each is most of what it took to find them.
+/// Ordered like its bytes: what is behind them is zero, and of two that differ in nothing else the shorter is less.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Literal {
+    bytes: [u8; EXACT_BYTES_MAX],
+    len: u8,
+}
+
+impl Literal {
+    const EMPTY: Self = Self {
+        bytes: [0; EXACT_BYTES_MAX],
+        len: 0,
+    };
+
+    /// The bytes in lower case; those that do not fit are cut off.
+    fn of(bytes: &[u8]) -> Self {
+        let mut out = Self::EMPTY;
+        for (to, b) in out.bytes.iter_mut().zip(bytes) {
+            *to = b.to_ascii_lowercase();
+            out.len += 1;
+        }
+        out
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Both, one after the other, if they fit.
+    fn joined(mut self, next: &Self) -> Option<Self> {
+        let (from, len) = (usize::from(self.len), usize::from(next.len));
+        self.bytes.get_mut(from..from + len)?.copy_from_slice(next.as_bytes());
+        self.len += next.len;
+        Some(self)
+    }
+}
+
+/// Some literals. Most sets are of one, which needs no memory of its own.
+#[derive(Clone)]
+enum Set {
+    One(Literal),
+    Many(Vec<Literal>),
+}
+
+impl Set {
+    const EMPTY_LITERAL: Self = Self::One(Literal::EMPTY);
+
+    fn into_vec(self) -> Vec<Literal> {
+        match self {
+            Self::One(l) => vec![l],
+            Self::Many(list) => list,
+        }
+    }
+}
+
+impl std::ops::Deref for Set {
+    type Target = [Literal];
+
+    fn deref(&self) -> &[Literal] {
+        match self {
+            Self::One(l) => std::slice::from_ref(l),
+            Self::Many(list) => list,
+        }
+    }
+}
 
 /// What is known of a part.
 struct Part {
@@ -35,7 +104,9 @@ pub fn requirement(hir: &Hir) -> Requirement {
     let part = visit(hir, 0);
     let best = better(part.exact.filter(usable), part.required);
     match best {
-        Some(set) if usable(&set) && cost(&set) < COST_MAX => Requirement::OneOf(set),
+        Some(set) if usable(&set) && cost(&set) < COST_MAX => {
+            Requirement::OneOf(set.iter().map(|l| l.as_bytes().to_vec()).collect())
+        }
         _ => Requirement::Unknown,
     }
 }
@@ -45,10 +116,17 @@ fn usable(set: &Set) -> bool {
 }
 
 /// How often a set is expected to hit ordinary text; smaller is better.
-pub(crate) fn cost(set: &Set) -> f64 {
-    set.iter()
-        .map(|l| l.iter().take(6).map(|b| frequency(*b)).product::<f64>())
-        .sum()
+fn cost(set: &Set) -> f64 {
+    set.iter().map(|l| rarity(l.as_bytes())).sum()
+}
+
+/// The same of literals that are not from an expression.
+pub(crate) fn cost_of(literals: &[Vec<u8>]) -> f64 {
+    literals.iter().map(|l| rarity(l)).sum()
+}
+
+fn rarity(literal: &[u8]) -> f64 {
+    literal.iter().take(6).map(|b| frequency(*b)).product()
 }
 
 /// A guess at how frequent a byte is in the values of requests.
@@ -80,20 +158,20 @@ fn visit(hir: &Hir, depth: usize) -> Part {
     }
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Part {
-            exact: Some(vec![Vec::new()]),
+            exact: Some(Set::EMPTY_LITERAL),
             required: None,
         },
         HirKind::Literal(l) => {
-            let folded = l.0.to_ascii_lowercase();
-            if folded.len() <= EXACT_BYTES_MAX {
+            let set = Some(Set::One(Literal::of(&l.0)));
+            if l.0.len() <= EXACT_BYTES_MAX {
                 Part {
-                    exact: Some(vec![folded]),
+                    exact: set,
                     required: None,
                 }
             } else {
                 Part {
                     exact: None,
-                    required: Some(vec![folded[..EXACT_BYTES_MAX].to_vec()]),
+                    required: set,
                 }
             }
         }
@@ -109,15 +187,16 @@ fn visit(hir: &Hir, depth: usize) -> Part {
 }
 
 fn class_bytes(class: &Class) -> Option<Set> {
-    let mut bytes: Vec<u8> = Vec::new();
+    let mut bytes = ByteSet::EMPTY;
+    let mut list = [0u8; CLASS_MAX];
+    let mut len = 0;
     let mut add = |from: u32, to: u32| {
         for b in from..=to {
             let folded = u8::try_from(b).ok()?.to_ascii_lowercase();
-            if !bytes.contains(&folded) {
-                bytes.push(folded);
-            }
-            if bytes.len() > CLASS_MAX {
-                return None;
+            if !bytes.has(folded) {
+                bytes.add(folded);
+                *list.get_mut(len)? = folded;
+                len += 1;
             }
         }
         Some(())
@@ -138,15 +217,19 @@ fn class_bytes(class: &Class) -> Option<Set> {
             }
         }
     }
-    Some(bytes.into_iter().map(|b| vec![b]).collect())
+    Some(match list[..len] {
+        [b] => Set::One(Literal::of(&[b])),
+        _ => Set::Many(list[..len].iter().map(|b| Literal::of(&[*b])).collect()),
+    })
 }
 
 fn repetition(sub: Part, min: u32, max: Option<u32>) -> Part {
     if min == 0 {
         let exact = match (sub.exact, max) {
-            (Some(mut set), Some(1)) if set.len() < EXACT_MAX => {
-                push_unique(&mut set, Vec::new());
-                Some(set)
+            (Some(set), Some(1)) if set.len() < EXACT_MAX => {
+                let mut set = set.into_vec();
+                push_unique(&mut set, Literal::EMPTY);
+                Some(Set::Many(set))
             }
             _ => None,
         };
@@ -158,7 +241,7 @@ fn repetition(sub: Part, min: u32, max: Option<u32>) -> Part {
     let mut required = better(sub.exact.clone().filter(usable), sub.required);
     let mut exact = None;
     if let Some(set) = &sub.exact {
-        let mut product = vec![Vec::new()];
+        let mut product = Set::EMPTY_LITERAL;
         let mut whole = true;
         for round in 0..min {
             // A part that may be empty never gets longer: stop instead of counting up to the repetition's bound.
@@ -185,7 +268,7 @@ fn repetition(sub: Part, min: u32, max: Option<u32>) -> Part {
 
 fn concat(parts: &[Hir], depth: usize) -> Part {
     let mut required: Option<Set> = None;
-    let mut run: Set = vec![Vec::new()];
+    let mut run: Set = Set::EMPTY_LITERAL;
     let mut whole = true;
     for hir in parts {
         let part = visit(hir, depth + 1);
@@ -194,7 +277,7 @@ fn concat(parts: &[Hir], depth: usize) -> Part {
             whole = false;
             required = better(
                 required,
-                Some(std::mem::replace(&mut run, vec![Vec::new()])).filter(usable),
+                Some(std::mem::replace(&mut run, Set::EMPTY_LITERAL)).filter(usable),
             );
             continue;
         };
@@ -220,55 +303,57 @@ fn concat(parts: &[Hir], depth: usize) -> Part {
 }
 
 fn alternation(parts: &[Hir], depth: usize) -> Part {
-    let mut exact: Option<Set> = Some(Vec::new());
-    let mut required: Option<Set> = Some(Vec::new());
+    let mut exact: Option<Vec<Literal>> = Some(Vec::new());
+    let mut required: Option<Vec<Literal>> = Some(Vec::new());
     for hir in parts {
         let part = visit(hir, depth + 1);
-        if let (Some(all), Some(set)) = (&mut exact, &part.exact) {
-            for l in set {
-                push_unique(all, l.clone());
+        exact = match (exact, &part.exact) {
+            (Some(mut all), Some(set)) => {
+                for l in set.iter() {
+                    push_unique(&mut all, *l);
+                }
+                (all.len() <= EXACT_MAX).then_some(all)
             }
-        }
-        if part.exact.is_none() || exact.as_ref().is_some_and(|s| s.len() > EXACT_MAX) {
-            exact = None;
-        }
+            _ => None,
+        };
         let own = better(part.exact.filter(usable), part.required.filter(usable));
         required = match (required, own) {
             (Some(mut all), Some(set)) if all.len() + set.len() <= REQUIRED_MAX => {
-                all.extend(set);
+                all.extend_from_slice(&set);
                 Some(all)
             }
             _ => None,
         };
     }
-    let required = required.filter(usable).map(|mut all| {
+    let required = required.map(|mut all| {
         all.sort_unstable();
         all.dedup();
-        all
+        Set::Many(all)
     });
-    Part { exact, required }
+    Part {
+        exact: exact.map(Set::Many),
+        required: required.filter(usable),
+    }
 }
 
 /// All concatenations, if they stay few and short.
 fn cross(a: &Set, b: &Set) -> Option<Set> {
+    if let (Set::One(x), Set::One(y)) = (a, b) {
+        return x.joined(y).map(Set::One);
+    }
     if a.len() * b.len() > EXACT_MAX {
         return None;
     }
     let mut out = Vec::with_capacity(a.len() * b.len());
-    for x in a {
-        for y in b {
-            if x.len() + y.len() > EXACT_BYTES_MAX {
-                return None;
-            }
-            let mut joined = x.clone();
-            joined.extend_from_slice(y);
-            push_unique(&mut out, joined);
+    for x in a.iter() {
+        for y in b.iter() {
+            push_unique(&mut out, x.joined(y)?);
         }
     }
-    Some(out)
+    Some(Set::Many(out))
 }
 
-fn push_unique(set: &mut Set, literal: Vec<u8>) {
+fn push_unique(set: &mut Vec<Literal>, literal: Literal) {
     if !set.contains(&literal) {
         set.push(literal);
     }

@@ -36,7 +36,7 @@ impl Needs {
             } else {
                 None
             },
-            sets: sets(hir, 0).0.into_iter().map(|(_, set)| set).collect(),
+            sets: sets(hir, 0).all().iter().map(|(_, set)| *set).collect(),
         }
     }
 
@@ -83,26 +83,43 @@ fn class_set(class: &Class) -> Option<ByteSet> {
 }
 
 /// Sets of which a value must have a byte each, the rarest first.
-#[derive(Default)]
-struct Rarest(Vec<(f64, ByteSet)>);
+struct Rarest {
+    list: [(f64, ByteSet); SETS_MAX],
+    len: usize,
+}
 
 impl Rarest {
+    const NONE: Self = Self {
+        list: [(0.0, ByteSet::EMPTY); SETS_MAX],
+        len: 0,
+    };
+
+    fn all(&self) -> &[(f64, ByteSet)] {
+        &self.list[..self.len]
+    }
+
     /// Adds a set, if it is rarer than what is there. Whatever meets a part of a set meets the set, so that the part alone is kept.
     fn add(&mut self, weight: f64, set: ByteSet) {
-        let last = self.0.get(SETS_MAX - 1).map_or(WEIGHT_MAX, |k| k.0);
-        if weight >= last || self.0.iter().any(|(_, k)| k.or(set) == set) {
+        let last = self.all().get(SETS_MAX - 1).map_or(WEIGHT_MAX, |k| k.0);
+        if weight >= last || self.all().iter().any(|(_, k)| k.or(set) == set) {
             return;
         }
-        self.0.retain(|(_, k)| k.or(set) != *k);
-        let at = self.0.partition_point(|(w, _)| *w <= weight);
-        self.0.insert(at, (weight, set));
-        self.0.truncate(SETS_MAX);
+        let mut kept = Self::NONE;
+        for (w, k) in self.all().iter().filter(|(_, k)| k.or(set) != *k) {
+            kept.list[kept.len] = (*w, *k);
+            kept.len += 1;
+        }
+        let at = kept.all().partition_point(|(w, _)| *w <= weight);
+        kept.len = (kept.len + 1).min(SETS_MAX);
+        kept.list[at..kept.len].rotate_right(1);
+        kept.list[at] = (weight, set);
+        *self = kept;
     }
 }
 
 /// Sets of which each match of a part has a byte each.
 fn sets(hir: &Hir, depth: usize) -> Rarest {
-    let mut out = Rarest::default();
+    let mut out = Rarest::NONE;
     if depth > DEPTH_MAX {
         return out;
     }
@@ -122,27 +139,28 @@ fn sets(hir: &Hir, depth: usize) -> Rarest {
         HirKind::Repetition(r) if r.min == 0 => {}
         HirKind::Repetition(r) => return sets(&r.sub, depth + 1),
         HirKind::Concat(parts) => {
-            for (weight, set) in parts.iter().flat_map(|p| sets(p, depth + 1).0) {
-                out.add(weight, set);
+            for part in parts {
+                for (weight, set) in sets(part, depth + 1).all() {
+                    out.add(*weight, *set);
+                }
             }
         }
         HirKind::Alternation(parts) => {
             // One set of each branch makes one of all: the rarest together, then the next.
-            let mut all: Option<Vec<ByteSet>> = None;
+            let mut together = [ByteSet::EMPTY; SETS_MAX];
+            let mut len = SETS_MAX;
             for part in parts {
-                let branch = sets(part, depth + 1).0;
-                let mut together = all.unwrap_or_else(|| vec![ByteSet::EMPTY; branch.len()]);
-                together.truncate(branch.len());
-                for (to, (_, set)) in together.iter_mut().zip(branch) {
-                    *to = to.or(set);
-                }
-                if together.is_empty() {
+                let branch = sets(part, depth + 1);
+                len = len.min(branch.len);
+                if len == 0 {
                     return out;
                 }
-                all = Some(together);
+                for (to, (_, set)) in together[..len].iter_mut().zip(branch.all()) {
+                    *to = to.or(*set);
+                }
             }
-            for set in all.into_iter().flatten() {
-                out.add(weight(&set), set);
+            for set in &together[..len] {
+                out.add(weight(set), *set);
             }
         }
     }
@@ -154,7 +172,8 @@ fn weight(set: &ByteSet) -> f64 {
     let mut sum = 0.0;
     for (at, word) in (0u8..).zip(set.0) {
         let mut left = word;
-        while left != 0 {
+        // No more is asked of what is too frequent.
+        while left != 0 && sum < WEIGHT_MAX {
             let b = at * 64 + left.trailing_zeros() as u8;
             sum += frequency(b.to_ascii_lowercase());
             left &= left - 1;

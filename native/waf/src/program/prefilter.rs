@@ -111,7 +111,8 @@ pub struct Prefilter {
 #[derive(Default)]
 pub struct Builder {
     words: usize,
-    literals: Vec<(Vec<u8>, u32)>,
+    /// Literals, cut and filled up with zeros, with their lengths and rules.
+    literals: Vec<([u8; LITERAL_BYTES_MAX], u8, u32)>,
 }
 
 impl Builder {
@@ -125,24 +126,29 @@ impl Builder {
     /// A match of the rule (counted from the first word on) holds one of these.
     pub fn require(&mut self, rule: usize, literals: &[Vec<u8>]) {
         for l in literals {
-            let cut = &l[..l.len().min(LITERAL_BYTES_MAX)];
-            self.literals
-                .push((cut.to_vec(), u32::try_from(rule).unwrap_or(u32::MAX)));
+            let mut cut = [0; LITERAL_BYTES_MAX];
+            let mut len = 0;
+            for (to, b) in cut.iter_mut().zip(l) {
+                *to = *b;
+                len += 1;
+            }
+            self.literals.push((cut, len, u32::try_from(rule).unwrap_or(u32::MAX)));
         }
     }
 
     /// Compiles the automaton.
     pub fn build(mut self) -> Result<Prefilter, String> {
-        self.literals.sort();
+        self.literals.sort_unstable();
         self.literals.dedup();
         let size = self.words * 64;
         let mut out = Prefilter {
             words: self.words,
             ..Prefilter::default()
         };
-        let mut patterns: Vec<Vec<u8>> = Vec::new();
-        for (literal, rule) in self.literals {
-            if let [b] = literal[..] {
+        let mut patterns: Vec<&[u8]> = Vec::new();
+        for (cut, len, rule) in &self.literals {
+            let literal = &cut[..usize::from(*len)];
+            if let [b] = *literal {
                 for byte in [b, b.to_ascii_uppercase()] {
                     if !out.singles.has(byte) {
                         out.singles.add(byte);
@@ -150,22 +156,22 @@ impl Builder {
                         out.single_index[usize::from(byte)] = u16::try_from(out.single_rules.len()).unwrap_or(0);
                         out.single_rules.push(Bits::new(size));
                     }
-                    out.single_rules[usize::from(out.single_index[usize::from(byte)])].add(rule as usize);
+                    out.single_rules[usize::from(out.single_index[usize::from(byte)])].add(*rule as usize);
                 }
                 continue;
             }
-            if patterns.last() != Some(&literal) {
+            if patterns.last().copied() != Some(literal) {
                 patterns.push(literal);
                 let at = u32::try_from(out.rules.len()).unwrap_or(u32::MAX);
                 out.spans.push((at, at));
             }
-            out.rules.push(rule);
+            out.rules.push(*rule);
             if let Some(s) = out.spans.last_mut() {
                 s.1 += 1;
             }
         }
         let span = |(from, to): &(u32, u32)| &out.rules[*from as usize..*to as usize];
-        let with_rules = patterns.iter().map(Vec::as_slice).zip(out.spans.iter().map(span));
+        let with_rules = patterns.iter().copied().zip(out.spans.iter().map(span));
         out.dense = Dense::new(with_rules, self.words, DENSE_BYTES_MAX);
         if out.dense.is_some() {
             (out.spans, out.rules) = (Vec::new(), Vec::new());

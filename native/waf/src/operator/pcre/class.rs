@@ -22,14 +22,10 @@ pub(super) fn folded(set: ByteSet, flags: Flags) -> ByteSet {
     if !flags.ignore_case {
         return set;
     }
-    let mut out = set;
-    for b in 0..=u8::MAX {
-        if set.has(b) {
-            out.add(b.to_ascii_lowercase());
-            out.add(b.to_ascii_uppercase());
-        }
-    }
-    out
+    // Both cases of a letter are 32 apart, in the second word.
+    const UPPER: u64 = 0x07ff_fffe;
+    let [a, letters, c, d] = set.0;
+    ByteSet([a, letters | (letters & UPPER) << 32 | letters >> 32 & UPPER, c, d])
 }
 
 /// The set of `\d` and its like.

@@ -6,13 +6,13 @@ use crate::bytes::ByteSet;
 use crate::seclang::diagnostic::Problem;
 
 /// Deepest nesting of groups.
-const NEST_MAX: usize = 80;
+const NEST_MAX: usize = 250;
 /// Most quantifiers behind one part.
 const QUANTIFIERS_MAX: usize = 8;
 /// Largest number in braces, as in PCRE.
 const REPEAT_MAX: u32 = 65_535;
 /// Most groups that capture.
-const GROUPS_MAX: u32 = 500;
+const GROUPS_MAX: u32 = 5_000;
 
 /// What is wrong, and its mend.
 #[derive(Debug)]
