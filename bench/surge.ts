@@ -8,7 +8,7 @@ import { type BenchGateway, startGateway } from './lib/gateway.ts';
 import { type Answer, hasH2load, quantileMs, steadily } from './lib/h2load.ts';
 import { hasWrk, type Load, saturate } from './lib/load.ts';
 import { type Server, upstream } from './lib/peers.ts';
-import { sleep } from './lib/process.ts';
+import { cpuTimes, sleep } from './lib/process.ts';
 import type { Figure } from './lib/row.ts';
 import type { Bench, BenchOptions } from './lib/bench.ts';
 
@@ -40,6 +40,8 @@ interface Place {
   readonly load: Omit<Load, 'seconds'>;
   /** Requests a second that one core serves. */
   readonly peak: number;
+  /** The same for a second of the gateway's CPU time: a figure that others on the machine do not change. */
+  readonly peakOfCpu: number;
 }
 
 async function place(options: BenchOptions, limited: number | null): Promise<Place> {
@@ -57,7 +59,8 @@ async function place(options: BenchOptions, limited: number | null): Promise<Pla
     tenant: { header: 'x-tenant' },
     ...(limited === null ? {} : { limits: ['tenant'] }),
   };
-  const bundle = plainBundle([{ address: `127.0.0.1:${up.port}`, capacity: 4_000 }], {
+  // The endpoint's own bounds are not what is measured.
+  const bundle = plainBundle([{ address: `127.0.0.1:${up.port}`, capacity: 4_000, pendingMax: 4_000 }], {
     routes: { routes: [route] },
     waf: { mode: 'block', crs: { dir: 'waf/crs' } },
     files: crsBundleFiles(crs),
@@ -71,12 +74,15 @@ async function place(options: BenchOptions, limited: number | null): Promise<Pla
     connections: CONNECTIONS,
     headers: { ...BROWSER, 'x-tenant': 'ada' },
   };
-  return { up, gateway, load, peak: await peakOf(load, options) };
+  await saturate({ ...load, seconds: 2 });
+  const from = cpuSeconds(gateway);
+  const { rate, requests } = await saturate({ ...load, seconds: options.seconds });
+  return { up, gateway, load, peak: rate, peakOfCpu: requests / (cpuSeconds(gateway) - from) };
 }
 
-async function peakOf(load: Omit<Load, 'seconds'>, options: BenchOptions): Promise<number> {
-  await saturate({ ...load, seconds: 2 });
-  return (await saturate({ ...load, seconds: options.seconds })).rate;
+function cpuSeconds(gateway: BenchGateway): number {
+  const { own, system } = cpuTimes(gateway.pid);
+  return own + system;
 }
 
 function accepted(answers: readonly Answer[]): Answer[] {
@@ -85,11 +91,13 @@ function accepted(answers: readonly Answer[]): Answer[] {
 
 /** Twice the sustained peak: what was accepted, how soon the rest was refused, and what follows. */
 export const surge: Bench = async (options) => {
-  const { up, gateway, load, peak } = await place(options, null);
+  const { up, gateway, load, peak, peakOfCpu } = await place(options, null);
   try {
     const seconds = options.seconds * SURGE_ROUNDS;
     const calm = await steadily({ ...load, seconds: options.seconds }, peak / 2);
+    const from = cpuSeconds(gateway);
     const during = await steadily({ ...load, connections: SURGE_CONNECTIONS, seconds }, 2 * peak);
+    const used = cpuSeconds(gateway) - from;
     await sleep(RECOVERY_SECONDS * 1000);
     const after = await steadily({ ...load, seconds: options.seconds }, peak / 2);
     const served = accepted(during);
@@ -99,6 +107,12 @@ export const surge: Bench = async (options) => {
       row('peak', '1/s', peak),
       row('asked', '1/s', during.length / seconds),
       row('served_of_peak', 'share', served.length / seconds / peak),
+      row('served_of_peak_by_cpu', 'share', served.length / used / peakOfCpu),
+      row(
+        'refusal_cost',
+        'of a request',
+        ((used - served.length / peakOfCpu) * peakOfCpu) / Math.max(1, refused.length),
+      ),
       row('latency_p99_before', 'ms', quantileMs(calm, 0.99)),
       row('latency_p99_accepted', 'ms', quantileMs(served, 0.99)),
       row('latency_p99_refused', 'ms', quantileMs(refused, 0.99)),

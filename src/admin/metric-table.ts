@@ -192,7 +192,7 @@ export const METRICS = {
     'counter',
     '',
     ['of'],
-    'Requests refused since too many were under way in their cell (of: cell), or of their tenant there (of: tenant).',
+    'Requests refused since too many were under way in their cell (of: cell), of their tenant there (of: tenant), or in their lane (of: adaptive).',
   ),
   cnx_upstream_retries_denied_total: row(
     'counter',

@@ -252,6 +252,7 @@ export class Metrics {
       cnx_bulkhead_refusals_total: () => [
         { value: lanes.reduce((n, c) => n + (c.counts[Count.BulkheadCell] ?? 0), 0), labels: { of: 'cell' } },
         { value: lanes.reduce((n, c) => n + (c.counts[Count.BulkheadTenant] ?? 0), 0), labels: { of: 'tenant' } },
+        { value: lanes.reduce((n, c) => n + (c.counts[Count.BulkheadAdaptive] ?? 0), 0), labels: { of: 'adaptive' } },
       ],
       cnx_upstream_retries_denied_total: sum((c) => c.counts[Count.RetryBudgetSpent]),
       cnx_scale_current: scopes((s) => s.current),

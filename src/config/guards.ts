@@ -106,10 +106,31 @@ export type OutlierDetectionConfig = Static<typeof OutlierDetectionConfig>;
 const Most = (description: string) =>
   Type.Integer({ minimum: 0, maximum: 10_000_000, default: 0, description: `${description} 0 = no bound.` });
 
+const AdaptiveConfig = closed(
+  {
+    minRequests: Type.Integer({ minimum: 1, maximum: 100_000, default: 8, description: 'Never fewer than so many.' }),
+    maxRequests: Type.Integer({
+      minimum: 1,
+      maximum: 100_000,
+      default: 1_000,
+      description: 'Never more, and as many until something is known.',
+    }),
+    tolerancePercent: Type.Integer({
+      minimum: 5,
+      maximum: 1_000,
+      default: 50,
+      description:
+        'So much longer than without a queue may the median time to the response head be before the bound falls.',
+    }),
+  },
+  'A bound of requests under way that each lane finds by the gradient of the time to the response head. Critical requests may take all of it, default ones nine tenths, sheddable ones seven.',
+);
+
 export const BulkheadConfig = closed(
   {
     maxRequests: Most('Requests under way in the cell, over all lanes.'),
     maxRequestsPerTenant: Most('Of these, requests of one tenant.'),
+    adaptive: Type.Optional(AdaptiveConfig),
   },
   'How many requests may be under way in the cell at once. What is beyond is refused with bulkhead_full, and not served by the standby.',
 );

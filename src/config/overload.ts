@@ -5,7 +5,12 @@ import { closed, HeaderName, Ms, word } from './fields.ts';
 export const OverloadConfig = closed(
   {
     enabled: Type.Boolean({ default: false, description: 'A lane that is overloaded turns requests away.' }),
-    delayTargetMs: Ms('Longest delay that stands in a lane before requests are turned away.', 5, 5_000, 200),
+    delayTargetMs: Ms(
+      'Longest time that what is ready may stand in line in a lane before requests are turned away.',
+      5,
+      5_000,
+      150,
+    ),
     heapPercent: Type.Integer({
       minimum: 10,
       maximum: 100,

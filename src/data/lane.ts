@@ -81,15 +81,14 @@ async function start(): Promise<void> {
     stages: stages.table,
     observer,
     use,
-    overload,
     retries: new Retries(new RetryBudget(columns, setup.laneIndex, setup.laneCount), counts),
     prng: new Prng(setup.seed + setup.laneIndex),
     now: Date.now,
     tick,
   });
-  const load = new LaneLoadWatch(overload, () => pipeline.open);
   const maker = await transportOf(setup, addon);
   const transport = await maker({ events: pipeline, laneIndex: setup.laneIndex });
+  const load = new LaneLoadWatch(overload, { open: () => pipeline.open, waitedMs: transport.waitedMs });
   /** Revisions that are live, and those with open exchanges. */
   const revisions: Revision[] = [];
   let active: Revision | null = null;

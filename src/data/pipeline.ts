@@ -10,7 +10,6 @@ import { pageOf } from './answers/pages.ts';
 import { Exchange } from './exchange.ts';
 import type { Revision } from './lane/revision.ts';
 import type { Rival } from './rollout/rival.ts';
-import type { Overload } from './overload/overload.ts';
 import type { RefusalRow } from './refusal.ts';
 import { REFUSALS, SWITCHED_STATUS } from './refusal.ts';
 import type { Stage } from './stage.ts';
@@ -40,8 +39,6 @@ export interface PipelineParts {
   readonly stages: Readonly<Record<StageName, Stage>>;
   readonly observer: Observer;
   readonly use: EndpointUse;
-  /** Told how long upstreams take. */
-  readonly overload?: Overload;
   /** Absent: without budgets. */
   readonly retries?: Retries;
   readonly prng: Prng;
@@ -189,7 +186,6 @@ export class Pipeline implements TransportEvents {
   head(x: Exchange, status: number): void {
     x.upstreamStatus = status;
     x.upstreamMs = this.#parts.tick() - x.handedTick;
-    this.#parts.overload?.answered(x.upstreamMs);
     // The outcome of a permit moves a circuit on, and that has a time.
     if (x.endpointPermit >= 0 || x.cellPermit >= 0) x.now = this.#parts.now();
     this.#parts.use.answered(x, status);

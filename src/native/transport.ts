@@ -161,6 +161,8 @@ export interface TransportEngine {
   /** Takes the verdicts that are listed; nothing within a turn, which takes them by itself. */
   flush(): void;
   openConnections(): number;
+  /** The least time since the last call that something ready waited to be read, ms; -1: nothing is known yet. Measured while it is asked once a second or more often. */
+  waitedMs(): number;
   /** Accepts no more, and asks clients to leave. */
   drain(): void;
   /** Closes everything. `onTurn` is not called any more: the last events begin at the number returned and end at `lastEvents()`. */

@@ -46,11 +46,22 @@ export interface OutlierPlan {
   readonly successRateStdevFactor: number;
 }
 
+/** A bound of requests under way that each lane finds by itself. */
+export interface AdaptivePlan {
+  /** Between these. */
+  readonly minRequests: number;
+  readonly maxRequests: number;
+  /** Percent by which the median time to the response head may exceed what it is without a queue. */
+  readonly tolerancePercent: number;
+}
+
 /** Requests that may be under way in a cell at once; 0 = no bound. */
 export interface BulkheadPlan {
   readonly maxRequests: number;
   /** Of one tenant. */
   readonly maxRequestsPerTenant: number;
+  /** Of each lane; absent: none. */
+  readonly adaptive?: AdaptivePlan;
 }
 
 /** Protection of one cell. */

@@ -103,6 +103,7 @@ export const Count = {
   /** And because too many were under way in their cell, or of their tenant there. */
   BulkheadCell: 13,
   BulkheadTenant: 14,
+  BulkheadAdaptive: 15,
 } as const;
 const COUNTS = 32;
 

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use cnx_transport::engine::options::{EndpointPlan, ListenPlan};
 use cnx_transport::engine::{Engine, Pages};
@@ -31,6 +32,8 @@ use self::uv::{Driven, Watch};
 const TICK_MS: u64 = 100;
 /// Times that one turn looks for more before the loop is given back.
 const ROUNDS_PER_TURN: usize = 4;
+/// After so long it looks for no more: timers of the lane have their turn, too.
+const TURN_MAX: Duration = Duration::from_millis(10);
 /// Ticks between two looks at the age of the tickets' keys.
 const TICKS_PER_ROTATION: u32 = 600;
 
@@ -76,6 +79,7 @@ impl Lane {
         if self.turning.replace(true) {
             return;
         }
+        let began = Instant::now();
         let mut thrown = None;
         let mut scope = None;
         for _ in 0..ROUNDS_PER_TURN {
@@ -102,7 +106,7 @@ impl Lane {
             if let Some(one) = self.tell(scope, count) {
                 thrown.get_or_insert(one);
             }
-            if !self.with(|engine| engine.has_work()).unwrap_or(false) {
+            if began.elapsed() >= TURN_MAX || !self.with(|engine| engine.has_work()).unwrap_or(false) {
                 break;
             }
         }
@@ -460,6 +464,13 @@ impl TransportEngine {
             self.lane.apply();
             self.lane.look_again();
         }
+    }
+
+    /// The least time since the last call that something ready waited to be read, ms; -1: nothing is known yet.
+    #[napi]
+    pub fn waited_ms(&self) -> f64 {
+        let waited = self.lane.with(Engine::waited).flatten();
+        waited.map_or(-1.0, |waited| waited.as_secs_f64() * 1000.0)
     }
 
     #[napi]

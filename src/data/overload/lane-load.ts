@@ -1,4 +1,4 @@
-/** What a lane sees of its own load: how late its timer is, how busy its loop, how full its heap. Runs on the lane's timers, not on the request path. */
+/** What a lane sees of its own load: how long what is ready waits in line, how full its heap is. Runs on the lane's timers, not on the request path. */
 import { performance } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
 import type { Overload } from './overload.ts';
@@ -9,20 +9,27 @@ const LOOK_MS = 100;
 /** Looks at the clock of which the least lateness is taken: the best of one is no best. */
 const TICKS_MIN = 3;
 
+/** Of what it is told by the lane. */
+export interface LaneLoadSources {
+  /** Exchanges that are open. */
+  readonly open: () => number;
+  /** The least time since the last call that something ready waited to be read, ms; negative: nothing is known yet. Null: the transport does not measure it, and the lateness of a timer stands for it. */
+  readonly waitedMs: (() => number) | null;
+}
+
 export class LaneLoadWatch {
   readonly #overload: Overload;
-  readonly #open: () => number;
+  readonly #sources: LaneLoadSources;
   readonly #timer: NodeJS.Timeout;
   #ticks = 0;
   #due: number;
+  /** Least wait since the last look, ms. */
   #least = Number.POSITIVE_INFINITY;
   #lookedAt: number;
-  #used = performance.eventLoopUtilization();
 
-  /** `open`: exchanges that are open in the lane. */
-  constructor(overload: Overload, open: () => number) {
+  constructor(overload: Overload, sources: LaneLoadSources) {
     this.#overload = overload;
-    this.#open = open;
+    this.#sources = sources;
     const now = performance.now();
     this.#due = now + CLOCK_MS;
     this.#lookedAt = now;
@@ -35,22 +42,25 @@ export class LaneLoadWatch {
 
   #tick(): void {
     const now = performance.now();
-    // The best of a window: one long pause is no queue.
-    this.#least = Math.min(this.#least, Math.max(0, now - this.#due));
+    const lateMs = Math.max(0, now - this.#due);
     this.#due = now + CLOCK_MS;
-    this.#ticks++;
-    if (now - this.#lookedAt < LOOK_MS || this.#ticks < TICKS_MIN) return;
+    if (!this.#overload.stirred) return;
+    const { waitedMs } = this.#sources;
+    const waited = waitedMs === null ? lateMs : waitedMs();
+    if (waited >= 0) {
+      // The best of a window: one long pause is no queue.
+      this.#least = Math.min(this.#least, waited);
+      this.#ticks++;
+    }
+    if (now - this.#lookedAt < LOOK_MS || this.#ticks < (waitedMs === null ? TICKS_MIN : 1)) return;
     this.#ticks = 0;
-    const used = performance.eventLoopUtilization();
     const heap = getHeapStatistics();
     this.#overload.look({
       now: Date.now(),
-      lateMs: this.#least,
-      utilization: performance.eventLoopUtilization(used, this.#used).utilization,
-      open: this.#open(),
+      waitMs: this.#least,
+      open: this.#sources.open(),
       heap: heap.used_heap_size / heap.heap_size_limit,
     });
-    this.#used = used;
     this.#least = Number.POSITIVE_INFINITY;
     this.#lookedAt = now;
   }

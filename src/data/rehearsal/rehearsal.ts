@@ -126,7 +126,6 @@ export class Rehearsal {
         turnedAway: () => undefined,
       },
       use,
-      overload,
       prng: new Prng(SEED),
       now: Date.now,
       tick: () => performance.now(),

@@ -305,6 +305,8 @@ export interface Transport {
   readonly openExchanges: number;
   /** Downstream connections that are open now. */
   readonly openConnections: number;
+  /** The least time since the last call that something ready waited to be read, ms; negative: nothing is known yet. Null: it is not measured. */
+  readonly waitedMs: (() => number) | null;
 }
 
 /** What a transport is made of. */

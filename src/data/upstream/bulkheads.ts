@@ -1,23 +1,33 @@
 /**
  * Bulkheads: how many requests may be under way in a cell, and of one tenant there, over all lanes. The cell's count is exact but for requests that lanes take in the same moment. Tenants are
  * counted in a count-min sketch of fixed size: never for less than they have, for more only where both of their cells are shared.
+ * The adaptive bound is each lane's own.
  */
 import type { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
+import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
 import { TENANT_CELLS } from '../../snapshot/fault-columns.ts';
-import type { CellGuards } from '../../snapshot/guards.ts';
+import type { AdaptivePlan, CellGuards } from '../../snapshot/guards.ts';
 import { Count } from '../../snapshot/lane-columns.ts';
 import type { Exchange } from '../exchange.ts';
+import { classOf } from '../overload/request-class.ts';
 import { hashOf } from '../overload/shares.ts';
 import { REFUSALS } from '../refusal.ts';
+import { AdaptiveLimit } from './adaptive-limit.ts';
 
 const MASK = TENANT_CELLS - 1;
 /** Bits of a hash that choose the second cell. */
 const SECOND = 16;
+/** Parts of the adaptive bound that a class may take: critical, default, sheddable. */
+const CLASS_PARTS = [1, 0.9, 0.7] as const;
 
 export class Bulkheads {
   readonly #columns: EndpointColumns;
   readonly #laneCount: number;
   readonly #base: number;
+  /** First row of this lane's counts of requests in flight. */
+  readonly #rows: number;
+  /** By the cell's slot; as many as there are cells. */
+  readonly #adaptive: AdaptiveLimit[] = [];
   readonly #seed: number;
   readonly #counts: Float64Array | null;
 
@@ -32,6 +42,7 @@ export class Bulkheads {
     this.#columns = columns;
     this.#laneCount = laneCount;
     this.#base = laneIndex * 2 * TENANT_CELLS;
+    this.#rows = laneIndex * ENDPOINT_SLOTS;
     this.#seed = seed;
     this.#counts = counts;
   }
@@ -46,6 +57,7 @@ export class Bulkheads {
       x.refuse(REFUSALS.bulkhead_full, `bulkhead full: ${maxRequests} requests are under way in cell ${cell}`);
       return false;
     }
+    if (bulkhead.adaptive !== undefined && !this.#fits(x, cell, slot, bulkhead.adaptive)) return false;
     if (maxRequestsPerTenant === 0 || x.tenant === '') return true;
     const hash = hashOf(x.tenant, (this.#seed ^ Math.imul(slot + 1, 0x9e3779b9)) | 0);
     if (this.#of(hash) > maxRequestsPerTenant) {
@@ -59,6 +71,36 @@ export class Bulkheads {
     }
     x.tenantPlace = hash;
     return true;
+  }
+
+  /** The endpoint of a cell has sent its response head, or not in time: after so many ms. */
+  answered(guards: CellGuards, ms: number, now: number): void {
+    const { bulkhead, slot } = guards;
+    if (bulkhead?.adaptive !== undefined) this.#limitOf(slot, bulkhead.adaptive).answered(ms, now);
+  }
+
+  #fits(x: Exchange, cell: string, slot: number, plan: AdaptivePlan): boolean {
+    const its = this.#limitOf(slot, plan);
+    const underWay = this.#columns.inflight[this.#rows + slot] as number;
+    const most = Math.max(1, Math.floor(its.limit * (CLASS_PARTS[classOf(x)] ?? 1)));
+    if (underWay < most) {
+      its.began(underWay + 1);
+      return true;
+    }
+    this.#count(Count.BulkheadAdaptive);
+    x.refuse(
+      REFUSALS.bulkhead_full,
+      `bulkhead full: ${underWay} requests of the lane are under way in cell ${cell}, and more of this class would only wait there`,
+    );
+    return false;
+  }
+
+  #limitOf(slot: number, plan: AdaptivePlan): AdaptiveLimit {
+    const known = this.#adaptive[slot];
+    if (known?.plan === plan || (known !== undefined && isSame(known.plan, plan))) return known;
+    const made = new AdaptiveLimit(plan);
+    this.#adaptive[slot] = made;
+    return made;
   }
 
   /** Counts one more in, then tells how many there are: of two that come at once at least one sees the other. */
@@ -92,4 +134,10 @@ export class Bulkheads {
   #count(which: number): void {
     if (this.#counts !== null) this.#counts[which] = (this.#counts[which] ?? 0) + 1;
   }
+}
+
+function isSame(a: AdaptivePlan, b: AdaptivePlan): boolean {
+  return (
+    a.minRequests === b.minRequests && a.maxRequests === b.maxRequests && a.tolerancePercent === b.tolerancePercent
+  );
 }

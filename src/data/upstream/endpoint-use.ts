@@ -66,6 +66,7 @@ export class EndpointUse {
     if (status >= SERVER_ERROR) c.failures[row] = ((c.failures[row] ?? 0) + 1) | 0;
     else if (c.downUntil[x.endpoint.slot] !== 0) c.downUntil[x.endpoint.slot] = 0;
     this.#circuits.answered(x, x.endpoint, status);
+    this.#took(x, x.endpoint, x.upstreamMs);
   }
 
   /**
@@ -88,6 +89,7 @@ export class EndpointUse {
     // Never shortens what a refused connection said.
     else if (reason === FailReason.Reset && c.downUntil[endpoint.slot] === 0) c.downUntil[endpoint.slot] = SUSPECTED;
     if (reason !== FailReason.Busy) this.#circuits.failed(x, endpoint);
+    if (reason === FailReason.Timeout) this.#took(x, endpoint, Math.max(0, x.now - x.startedAt));
     this.release(x);
   }
 
@@ -103,6 +105,12 @@ export class EndpointUse {
     if (endpoint === null || !x.inflight) return;
     x.inflight = false;
     this.#count(x, endpoint, -1);
+  }
+
+  #took(x: Exchange, endpoint: EndpointPlan, ms: number): void {
+    if (this.#bulkheads === null) return;
+    const guards = x.revision.snapshot.cells[endpoint.cell]?.guards;
+    if (guards?.bulkhead?.adaptive !== undefined) this.#bulkheads.answered(guards, ms, x.startedAt);
   }
 
   #count(x: Exchange, endpoint: EndpointPlan, by: number): void {

@@ -16,6 +16,8 @@
 //! | `compress.rs` | the filter that compresses them |
 //! | `judge.rs` | answers that decisions look at before they go on |
 //! | `time.rs` | deadlines |
+//! | `turn.rs` | what is ready at descriptors, upstreams first |
+//! | `wait.rs` | how long what is ready waits to be read |
 
 mod accept;
 mod answer;
@@ -38,7 +40,9 @@ mod slab;
 mod slots;
 mod state;
 mod time;
+mod turn;
 mod up;
+mod wait;
 
 use std::collections::{HashMap, VecDeque};
 use std::io as stdio;
@@ -60,6 +64,7 @@ use self::slab::{Key, Slab};
 pub use self::slots::Pages;
 use self::slots::Slots;
 use self::state::{Down, Exchange, Phase, Up};
+use self::wait::Waits;
 use crate::compress::Plan;
 use crate::hand_over::{self, Inherited};
 use crate::http1::{RequestHead, ResponseHead};
@@ -70,6 +75,8 @@ use crate::tls::{Facts, ServerTls};
 const LISTENER: u8 = 1;
 const DOWN: u8 = 2;
 const UP: u8 = 3;
+/// The place in line of `Waits`.
+const WAITS: u8 = 4;
 
 /// Events taken from epoll at once.
 const BATCH: usize = 256;
@@ -91,7 +98,11 @@ const EVERYTHING: epoll::EventFlags = epoll::EventFlags::IN
 pub struct Engine {
     options: Options,
     refusals: Vec<RefusalTemplate>,
+    /// Listeners and clients, upstreams, and both of these.
     epoll: OwnedFd,
+    epoll_up: OwnedFd,
+    epoll_both: OwnedFd,
+    waits: Waits,
     ready: Vec<epoll::Event>,
     started: Instant,
     /// Engine time, ms; looked up once a turn.
@@ -158,10 +169,14 @@ impl Engine {
     /// # Errors
     /// When no epoll descriptor is to be had.
     pub fn new(options: Options, refusals: Vec<RefusalTemplate>) -> stdio::Result<Self> {
+        let [epoll, epoll_up, epoll_both] = turn::epolls()?;
         Ok(Self {
             options,
             refusals,
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            waits: Waits::new(&epoll, WAITS)?,
+            epoll,
+            epoll_up,
+            epoll_both,
             ready: Vec::with_capacity(BATCH),
             started: Instant::now(),
             now: 1,
@@ -209,7 +224,7 @@ impl Engine {
     /// The descriptor that is readable when `poll` has something to do.
     #[must_use]
     pub fn epoll_fd(&self) -> RawFd {
-        self.epoll.as_raw_fd()
+        self.epoll_both.as_raw_fd()
     }
 
     /// Opens a listener; returns its port.
@@ -294,25 +309,12 @@ impl Engine {
             return !self.untold.is_empty();
         }
         self.look_at_clock();
+        self.waits.stand(Instant::now());
         self.refill();
         self.filter_anew();
-        let mut more = false;
-        if self.room() {
-            let mut ready = std::mem::take(&mut self.ready);
-            ready.clear();
-            let waited = epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut ready),
-                Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }),
-            );
-            if waited.is_ok() {
-                more = ready.len() == BATCH;
-                for one in &ready {
-                    self.happened(one.data.u64(), one.flags);
-                }
-            }
-            self.ready = ready;
-        }
+        // What upstreams have answered goes on before more is begun, so that under load requests wait where they have cost nothing yet.
+        let mut more = self.look_at(true);
+        more |= self.look_at(false);
         self.go_on();
         self.flush_filters(false);
         self.shown = self.told;
@@ -464,51 +466,6 @@ impl Engine {
         self.filter_later.clear();
         self.unflushed.clear();
         self.closed = true;
-    }
-
-    /// Room for what one batch may tell.
-    fn room(&self) -> bool {
-        self.untold.is_empty() && self.told + 2 * BATCH <= EVENTS_MAX
-    }
-
-    fn happened(&mut self, data: u64, flags: epoll::EventFlags) {
-        let (kind, key) = Key::unpack(data);
-        let hup = flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
-        let readable = hup || flags.intersects(epoll::EventFlags::IN);
-        let writable = flags.intersects(epoll::EventFlags::OUT | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
-        match kind {
-            LISTENER => {
-                self.accept(key.index as usize);
-            }
-            DOWN => {
-                let Some(down) = self.downs.get_mut(key) else { return };
-                down.io.readable |= readable;
-                down.io.hung_up |= hup;
-                if writable && !down.io.writable {
-                    down.io.writable = true;
-                    self.down_writable(key);
-                }
-                if readable {
-                    self.down_read(key);
-                }
-                if hup {
-                    self.down_hung_up(key);
-                }
-            }
-            UP => {
-                let Some(up) = self.ups.get_mut(key) else { return };
-                up.io.readable |= readable;
-                up.io.hung_up |= hup;
-                if writable && !up.io.writable {
-                    up.io.writable = true;
-                    self.up_writable(key);
-                }
-                if readable {
-                    self.up_read(key);
-                }
-            }
-            _ => {}
-        }
     }
 
     /// Connections whose way became free within what was just done.

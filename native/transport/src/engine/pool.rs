@@ -193,7 +193,7 @@ impl Engine {
             });
             let Some(up) = self.ups.get_mut(key) else { return };
             let data = epoll::EventData::new_u64(key.pack(UP));
-            if epoll::add(&self.epoll, up.io.fd(), data, EVERYTHING).is_err() {
+            if epoll::add(&self.epoll_up, up.io.fd(), data, EVERYTHING).is_err() {
                 // Not by `drop_up`, which would come back here.
                 self.ups.remove(key);
                 let e = &mut self.endpoints[endpoint as usize];

@@ -144,6 +144,8 @@ class NativeTransport implements Transport, WireHost {
     return this.#open;
   }
 
+  readonly waitedMs = (): number => this.engine.waitedMs();
+
   get openConnections(): number {
     return this.engine.openConnections();
   }

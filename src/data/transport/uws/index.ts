@@ -32,6 +32,7 @@ class UwsTransport implements Transport, WireHost {
   tickNow = performance.now();
   draining = false;
   openConnections = 0;
+  readonly waitedMs = null;
   readonly #uws: Uws;
   #listeners: Listener[] = [];
   #closed = false;
