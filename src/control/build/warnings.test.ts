@@ -15,13 +15,16 @@ const KEY = {
   alg: 'ES256',
 };
 
-async function warnings(routes: readonly object[]): Promise<readonly string[]> {
+async function warnings(
+  routes: readonly object[],
+  endpoints: readonly object[] = [{ address: '127.0.0.1:9' }],
+): Promise<readonly string[]> {
   const dir = mkdtempSync(join(tmpdir(), 'cnx-warnings-'));
   try {
     const documents = {
       release: { product: 'test', channels: ['stable'] },
       routes: { routes },
-      cells: { cells: [{ id: 'one', endpoints: [{ address: '127.0.0.1:9' }] }] },
+      cells: { cells: [{ id: 'one', endpoints }] },
       waf: { mode: 'off' },
       issuers: {
         issuers: [
@@ -58,6 +61,22 @@ test('a protected route whose other methods reach a public one is told', async (
 test('a protected route that takes all methods is not', async () => {
   const closed = { id: 'closed', match: { path: { prefix: '/admin' } }, ...redirect };
   assert.deepEqual(await warnings([closed, open]), []);
+});
+
+test('certificates that only DNS names and anybody may have signed are told', async () => {
+  const srv = '_https._tcp.orders.example';
+  const [warning, ...more] = await warnings([open], [{ srv, tls: {} }]);
+  assert.match(
+    warning ?? '',
+    /cell "one": certificates behind _https\._tcp\.orders\.example are checked by the targets/,
+  );
+  assert.deepEqual(more, []);
+  for (const endpoint of [
+    { srv },
+    { srv, tls: { serverName: 'orders.example' } },
+    { address: 'orders.example:443', tls: {} },
+  ])
+    assert.deepEqual(await warnings([open], [endpoint]), []);
 });
 
 test('exclusions and updates of rules that there are not are told', () => {

@@ -15,7 +15,7 @@ export function warningsOf(b: BundleDirectory, snapshot: Snapshot, native: Route
   if (snapshot.waf === -1 && b.config.waf.mode !== 'off') {
     warnings.push('waf.yaml names no rules: nothing is inspected on any route');
   }
-  warnings.push(...standbyWarnings(snapshot));
+  warnings.push(...standbyWarnings(snapshot), ...namedByDnsWarnings(b));
   const entries = new Uint32Array(snapshot.routes.entries);
   const { routes } = b.config.routes;
   for (const route of routes) {
@@ -36,6 +36,20 @@ export function warningsOf(b: BundleDirectory, snapshot: Snapshot, native: Route
     }
   }
   return warnings;
+}
+
+/** RFC 6125 §6.2.1: a name that comes out of DNS is no name to check a certificate by, unless the authority that signs is one's own. */
+function namedByDnsWarnings({ config }: BundleDirectory): string[] {
+  return config.cells.cells.flatMap(({ id, endpoints }) =>
+    endpoints
+      .filter(({ srv, tls }) => srv !== undefined && tls !== undefined)
+      .filter(({ tls }) => tls?.serverName === undefined && tls?.ca === undefined)
+      .map(
+        ({ srv }) =>
+          `cell "${id}": certificates behind ${srv} are checked by the targets that DNS names, and any public authority may sign them: ` +
+          'whoever forges an answer of DNS is believed; say `tls.serverName`, or `tls.ca` of an authority of your own',
+      ),
+  );
 }
 
 function sampleHost(host: string): string {

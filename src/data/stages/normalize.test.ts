@@ -146,6 +146,8 @@ describe('normalize', () => {
       run({ ...proxy, secure: true, headers: [...headers.slice(0, 3), 'http'] }, ['10.0.0.0/8']).x.secure,
       false,
     );
+    const twice = [...headers, 'x-forwarded-proto', 'http'];
+    assert.equal(run({ ...proxy, headers: twice }, ['10.0.0.0/8']).x.secure, false);
     assert.equal(run({ secure: true, headers: ['x-forwarded-proto', 'http'] }).x.secure, true);
   });
 });

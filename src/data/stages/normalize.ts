@@ -125,7 +125,8 @@ export class Normalize implements Stage {
       x.clientAddress = formatAddress(clientBehind(wire.peerAddress, forwardedLists(x), trusted));
       // Another address than the peer's was found, so the peer is a trusted proxy: its word on the scheme counts.
       if (x.clientAddress !== formatAddress(unmapped(wire.peerAddress))) {
-        const said = wire.header('x-forwarded-proto');
+        // A proxy that adds its own behind the client's says nothing that can be believed: the first would be the client's.
+        const said = wire.repeats('x-forwarded-proto') ? undefined : wire.header('x-forwarded-proto');
         if (said === 'https' || said === 'http') x.secure = said === 'https';
       }
     } else x.clientAddress = this.#peerText(wire.peerAddress);
