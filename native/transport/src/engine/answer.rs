@@ -168,9 +168,12 @@ impl Engine {
             }
         } else {
             write_status_of(&mut out, head.status, head.reason.of(bytes));
+            // What the answer's edits take away or replace does not come before it either.
+            let edits = Edits(self.slots.written_at(slot, word::ANSWER_EDITS_AT).unwrap_or_default());
             for field in &head.fields {
-                if !field.hop && !matches!(field.known, CONTENT_LENGTH | TRANSFER_ENCODING) {
-                    write_field(&mut out, field.name.of(bytes), field.value.of(bytes));
+                let name = field.name.of(bytes);
+                if !field.hop && !matches!(field.known, CONTENT_LENGTH | TRANSFER_ENCODING) && !edits.hides(name) {
+                    write_field(&mut out, name, field.value.of(bytes));
                 }
             }
             out.extend_from_slice(b"\r\n");
