@@ -163,6 +163,9 @@ export interface RolloutView {
   readonly begunAt: number;
   readonly stepAt: number;
   readonly soakedAt: number;
+  /** Cells of the active bundle, and how many of them it has reached; absent: all. */
+  readonly cells?: number;
+  readonly cellsReached?: number;
   /** Requests that it has answered at this step, and how many it must have. */
   readonly samples: number;
   readonly samplesMin: number;

@@ -126,6 +126,9 @@ export function rolloutLines(r: NonNullable<Status['rollout']>): (readonly [stri
   return [
     ['rollout', `${r.seq}, ${r.digest}, revision ${r.revision}, tried since ${r.begunAt}`],
     ['', `step ${r.step} of ${r.steps.length}: ${r.share * 100} % of identities since ${r.stepAt}`],
+    ...(r.cells === undefined || r.cells === r.cellsReached
+      ? []
+      : [['', `in ${r.cellsReached ?? 0} of ${r.cells} cells`] as const]),
     ['', r.waitsFor === null ? 'goes on with the next look' : `waits for ${r.waitsFor}, soaked at ${r.soakedAt}`],
     ['', `candidate: ${tally(r.candidate)}`],
     ['', `active: ${tally(r.active)}`],

@@ -37,6 +37,12 @@ export const RolloutConfig = closed(
       'What happens when the soak is over without that many: hold = wait for them; advance = go on.',
       'hold',
     ),
+    cells: word(
+      ['together', 'staggered'],
+      'together = the first step reaches all cells at once; staggered = one after the other, in the order of the bundle that serves: requests of a cell see the new bundle only when it has been reached. The soak of the first step begins with the last cell.',
+      'together',
+    ),
+    cellMs: Ms('With `cells: staggered`: time from one cell to the next.', 100, 86_400_000, 30_000),
     windowMs: Ms('The comparison looks back so far.', 5_000, 3_600_000, 60_000),
     failedAboveMax: Share(
       'Taken back when the share of failed answers (5xx, or broken off by the upstream) is more than this above that of the active bundle.',

@@ -49,6 +49,9 @@ export interface ActivatorParts {
   readonly event: (level: 'info' | 'warn', message: string, fields: Record<string, unknown>) => void;
 }
 
+/** Who sees a candidate. */
+export type Shown = Omit<Division, 'snapshot'>;
+
 /** A compiled bundle with those who are in its cells. */
 interface Live {
   readonly compiled: Compiled;
@@ -146,13 +149,13 @@ export class Activator {
   }
 
   /** Compiles a verified bundle and shows it to a share of identities. Throws ActivationError; then nothing has changed. */
-  divide(bundle: VerifiedBundle, share: number, key: Division['key']): Promise<Snapshot> {
+  divide(bundle: VerifiedBundle, shown: Shown): Promise<Snapshot> {
     return this.#arrivals.run(async () => {
       const ready = await this.#ready(bundle, false);
       return this.#tasks.run(async () => {
         const live = await this.#prepare(ready);
         const { snapshot } = live.membership;
-        await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
+        await this.#give(() => this.#parts.lanes.divide({ snapshot, ...shown }));
         this.#live(this.#active, live);
         return snapshot;
       });
@@ -160,10 +163,10 @@ export class Activator {
   }
 
   /** Another share sees the candidate. */
-  share(share: number, key: Division['key']): Promise<void> {
+  share(shown: Shown): Promise<void> {
     return this.#tasks.run(async () => {
       const snapshot = this.candidate;
-      if (snapshot !== null) await this.#give(() => this.#parts.lanes.divide({ snapshot, share, key }));
+      if (snapshot !== null) await this.#give(() => this.#parts.lanes.divide({ snapshot, ...shown }));
     });
   }
 

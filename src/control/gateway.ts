@@ -125,12 +125,12 @@ export class Gateway {
       config: bootstrap.rollout,
       hashKey: parts.hashKey,
       laneColumns: memory.map((m) => m.laneColumns),
-      divide: async (bundle, share, key) => {
-        const snapshot = await this.#activator.divide(bundle, share, key);
+      divide: async (bundle, shown) => {
+        const snapshot = await this.#activator.divide(bundle, shown);
         this.#follow();
         return snapshot;
       },
-      share: (share, key) => this.#activator.share(share, key),
+      share: (shown) => this.#activator.share(shown),
       decide: async (forCandidate) => {
         const snapshot = await this.#activator.decide(forCandidate);
         this.#follow();

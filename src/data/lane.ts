@@ -173,7 +173,7 @@ async function start(): Promise<void> {
   };
 
   /** From now on a share of identities sees this snapshot, the others the active one. */
-  const divide = ({ snapshot, share, key }: Extract<ToLane, { kind: 'divide' }>): void => {
+  const divide = ({ snapshot, share, key, cells }: Extract<ToLane, { kind: 'divide' }>): void => {
     assert(active !== null, 'a share is taken from an active revision');
     if (rival?.revision.snapshot.revision !== snapshot.revision) {
       const revision = opened(snapshot);
@@ -186,6 +186,7 @@ async function start(): Promise<void> {
       rival = new Rival({ router: addon, active, revision, key });
     }
     rival.share = share;
+    rival.cells = cells;
     pipeline.divide(rival);
     say({ kind: 'divided', revision: snapshot.revision, share });
     retire();

@@ -25,11 +25,12 @@ export function readTenant(x: Exchange): string {
         ? ''
         : textOf(claimAt(x.identity.claims, source.name))
       : tenantFromHead(x, source);
-  if (isSane(found)) x.tenant = found;
+  if (isTenant(found)) x.tenant = found;
   return x.tenant;
 }
 
-function isSane(tenant: string): boolean {
+/** Whether it can be the id of a tenant. */
+export function isTenant(tenant: string): boolean {
   if (tenant.length === 0 || tenant.length > TENANT_LENGTH_MAX) return false;
   if (sane.get(tenant) === true) return true;
   if (!TENANT.test(tenant)) return false;

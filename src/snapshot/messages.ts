@@ -65,6 +65,8 @@ export type ToLane =
       readonly snapshot: Snapshot;
       readonly share: number;
       readonly key: { readonly k0: number; readonly k1: number };
+      /** Indexes into the cells of the active snapshot: only requests of these may see it; null: of all. */
+      readonly cells: readonly number[] | null;
     }
   /** Other endpoints of one cell of a revision, whole. Answered with `membersTaken`, also when the lane knows the revision no more. */
   | {

@@ -23,7 +23,12 @@ const CLIENTS = 8;
 interface Status {
   readonly bundle: { readonly digest: string; readonly seq: number };
   readonly source: { readonly state: string; readonly lastError: string | null };
-  readonly rollout: { readonly digest: string; readonly step: number; readonly share: number } | null;
+  readonly rollout: {
+    readonly digest: string;
+    readonly step: number;
+    readonly share: number;
+    readonly cellsReached: number;
+  } | null;
   readonly kept: readonly { readonly digest: string }[];
   readonly rejections: readonly { readonly digest: string; readonly step: string; readonly reason: string }[];
 }
@@ -169,6 +174,43 @@ describe('a staged rollout', () => {
     await gateway.untilReady();
     const heard = await ask(gateway.ports.http, '/a', { headers: { 'x-tenant': 'any' } });
     assert.equal(heard.headers['x-release'], '2');
+    await gateway.stop();
+  });
+
+  it('reaches one cell after the other when cells are staggered', async () => {
+    const upstream = await given.upstream();
+    const parts = (n: number): BundleParts => {
+      const route = (cell: string): object => ({
+        id: cell,
+        match: { path: { prefix: `/${cell}` } },
+        access: 'public',
+        reason: 'everything, for a test',
+        cell,
+        respond: { answerHeaders: { set: { 'x-release': String(n) } } },
+      });
+      const cells = ['one', 'two'].map((id) => ({ id, endpoints: [{ address: upstream.address }] }));
+      return plainBundle([], { routes: { routes: [route('one'), route('two')] }, cells: { cells } });
+    };
+    const gateway = await given.gateway({
+      bundle: parts(1),
+      bootstrap: staged({ steps: [100], soakMs: 100, samplesMin: 0, cells: 'staggered', cellMs: 5_000 }),
+    });
+    const releaseOf = async (path: string): Promise<string> =>
+      String((await ask(gateway.ports.http, path)).headers['x-release']);
+    const digest = await gateway.publish(parts(2));
+    await gateway.until('it has reached the first cell', async () => (await releaseOf('/one')) === '2');
+    let alone = 0;
+    await gateway.until('it serves', async () => {
+      const [one, two] = [await releaseOf('/one'), await releaseOf('/two')];
+      const { rollout, bundle } = await statusOf(gateway);
+      // Asked after the answers: it cannot have reached fewer cells meanwhile.
+      if (two === '2') assert.ok(rollout === null || rollout.cellsReached === 2);
+      assert.equal(one, '2');
+      if (two === '1') alone += 1;
+      return bundle.digest === digest;
+    });
+    assert.ok(alone > 0, 'the second came later');
+    assert.equal(await releaseOf('/two'), '2');
     await gateway.stop();
   });
 

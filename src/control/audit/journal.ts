@@ -21,6 +21,7 @@ const KINDS: Readonly<Record<string, string>> = {
   'the configuration is stale; it serves on': 'stale',
   'bundle is tried by a share of identities': 'tried',
   'bundle is tried by a larger share': 'step',
+  'bundle is tried in another cell': 'cell',
   'bundle is not tried any more': 'superseded',
   'bundle taken back': 'reverted',
   'bundle pinned': 'pinned',

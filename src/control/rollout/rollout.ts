@@ -8,6 +8,7 @@ import type { RolloutView, TallyView } from '../../admin/control-view.ts';
 import type { RolloutConfig } from '../../config/rollout.ts';
 import { LaneColumns } from '../../snapshot/lane-columns.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
+import type { Shown } from '../activator.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { VerifiedBundle } from '../trust/verify.ts';
 import { objection, type Tally } from './compare.ts';
@@ -28,8 +29,8 @@ export interface RolloutParts {
   readonly hashKey: string;
   readonly laneColumns: readonly SharedArrayBuffer[];
   /** Compiles and shows it to a share, instead of another candidate if there is one. Throws ActivationError; then nothing has changed. */
-  readonly divide: (bundle: VerifiedBundle, share: number, key: HashKey) => Promise<Snapshot>;
-  readonly share: (share: number, key: HashKey) => Promise<void>;
+  readonly divide: (bundle: VerifiedBundle, shown: Shown) => Promise<Snapshot>;
+  readonly share: (shown: Shown) => Promise<void>;
   /** All see the candidate, or none does. */
   readonly decide: (forCandidate: boolean) => Promise<Snapshot | null>;
   /** What is active. */
@@ -50,6 +51,10 @@ interface Trial {
   readonly bundle: VerifiedBundle;
   readonly snapshot: Snapshot;
   readonly key: HashKey;
+  /** Cells of the active snapshot, and how many of them it has reached. */
+  readonly cells: number;
+  cellsReached: number;
+  cellAt: number;
   readonly former: RevisionWindow;
   readonly own: RevisionWindow;
   readonly begunAt: number;
@@ -93,7 +98,9 @@ export class Rollout {
       const former = active();
       if (former === null) throw new Error('there is nothing to compare with');
       const key = keyOf(bundle.digest, this.#parts.hashKey);
-      const snapshot = await divide(bundle, this.#shareOf(0), key);
+      const cells = former.cells.length;
+      const cellsReached = config.cells === 'staggered' ? Math.min(1, cells) : cells;
+      const snapshot = await divide(bundle, { share: this.#shareOf(0), key, cells: firstOf(cellsReached, cells) });
       const before = this.#trial;
       this.#stop();
       const window = (row: number, revision: number): RevisionWindow =>
@@ -102,6 +109,9 @@ export class Rollout {
         bundle,
         snapshot,
         key,
+        cells,
+        cellsReached,
+        cellAt: now(),
         former: window(0, former.revision),
         own: window(1, snapshot.revision),
         begunAt: now(),
@@ -159,6 +169,8 @@ export class Rollout {
       begunAt: trial.begunAt,
       stepAt: trial.stepAt,
       soakedAt: trial.stepAt + config.soakMs,
+      cells: trial.cells,
+      cellsReached: trial.cellsReached,
       samples: trial.own.requests - trial.requestsBefore,
       samplesMin: config.samplesMin,
       waitsFor: this.#waitsFor(trial, now()),
@@ -186,21 +198,36 @@ export class Rollout {
     if (active.requests >= Math.max(1, this.#parts.config.samplesMin)) trial.baseline = active;
     const why = objection(candidate, trial.baseline ?? (active.requests > 0 ? active : null), this.#parts.config);
     if (why !== null) return this.#revert(why);
+    if (trial.cellsReached < trial.cells) return this.#reach(trial);
     if (this.#waitsFor(trial, this.#parts.now()) === null) await this.#advance(trial);
   }
 
   /** What keeps the candidate at its step, as words; null = nothing. */
   #waitsFor(trial: Trial, now: number): string | null {
     const { soakMs, samplesMin, onNoSamples } = this.#parts.config;
+    if (trial.cellsReached < trial.cells) return `cells, ${trial.cellsReached} of ${trial.cells} reached`;
     if (now < trial.stepAt + soakMs) return 'the soak';
     const missing = samplesMin - (trial.own.requests - trial.requestsBefore);
     return missing > 0 && onNoSamples === 'hold' ? `${missing} more requests` : null;
   }
 
+  /** On to the next cell, when it is time for it. The step begins anew with the last. */
+  async #reach(trial: Trial): Promise<void> {
+    const { config, now, share, event } = this.#parts;
+    if (now() < trial.cellAt + config.cellMs) return;
+    const reached = trial.cellsReached + 1;
+    await share({ share: this.#shareOf(trial.step), key: trial.key, cells: firstOf(reached, trial.cells) });
+    trial.cellsReached = reached;
+    trial.cellAt = now();
+    trial.stepAt = now();
+    trial.requestsBefore = trial.own.requests;
+    event('info', 'bundle is tried in another cell', { ...this.#fields(), cells: reached, of: trial.cells });
+  }
+
   async #advance(trial: Trial): Promise<void> {
     const { config, decide, event, now } = this.#parts;
     if (trial.step + 1 < config.steps.length) {
-      await this.#parts.share(this.#shareOf(trial.step + 1), trial.key);
+      await this.#parts.share({ share: this.#shareOf(trial.step + 1), key: trial.key, cells: null });
       trial.step++;
       trial.stepAt = now();
       trial.requestsBefore = trial.own.requests;
@@ -263,6 +290,11 @@ export class Rollout {
 export function keyOf(digest: string, secret: string): HashKey {
   const bytes = createHmac('sha256', `cnx rollout ${secret}`).update(digest).digest();
   return { k0: bytes.readInt32LE(0), k1: bytes.readInt32LE(4) };
+}
+
+/** Indexes of the first cells; null: all. */
+function firstOf(reached: number, cells: number): readonly number[] | null {
+  return reached < cells ? Array.from({ length: reached }, (_, i) => i) : null;
 }
 
 function tallyView(tally: Tally): TallyView {
