@@ -10,6 +10,7 @@ import { metricDocs } from '../src/admin/metric-docs.ts';
 import { changeSchemaText } from '../src/control/guardrail/change-schema.ts';
 import { configReference, gatewaySchema } from '../src/config/reference.ts';
 import { REFUSAL_LIST } from '../src/data/refusal.ts';
+import { policyResultSchemaText } from '../src/policy/result-schema.ts';
 import { policyInputSchemaText } from '../src/policy/input-schema.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -54,6 +55,7 @@ const FILES: Readonly<Record<string, () => string>> = {
   'config/gateway.schema.json': () => `${JSON.stringify(gatewaySchema(), null, 2)}\n`,
   'config/guardrail-input.schema.json': changeSchemaText,
   'config/policy-input.schema.json': policyInputSchemaText,
+  'config/policy-result.schema.json': policyResultSchemaText,
   'docs/config.md': configReference,
   'docs/metrics.md': metricDocs,
   'docs/refusals.md': refusals,

@@ -4,21 +4,23 @@ import { parseArgs } from 'node:util';
 import { readBootstrap } from '../config/bootstrap-file.ts';
 import { ConfigError, renderProblem } from '../config/document.ts';
 import { checkBundleDirectory } from '../control/build/bundle-directory.ts';
+import { changeOf } from '../control/guardrail/change.ts';
 import { findOpa } from '../control/policy/rego.ts';
+import { readSide } from './bundle/side.ts';
 import type { Command } from './io.ts';
 
-const HELP = `usage: cnx check <bundle directory | bootstrap file>
+const HELP = `usage: cnx check <bundle directory | bootstrap file> [--against <ref|dir>]
 
 Checks all documents of a bundle directory (release, routes, cells, issuers, limits, policies, waf, defaults, tests; YAML or JSON), the references between them
 and the files they name, and plays its tests; or a bootstrap file. What is allowed and
-probably not meant is a warning. Exit code 0: nothing wrong; 1: problems; 2: wrong usage.
+probably not meant is a warning. With --against, policies are held to what they promised in that release, and what changes is printed as \`cnx bundle diff\` does. Exit code 0: nothing wrong; 1: problems; 2: wrong usage.
 `;
 
 export const run: Command = async (args, io) => {
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { help: { type: 'boolean', short: 'h' } },
+    options: { against: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
   });
   const [place] = positionals;
   if (values.help === true || place === undefined) {
@@ -28,10 +30,17 @@ export const run: Command = async (args, io) => {
   let problems: readonly string[];
   let what: string;
   if (statSync(place).isDirectory()) {
-    const result = await checkBundleDirectory(place, findOpa(io.env['PATH']));
+    const former = values.against === undefined ? undefined : await readSide(values.against, { insecure: false }, io);
+    const result = await checkBundleDirectory(place, findOpa(io.env['PATH']), former?.config);
     problems = result.problems.map(renderProblem);
     for (const warning of result.warnings) io.stderr(`warning: ${warning}\n`);
     what = result.summary;
+    if (former !== undefined && problems.length === 0) {
+      const change = changeOf(former, await readSide(place, { insecure: false }, io), 'forward');
+      io.stdout(`${JSON.stringify(change, null, 2)}\n`);
+      io.stderr(`ok: ${what}\n`);
+      return 0;
+    }
   } else {
     try {
       const b = readBootstrap(place, readFileSync(place, 'utf8'));

@@ -19,6 +19,18 @@ export const PolicyConfig = closed(
       description: 'Rego file, relative to the bundle directory. Its compiled module lies beside it as `.wasm`.',
     }),
     rego: word(['v0', 'v1'], 'Language version of the source.', 'v1'),
+    version: Type.String({
+      pattern: '^(0|[1-9][0-9]{0,5})\\.(0|[1-9][0-9]{0,5})\\.(0|[1-9][0-9]{0,5})$',
+      default: '1.0.0',
+      description:
+        'Version of what it promises: fields of `input`, `entrypoints` and `result`. `--against` a former release none of these goes or changes without a new major version.',
+      examples: ['1.2.0'],
+    }),
+    result: word(
+      ['boolean', 'decision', 'either'],
+      'What its rules answer: true or false, `{allow, reason}`, or now this and now that. Tried when the bundle is built.',
+      'either',
+    ),
     entrypoints: Type.Array(Entrypoint, {
       minItems: 1,
       maxItems: 32,

@@ -433,6 +433,18 @@ const KINDS: readonly (readonly [string, (draft: Draft) => void, RegExp])[] = [
   ['a policy that calls itself without end', policy({ evaluate: OP.recurse }), /^compile: .*policies/s],
   ['a policy that fails', policy({ evaluate: OP.failed }), /^compile: .*policies/s],
   ['a policy whose answer is no JSON', policy({ result: '{' }), /^compile: .*policies/s],
+  [
+    'a policy whose answers are not of the kind that it promises',
+    policy({ result: '[{"result":true}]' }, { result: 'decision' }),
+    /^compile: .*policies.*is not what `result` promises/s,
+  ],
+  [
+    'a policy that promises what there is not',
+    policy({}, { result: 'perhaps' }),
+    /^compile: .*perhaps.*boolean, decision/s,
+  ],
+  ['a policy of a version that is none', policy({}, { version: 'new' }), /^compile: .*version.*1\.2\.0/s],
+  ['a policy that reads what is never sent', policy({}, { input: ['telepathy'] }), /^compile: .*policies.*telepathy/s],
   // Its own tests
   [
     'a test that expects a refusal',

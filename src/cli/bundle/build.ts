@@ -29,9 +29,10 @@ export interface BundleSource {
   readonly layers: readonly LayerInput[];
 }
 
-export type LoadBundleDirectory = (directory: string, io: CommandIo) => Promise<BundleSource>;
+/** `against`: a former release that the policies' promises are held to. */
+export type LoadBundleDirectory = (directory: string, io: CommandIo, against?: string) => Promise<BundleSource>;
 
-const HELP = `cnx bundle build <dir> --out oci:<directory>[:tag] [--key FILE] [--seq N]
+const HELP = `cnx bundle build <dir> --out oci:<directory>[:tag] [--key FILE] [--seq N] [--against <ref|dir>]
 
 Checks the bundle directory and writes it as an artifact into an OCI image layout. The same sources give the same digest:
 times come from SOURCE_DATE_EPOCH, else from the last commit of <dir>, else from its newest file.
@@ -40,6 +41,8 @@ times come from SOURCE_DATE_EPOCH, else from the last commit of <dir>, else from
   --key   sign at once, before the tag moves, so that a gateway that watches never sees it unsigned
   --seq   sequence number; default: what release.yaml says, else the highest in the layout plus one.
           A build that changes nothing keeps its number and its digest.
+  --against  the release before, a <ref> or a directory: what policies promised there (input, entrypoints, result) may
+          change with a new major version only (docs/policy.md)
 `;
 
 /** The command for directories that `load` can read. */
@@ -53,6 +56,7 @@ export function buildCommand(load: LoadBundleDirectory): Command {
           out: { type: 'string' },
           key: { type: 'string' },
           seq: { type: 'string' },
+          against: { type: 'string' },
           help: { type: 'boolean', short: 'h', default: false },
         },
       });
@@ -66,7 +70,7 @@ export function buildCommand(load: LoadBundleDirectory): Command {
       if (seq !== undefined && (!Number.isSafeInteger(seq) || seq < 1))
         throw new UsageError('--seq is a whole number from 1');
       const key = values.key === undefined ? undefined : await readSigningKey(values.key);
-      const source = await load(directory, io);
+      const source = await load(directory, io, values.against);
       const { reference, place } = await openReference(values.out, { insecure: false }, io, true);
       if (reference.kind !== 'layout')
         throw new UsageError('--out is an OCI layout, oci:<directory>[:tag]; cnx bundle push copies it to a registry');

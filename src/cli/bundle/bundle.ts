@@ -41,8 +41,10 @@ const COMMANDS: Readonly<Record<string, Member>> = {
   log: { what: 'list the bundles of a place, newest first', load: async () => (await import('./log.ts')).run },
 };
 
-async function loadDirectory(directory: string, io: CommandIo): Promise<BundleSource> {
-  const { layersOf, playOwnTests, readBundleDirectory } = await import('../../control/build/bundle-directory.ts');
+async function loadDirectory(directory: string, io: CommandIo, against?: string): Promise<BundleSource> {
+  const { holdPromises, layersOf, playOwnTests, readBundleDirectory, releasePolicies } = await import(
+    '../../control/build/bundle-directory.ts'
+  );
   const { findOpa } = await import('../../control/policy/rego.ts');
   const { testsOf } = await import('../../control/policy/rego-tests.ts');
   const opa = findOpa(io.env['PATH'] ?? '');
@@ -53,8 +55,14 @@ async function loadDirectory(directory: string, io: CommandIo): Promise<BundleSo
         io.stderr(
           `note: the tests of policy ${name} were not run, for there is no \`opa\` on the PATH (openpolicyagent.org, 1.0 or newer)\n`,
         );
+  if (against !== undefined) {
+    const { readSide } = await import('./side.ts');
+    holdPromises(bundle, (await readSide(against, { insecure: false }, io)).config);
+  }
   await playOwnTests(bundle);
-  return { release: bundle.release, layers: layersOf(bundle) };
+  const policies = releasePolicies(bundle);
+  const release = policies.length === 0 ? bundle.release : { ...bundle.release, policies };
+  return { release, layers: layersOf(bundle) };
 }
 
 /** `cnx bundle <command>`. */

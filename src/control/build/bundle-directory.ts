@@ -11,8 +11,11 @@ import { native } from '../../native.ts';
 import { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { EndpointSlots } from '../health/slots.ts';
 import { compileBundle } from '../compile/compile.ts';
+import { compilePolicies } from '../compile/policies.ts';
 import type { LayerInput } from '../oci/artifact.ts';
+import type { ReleasePolicy } from '../oci/release.ts';
 import { LAYERS, POLICY_ANNOTATION, WEB_TITLE } from '../oci/media-types.ts';
+import { checkAgainst } from '../policy/contract.ts';
 import { rehearse } from '../rehearsal/rehearse.ts';
 import { webFiles } from './web-files.ts';
 import { wafWarnings } from './waf-warnings.ts';
@@ -120,6 +123,12 @@ async function filesOf(
     const doc = documents.get('policies');
     if (doc !== undefined) problems.push(doc.problem(path, message));
   });
+  // What else would be found only by a gateway: here it can be mended.
+  if (config.policies.policies.some(({ result }) => result !== 'either'))
+    await compilePolicies(config.policies, modules, (_, path, message) => {
+      const doc = documents.get('policies');
+      if (doc !== undefined) problems.push(doc.problem(path, message));
+    });
   const web = webFiles(root, config, (part, path, message) => {
     const doc = documents.get(part);
     if (doc !== undefined) problems.push(doc.problem(path, message));
@@ -155,6 +164,24 @@ export function layersOf(b: BundleDirectory): LayerInput[] {
   return layers;
 }
 
+/** What policies promised in a former release and break. Throws `ConfigError` with all of it. */
+export function holdPromises(b: BundleDirectory, former: BundleConfig): void {
+  const problems: Problem[] = [];
+  const doc = b.documents.get('policies');
+  checkAgainst(former.policies, b.config.policies, (index, path, message) => {
+    if (doc !== undefined) problems.push(doc.problem(`/policies/${index}${path}`, message));
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+}
+
+/** What the release document says of the policies. */
+export function releasePolicies(b: BundleDirectory): ReleasePolicy[] {
+  return b.config.policies.policies.map(({ name, entrypoints, input }) => {
+    const digest = b.files.modules.get(name)?.sourceDigest ?? '';
+    return { name, entrypoints, inputProjection: input, ...(digest === '' ? {} : { sourceDigest: digest }) };
+  });
+}
+
 /**
  * Compiles a bundle that has tests and plays them. Throws `ConfigError` with those that fail, and with what else is wrong with it. Without tests it does nothing: what compiling finds
  * is `checkBundleDirectory`'s matter, and the gateway's.
@@ -174,9 +201,11 @@ export async function playOwnTests(b: BundleDirectory): Promise<void> {
 export async function checkBundleDirectory(
   dir: string,
   opa: string | null,
+  former?: BundleConfig,
 ): Promise<{ readonly problems: readonly Problem[]; readonly warnings: readonly string[]; readonly summary: string }> {
   try {
     const b = await readBundleDirectory(dir, opa);
+    if (former !== undefined) holdPromises(b, former);
     const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' }, native(), noSlots());
     const { snapshot } = compiled;
     const failed = await rehearse(b.config, b.documents, snapshot);

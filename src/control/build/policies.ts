@@ -6,7 +6,8 @@ import { Document, renderProblem } from '../../config/document.ts';
 import type { PoliciesConfig } from '../../config/policy.ts';
 import { PolicyError } from '../../policy/policy-error.ts';
 import { runTests } from '../policy/rego-tests.ts';
-import { moduleOf } from '../policy/rego.ts';
+import { checkInput, moduleOf } from '../policy/rego.ts';
+import { projectedSchema } from '../../policy/projection.ts';
 
 /** A compiled policy as it goes into a bundle. */
 export interface PolicyModule {
@@ -42,7 +43,8 @@ export async function modulesOf(
       const { name, rego, entrypoints } = policy;
       const rule = { name, rego, entrypoints, file: join(dir, policy.source) };
       const { wasm } = await moduleOf(rule, opa);
-      if (opa !== null)
+      if (opa !== null) {
+        await checkInput(rule, projectedSchema(policy.input), opa);
         await runTests(
           {
             ...rule,
@@ -51,6 +53,7 @@ export async function modulesOf(
           },
           opa,
         );
+      }
       modules.set(name, { wasm, data, sourceDigest: createHash('sha256').update(source).digest('hex') });
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;

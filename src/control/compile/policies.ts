@@ -17,7 +17,7 @@ export async function compilePolicies(
       report('policies', `/policies/${i}`, `the bundle holds no module of "${p.name}"`);
       continue;
     }
-    const { name, entrypoints, input, pure, cacheEntries, memoryPagesMax } = p;
+    const { name, entrypoints, input, pure, cacheEntries, memoryPagesMax, result } = p;
     sources.push({
       name,
       entrypoints,
@@ -25,6 +25,7 @@ export async function compilePolicies(
       pure,
       cacheEntries,
       memoryPagesMax,
+      ...(result === 'either' ? {} : { result }),
       wasm: module.wasm,
       data: module.data,
     });

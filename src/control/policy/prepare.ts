@@ -7,7 +7,7 @@ import { OUTCOME_WORDS, Outcome } from '../../policy/outcome.ts';
 import { PolicyError } from '../../policy/policy-error.ts';
 import { inspectModule } from './inspect.ts';
 import { probesOf } from './probes.ts';
-import { SANDBOX_DEADLINE_MS, trySandboxed, type Probe, type SandboxReport } from './sandbox.ts';
+import { SANDBOX_DEADLINE_MS, trySandboxed, type Probe, type ResultKind, type SandboxReport } from './sandbox.ts';
 
 /** A policy as the bundle gives it. */
 export interface PolicySource {
@@ -18,6 +18,8 @@ export interface PolicySource {
   readonly entrypoints: readonly string[];
   readonly input: readonly string[];
   readonly pure: boolean;
+  /** What its rules promise to answer; absent: either kind. */
+  readonly result?: ResultKind;
   readonly cacheEntries: number;
   /** Unit: pages of 64 KiB. */
   readonly memoryPagesMax: number;
@@ -46,6 +48,7 @@ interface Trial {
   readonly spec: PreparedPolicy;
   readonly probes: readonly Probe[];
   readonly key: string;
+  readonly result: ResultKind | undefined;
 }
 
 /**
@@ -67,13 +70,18 @@ export async function preparePolicies(
       continue;
     }
     try {
-      trials.push({ ...inspect(source), key });
+      trials.push({ ...inspect(source), key, result: source.result });
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
       errors.push(error);
     }
   }
-  const tasks = trials.map(({ spec, probes }) => ({ spec, probes, timedRounds: TIMED_ROUNDS }));
+  const tasks = trials.map(({ spec, probes, result }) => ({
+    spec,
+    probes,
+    timedRounds: TIMED_ROUNDS,
+    ...(result === undefined ? {} : { result }),
+  }));
   const results = await trySandboxed(tasks, deadlineMs);
   for (const [i, { spec, probes, key }] of trials.entries()) {
     const result = results[i] as SandboxReport | PolicyError;
@@ -96,7 +104,7 @@ function identityOf({ wasm, ...rest }: PolicySource): string {
 
 /** Throws PolicyError. */
 function inspect(source: PolicySource): { readonly spec: PreparedPolicy; readonly probes: readonly Probe[] } {
-  const { wasm, ...rest } = source;
+  const { wasm, result: _, ...rest } = source;
   const { module, literalPatterns } = inspectModule(source.name, wasm, source.memoryPagesMax);
   if (source.pure && source.input.includes('time.now_ns')) {
     throw new PolicyError(
@@ -129,6 +137,15 @@ function judge(spec: PreparedPolicy, probes: readonly Probe[], report: SandboxRe
     if (outcome === Outcome.WrongShape)
       return new PolicyError('wrong_shape', spec.name, `${asked}; see "Decisions" in docs/policy.md`);
     return new PolicyError(outcome === Outcome.Trapped ? 'trapped' : 'aborted', spec.name, asked);
+  }
+  if (report.otherKind !== null) {
+    const { probe, answer } = report.otherKind;
+    const { entrypoint, input } = probes[probe] as Probe;
+    return new PolicyError(
+      'wrong_shape',
+      spec.name,
+      `${spec.entrypoints[entrypoint] ?? ''} answered ${excerpt(answer)} to the input ${excerpt(input)}, which is not what \`result\` promises`,
+    );
   }
   return null;
 }

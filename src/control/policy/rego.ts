@@ -61,6 +61,20 @@ export async function moduleOf(source: RegoSource, opa: string | null): Promise<
   return opa === null ? checkedIn(source, sha256(rego)) : compile(source, rego, opa);
 }
 
+/** Checks a source with `opa check` against the schema of its input: what is read and never sent is found here, with file and line. Throws PolicyError. */
+export async function checkInput(source: RegoSource, schema: object, opa: string): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'cnx-schema-'));
+  try {
+    const file = join(dir, 'input.json');
+    await writeFile(file, JSON.stringify(schema));
+    const args = ['check', '--schema', file];
+    if (source.rego === 'v0') args.push('--v0-compatible');
+    await run(source, opa, [...args, basename(source.file)], dirname(source.file));
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
 /** Writes module and record beside the source, so that the policy can be built where OPA is not. */
 export async function checkIn(source: RegoSource, module: RegoModule): Promise<void> {
   await replace(wasmPath(source), module.wasm);
@@ -155,6 +169,7 @@ function run(source: RegoSource, opa: string, args: readonly string[], cwd: stri
 
 /** The mend for what OPA cannot know: our list of built-ins. */
 function hint(said: string): string {
+  if (said.includes('undefined ref: input')) return '; the policy sees only the fields that it names under `input`';
   if (said.includes('undefined function')) return '; policies may call only the built-ins of docs/policy.md';
   return said.includes('rego_parse_error') ? '; is the source of the language version that `rego` says?' : '';
 }

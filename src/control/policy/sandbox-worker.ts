@@ -5,8 +5,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { OpaInstance } from '../../policy/opa-instance.ts';
 import { PolicyError } from '../../policy/policy-error.ts';
-import type { SandboxMessage, SandboxTask, SandboxVerdict } from './sandbox.ts';
+import type { ResultKind, SandboxMessage, SandboxReport, SandboxTask, SandboxVerdict } from './sandbox.ts';
 
+/** Longest result that is looked at. Unit: bytes. */
+const ANSWER_BYTES_MAX = 16_384;
 /** Rounds end after this time: their number is for fast policies. Unit: milliseconds. */
 const TIMED_MS_MAX = 100;
 
@@ -39,6 +41,7 @@ function attempt(index: number, task: SandboxTask): SandboxVerdict {
       report: {
         results,
         builtins: instance.builtins,
+        otherKind: task.result === undefined ? null : otherKind(task, task.result),
         medianUs: times[times.length >> 1] ?? 0,
         memoryPages: instance.memoryPages,
       },
@@ -48,4 +51,30 @@ function attempt(index: number, task: SandboxTask): SandboxVerdict {
       ? { index, ok: false, code: error.code, what: error.what }
       : { index, ok: false, code: 'trapped', what: String(error) };
   }
+}
+
+/** The first result of another kind, by another instance that keeps results as they are. */
+function otherKind(task: SandboxTask, kind: ResultKind): SandboxReport['otherKind'] {
+  const instance = new OpaInstance({
+    ...task.spec,
+    budgetUs: Number.MAX_SAFE_INTEGER,
+    answerBytesMax: ANSWER_BYTES_MAX,
+  });
+  for (const [probe, { input, entrypoint, nowMs }] of task.probes.entries()) {
+    instance.evaluate(input, entrypoint, nowMs);
+    if (kindOf(instance.answer) !== kind) return { probe, answer: instance.answer };
+  }
+  return null;
+}
+
+function kindOf(answer: string): ResultKind | null {
+  let set: unknown;
+  try {
+    set = JSON.parse(answer);
+  } catch {
+    return null;
+  }
+  const row = (Array.isArray(set) ? set[0] : undefined) as { readonly result?: unknown } | null | undefined;
+  if (typeof row?.result === 'boolean') return 'boolean';
+  return typeof row?.result === 'object' && row.result !== null ? 'decision' : null;
 }

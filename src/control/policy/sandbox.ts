@@ -19,7 +19,12 @@ export interface SandboxTask {
   readonly probes: readonly Probe[];
   /** How often the first probe is asked again: for its time, and so that the engine has optimised the module before it serves. */
   readonly timedRounds: number;
+  /** Every result must be of this kind; absent: of any. */
+  readonly result?: ResultKind;
 }
+
+/** True or false; `{allow, reason}`. */
+export type ResultKind = 'boolean' | 'decision';
 
 export interface SandboxReport {
   /** By probe. */
@@ -34,6 +39,8 @@ export interface SandboxReport {
   readonly builtins: readonly string[];
   /** Median of the timed rounds. Unit: microseconds. */
   readonly medianUs: number;
+  /** The first result that is not of the kind that the task asks for; null: there was none. */
+  readonly otherKind: { readonly probe: number; readonly answer: string } | null;
   readonly memoryPages: number;
 }
 
