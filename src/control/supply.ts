@@ -342,7 +342,7 @@ export class BundleSupply {
     try {
       const resolution = await layout.resolve(reference.digest ?? reference.tag);
       if (resolution.state !== 'found') throw new SourceError('not_found', `${layout.name} has no ${reference.tag}`);
-      digest = resolution.digest;
+      digest = await this.#channel.seeded(layout, resolution.digest, this.#trust);
       const bundle = await verifyBundle(layout, digest, {
         ...this.#conditions(),
         sequence: inEpoch(sequenceOf(store.state), this.#trust.policy.epoch),

@@ -1,9 +1,11 @@
 /** What `cnx rollout run` does next, by the index and by what gateways say. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import type { Status } from '../../src/admin/admin-server.ts';
 import { canaryRule } from '../../src/cli/bundle/rules.ts';
 import {
+  type Act,
   type CanaryRule,
   decide,
   type Heard,
@@ -12,6 +14,7 @@ import {
   type Standing,
   stepOf,
 } from '../../src/cli/rollout/decide.ts';
+import { run as rolloutCommand } from '../../src/cli/rollout/rollout.ts';
 import { standingOf } from '../../src/cli/rollout/group.ts';
 import type { ChannelIndex } from '../../src/control/channel/document.ts';
 import { digestOf } from '../../src/control/oci/digest.ts';
@@ -149,6 +152,63 @@ describe('cnx rollout run decides', () => {
   });
 });
 
+describe('whatever gateways say', () => {
+  const standing = fc.oneof(
+    fc.record({ state: fc.constant('serving' as const), forMs: fc.nat(2 * SOAK) }),
+    fc.constantFrom<Standing>(
+      others,
+      { state: 'leaving' },
+      { state: 'waiting', detail: 'w' },
+      { state: 'trying', detail: 't' },
+      { state: 'behind', detail: 'b' },
+      { state: 'unheard', detail: 'u' },
+      { state: 'refused', detail: 'r' },
+    ),
+  );
+
+  it('nothing goes further past one that refuses, is late or has not soaked, and the share never shrinks', () => {
+    const all = steps('ring=first@50,1,10,ring=first,50,100');
+    fc.assert(
+      fc.property(
+        fc.array(standing, { maxLength: 6 }),
+        fc.nat(all.length - 1),
+        fc.nat(2 * SOAK),
+        (standings, at, age) => {
+          const now = index(rulesAt(all, at), { madeMs: NOW - age });
+          const next = act(now, heard(...standings), { steps: all });
+          const has = (...states: Standing['state'][]) => standings.some(({ state }) => states.includes(state));
+          if (has('refused')) return assert.equal(next.act, 'roll-back');
+          if (next.act !== 'step' && next.act !== 'promote') return assert.equal(next.act, 'wait');
+          assert.ok(!has('waiting', 'trying', 'behind', 'unheard'));
+          assert.ok(age >= SOAK);
+          for (const one of standings) assert.ok(one.state !== 'serving' || one.forMs >= SOAK);
+          if (next.act === 'promote') assert.ok(has('serving'));
+          const share = (rules: readonly CanaryRule[]) =>
+            Math.max(0, ...rules.map((rule) => (Object.keys(rule.selector).length === 0 ? (rule.percent ?? 100) : 0)));
+          if (next.act === 'step') assert.ok(share(next.entries) >= share(rulesAt(all, at)));
+        },
+      ),
+    );
+  });
+
+  it('a run that is followed ends with the bundle at all, after as many indexes as there are steps and one', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.integer({ min: 1, max: 99 }), { minLength: 1, maxLength: 6 }), (shares) => {
+        const all = steps([...shares.sort((a, b) => a - b), 100].join(','));
+        let now: ChannelIndex | null = null;
+        let made = 0;
+        for (; made <= all.length + 1; made += 1) {
+          const next: Act = act(now, heard(served, served), { steps: all }, false, now === null ? OLD : undefined);
+          if (next.act === 'done') break;
+          assert.ok(next.act === 'step' || next.act === 'promote');
+          now = next.act === 'step' ? index(next.entries) : index([], { stable: NEW, former: OLD });
+        }
+        assert.equal(made, all.length + 1);
+      }),
+    );
+  });
+});
+
 describe('how a gateway stands to a candidate', () => {
   const at = (seconds: number) => new Date(NOW + seconds * 1000).toISOString();
   const INDEX = digest('index');
@@ -201,4 +261,35 @@ describe('how a gateway stands to a candidate', () => {
     assert.equal(state(rejection('activate', 'a lane is late')).state, 'waiting');
     assert.equal(state({ rejections: [{ digest: OTHER, step: 'compile', reason: 'x', at: at(-1) }] }).state, 'waiting');
   });
+});
+
+describe('cnx rollout run', () => {
+  const GIVEN = [
+    'oci:nowhere:prod',
+    '--candidate',
+    'r2',
+    '--trust',
+    'trust.yaml',
+    '--gateway',
+    'http://127.0.0.1:9902',
+  ];
+  for (const [args, message] of [
+    [[], /<ref> is missing/],
+    [['oci:nowhere:prod'], /--candidate BUNDLE is missing/],
+    [['oci:nowhere:prod', '--candidate', 'r2'], /--trust FILE is missing/],
+    [GIVEN.slice(0, 5), /--gateway URL is missing/],
+    [[...GIVEN, '--steps', '10,1'], /1 % is no more than before/],
+    [[...GIVEN, '--steps', 'ring=a,10,ring=a@50'], /50 % of ring=a is no more/],
+    [[...GIVEN, '--steps', '10,'], /no rule like/],
+    [[...GIVEN, '--steps', Array.from({ length: 17 }, (_, i) => i + 1).join(',')], /at most 16/],
+    [[...GIVEN, '--soak', 'long'], /no time like/],
+    [[...GIVEN, '--late', 'panic'], /hold or roll-back/],
+    [[...GIVEN, '--serving-min', '-1'], /--serving-min/],
+  ] as [string[], RegExp][])
+    it(`says what is wrong with ${args.slice(GIVEN.length).join(' ') || `${args.length} words`}`, async () => {
+      let err = '';
+      const io = { stdout: () => undefined, stderr: (text: string) => void (err += text), env: {} };
+      assert.equal(await rolloutCommand(['run', ...args], io), 2);
+      assert.match(err, message);
+    });
 });

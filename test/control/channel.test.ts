@@ -6,11 +6,12 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { assembleChannelIndex, type ChannelIndex } from '../../src/control/channel/document.ts';
 import { bucketOf } from '../../src/control/channel/assign.ts';
+import { publishChannel } from '../../src/control/channel/publish.ts';
 import { digestOf } from '../../src/control/oci/digest.ts';
 import { OCI_INDEX, OCI_MANIFEST } from '../../src/control/oci/media-types.ts';
 import { SEQ_JUMP_MAX } from '../../src/control/trust/rules.ts';
 import { canary, channelIndex, PROMOTER, PROMOTER_B, publishIndex, stable } from './harness/channel.ts';
-import { bundle, KEY_A, newKey, NOW_MS, trusted } from './harness/sample.ts';
+import { bundle, KEY_A, newKey, NOW_MS, publishSigned, temporaryLayout, trusted } from './harness/sample.ts';
 import { suppliedBy, type SupplyOptions } from './harness/supply.ts';
 
 const KEYS = [
@@ -125,6 +126,25 @@ describe('a channel index', () => {
     publishIndex(registry, channelIndex(4, [stable(NEXT)]));
     await supply.pollNow();
     serves(supply, 12);
+  });
+});
+
+describe('a seed with a channel index', () => {
+  it('starts a gateway with the bundle that it assigns, also beyond its end, and is verified', async (t) => {
+    const image = await temporaryLayout(t);
+    for (const built of [OLD, NEW]) await publishSigned(image, built, [KEY_A], `r${built.digest.slice(7, 12)}`);
+    const index = channelIndex(3, [canary(NEW, null, { region: 'eu' }), stable(OLD)], { expiresMs: NOW_MS - 1 });
+    await publishChannel(image, index, [PROMOTER], 'latest');
+    const seed = `oci:${image.directory}`;
+    const gateway = { id: 'edge-1', labels: { region: 'eu' } };
+    const { start, serves } = await suppliedBy(t, { seed, gateway, policy: { keys: KEYS } });
+    serves(await start(), 11);
+    const other = await suppliedBy(t, {
+      seed,
+      gateway,
+      policy: { keys: [KEYS[0] ?? assert.fail(), KEYS[2] ?? assert.fail()] },
+    });
+    assert.equal((await other.start()).active(), null, 'of a promoter that is not trusted');
   });
 });
 

@@ -2,7 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { type ChannelIndex, stableOf } from '../../control/channel/document.ts';
+import { type ChannelIndex, ruleText, selectorText, stableOf } from '../../control/channel/document.ts';
 import { bundleFor, type Current, currentOf, entryFor, publishChannel } from '../../control/channel/publish.ts';
 import { type Digest, shortDigest } from '../../control/oci/digest.ts';
 import type { ArtifactPlace } from '../../control/oci/publish.ts';
@@ -15,7 +15,7 @@ import { onlyPositional, openReference, PLACE_HELP, PLACE_OPTIONS, readSigningKe
 import { canaryRule } from '../bundle/rules.ts';
 import { durationOf } from '../duration.ts';
 import type { Command } from '../io.ts';
-import { type Act, actText, decide, detailOf, type Heard, phaseOf, type RunPlan } from './decide.ts';
+import { type Act, actText, type CanaryRule, decide, detailOf, type Heard, phaseOf, type RunPlan } from './decide.ts';
 import { type Group, GROUP_MAX, hear, pollAll } from './group.ts';
 
 const HELP = `cnx rollout run <ref> --candidate BUNDLE --gateway URL… --trust FILE --key FILE
@@ -123,6 +123,8 @@ export const run: Command = async (args, io) => {
       throw new UsageError(`--gateway URL is missing, or there are more than ${GROUP_MAX}`);
     const steps = values.steps.split(',').map(canaryRule);
     if (steps.length > STEPS_MAX) throw new UsageError(`--steps are at most ${STEPS_MAX}`);
+    for (const [i, step] of steps.entries())
+      if (!grows(steps.slice(0, i), step)) throw new UsageError(`--steps: ${ruleText(step)} is no more than before`);
     const servingMin = Number(values['serving-min']);
     if (!Number.isSafeInteger(servingMin) || servingMin < 0 || servingMin > SERVING_MAX)
       throw new UsageError(`--serving-min is a whole number from 0 to ${SERVING_MAX}`);
@@ -164,6 +166,12 @@ export const run: Command = async (args, io) => {
     return usageError('rollout run', error, io);
   }
 };
+
+/** Whether a step brings the bundle to more gateways with the same labels than the steps before. */
+function grows(before: readonly CanaryRule[], { selector, percent }: CanaryRule): boolean {
+  const labels = selectorText(selector);
+  return before.every((rule) => selectorText(rule.selector) !== labels || (rule.percent ?? 100) < (percent ?? 100));
+}
 
 interface Bounds {
   readonly lookMs: number;

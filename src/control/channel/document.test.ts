@@ -106,6 +106,41 @@ describe('a channel index', () => {
     });
   }
 
+  it('with anything in its places is refused with a reason, or means what is written again from it', () => {
+    const place = fc.constantFrom(
+      'role',
+      'weight',
+      'selector',
+      'seq',
+      'epoch',
+      'expires',
+      'product',
+      'former',
+      'rolled-back',
+    );
+    const value = fc.oneof(
+      fc.string({ unit: 'grapheme' }),
+      fc.constantFrom('stable', 'canary', '10', '0.1', 'a=b', 'a=b,c=d', '9007199254740991', '2027-01-01T00:00:00Z'),
+    );
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(2), place, value), { maxLength: 4 }), (changes) => {
+        const { bytes } = assembleChannelIndex(index({ entries: [canary(10), stable] }));
+        const written = JSON.parse(Buffer.from(bytes).toString()) as Written;
+        for (const [where, name, text] of changes)
+          (where === 2 ? of(written) : at(written, where).annotations)[`cloudnexus.edge.${name}`] = text.toWellFormed();
+        let read: ChannelIndex;
+        try {
+          read = parseChannelIndex(canonicalJsonBytes(written));
+        } catch (error) {
+          assert.equal((error as Error).name, 'Rejection');
+          return;
+        }
+        assert.deepEqual(parseChannelIndex(assembleChannelIndex(read).bytes), read);
+        assert.ok(['stable', 'canary'].includes(assign(read, { id: 'edge-1', labels: {} }).role));
+      }),
+    );
+  });
+
   it('has one spelling for shares and selectors', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {

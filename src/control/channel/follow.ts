@@ -9,7 +9,7 @@ import type { KeptChannel } from '../store/state.ts';
 import type { Trust } from '../trust/policy.ts';
 import { type GatewayIdentity, labelsOf, type NamedBy } from '../trust/rules.ts';
 import { assign } from './assign.ts';
-import { isChannelIndex } from './document.ts';
+import { isChannelIndex, parseChannelIndex } from './document.ts';
 import { verifyChannel } from './verify.ts';
 
 /** The bundle that is to be taken, with its manifest, which is not verified yet. */
@@ -82,6 +82,19 @@ export class ChannelFollower {
         `the channel index says that ${entry.digest} has ${entry.size} bytes, it has ${named.bytes.byteLength}`,
       );
     return { digest: entry.digest, root: named, by: 'channel' };
+  }
+
+  /**
+   * The bundle that a digest in a seed means for this gateway. Like a bundle there, an index is good beyond its end; it does not count as followed. Throws Rejection and SourceError.
+   */
+  async seeded(seed: ArtifactSource, digest: Digest, trust: Trust): Promise<Digest> {
+    const root = await seed.manifest(digest);
+    if (!isChannelIndex(parseManifest(root.bytes, root.contentType))) return digest;
+    const { epoch, seq } = parseChannelIndex(root.bytes, root.contentType);
+    const known = { epoch, seq, digest };
+    const { index } = await verifyChannel(seed, digest, root, { trust, known, nowMs: this.#parts.now() });
+    const labels = labelsOf(trust.policy, this.#parts.gateway);
+    return assign(index, { id: this.#parts.gatewayId, labels }).entry.digest;
   }
 
   /** The bundle behind a digest that the tag was seen to point to. */
