@@ -1,6 +1,6 @@
 /** Splits: one route's requests among several cells, such as two versions of what it serves. */
 import Type, { type Static } from 'typebox';
-import { closed, HeaderName, Id } from './fields.ts';
+import { closed, HeaderName, Id, word } from './fields.ts';
 
 const CookieName = Type.String({
   pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$",
@@ -64,6 +64,17 @@ export const SplitConfig = closed(
       maxLength: 128,
       description:
         "Key of the hash. Routes with the same key send the same client to the same place on the scale; the route's id unless said.",
+    }),
+    prefer: word(
+      ['weight', 'latency'],
+      'latency: of the cells that have a weight only those share by it whose time to the response head lies within `tolerancePercent` of the least; one request in a hundred goes by weight all the same, to know the others.',
+      'weight',
+    ),
+    tolerancePercent: Type.Integer({
+      minimum: 0,
+      maximum: 1_000,
+      default: 25,
+      description: 'How much longer than the quickest a cell may take and still share. With `prefer: latency`.',
     }),
     cells: Type.Array(SplitCell, { minItems: 1, maxItems: 16, description: 'Cells, in the order of the scale.' }),
   },

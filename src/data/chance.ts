@@ -16,6 +16,7 @@ export const Salt = {
   SlowStart: 12,
   Ring: 13,
   Shed: 14,
+  OtherCell: 15,
 } as const;
 export type Salt = (typeof Salt)[keyof typeof Salt];
 

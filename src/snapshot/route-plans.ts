@@ -181,6 +181,8 @@ export interface SplitPlan {
   readonly by: readonly SplitKey[];
   readonly seeds: readonly [number, number];
   readonly arms: readonly SplitArm[];
+  /** Cells may take so many times as long as the quickest and still share; absent: how long they take is not looked at. */
+  readonly slowest?: number;
 }
 
 export type SplitKey =

@@ -4,6 +4,7 @@ import type { SplitConfig } from '../../config/split.ts';
 import type { SplitArm, SplitKey, SplitPlan } from '../../snapshot/route-plans.ts';
 
 const SCALE = 0x1_0000_0000;
+const PERCENT = 100;
 
 /** `cells`: places by id; what they refer to has been checked. */
 export function compileSplit(config: SplitConfig, routeId: string, cells: ReadonlyMap<string, number>): SplitPlan {
@@ -23,7 +24,12 @@ export function compileSplit(config: SplitConfig, routeId: string, cells: Readon
     };
   });
   const digest = hash('sha256', `split:${config.key === '' ? routeId : config.key}`, 'buffer');
-  return { by: config.by.map(keyOf), seeds: [digest.readInt32LE(0), digest.readInt32LE(4)], arms };
+  return {
+    by: config.by.map(keyOf),
+    seeds: [digest.readInt32LE(0), digest.readInt32LE(4)],
+    arms,
+    ...(config.prefer === 'latency' ? { slowest: 1 + config.tolerancePercent / PERCENT } : {}),
+  };
 }
 
 function keyOf(text: string): SplitKey {

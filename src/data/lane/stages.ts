@@ -85,7 +85,7 @@ export class LaneStages {
       authenticate: new AuthenticateStage(this.authenticator),
       limit: new LimitStage(limits),
       authorize: this.#authorize,
-      route: new Route(paths, this.#mirrors),
+      route: new Route(paths, this.#mirrors, parts.use.latency),
       balance: new Balance(chooser, parts.use, this.cache, mode),
       respond: new Respond(paths, waf.answers),
       forward: new Forward(),

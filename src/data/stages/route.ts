@@ -10,6 +10,7 @@ import { REFUSALS } from '../refusal.ts';
 import type { Mirrors } from '../mirror/mirrors.ts';
 import type { Stage } from '../stage.ts';
 import { readTenant } from '../tenant.ts';
+import type { CellLatency } from '../upstream/cell-latency.ts';
 import { splitCell } from '../upstream/split.ts';
 import { TenantPlaces } from '../upstream/tenant-places.ts';
 import { Verdict } from '../verdict.ts';
@@ -22,8 +23,11 @@ export class Route implements Stage {
   readonly #paths: UpstreamPaths;
   readonly #mirrors: Mirrors | null;
 
-  /** `mirrors`: the lane's; null = none. */
-  constructor(paths: UpstreamPaths, mirrors: Mirrors | null = null) {
+  readonly #latency: CellLatency | null;
+
+  /** `mirrors`: the lane's; null = none. `latency`: how long cells take; null = nobody knows. */
+  constructor(paths: UpstreamPaths, mirrors: Mirrors | null = null, latency: CellLatency | null = null) {
+    this.#latency = latency;
     this.#paths = paths;
     this.#mirrors = mirrors;
   }
@@ -50,7 +54,7 @@ export class Route implements Stage {
       return Verdict.Next;
     }
     if (route.split !== undefined) {
-      x.cell = splitCell(x, route.split, snapshot.cells);
+      x.cell = splitCell(x, route.split, snapshot.cells, this.#latency);
       if (x.cell >= 0) return Verdict.Next;
       return x.refuse(REFUSALS.region_forbidden, `no cell of the split lies in the regions of tenant ${tenant}`);
     }

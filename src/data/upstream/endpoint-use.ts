@@ -6,6 +6,7 @@ import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { FailReason } from '../transport/transport.ts';
 import type { Bulkheads } from './bulkheads.ts';
+import { CellLatency } from './cell-latency.ts';
 import { Circuits } from './circuits.ts';
 
 /** How long a refused connection keeps an endpoint out of rotation, whole seconds; after it only trials go there until one is answered. */
@@ -14,6 +15,8 @@ export const DOWN_SECONDS = 2;
 const SERVER_ERROR = 500;
 
 export class EndpointUse {
+  /** How long cells take. */
+  readonly latency = new CellLatency();
   readonly #columns: EndpointColumns;
   readonly #base: number;
   readonly #circuits: Circuits;
@@ -66,7 +69,7 @@ export class EndpointUse {
     if (status >= SERVER_ERROR) c.failures[row] = ((c.failures[row] ?? 0) + 1) | 0;
     else if (c.downUntil[x.endpoint.slot] !== 0) c.downUntil[x.endpoint.slot] = 0;
     this.#circuits.answered(x, x.endpoint, status);
-    this.#took(x, x.endpoint, x.upstreamMs);
+    this.#took(x, x.endpoint, x.upstreamMs, status < SERVER_ERROR);
   }
 
   /**
@@ -89,7 +92,7 @@ export class EndpointUse {
     // Never shortens what a refused connection said.
     else if (reason === FailReason.Reset && c.downUntil[endpoint.slot] === 0) c.downUntil[endpoint.slot] = SUSPECTED;
     if (reason !== FailReason.Busy) this.#circuits.failed(x, endpoint);
-    if (reason === FailReason.Timeout) this.#took(x, endpoint, Math.max(0, x.now - x.startedAt));
+    if (reason !== FailReason.Busy) this.#took(x, endpoint, Math.max(0, x.now - x.startedAt), false);
     this.release(x);
   }
 
@@ -107,10 +110,13 @@ export class EndpointUse {
     this.#count(x, endpoint, -1);
   }
 
-  #took(x: Exchange, endpoint: EndpointPlan, ms: number): void {
-    if (this.#bulkheads === null) return;
-    const guards = x.revision.snapshot.cells[endpoint.cell]?.guards;
-    if (guards?.bulkhead?.adaptive !== undefined) this.#bulkheads.answered(guards, ms, x.startedAt);
+  /** What fails is as slow as may be: otherwise a cell that answers nothing but errors would look quick. */
+  #took(x: Exchange, endpoint: EndpointPlan, ms: number, good: boolean): void {
+    const cell = x.revision.snapshot.cells[endpoint.cell];
+    const guards = cell?.guards;
+    if (guards === undefined) return;
+    this.latency.took(guards.slot, good ? ms : Math.max(ms, cell?.health.latencyBadMs ?? 0), x.startedAt);
+    if (guards.bulkhead?.adaptive !== undefined) this.#bulkheads?.answered(guards, ms, x.startedAt);
   }
 
   #count(x: Exchange, endpoint: EndpointPlan, by: number): void {

@@ -7,6 +7,7 @@ import { compileSplit } from '../../control/compile/split.ts';
 import type { CellPlan } from '../../snapshot/cell-plans.ts';
 import type { SplitPlan } from '../../snapshot/route-plans.ts';
 import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
+import { CellLatency } from './cell-latency.ts';
 import { splitCell } from './split.ts';
 
 const CLIENTS = 20_000;
@@ -100,5 +101,56 @@ test('no split leads out of the regions of a tenant', () => {
       if (cell >= 0) assert.ok(((1 << cell) & regions) !== 0);
       else assert.equal(regions & 3, 0, 'refused only when no cell with a weight is allowed');
     }),
+  );
+});
+
+const NOW = 1_800_000_000_000;
+const near = cells.map((cell, slot) => ({ ...cell, guards: { slot } })) as unknown as CellPlan[];
+
+/** Shares of the cells among so many clients, when each takes so long (null: nobody knows). */
+function shares(split: SplitPlan, took: readonly (number | null)[], regions = -1, now = NOW): number[] {
+  const latency = new CellLatency();
+  for (const [slot, ms] of took.entries()) if (ms !== null) latency.took(slot, ms, NOW);
+  const counts = near.map(() => 0);
+  for (let i = 0; i < 4_000; i++) {
+    const x = testExchange(new TestWire({ headers: ['cookie', `sid=${i}`] }), {}, testRoute());
+    x.regions = regions;
+    x.now = now;
+    x.random = Math.imul(i, 0x9e3779b9) >>> 0;
+    const cell = splitCell(x, split, near, latency);
+    counts[cell] = (counts[cell] ?? 0) + 1 / 4_000;
+  }
+  return counts;
+}
+
+const three = { cells: ['v1', 'v2', 'v3'].map((cell) => ({ cell, weight: 1 })), prefer: 'latency' };
+
+test('by latency: the quickest cell gets nearly all, those that are about as quick share by weight', () => {
+  const [far = 1, quick = 0, slow = 1] = shares(plan(three), [80, 20, 60]);
+  assert.ok(quick > 0.98 && far > 0 && slow > 0, 'the others are asked now and then');
+  const [a = 0, b = 0, c = 1] = shares(plan(three), [20, 24, 60]);
+  assert.ok(a > 0.3 && b > 0.3 && c < 0.01, `${a} ${b} ${c}`);
+});
+
+test('by latency: what nobody knows, or only from long ago, gets its part by weight', () => {
+  const unknown = shares(plan(three), [80, 20, null]);
+  assert.ok((unknown[2] ?? 0) > 0.3 && (unknown[0] ?? 1) < 0.01, unknown.join());
+  const old = shares(plan(three), [80, 20, 60], -1, NOW + 60_000);
+  assert.ok(
+    old.every((share) => share > 0.3),
+    old.join(),
+  );
+});
+
+test('by latency: no quick cell leads out of the regions of a tenant', () => {
+  const [first = 1, second = 0, third = 1] = shares(plan(three), [5, 80, 5], 2);
+  assert.deepEqual([first, Math.round(second), third], [0, 1, 0]);
+});
+
+test('unless it is asked for, how long cells take changes nothing', () => {
+  const even = shares(plan({ cells: three.cells }), [500, 5, 500]);
+  assert.ok(
+    even.every((share) => share > 0.3),
+    even.join(),
   );
 });

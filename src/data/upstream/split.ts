@@ -5,12 +5,24 @@
 import { liesIn } from '../../snapshot/regions.ts';
 import type { CellPlan } from '../../snapshot/cell-plans.ts';
 import type { SplitKey, SplitMatch, SplitPlan } from '../../snapshot/route-plans.ts';
+import { chance, Salt } from '../chance.ts';
 import { cookieOf } from '../cookie.ts';
 import { countryOf } from '../country.ts';
 import type { Exchange } from '../exchange.ts';
+import type { CellLatency } from './cell-latency.ts';
 
-/** Index of the cell, or -1: none of them lies in the regions of the tenant. */
-export function splitCell(x: Exchange, split: SplitPlan, cells: readonly CellPlan[]): number {
+/** Share of requests that go by weight although another cell is quicker, so that all are known. */
+const TRICKLE = 0.01;
+/** Differences below it are noise, ms. */
+const NOISE_MS = 2;
+
+/** Index of the cell, or -1: none of them lies in the regions of the tenant. `latency`: what the lane knows of how long cells take; null = nothing. */
+export function splitCell(
+  x: Exchange,
+  split: SplitPlan,
+  cells: readonly CellPlan[],
+  latency: CellLatency | null = null,
+): number {
   const { arms } = split;
   for (const { cell, when } of arms) {
     for (const match of when) if (holds(x, match) && mayGo(x, cells, cell)) return cell;
@@ -26,9 +38,40 @@ export function splitCell(x: Exchange, split: SplitPlan, cells: readonly CellPla
   // From there on in a circle, past what only matches and past where the tenant may not be.
   for (let n = 0; n < arms.length; n++) {
     const arm = arms[(first + n) % arms.length];
-    if (arm !== undefined && arm.below > 0 && mayGo(x, cells, arm.cell)) return arm.cell;
+    if (arm !== undefined && arm.below > 0 && mayGo(x, cells, arm.cell))
+      return split.slowest === undefined || latency === null
+        ? arm.cell
+        : quickEnough(x, split, split.slowest, cells, latency, arm.cell);
   }
   return -1;
+}
+
+/** The cell of its part of the scale unless that is too slow: then the quickest. One that nobody has heard of lately is asked. */
+function quickEnough(
+  x: Exchange,
+  { arms }: SplitPlan,
+  slowest: number,
+  cells: readonly CellPlan[],
+  latency: CellLatency,
+  own: number,
+): number {
+  const ms = latencyOf(latency, cells, own, x.now);
+  if (ms < 0 || chance(x.random, Salt.OtherCell, TRICKLE)) return own;
+  let quickest = own;
+  let least = ms;
+  for (const { cell, below } of arms) {
+    const its = below > 0 && mayGo(x, cells, cell) ? latencyOf(latency, cells, cell, x.now) : -1;
+    if (its >= 0 && its < least) {
+      least = its;
+      quickest = cell;
+    }
+  }
+  return ms <= least * slowest + NOISE_MS ? own : quickest;
+}
+
+function latencyOf(latency: CellLatency, cells: readonly CellPlan[], cell: number, now: number): number {
+  const guards = cells[cell]?.guards;
+  return guards === undefined ? -1 : latency.of(guards.slot, now);
 }
 
 function mayGo(x: Exchange, cells: readonly CellPlan[], cell: number): boolean {
