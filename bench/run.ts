@@ -48,7 +48,7 @@ const DEFAULT = [
   'waf-chain',
   'micro',
 ];
-const FULL: BenchOptions = { rounds: 3, seconds: 5, soakSeconds: 300, swaps: 100 };
+const FULL: BenchOptions = { rounds: 3, seconds: 5, soakSeconds: 300, swaps: 1_000 };
 /** To see that everything works; not for figures. */
 const QUICK: BenchOptions = { rounds: 1, seconds: 1, soakSeconds: 5, swaps: 5 };
 

@@ -1,21 +1,43 @@
-/** New bundles under load: no failed request, and what the swaps do to the tail. */
-import { plainBundle } from '../test/harness/bundle.ts';
-import { startGateway } from './lib/gateway.ts';
-import { cannon } from './lib/load.ts';
+/**
+ * New bundles under load: no failed request, what the swaps do to the tail, and that memory stays flat. First each bundle serves at once, then a tenth as many go by steps, so that two revisions
+ * are live most of the time.
+ */
+import { createPrivateKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { assembleBundle } from '../src/control/oci/artifact.ts';
+import { OciLayout } from '../src/control/oci/layout.ts';
+import { LAYERS } from '../src/control/oci/media-types.ts';
+import { publishBundle, signBundle } from '../src/control/oci/publish.ts';
+import { CHANNEL, plainBundle, PRODUCT } from '../test/harness/bundle.ts';
+import { type BenchGateway, startGateway } from './lib/gateway.ts';
+import { cannon, type LoadResult } from './lib/load.ts';
 import { upstream } from './lib/peers.ts';
 import { rssMib, sleep } from './lib/process.ts';
 import { CONNECTIONS } from './plain.ts';
 import type { Bench } from './lib/bench.ts';
+import { type Figure, median } from './lib/row.ts';
 
 /** Requests per second during the swaps: what a busy gateway sees, well below its peak. */
 const RATE = 2_000;
-/** Load before and after, and beyond the last swap. Unit: seconds. */
-const CALM_SECONDS = 5;
-/** A swap is published every so often. */
+/** Load is measured in pieces of this length. Unit: seconds. */
+const PIECE_SECONDS = 5;
+/** Pieces before the first swap. */
+const CALM_PIECES = 3;
+/** A swap is published at most so often. */
 const SWAP_EVERY_MS = 250;
+/** Between two looks at what serves. */
+const LOOK_EVERY_MS = 50;
+/** A bundle that does not serve after this time has failed. */
+const SERVES_WITHIN_MS = 60_000;
 const ROUTES = 200;
+/** Swaps after which memory is first looked at: by then everything has been made that is made once. */
+const WARM_SHARE = 0.2;
+/** One in so many goes by steps besides. */
+const STAGED_ONE_IN = 10;
+/** Quick steps; a client's address alone is one identity, so there may be no samples. */
+const STAGED = { plan: 'staged', steps: [50, 100], soakMs: 500, samplesMin: 0, onNoSamples: 'advance' };
 
-function bundleOf(port: number, n: number): ReturnType<typeof plainBundle> {
+function documentsOf(port: number, n: number): ReturnType<typeof plainBundle> {
   const extra = Array.from({ length: ROUTES }, (_, i) => ({
     id: `r-${i}`,
     match: { path: { prefix: `/v${n}/service-${i}` } },
@@ -32,33 +54,107 @@ function bundleOf(port: number, n: number): ReturnType<typeof plainBundle> {
   });
 }
 
-export const swaps: Bench = async (options) => {
+/** Publishes a bundle as `cnx bundle build` does, but for its look at all that was published before. */
+async function published(gateway: BenchGateway, port: number, seq: number): Promise<string> {
+  const layout = OciLayout.at(gateway.layout);
+  const { routes, cells, waf } = documentsOf(port, seq);
+  const bundle = assembleBundle({
+    release: {
+      schema: 1,
+      product: PRODUCT,
+      audience: { channels: [CHANNEL] },
+      seq,
+      floor: 0,
+      createdAt: '2026-01-01T00:00:00Z',
+    },
+    layers: Object.entries({ routes, cells, waf }).map(([part, value]) => ({
+      mediaType: LAYERS[part as 'routes' | 'cells' | 'waf'].mediaType,
+      title: `${part}.json`,
+      bytes: Buffer.from(JSON.stringify(value)),
+    })),
+    createdEpochS: 1_767_225_600,
+  });
+  await publishBundle(layout, bundle);
+  await signBundle(layout, bundle.digest, createPrivateKey(readFileSync(gateway.key.keyFile)));
+  await layout.putManifest(bundle.manifest, bundle.descriptor, CHANNEL);
+  return bundle.digest;
+}
+
+async function serves(gateway: BenchGateway, digest: string): Promise<void> {
+  const until = performance.now() + SERVES_WITHIN_MS;
+  while (
+    !(await gateway.metrics()).split('\n').some((line) => line.startsWith('bundle_info{') && line.includes(digest))
+  ) {
+    if (performance.now() > until) throw new Error(`${digest} does not serve after ${SERVES_WITHIN_MS} ms`);
+    await sleep(LOOK_EVERY_MS);
+  }
+}
+
+interface Swapped {
+  readonly before: readonly LoadResult[];
+  readonly during: readonly LoadResult[];
+  readonly warmMib: number;
+  readonly endMib: number;
+}
+
+/** Swaps so many bundles under load; throws when one never serves. */
+async function swapped(count: number, rollout?: object): Promise<Swapped> {
   const up = await upstream();
-  const gateway = await startGateway(bundleOf(up.port, 0), { lanes: 1, core: null });
-  const load = { url: `http://127.0.0.1:${gateway.port}/bench`, connections: CONNECTIONS };
+  const gateway = await startGateway(documentsOf(up.port, 0), {
+    lanes: 1,
+    core: null,
+    ...(rollout === undefined ? {} : { rollout }),
+  });
+  const load = { url: `http://127.0.0.1:${gateway.port}/bench`, connections: CONNECTIONS, seconds: PIECE_SECONDS };
+  const piece = (): Promise<LoadResult> => cannon(load, RATE);
   try {
-    await cannon({ ...load, seconds: 3 }, RATE);
-    const before = await cannon({ ...load, seconds: CALM_SECONDS }, RATE);
-    const memoryBefore = rssMib(gateway.pid);
-    const seconds = Math.ceil((options.swaps * SWAP_EVERY_MS) / 1000) + CALM_SECONDS;
-    const running = cannon({ ...load, seconds }, RATE);
-    for (let n = 1; n <= options.swaps; n++) {
-      const from = performance.now();
-      await gateway.publish(bundleOf(up.port, n));
-      await sleep(Math.max(0, SWAP_EVERY_MS - (performance.now() - from)));
+    await piece();
+    const before: LoadResult[] = [];
+    for (let i = 0; i < CALM_PIECES; i++) before.push(await piece());
+    const during: LoadResult[] = [];
+    const state = { swapping: true };
+    const loading = (async () => {
+      while (state.swapping) during.push(await piece());
+    })();
+    let warmMib = rssMib(gateway.pid);
+    try {
+      for (let n = 1; n <= count; n++) {
+        const from = performance.now();
+        await serves(gateway, await published(gateway, up.port, n + 1));
+        await sleep(Math.max(0, SWAP_EVERY_MS - (performance.now() - from)));
+        if (n === Math.ceil(count * WARM_SHARE)) warmMib = rssMib(gateway.pid);
+      }
+    } finally {
+      state.swapping = false;
+      await loading;
     }
-    const during = await running;
-    const metrics = await gateway.metrics();
-    const activated = Number(/^cnx_bundle_revision (\d+)/m.exec(metrics)?.[1] ?? Number.NaN);
-    return [
-      { metric: 'swaps', unit: 'bundles', ours: Number.isNaN(activated) ? options.swaps : activated - 1, rounds: 1 },
-      { metric: 'failed_requests', unit: 'requests', ours: before.failed + during.failed, rounds: 1 },
-      { metric: 'latency_p99_before', unit: 'ms', ours: before.p99Ms, rounds: 1 },
-      { metric: 'latency_p99_during', unit: 'ms', ours: during.p99Ms, rounds: 1 },
-      { metric: 'rss_growth', unit: 'MiB', ours: rssMib(gateway.pid) - memoryBefore, rounds: 1 },
-    ];
+    return { before, during, warmMib, endMib: rssMib(gateway.pid) };
   } finally {
     await gateway.stop();
     await up.stop();
   }
+}
+
+export const swaps: Bench = async (options) => {
+  const stagedCount = Math.ceil(options.swaps / STAGED_ONE_IN);
+  const atOnce = await swapped(options.swaps);
+  const staged = await swapped(stagedCount, STAGED);
+  const failed = (...of: readonly Swapped[]): number =>
+    of.flatMap(({ before, during }) => [...before, ...during]).reduce((sum, piece) => sum + piece.failed, 0);
+  const p99 = (pieces: readonly LoadResult[]): number => median(pieces.map((piece) => piece.p99Ms));
+  const figure = (metric: string, unit: string, ours: number): Figure => ({ metric, unit, ours, rounds: 1 });
+  const [before, during] = [p99(atOnce.before), p99(atOnce.during)];
+  return [
+    figure('swaps', 'bundles', options.swaps),
+    figure('failed_requests', 'requests', failed(atOnce, staged)),
+    figure('latency_p99_before', 'ms', before),
+    figure('latency_p99_during', 'ms', during),
+    figure('latency_p99_factor', 'during / before', during / before),
+    figure('latency_p99_worst_piece', 'ms', Math.max(...atOnce.during.map((piece) => piece.p99Ms))),
+    figure('rss_warm', 'MiB', atOnce.warmMib),
+    figure('rss_growth', 'MiB', atOnce.endMib - atOnce.warmMib),
+    figure('staged_swaps', 'bundles', stagedCount),
+    figure('staged_latency_p99_during', 'ms', p99(staged.during)),
+    figure('staged_rss_growth', 'MiB', staged.endMib - staged.warmMib),
+  ];
 };

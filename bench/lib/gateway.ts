@@ -23,6 +23,8 @@ export interface BenchGateway extends Server {
   readonly httpsPort: number;
   readonly probePort: number;
   readonly key: SigningKey;
+  /** The OCI layout that it follows. */
+  readonly layout: string;
   /** Builds, signs and publishes another bundle where the gateway looks. */
   publish(parts: BundleParts): Promise<string>;
   /** Text of /metrics. */
@@ -35,6 +37,8 @@ export interface BenchGatewayOptions {
   readonly core?: number | null;
   /** Sheds load (docs/overload.md). */
   readonly overload?: boolean;
+  /** `rollout` of the bootstrap. */
+  readonly rollout?: object;
   /** The single binary, as it is deployed, rather than the sources: running from them costs memory for stripping types in every thread. */
   readonly binary?: boolean;
 }
@@ -66,6 +70,7 @@ export async function startGateway(bundle: BundleParts, options: BenchGatewayOpt
       drainDelayMs: 0,
       accessLog: 'off',
       overload: { enabled: options.overload === true },
+      ...(options.rollout === undefined ? {} : { rollout: options.rollout }),
     }),
   );
   mkdirSync(join(dir, 'bundles'));
@@ -96,6 +101,7 @@ export async function startGateway(bundle: BundleParts, options: BenchGatewayOpt
     probePort: probes,
     pid: child.pid ?? 0,
     key,
+    layout: join(dir, 'bundles'),
     publish,
     metrics: async () => (await fetch(`http://127.0.0.1:${probes}/metrics`)).text(),
     stop: async () => {
