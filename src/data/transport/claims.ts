@@ -22,13 +22,28 @@ export const CLIENT_CLAIMS: ReadonlySet<string> = new Set([
   'x-http-method-override',
   'x-http-method',
   'x-method-override',
+  // By it code tells a copy that must not act from a request that must.
+  'x-mirrored-request',
+  'x-forwarded-ssl',
+  'x-forwarded-protocol',
+  'x-url-scheme',
+  'front-end-https',
+  'x-forwarded-uri',
+  'x-forwarded-path',
+  'x-forwarded-method',
+  'x-original-uri',
+  'x-original-method',
+  'x-host',
+  'x-http-host-override',
+  'client-ip',
+  // CGI and its heirs make HTTP_PROXY of it, by which libraries choose where their own requests go.
+  'proxy',
 ]);
 
-const X = 'x'.charCodeAt(0);
-const T = 't'.charCodeAt(0);
+/** First characters of them: most fields are told by theirs. */
+const FIRST: readonly boolean[] = Array.from({ length: 128 }, (_, code) => 'xtfcp'.includes(String.fromCharCode(code)));
 
 /** True for a lower-case name that only a proxy may say. */
 export function isClaim(name: string): boolean {
-  const first = name.charCodeAt(0);
-  return (first === X || first === T) && CLIENT_CLAIMS.has(name.includes('_') ? name.replaceAll('_', '-') : name);
+  return FIRST[name.charCodeAt(0)] === true && CLIENT_CLAIMS.has(name.includes('_') ? name.replaceAll('_', '-') : name);
 }

@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { listening } from '../../harness/ports.ts';
 import { RawConnection } from '../../harness/raw-client.ts';
 import { TestUpstream } from '../../harness/upstream.ts';
+import { CLIENT_CLAIMS } from '../../../src/data/transport/claims.ts';
 import { REFUSALS } from '../../../src/data/refusal.ts';
 import { endpointAt, LaneUnderTest, SUITE_TIMEOUT_MS, type TransportName } from '../lane-under-test.ts';
 
@@ -151,6 +152,14 @@ export function exchanges(transport: TransportName): void {
       const plain = upstream.requests.at(-1)?.headers ?? {};
       for (const name of Object.keys(claims).slice(0, 3)) assert.equal(plain[name.toLowerCase()], undefined, name);
       assert.equal(plain['x-own'], '1');
+      const all = [...CLIENT_CLAIMS].flatMap((name) => [name, name.replaceAll('-', '_')]);
+      await ask(lane.port, 'GET', '/all-claims', Object.fromEntries(all.map((name) => [name, 'on'])));
+      const seen = upstream.requests.at(-1);
+      assert.equal(seen?.url, '/all-claims');
+      assert.deepEqual(
+        all.filter((name) => seen?.headers[name] !== undefined),
+        [],
+      );
       await ask(lane.port, 'GET', '/edited', claims);
       assert.equal(upstream.requests.at(-1)?.headers['x-real-ip'], '192.0.2.1');
     });

@@ -7,7 +7,7 @@ pub const VIA: &[u8] = b"via: 1.1 cloudnexus\r\n";
 
 /// Fields by which many upstreams believe what only a proxy may say of a client; a client's own never pass. The list of `src/data/transport/claims.ts`; a test
 /// compares the two.
-const CLIENT_CLAIMS: [&str; 16] = [
+const CLIENT_CLAIMS: [&str; 30] = [
     "x-forwarded-client-cert",
     "x-real-ip",
     "x-client-ip",
@@ -24,11 +24,25 @@ const CLIENT_CLAIMS: [&str; 16] = [
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
+    "x-mirrored-request",
+    "x-forwarded-ssl",
+    "x-forwarded-protocol",
+    "x-url-scheme",
+    "front-end-https",
+    "x-forwarded-uri",
+    "x-forwarded-path",
+    "x-forwarded-method",
+    "x-original-uri",
+    "x-original-method",
+    "x-host",
+    "x-http-host-override",
+    "client-ip",
+    "proxy",
 ];
 
 /// True for the name of one of them, in lower case, also with `_` for `-`.
 pub fn is_claim(name: &[u8]) -> bool {
-    matches!(name.first(), Some(b'x' | b't'))
+    matches!(name.first(), Some(b'x' | b't' | b'f' | b'c' | b'p'))
         && CLIENT_CLAIMS
             .iter()
             .any(|claim| claim.len() == name.len() && same_variable(claim.as_bytes(), name))
@@ -319,6 +333,10 @@ mod tests {
         assert!(is_claim(b"x-real-ip"));
         assert!(is_claim(b"x_real_ip"));
         assert!(is_claim(b"true-client-ip"));
+        assert!(is_claim(b"front_end_https"));
+        assert!(is_claim(b"client-ip"));
+        assert!(is_claim(b"proxy"));
+        assert!(!is_claim(b"proxy-status"));
         assert!(!is_claim(b"x-real-ipx"));
         assert!(!is_claim(b"accept"));
     }
