@@ -2,6 +2,7 @@
 //! Everything process-wide lives in statics here, so every thread must load the same file.
 
 mod limits;
+mod registry;
 mod rewrite;
 mod router;
 mod text;

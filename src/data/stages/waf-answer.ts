@@ -17,14 +17,14 @@ import {
   WafResponsePacker,
 } from '../../native/waf.ts';
 import type { WafAnswerPlan } from '../../snapshot/route-plans.ts';
-import { POOL_DECODED_TOO_LONG, POOL_UNDECODABLE, type WafCoding } from '../../snapshot/waf-batch.ts';
+import { POOL_DECODED_TOO_LONG, POOL_UNDECODABLE } from '../../snapshot/waf-batch.ts';
 import { chance, Salt } from '../chance.ts';
 import { type Exchange, WafVerdict } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import { mediaType } from '../transport/passing.ts';
 import { AnswerState, BodyKind, type UpstreamAnswer } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
-import { codingOf } from '../waf/coding.ts';
+import { codingOf, decodingOf } from '../waf/coding.ts';
 import type { KeptRequest } from '../waf/kept.ts';
 import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
 import { noteAnswer } from '../waf/verdict-note.ts';
@@ -148,16 +148,7 @@ export class WafAnswers {
     const packer = new WafResponsePacker(memory);
     const length = pack(packer, answer, body, flags);
     if (length < 0) return this.#judge(x, WAF_ERROR, out);
-    const decoding: WafCoding | null =
-      coding === ''
-        ? null
-        : {
-            coding,
-            bodyAt: packer.bodyAt,
-            bodyBytes: body.length,
-            decodedBytesMax: plan.bodyBytes,
-            beginIsEnough: plan.beyond === 'pass',
-          };
+    const decoding = decodingOf(coding, packer, body, plan.bodyBytes, plan.beyond === 'pass');
     const { waf: handle } = x.revision.snapshot;
     const { profile, queueFull } = present(x.route, 'route').waf;
     const request = Uint8Array.from(kept.bytes.subarray(0, kept.length));

@@ -27,8 +27,8 @@ import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
 import { BodyKind, BodyState, type TlsFacts, type Wire } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
-import { POOL_DECODED_TOO_LONG, POOL_UNDECODABLE, type WafCoding } from '../../snapshot/waf-batch.ts';
-import { codingOf } from '../waf/coding.ts';
+import { POOL_DECODED_TOO_LONG, POOL_UNDECODABLE } from '../../snapshot/waf-batch.ts';
+import { codingOf, decodingOf } from '../waf/coding.ts';
 import { KeptRequests } from '../waf/kept.ts';
 import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
 import { noteRequest } from '../waf/verdict-note.ts';
@@ -114,16 +114,7 @@ export class WafStage implements Stage {
     const memory = new ArrayBuffer(estimate);
     const packer = new WafPacker(Buffer.from(memory));
     const length = pack(packer, x, body, flags, true);
-    const decoding: WafCoding | null =
-      coding === ''
-        ? null
-        : {
-            coding,
-            bodyAt: packer.bodyAt,
-            bodyBytes: body.length,
-            decodedBytesMax: plan.bodyBytes,
-            beginIsEnough: plan.beyond === 'partial',
-          };
+    const decoding = decodingOf(coding, packer, body, plan.bodyBytes, plan.beyond === 'partial');
     if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
     if (!this.#pool.submit(x, x.revision.snapshot.waf, plan.profile, memory.slice(0, length), decoding)) {
       if (plan.queueFull === 'lane' && decoding === null) {

@@ -1,4 +1,5 @@
 /** How a body is coded, so that it is not what rules would understand (RFC 9110 §8.4). */
+import type { WafCoding } from '../../snapshot/waf-batch.ts';
 
 /** What a request and an answer both have. */
 interface Fields {
@@ -16,4 +17,17 @@ export function codingOf(message: Fields): string {
     if (value !== 'identity' && value !== '') coding = coding === '' ? value : `${coding},${value}`;
   }
   return coding;
+}
+
+/** What is to be done to a packed body before rules see it; null: nothing. Of a body that is longer than `decodedBytesMax` once decoded, the begin may be enough. */
+export function decodingOf(
+  coding: string,
+  packer: { readonly bodyAt: number },
+  body: Uint8Array,
+  decodedBytesMax: number,
+  beginIsEnough: boolean,
+): WafCoding | null {
+  return coding === ''
+    ? null
+    : { coding, bodyAt: packer.bodyAt, bodyBytes: body.length, decodedBytesMax, beginIsEnough };
 }

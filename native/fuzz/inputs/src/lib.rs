@@ -57,6 +57,24 @@ pub fn run(target: &Target, runs: u64) {
     }
 }
 
+/// Tests of the same names as a list of targets, and one that none is left out: `targets!(TARGETS: one two)`.
+#[macro_export]
+macro_rules! targets {
+    ($list:path: $($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            let target = $list.iter().find(|t| t.name == stringify!($name)).expect("a target of this name");
+            $crate::run(target, target.runs * $crate::times());
+        })*
+
+        #[test]
+        fn each_target_is_run() {
+            let here = [$(stringify!($name)),*];
+            assert_eq!($list.iter().map(|t| t.name).collect::<Vec<_>>(), here);
+        }
+    };
+}
+
 fn feed(target: &Target, input: &[u8]) {
     if catch_unwind(AssertUnwindSafe(|| (target.run)(input))).is_err() {
         panic!("{} fails on b\"{}\"", target.name, input.escape_ascii());
