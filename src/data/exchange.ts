@@ -13,6 +13,7 @@ import type { KeptRequest } from './waf/kept.ts';
 import type { ForwardPlan, Wire } from './transport/transport.ts';
 import { STAGES } from '../snapshot/stages.ts';
 import { Verdict } from './verdict.ts';
+import { FailedSlots } from './upstream/failed-slots.ts';
 
 /** Method codes: bit positions of the router's method mask. `Other` is any further token that the route may allow by name. */
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE'] as const;
@@ -147,8 +148,8 @@ export class Exchange {
   tenantPlace = -1;
   /** Row of the cell in whose retry budget it has a place; -1 = none. */
   retryRow = -1;
-  /** Endpoint slots that failed for this exchange; not chosen again. -1 = none. */
-  failedSlot = -1;
+  /** Endpoints that failed for this exchange; not chosen again as long as there are others. */
+  readonly failed = new FailedSlots();
   readonly plan: ForwardPlan = { ...noPlan };
   cache: CacheOutcome = CacheOutcome.None;
   /** It is also sent to a mirror. */
@@ -239,7 +240,7 @@ export class Exchange {
     this.cellPermit = -1;
     this.tenantPlace = -1;
     this.retryRow = -1;
-    this.failedSlot = -1;
+    this.failed.clear();
     this.cache = CacheOutcome.None;
     this.caching = null;
     this.rewritten = '';

@@ -12,6 +12,7 @@ import { Pipeline, STAGE_TIMING_SAMPLE } from './pipeline.ts';
 import { REFUSALS, type RefusalRow } from './refusal.ts';
 import type { Stage } from './stage.ts';
 import { FailReason } from './transport/transport.ts';
+import { FailedSlots } from './upstream/failed-slots.ts';
 import { Verdict } from './verdict.ts';
 
 /** Of a route with rules, tokens and a policy. */
@@ -209,7 +210,7 @@ describe('an attempt that failed', () => {
     given.pipeline.failed(x, FailReason.Connect, true);
     assert.deepEqual(given.entered, ['balance', 'respond', 'forward']);
     assert.equal(x.endpoint, second);
-    assert.equal(x.failedSlot, 1);
+    assert.equal(x.failed.last, 1);
     assert.equal(x.attempts, 2);
     assert.deepEqual([given.inflight(1), given.inflight(2)], [0, 1]);
     assert.ok((given.columns.downUntil[1] ?? 0) > 0, 'the first is out of rotation');
@@ -418,6 +419,7 @@ describe('an exchange', () => {
     for (const [key, value] of Object.entries(x)) {
       if (kept.has(key as keyof Exchange)) continue;
       if (value instanceof Float64Array) value.fill(4711);
+      else if (value instanceof FailedSlots) value.add(4711);
       else if (key === 'plan') continue;
       else record[key] = garbage(value);
     }
@@ -429,6 +431,7 @@ describe('an exchange', () => {
     for (const given of [fresh, used]) {
       given.does.normalize = (y) => {
         seen.push(Object.fromEntries(Object.entries(y).filter(([key]) => key !== 'revision' && key !== 'plan')));
+        assert.equal(y.failed.count, 0);
         return Verdict.Next;
       };
       assert.equal(given.begin(wire).x, given === fresh ? first : x);
@@ -443,7 +446,7 @@ describe('an exchange', () => {
     const { x } = given.begin();
     given.pipeline.finished(x, OK);
     const held = Object.values(x).filter(
-      (v) => typeof v === 'object' && v !== null && !(v instanceof Float64Array) && v !== x.plan,
+      (v) => typeof v === 'object' && v !== null && !(v instanceof Float64Array) && v !== x.plan && v !== x.failed,
     );
     assert.deepEqual(held, [], 'an idle exchange would keep a whole old snapshot alive');
   });

@@ -171,7 +171,7 @@ export class Pipeline implements TransportEvents {
       // What refuses or resets is out of rotation at once: that many attempts and no more, and none of them may be lost.
       const unasked = reason === FailReason.Connect || reason === FailReason.Reset;
       if (unasked || this.#retries.take(x)) {
-        x.failedSlot = endpoint.slot;
+        x.failed.add(endpoint.slot);
         x.detail = `tried again after ${detail}`;
         x.at = BALANCE;
         x.phase = 0;
@@ -279,7 +279,7 @@ export class Pipeline implements TransportEvents {
       use.hold(x, endpoint);
       return false;
     }
-    x.failedSlot = endpoint.slot;
+    x.failed.add(endpoint.slot);
     x.at = BALANCE;
     x.phase = 0;
     x.random = this.#parts.prng.uint32();

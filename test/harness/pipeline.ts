@@ -84,7 +84,7 @@ export class Given {
       return Verdict.Next;
     };
     this.does.balance = (x) => {
-      const endpoint = endpoints.find((e) => e.slot !== x.failedSlot);
+      const endpoint = endpoints.find((e) => !x.failed.has(e.slot));
       if (endpoint === undefined) return x.refuse(REFUSALS.no_endpoint, 'none');
       this.use.take(x, endpoint);
       return Verdict.Next;

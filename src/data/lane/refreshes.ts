@@ -4,6 +4,7 @@ import type { Refresh } from '../cache/refresh.ts';
 import type { Exchange } from '../exchange.ts';
 import type { BackgroundFetches } from '../transport/background.ts';
 import type { Chooser } from '../upstream/choose.ts';
+import { NONE_FAILED } from '../upstream/failed-slots.ts';
 
 export class Refreshes {
   readonly #chooser: Chooser;
@@ -17,7 +18,7 @@ export class Refreshes {
   /** False when no endpoint can be asked: then the request itself goes upstream. Its end is told by `refresh.came`. */
   begin(x: Exchange, refresh: Refresh): boolean {
     const members = x.revision.members[x.cell];
-    const endpoint = members === undefined ? null : this.#chooser.choose(members, x.now, x.random, -1, true);
+    const endpoint = members === undefined ? null : this.#chooser.choose(members, x.now, x.random, NONE_FAILED, true);
     if (endpoint === null || this.#closed) return false;
     const request = refresh.requestTo(x, endpoint);
     this.#fetches ??= load();

@@ -8,6 +8,7 @@ import type { Exchange } from '../exchange.ts';
 import type { MirrorFetches, MirrorRequest } from '../transport/mirror-fetches.ts';
 import { BodyKind, BodyState } from '../transport/transport.ts';
 import type { Chooser } from '../upstream/choose.ts';
+import { NONE_FAILED } from '../upstream/failed-slots.ts';
 import { isTraceparent } from '../stages/forward.ts';
 import { Verdict } from '../verdict.ts';
 import { Mirroring, type MirrorTold } from './mirroring.ts';
@@ -61,7 +62,7 @@ export class Mirrors {
 
   readonly #send = (x: Exchange, mirroring: Mirroring, body: Uint8Array | null): boolean => {
     const members = x.revision.members[mirroring.plan.cell];
-    const endpoint = members === undefined ? null : this.#chooser.choose(members, x.now, x.random, -1, true);
+    const endpoint = members === undefined ? null : this.#chooser.choose(members, x.now, x.random, NONE_FAILED, true);
     if (endpoint === null || this.#closed) return false;
     const request = requestOf(x, mirroring.plan, body);
     this.#fetches ??= load(this.#tick);

@@ -71,7 +71,7 @@ test('after a refused connection the same exchange goes to the other endpoint, a
   stage.enter(x);
   const first = x.endpoint?.slot ?? -1;
   use.failed(x, FailReason.Connect);
-  x.failedSlot = first;
+  x.failed.add(first);
   assert.equal(stage.enter(x), Verdict.Next);
   assert.equal(x.endpoint?.slot, 1 - first);
   for (let i = 0; i < 3; i++) {

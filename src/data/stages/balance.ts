@@ -82,10 +82,12 @@ export class Balance implements Stage {
     const cookie = sticky === null ? undefined : cookieOf(x.wire, sticky.cookie);
     const member = sticky === null ? NO_MEMBER : members.named(cookie);
     const key = hash === null ? NO_HASH : hashOf(x, members.plan, hash);
-    let chosen = this.#chooser.choose(members, x.now, x.random, x.failedSlot, x.attempts > 0, key, member);
+    let chosen = this.#chooser.choose(members, x.now, x.random, x.failed, x.attempts > 0, key, member);
     if (chosen !== null && !this.#use.passEndpoint(x, chosen)) {
       // Another lane was quicker to the last permit of a half-open circuit: one more look, at those that need none.
-      chosen = this.#chooser.choose(members, x.now, x.random, chosen.slot, true, key, member);
+      x.failed.add(chosen.slot);
+      chosen = this.#chooser.choose(members, x.now, x.random, x.failed, true, key, member);
+      x.failed.drop();
       if (chosen !== null && !this.#use.passEndpoint(x, chosen)) chosen = null;
     }
     if (chosen === null) {

@@ -113,7 +113,7 @@ test('no tenant leaves its regions, whatever is down, full, pinned, fixed or sta
         assert.equal(x.endpoint?.cell, x.cell, 'an endpoint of the cell that the record names');
         assert.ok(((at?.regionBit ?? 0) & w.allowed) !== 0, `${w.tenant} got to ${at?.id} in ${at?.region}`);
         use.failed(x, reason);
-        x.failedSlot = x.endpoint?.slot ?? -1;
+        if (x.endpoint !== null) x.failed.add(x.endpoint.slot);
       }
     }),
     { numRuns: 2_000 },

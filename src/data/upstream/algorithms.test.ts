@@ -9,6 +9,7 @@ import { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import { CellMembers } from './cell-members.ts';
 import { Chooser, NO_HASH } from './choose.ts';
+import { FailedSlots } from './failed-slots.ts';
 
 const NOW = 1_800_000_000_000;
 
@@ -39,7 +40,15 @@ class Cell {
   }
 
   choose(hash = NO_HASH, now = NOW, preferred = -1, failedSlot = -1): number {
-    const chosen = this.chooser.choose(this.members, now, this.prng.uint32(), failedSlot, true, hash, preferred);
+    const chosen = this.chooser.choose(
+      this.members,
+      now,
+      this.prng.uint32(),
+      failedOf(failedSlot),
+      true,
+      hash,
+      preferred,
+    );
     return chosen === null ? -1 : chosen.slot;
   }
 
@@ -276,3 +285,9 @@ test('whatever stands how, what is chosen may be used, and nothing is refused th
     { numRuns: 2_000 },
   );
 });
+
+function failedOf(...slots: readonly number[]): FailedSlots {
+  const failed = new FailedSlots();
+  for (const slot of slots) if (slot >= 0) failed.add(slot);
+  return failed;
+}

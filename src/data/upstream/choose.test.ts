@@ -8,6 +8,7 @@ import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import { CellMembers } from './cell-members.ts';
 import { Chooser, NoChoice, TRIAL_INTERVAL_MS } from './choose.ts';
 import { DOWN_SECONDS } from './endpoint-use.ts';
+import { FailedSlots, NONE_FAILED } from './failed-slots.ts';
 
 const NOW = 1_800_000_000_000;
 const SECOND = NOW / 1000;
@@ -42,13 +43,15 @@ class Cell {
     this.#members = this.endpoints.map((_, i) => i);
   }
 
-  choose(o: { now?: number; failedSlot?: number; retry?: boolean; members?: number[] } = {}): number {
+  choose(
+    o: { now?: number; failedSlot?: number; failedSlots?: readonly number[]; retry?: boolean; members?: number[] } = {},
+  ): number {
     const members = o.members ?? this.#members;
     const chosen = this.chooser.choose(
       new CellMembers(members.map((i) => this.endpoints[i] as EndpointPlan)),
       o.now ?? NOW,
       this.#prng.uint32(),
-      o.failedSlot ?? -1,
+      failedOf(...(o.failedSlots ?? [o.failedSlot ?? -1])),
       o.retry ?? false,
     );
     return chosen === null ? -1 : chosen.slot;
@@ -118,7 +121,7 @@ test('what is ejected, down or full is never chosen, whatever else holds', () =>
         cell.columns.downUntil[slot] = e.down;
         cell.inflight(slot, e.inflight);
       });
-      const chosen = cell.chooser.choose(new CellMembers(cell.endpoints), NOW, random >>> 0, -1, retry);
+      const chosen = cell.chooser.choose(new CellMembers(cell.endpoints), NOW, random >>> 0, NONE_FAILED, retry);
       const usable = (e: (typeof all)[number]): boolean =>
         e.ejected === 0 &&
         e.down <= SECOND &&
@@ -154,6 +157,29 @@ test('a retry goes to another endpoint', () => {
   const cell = new Cell(10, 10);
   cell.inflight(1, 9);
   for (let i = 0; i < 50; i++) assert.equal(cell.choose({ failedSlot: 0, retry: true }), 1);
+});
+
+test('of several that failed none is chosen again while there is another, then any but the last', () => {
+  const cell = new Cell(10, 10, 10);
+  for (let i = 0; i < 50; i++) assert.equal(cell.choose({ failedSlots: [0, 2], retry: true }), 1);
+  const again = new Set(Array.from({ length: 200 }, () => cell.choose({ failedSlots: [0, 1, 2], retry: true })));
+  assert.deepEqual([...again].sort((a, b) => a - b), [0, 1]);
+  cell.columns.downUntil[0] = cell.columns.downUntil[1] = SUSPECTED;
+  assert.notEqual(
+    cell.choose({ failedSlots: [0, 1, 2], retry: true }),
+    2,
+    'merely suspected is better than just failed',
+  );
+});
+
+test('what has failed is remembered up to a bound, the latest longest', () => {
+  const failed = new FailedSlots();
+  for (let slot = 0; slot < 20; slot++) failed.add(slot);
+  assert.deepEqual([failed.last, failed.count, failed.has(19), failed.has(0)], [19, 8, true, false]);
+  failed.drop();
+  assert.deepEqual([failed.last, failed.has(19)], [18, false]);
+  failed.clear();
+  assert.deepEqual([failed.last, failed.count, failed.has(18)], [-1, 0, false]);
 });
 
 test('a refused endpoint is left alone for DOWN_SECONDS, then tried once a second until it answers', () => {
@@ -221,3 +247,9 @@ test('what another thread writes is seen at the next choice', async () => {
   for (let i = 0; i < 50; i++) assert.equal(cell.choose(), 1);
   await worker.terminate();
 });
+
+function failedOf(...slots: readonly number[]): FailedSlots {
+  const failed = new FailedSlots();
+  for (const slot of slots) if (slot >= 0) failed.add(slot);
+  return failed;
+}

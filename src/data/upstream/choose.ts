@@ -12,6 +12,7 @@ import { chance, draw, Salt } from '../chance.ts';
 import { type Candidates, boundOf, inTurn, leastBusy, ofTwo } from './algorithms.ts';
 import { Availability, Standing } from './availability.ts';
 import { type CellMembers, MEMBERS_MAX, TIERS_MAX } from './cell-members.ts';
+import type { FailedSlots } from './failed-slots.ts';
 
 /** Shortest time between two trials of one endpoint by one lane. */
 export const TRIAL_INTERVAL_MS = 1_000;
@@ -81,18 +82,37 @@ export class Chooser {
   }
 
   /**
-   * An endpoint of the cell, or null. `failedSlot` is not chosen again, unless it is the only one left and merely suspected. `retry`: a request that has failed once is
-   * not used for trials. `hash`: of what the cell's algorithm hashes, 32 bits, or NO_HASH. `preferred`: the member that gets it if it can be used at all, or NO_MEMBER.
+   * An endpoint of the cell, or null. Those in `failed` are not chosen again as long as there are others, the last of them only when it is the only one left and merely suspected. `retry`: a request
+   * that has failed once is not used for trials. `hash`: of what the cell's algorithm hashes, 32 bits, or NO_HASH. `preferred`: the member that gets it if it can be used at all, or NO_MEMBER.
    */
   choose(
     members: CellMembers,
     now: number,
     random: number,
-    failedSlot: number,
+    failed: FailedSlots,
     retry: boolean,
     hash: number = NO_HASH,
     preferred: number = NO_MEMBER,
   ): EndpointPlan | null {
+    const chosen = this.#choose(members, now, random, failed, false, retry, hash, preferred);
+    if (failed.count < 2 || (chosen !== null && !failed.has(chosen.slot))) return chosen;
+    // Whoever failed first may have been unlucky; the last one is known best.
+    return this.#choose(members, now, random, failed, true, retry, hash, preferred);
+  }
+
+  /** `lastOnly`: only the last of those that failed counts. */
+  #choose(
+    members: CellMembers,
+    now: number,
+    random: number,
+    failed: FailedSlots,
+    lastOnly: boolean,
+    retry: boolean,
+    hash: number,
+    preferred: number,
+  ): EndpointPlan | null {
+    const lastFailed = failed.last;
+    const several = failed.count > 1 && !lastOnly;
     const { health } = this.#columns;
     const availability = this.#availability;
     const second = Math.floor(now / 1000);
@@ -114,13 +134,14 @@ export class Chooser {
       const endpoint = endpoints[i] as EndpointPlan;
       const { slot } = endpoint;
       const t = tier[i] as number;
+      const hasFailed = slot === lastFailed || (several && failed.has(slot));
       const standing = availability.of(endpoint, second);
       state[i] = State.None;
       this.#total[t] = (this.#total[t] as number) + 1;
       if (standing === Standing.Out) continue;
       if (standing === Standing.Ejected) {
         this.#room[i] = availability.room;
-        if (slot !== failedSlot) state[i] = State.Panic;
+        if (!hasFailed) state[i] = State.Panic;
         continue;
       }
       if (standing === Standing.Full) {
@@ -129,14 +150,17 @@ export class Chooser {
         continue;
       }
       if (standing !== Standing.Usable) {
-        if (standing === Standing.Suspected && (lastResort === null || lastResort.slot === failedSlot))
+        if (
+          standing === Standing.Suspected &&
+          (lastResort === null || lastResort.slot === lastFailed || (several && failed.has(lastResort.slot)))
+        )
           lastResort = endpoint;
         if (onTrial === null && this.#due(slot, now)) onTrial = endpoint;
         continue;
       }
       const itsHealth = health[slot] as number;
       if (itsHealth > 0) this.#healthy[t] = (this.#healthy[t] as number) + 1;
-      if (slot === failedSlot) {
+      if (hasFailed) {
         reason = NoChoice.Failed;
         continue;
       }
