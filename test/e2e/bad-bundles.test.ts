@@ -616,6 +616,7 @@ describe('bundles that a guardrail denies', () => {
     const digest = await publish(layout, key, 100, 'nothing', (draft) => {
       base(draft);
       part('cells', { cells: [{ id: 'one', endpoints: [{ address: upstream.address }] }] })(draft);
+      own({ outcome: 'forwarded', route: 'all', cell: 'one', waf: 'pass' })(draft);
     });
     await gateway.until('a good one is taken', async () => (await statusOf(gateway)).bundle?.digest === digest);
     await gateway.stop();
