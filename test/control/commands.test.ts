@@ -325,7 +325,7 @@ describe('cnx bundle', () => {
     });
   }
 
-  for (const name of ['build', 'sign', 'verify', 'inspect', 'push', 'pull', 'copy', 'tag', 'log']) {
+  for (const name of ['build', 'sign', 'verify', 'inspect', 'diff', 'push', 'pull', 'copy', 'tag', 'log']) {
     it(`${name} --help tells how it is used`, async () => {
       const { code, out } = await call(bundleCommand, [name, '--help']);
       assert.equal(code, 0);
