@@ -1,4 +1,5 @@
 /** What the schema of a bundle's own tests cannot say: that what they name is there. */
+import { isIP } from 'node:net';
 import { pointerPart } from './document.ts';
 import { suggestion } from './nearest.ts';
 import type { OwnTestConfig, OwnTestsConfig } from './own-tests.ts';
@@ -36,6 +37,7 @@ function requestProblems({ request }: OwnTestConfig, path: string, known: Tested
       note(at, '`token` says the Authorization field already; keep one of them');
     if (lower === 'content-encoding') note(at, 'bodies of tests are inspected as they are written; leave it out');
   }
+  if (isIP(request.address) === 0) note(`${path}/request/address`, `"${request.address}" is no IP address`);
   const { token } = request;
   if (token === undefined) return;
   const { issuer } = token;
