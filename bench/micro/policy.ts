@@ -28,6 +28,7 @@ const request: InputSource = {
   query: '',
   host: 'localhost',
   clientAddress: '127.0.0.1',
+  clientCountry: '',
   tenant: 'acme',
   route: 'api',
   now: 0,

@@ -7,15 +7,15 @@ export const LimitConfig = closed(
     id: Id('Name of the limit; its buckets outlive bundles by it.'),
     key: Type.Array(
       Type.String({
-        pattern: '^(address|tenant|route|host|ja4|certificate|claim:.{1,128}|header:[A-Za-z0-9-]{1,128})$',
-        description: 'address, tenant, route, host, ja4, certificate, claim:<name> or header:<name>.',
+        pattern: '^(address|country|tenant|route|host|ja4|certificate|claim:.{1,128}|header:[A-Za-z0-9-]{1,128})$',
+        description: 'address, country, tenant, route, host, ja4, certificate, claim:<name> or header:<name>.',
         examples: ['address', 'claim:sub'],
       }),
       {
         minItems: 1,
         maxItems: 4,
         description:
-          'What is counted apart: address (IPv6 by /64), tenant, route, host, ja4 (fingerprint of the TLS client), certificate (fingerprint of the client certificate), claim:<name>, header:<name>; several make a tuple.',
+          'What is counted apart: address (IPv6 by /64), country (of the address), tenant, route, host, ja4 (fingerprint of the TLS client), certificate (fingerprint of the client certificate), claim:<name>, header:<name>; several make a tuple.',
       },
     ),
     requests: Type.Integer({

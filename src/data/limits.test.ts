@@ -10,6 +10,8 @@ import { REFUSALS } from './refusal.ts';
 import { AdmitStage } from './stages/admit.ts';
 import { LimitStage } from './stages/limit.ts';
 import { Verdict } from './verdict.ts';
+import { mmdbOf } from '../../test/harness/mmdb.ts';
+import { setCountries } from './country.ts';
 
 const NOW = 1_800_000_000_000;
 let identities = 1_000_000;
@@ -101,6 +103,9 @@ describe('limits', () => {
     };
     assert.equal(apart([{ from: 'address' }], { address: '192.0.2.1' }, { address: '192.0.2.2' }), true);
     assert.equal(apart([{ from: 'address' }], { address: '2001:db8::1' }, { address: '2001:db8::2' }), false);
+    setCountries(shared(mmdbOf({ '192.0.2.0/25': 'DE', '192.0.2.128/25': 'AT' })));
+    assert.equal(apart([{ from: 'country' }], { address: '192.0.2.1' }, { address: '192.0.2.200' }), true);
+    assert.equal(apart([{ from: 'country' }], { address: '192.0.2.1' }, { address: '192.0.2.2' }), false);
     assert.equal(apart([{ from: 'host' }], { host: 'a' }, { host: 'b' }), true);
     assert.equal(apart([{ from: 'host' }], { address: '192.0.2.1' }, { address: '192.0.2.2' }), false);
     assert.equal(apart([{ from: 'route' }], { route: { id: 'a' } }, { route: { id: 'b' } }), true);
@@ -197,3 +202,9 @@ describe('limits', () => {
     assert.match(bench.wire.answerEdits[0] ?? '', /;q=50;w=1$/);
   });
 });
+
+function shared(bytes: Uint8Array): SharedArrayBuffer {
+  const memory = new SharedArrayBuffer(bytes.length);
+  new Uint8Array(memory).set(bytes);
+  return memory;
+}

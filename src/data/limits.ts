@@ -28,6 +28,7 @@ import {
   type LimitsAddon,
 } from '../native/limits.ts';
 import type { LimitKeyPart, LimitPlan, Snapshot } from '../snapshot/snapshot.ts';
+import { countryOf } from './country.ts';
 import type { Exchange } from './exchange.ts';
 import { REFUSALS } from './refusal.ts';
 import { claimAt, readTenant } from './tenant.ts';
@@ -227,6 +228,8 @@ function keyText(x: Exchange, part: LimitKeyPart): string {
   switch (part.from) {
     case 'address':
       return x.clientAddress;
+    case 'country':
+      return countryOf(x.clientAddress);
     case 'tenant':
       return readTenant(x);
     case 'route':

@@ -2,6 +2,7 @@
 import type { InputSource, InputTls, InputUser } from '../policy/input.ts';
 import { PolicyEvaluator } from '../policy/evaluator.ts';
 import type { PolicyPlan, Snapshot } from '../snapshot/snapshot.ts';
+import { countryOf } from './country.ts';
 import type { Exchange } from './exchange.ts';
 import { readTenant } from './tenant.ts';
 
@@ -40,6 +41,9 @@ export class ExchangeInput implements InputSource {
   }
   get clientAddress(): string {
     return this.x.clientAddress;
+  }
+  get clientCountry(): string {
+    return countryOf(this.x.clientAddress);
   }
   get tenant(): string {
     return readTenant(this.x);

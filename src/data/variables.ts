@@ -1,6 +1,7 @@
 /** Texts that are made for each request. Nothing a client or a token says can begin another field: what a field value cannot hold makes the variable empty. */
 import { present } from '../base/assert.ts';
 import type { TextPart, Variable } from '../snapshot/variables.ts';
+import { countryOf } from './country.ts';
 import type { Exchange } from './exchange.ts';
 import { joined } from './joined.ts';
 import { claimAt } from './tenant.ts';
@@ -31,6 +32,8 @@ export function valueOf(variable: Variable, x: Exchange): string {
       return x.clientRequestId;
     case 'address':
       return x.clientAddress;
+    case 'country':
+      return countryOf(x.clientAddress);
     case 'method':
       return wire.method;
     case 'scheme':

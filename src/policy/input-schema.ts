@@ -119,6 +119,11 @@ export const PolicyInput = Type.Object(
               description: 'Address of the client after trusted forwarding headers. Field `client.address`.',
             }),
           ),
+          country: Type.Optional(
+            Type.String({
+              description: 'Country of the address (ISO 3166-1); absent when unknown. Field `client.country`.',
+            }),
+          ),
         },
         { ...closed, description: 'The client.' },
       ),

@@ -36,6 +36,8 @@ export interface InputSource {
   readonly query: string;
   readonly host: string;
   readonly clientAddress: string;
+  /** ISO 3166-1; empty when unknown. */
+  readonly clientCountry: string;
   /** Empty when unknown. */
   readonly tenant: string;
   /** Id of the route. */
@@ -68,6 +70,10 @@ const FIELDS: Readonly<Record<string, { readonly place: readonly string[]; reado
   tenant: { place: ['tenant'], text: (s) => (s.tenant === '' ? '' : quote(s.tenant)) },
   route: { place: ['route'], text: (s) => quote(s.route) },
   'client.address': { place: ['client', 'address'], text: (s) => quote(s.clientAddress) },
+  'client.country': {
+    place: ['client', 'country'],
+    text: (s) => (s.clientCountry === '' ? '' : quote(s.clientCountry)),
+  },
   // As text: today's nanoseconds are beyond the integers that a double holds exactly.
   'time.now_ns': { place: ['time', 'now_ns'], text: (s) => `${Math.trunc(s.now)}000000` },
 };
@@ -81,6 +87,7 @@ const TEXTS: Readonly<Record<string, FieldReader>> = {
   tenant: (s) => s.tenant,
   route: (s) => s.route,
   'client.address': (s) => s.clientAddress,
+  'client.country': (s) => (s.clientCountry === '' ? undefined : s.clientCountry),
 };
 
 /** Parts of the user: made once per identity, together. */

@@ -76,6 +76,8 @@ export interface IssuerPlan {
 /** One part of a limit's key. */
 export type LimitKeyPart =
   | { readonly from: 'address' }
+  /** Of the address. */
+  | { readonly from: 'country' }
   | { readonly from: 'tenant' }
   | { readonly from: 'route' }
   | { readonly from: 'host' }

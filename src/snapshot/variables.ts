@@ -5,6 +5,7 @@ export const VARIABLES = {
   requestId: 'the id by which the gateway knows the request',
   clientRequestId: "the client's own X-Request-Id, when it sent a sane one",
   address: "the client's address, behind trusted proxies",
+  country: "the country of the client's address (ISO 3166-1), by the bootstrap's `countryFile`; empty when unknown",
   method: 'the method',
   scheme: '`http` or `https`, as the client asked',
   host: 'the host that the client asked for, without port',

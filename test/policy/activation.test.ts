@@ -174,6 +174,7 @@ describe('a policy that is in order', () => {
       query: '',
       host: '',
       clientAddress: '',
+      clientCountry: '',
       tenant: '',
       route: '',
       now: 0,

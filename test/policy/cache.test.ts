@@ -17,6 +17,7 @@ const source = (part: Partial<InputSource>): InputSource => ({
   query: '',
   host: '',
   clientAddress: '',
+  clientCountry: '',
   tenant: '',
   route: '',
   now: 0,

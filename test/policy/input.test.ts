@@ -21,6 +21,7 @@ const source: InputSource = {
   query: 'a=1',
   host: 'api.example.org',
   clientAddress: '2001:db8::1',
+  clientCountry: 'AT',
   tenant: 'acme',
   route: 'orders',
   now: 1_795_219_200_123,
@@ -47,6 +48,7 @@ const EVERYTHING = [
   'tenant',
   'route',
   'client.address',
+  'client.country',
   'time.now_ns',
   'user',
   'tls',
@@ -64,7 +66,7 @@ describe('the input', () => {
       tenant: 'acme',
       route: 'orders',
       user: { sub: 'u-1', role: 'reader', roles: ['reader', 'admin'], claims: source.user?.claims },
-      client: { address: '2001:db8::1' },
+      client: { address: '2001:db8::1', country: 'AT' },
       time: { now_ns: 1_795_219_200_123_000_000 },
       tls: {
         version: 'TLSv1.3',
@@ -86,7 +88,8 @@ describe('the input', () => {
     });
   });
   it('leaves out what the request has not', () => {
-    assert.deepEqual(sent(EVERYTHING, { user: null, tls: null, tenant: '', header: () => undefined, path: '/' }), {
+    const absent = { user: null, tls: null, tenant: '', clientCountry: '', header: () => undefined, path: '/' };
+    assert.deepEqual(sent(EVERYTHING, absent), {
       method: 'POST',
       path: '/',
       segments: [],

@@ -41,6 +41,7 @@ const request: fc.Arbitrary<InputSource> = fc.record({
   query: word,
   host: word,
   clientAddress: word,
+  clientCountry: fc.constantFrom('', 'DE', 'AT'),
   tenant: fc.constantFrom('', 'acme', 'other'),
   route: word,
   now: fc.nat(),

@@ -8,11 +8,16 @@ describe('compileLimits', () => {
   it('reads keys and fills in the burst', () => {
     const [limit] = compileLimits({
       limits: [
-        { ...base, id: 'a', key: ['address', 'tenant', 'ja4', 'certificate', 'claim:org:id', 'header:X-Api-Key'] },
+        {
+          ...base,
+          id: 'a',
+          key: ['address', 'country', 'tenant', 'ja4', 'certificate', 'claim:org:id', 'header:X-Api-Key'],
+        },
       ],
     });
     assert.deepEqual(limit?.key, [
       { from: 'address' },
+      { from: 'country' },
       { from: 'tenant' },
       { from: 'ja4' },
       { from: 'certificate' },

@@ -29,7 +29,7 @@ function identityOf(id: string, taken: Set<number>): number {
 
 function keyPart(text: LimitConfig['key'][number]): LimitKeyPart {
   const colon = text.indexOf(':');
-  if (colon < 0) return { from: text as 'address' | 'tenant' | 'route' | 'host' | 'ja4' | 'certificate' };
+  if (colon < 0) return { from: text as 'address' | 'country' | 'tenant' | 'route' | 'host' | 'ja4' | 'certificate' };
   const name = text.slice(colon + 1);
   return text.startsWith('claim:') ? { from: 'claim', name } : { from: 'header', name: name.toLowerCase() };
 }

@@ -17,6 +17,7 @@ const source = (part: Partial<InputSource>): InputSource => ({
   query: '',
   host: 'localhost',
   clientAddress: '192.0.2.1',
+  clientCountry: '',
   tenant: '',
   route: 'probe',
   now: NOW_MS,
@@ -29,7 +30,14 @@ const source = (part: Partial<InputSource>): InputSource => ({
 const SOURCES: readonly InputSource[] = [
   source({ path: '/api/orders', user: user(['admin']), tenant: 'acme' }),
   source({}),
-  source({ method: 'POST', path: '/api/orders/1', query: 'a=1&b=2', user: user([]), clientAddress: '2001:db8::1' }),
+  source({
+    method: 'POST',
+    path: '/api/orders/1',
+    query: 'a=1&b=2',
+    user: user([]),
+    clientAddress: '2001:db8::1',
+    clientCountry: 'AT',
+  }),
   source({
     method: 'DELETE',
     path: '/api/admin',
