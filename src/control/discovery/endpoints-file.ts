@@ -6,6 +6,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { ConfigError, Document } from '../../config/document.ts';
 import { EndpointsFile, endpointsFileProblems } from '../../config/endpoints-file.ts';
 import { validate } from '../../config/validate.ts';
+import { lookOf } from '../file-look.ts';
 
 /** Between two looks at the files. */
 export const LOOK_MS = 250;
@@ -119,16 +120,6 @@ export class FileWatch {
     followed.standing = { state: 'current', endpoints: read.endpoints, why: null, readAt: this.#parts.now() };
     if (before.readAt !== null) event('info', 'endpoints file taken', { file: name, endpoints: read.endpoints.length });
     this.#parts.onChange(name);
-  }
-}
-
-/** What tells a file from the one that was there before. */
-async function lookOf(file: string): Promise<string> {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });
-    return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
-  } catch (error) {
-    return `none: ${(error as NodeJS.ErrnoException).code ?? String(error)}`;
   }
 }
 

@@ -2,8 +2,9 @@
  * The country database of the bootstrap (MMDB), looked at while it serves: what an operator replaces is read, tried, and given to all lanes in shared memory. One that
  * cannot be read is told, and the one before goes on; without any, countries are unknown.
  */
-import { open, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { CountryDatabase } from '../../base/mmdb.ts';
+import { lookOf } from '../file-look.ts';
 
 /** Between two looks at the file. */
 export const LOOK_MS = 1_000;
@@ -80,15 +81,5 @@ async function read(file: string): Promise<SharedArrayBuffer> {
     return memory;
   } finally {
     await handle.close();
-  }
-}
-
-/** What tells a file from the one that was there before. */
-async function lookOf(file: string): Promise<string> {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });
-    return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
-  } catch (error) {
-    return `none: ${(error as NodeJS.ErrnoException).code ?? String(error)}`;
   }
 }
