@@ -103,7 +103,9 @@ pub struct Engine {
     epoll_up: OwnedFd,
     epoll_both: OwnedFd,
     waits: Waits,
+    /// Of upstreams, and of clients and listeners.
     ready: Vec<epoll::Event>,
+    beginning: Vec<epoll::Event>,
     started: Instant,
     /// Engine time, ms; looked up once a turn.
     now: u64,
@@ -178,6 +180,7 @@ impl Engine {
             epoll_up,
             epoll_both,
             ready: Vec::with_capacity(BATCH),
+            beginning: Vec::with_capacity(turn::BEGINNING),
             started: Instant::now(),
             now: 1,
             date: Vec::new(),

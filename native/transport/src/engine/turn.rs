@@ -10,6 +10,10 @@ use rustix::event::epoll;
 use super::slab::Key;
 use super::{BATCH, DOWN, EVENTS_MAX, Engine, LISTENER, UP, WAITS};
 
+/// Clients and listeners that are looked at in one round, fewer than upstreams: what is begun must not outrun what is finished, or requests would wait for
+/// connections upstream, after they have cost what they cost, and the line would look short.
+pub(super) const BEGINNING: usize = 64;
+
 /// Those of listeners and clients, of upstreams, and the one that is readable when one of these is.
 pub(super) fn epolls() -> stdio::Result<[OwnedFd; 3]> {
     let make = || epoll::create(epoll::CreateFlags::CLOEXEC);
@@ -26,20 +30,28 @@ impl Engine {
         if !self.room() {
             return true;
         }
-        let mut ready = std::mem::take(&mut self.ready);
+        let mut ready = std::mem::take(if upstreams {
+            &mut self.ready
+        } else {
+            &mut self.beginning
+        });
         ready.clear();
         let waited = epoll::wait(
             if upstreams { &self.epoll_up } else { &self.epoll },
             rustix::buffer::spare_capacity(&mut ready),
             Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }),
         );
-        let more = waited.is_ok() && ready.len() == BATCH;
+        let more = waited.is_ok() && ready.len() == if upstreams { BATCH } else { BEGINNING };
         if waited.is_ok() {
             for one in &ready {
                 self.happened(one.data.u64(), one.flags);
             }
         }
-        self.ready = ready;
+        if upstreams {
+            self.ready = ready;
+        } else {
+            self.beginning = ready;
+        }
         more
     }
 
