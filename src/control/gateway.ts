@@ -250,6 +250,7 @@ export class Gateway {
     });
     this.#discovery = new Discovery({
       dns: bootstrap.dns,
+      memoryFile: join(bootstrap.stateDir, 'names.json'),
       endpointFiles: bootstrap.endpointFiles,
       onChange: () => void this.#activator.membersChanged(),
       event: (level, message, fields) => log.event(level, message, fields),
@@ -286,6 +287,7 @@ export class Gateway {
     await this.#show();
     this.#tls = await this.#certificates.load();
     await this.#countries.start();
+    await this.#discovery.start();
     this.#health.start();
     this.#degradation.start();
     this.#faults.start();
@@ -334,6 +336,7 @@ export class Gateway {
       await this.#journal.open();
       this.#tls = await this.#certificates.load();
       await this.#countries.start();
+      await this.#discovery.start();
       this.#health.start();
       this.#degradation.start();
       this.#faults.start();
@@ -468,7 +471,7 @@ export class Gateway {
     const open = await this.#lanes.drain(drainDeadlineMs, elsewhere);
     await this.#supply.freeze();
     this.#rollout.close();
-    this.#discovery.stop();
+    await this.#discovery.stop();
     this.#countries.stop();
     await this.#prober.stop();
     this.#health.stop();

@@ -128,6 +128,31 @@ describe('endpoints that move', () => {
     await gateway.stop();
   });
 
+  for (const mood of ['silent', 'servfail'] as const)
+    it(`a gateway that starts while its DNS server is ${mood} goes where names led last`, async () => {
+      const [two, three] = (await processes(2, 3)) as [EndpointProcess, EndpointProcess];
+      const dns = await dnsOf({
+        'orders.test': { addresses: [two.host] },
+        'a.orders.test': { addresses: [three.host] },
+        '_http._tcp.orders.test': { srv: [{ target: 'a.orders.test', port: three.port }] },
+      });
+      const gateway = await given.gateway({
+        bundle: plainBundle([`orders.test:${two.port}`, { srv: '_http._tcp.orders.test' }]),
+        bootstrap: { dns: { ...QUICK, servers: [dns.address] } },
+      });
+      const known = await identities(gateway);
+      assert.equal(known.length, 2);
+      dns.mood = mood;
+      await gateway.restart();
+      await gateway.untilReady();
+      assert.deepEqual(await identities(gateway), known);
+      assert.equal((await ask(gateway.ports.http, '/')).status, 200);
+      await gateway.untilPrinted(/name not resolved; its last good addresses serve on/);
+      dns.mood = 'well';
+      await gateway.untilPrinted(/name resolved again/);
+      await gateway.stop();
+    });
+
   it('an upstream is called by its name in TLS and, with passHost: false, in Host', async () => {
     const upstream = await given.upstream({ name: 'named' });
     const dns = await dnsOf({ 'named.test': { addresses: ['127.0.0.1'] } });

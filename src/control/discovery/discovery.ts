@@ -4,6 +4,7 @@ import type { CellSource } from '../compile/endpoint-template.ts';
 import { FileWatch } from './endpoints-file.ts';
 import type { FileEndpoint } from './endpoints-file.ts';
 import type { Sources } from './membership.ts';
+import { NameMemory } from './name-memory.ts';
 import type { Found, NameSource } from './name-watch.ts';
 import { NameWatch } from './name-watch.ts';
 import { DnsResolver } from './resolver.ts';
@@ -18,6 +19,8 @@ type Event = (level: 'info' | 'warn', message: string, fields: Record<string, un
 
 export interface DiscoveryParts {
   readonly dns: DnsConfig;
+  /** Where what names led to is kept over restarts. */
+  readonly memoryFile: string;
   /** Files by the names that cells use. */
   readonly endpointFiles: Readonly<Record<string, string>>;
   /** Some source has something new to say. */
@@ -41,6 +44,7 @@ export interface SourceStanding {
 export class Discovery implements Sources {
   readonly #parts: DiscoveryParts;
   readonly #resolver: DnsResolver;
+  readonly #memory: NameMemory;
   readonly #names: NameWatch;
   readonly #files: FileWatch;
   /** What each live snapshot follows. */
@@ -52,8 +56,21 @@ export class Discovery implements Sources {
     const { dns, event } = parts;
     this.#resolver = new DnsResolver(dns, new SystemNames(SYSTEM_NAME_FILES, () => performance.now()));
     const changed = (): void => this.#gather();
-    this.#names = new NameWatch({ resolver: this.#resolver, options: dns, onChange: changed, event, now: Date.now });
+    this.#memory = new NameMemory(parts.memoryFile, event);
+    this.#names = new NameWatch({
+      resolver: this.#resolver,
+      options: dns,
+      onChange: changed,
+      event,
+      now: Date.now,
+      memory: this.#memory,
+    });
     this.#files = new FileWatch({ files: parts.endpointFiles, onChange: changed, event, now: Date.now });
+  }
+
+  /** Reads what was known before this process. Before the first bundle. */
+  start(): Promise<void> {
+    return this.#memory.load();
   }
 
   /** Names that cells may use for files. */
@@ -108,12 +125,14 @@ export class Discovery implements Sources {
     });
   }
 
-  stop(): void {
+  /** Resolves when what is known is kept. */
+  async stop(): Promise<void> {
     if (this.#gathering !== null) clearTimeout(this.#gathering);
     this.#gathering = null;
     this.#names.stop();
     this.#files.stop();
     this.#resolver.cancel();
+    await this.#memory.settled();
   }
 
   async #follow(): Promise<void> {

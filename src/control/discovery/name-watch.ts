@@ -4,6 +4,7 @@
  *
  * SRV records come without a TTL from c-ares: they are asked for again when the first of their targets' addresses is due.
  */
+import type { NameMemory } from './name-memory.ts';
 import type { AddressAnswer, Answer, Family, NameResolver, SrvRecord } from './resolver.ts';
 
 /** Pause after a failed question, doubled with each further one up to the ceiling. */
@@ -56,6 +57,8 @@ export interface NameWatchParts {
   readonly event: (level: 'info' | 'warn', message: string, fields: Record<string, unknown>) => void;
   /** Epoch ms. */
   readonly now: () => number;
+  /** What was good before this process; absent: nothing is known. */
+  readonly memory?: Pick<NameMemory, 'recall' | 'keep'>;
   /** In [0, 1). */
   readonly random?: () => number;
 }
@@ -96,7 +99,9 @@ export function keyOf(source: NameSource): string {
     : `${source.family} ${source.name}:${source.port}`;
 }
 
-const NOTHING: NameStanding = { state: 'waiting', found: [], why: 'not asked for yet', answeredAt: null };
+/** Why nothing is known, or only what was good before this process. */
+const UNASKED = 'not asked for yet';
+const NOTHING: NameStanding = { state: 'waiting', found: [], why: UNASKED, answeredAt: null };
 
 export class NameWatch {
   readonly #parts: NameWatchParts;
@@ -139,11 +144,14 @@ export class NameWatch {
   }
 
   #begin(key: string, source: NameSource): void {
+    const was = this.#parts.memory?.recall(key);
+    const kept = Object.entries(was?.addresses ?? {});
     const watched: Watched = {
       source,
-      standing: NOTHING,
-      addresses: new Map(),
-      records: { records: [], deniedSince: 0 },
+      standing:
+        was === undefined ? NOTHING : { state: 'stale', found: was.found, why: UNASKED, answeredAt: was.answeredAt },
+      addresses: new Map(kept.map(([question, records]) => [question, { records, deniedSince: 0 }])),
+      records: { records: was?.records ?? [], deniedSince: 0 },
       failures: 0,
       timer: null,
       wanted: true,
@@ -257,9 +265,22 @@ export class NameWatch {
             addresses: found.length,
           },
         );
-      else if (before !== NOTHING) event('info', 'name resolved again', { name: watched.source.name });
+      else if (before.why !== UNASKED) event('info', 'name resolved again', { name: watched.source.name });
     }
-    if (signature(found) !== signature(before.found)) onChange(key);
+    if (signature(found) === signature(before.found)) return;
+    this.#remember(key, watched);
+    onChange(key);
+  }
+
+  #remember(key: string, { standing, addresses, records }: Watched): void {
+    const { memory } = this.#parts;
+    if (standing.found.length === 0) return memory?.keep(key, undefined);
+    memory?.keep(key, {
+      addresses: Object.fromEntries([...addresses].map(([question, kept]) => [question, [...kept.records]])),
+      records: [...records.records],
+      found: [...standing.found],
+      answeredAt: standing.answeredAt ?? 0,
+    });
   }
 
   /** Until it is asked for again, ms. */
