@@ -144,13 +144,15 @@ export interface RespondPlan extends PathChange {
   readonly host: string | readonly TextPart[] | null;
   readonly request: HeaderEdits;
   readonly answer: HeaderEdits;
-  /** Further edits, whose values are made for each request; null = none. */
+  /** Security headers of refusals that come before the answer's edits are made; they stand in `answer` too. Null = none. */
+  readonly security: HeaderEdits | null;
   readonly cors: CorsPlan | null;
   /** The gateway answers by itself. */
   readonly direct: DirectPlan | null;
   readonly files: FilesPlan | null;
   /** Indices of pages in the place of refusals, those that come first first. */
   readonly pages: readonly number[];
+  /** Further edits, whose values are made for each request; null = none. */
   readonly requestMade: MadeEdits | null;
   readonly answerMade: MadeEdits | null;
   /** Value of `Strict-Transport-Security` (RFC 6797), sent over TLS only; `''` = none. */

@@ -98,7 +98,9 @@ const REDIRECTS = [
 const CORS = [
   route('open', {}, { cors: { allowOrigins: ['*'], exposeHeaders: ['X-Total'] } }),
   {
-    ...route('sites', { answerHeaders: { append: { Vary: 'Accept' } } }),
+    ...route('sites', {
+      answerHeaders: { set: { 'Content-Security-Policy': "frame-ancestors 'none'" }, append: { Vary: 'Accept' } },
+    }),
     match: { path: { prefix: '/sites' }, methods: ['GET', 'PUT'] },
     issuers: ['main'],
     limits: ['few'],
@@ -356,6 +358,9 @@ for (const transport of ['native', 'uws']) {
       };
       const missing = await heard('/sites', { origin, 'x-key': 'd' });
       assert.deepEqual([codeOf(missing), cors(missing)], ['token_missing', expected]);
+      // What tells browsers to be strict stands in refusals too, however early they are.
+      assert.equal(missing.headers['x-frame-options'], 'DENY');
+      assert.equal(missing.headers['content-security-policy'], "frame-ancestors 'none'");
       const limited = await heard('/sites', { origin, 'x-key': 'd' });
       assert.deepEqual([codeOf(limited), cors(limited)], ['rate_limited', expected]);
       const evil = await heard('/sites', { origin: 'https://evil.test', 'x-key': 'd' });

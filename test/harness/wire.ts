@@ -57,6 +57,7 @@ export function testRoute(over: Partial<RoutePlan> = {}): RoutePlan {
       pages: [],
       answerMade: null,
       strictTransport: '',
+      security: null,
       showAnswer: false,
     },
     forward: { connectTimeoutMs: 1000, headTimeoutMs: 1000, idleTimeoutMs: 0, bodyBytesMax: 1_000_000, retries: 0 },

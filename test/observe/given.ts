@@ -36,6 +36,7 @@ export function givenRoute(id: string, index: number, over: Partial<RoutePlan> =
       request: { set: [], add: [], remove: [] },
       answer: { set: [], add: [], remove: [] },
       strictTransport: '',
+      security: null,
       showAnswer: false,
     },
     forward: { connectTimeoutMs: 1000, headTimeoutMs: 5000, idleTimeoutMs: 0, bodyBytesMax: 1 << 20, retries: 1 },

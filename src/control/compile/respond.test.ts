@@ -54,6 +54,10 @@ test('security headers are a preset that the route can change and take away', ()
     true,
   );
   assert.deepEqual(plan.answer.set, ['x-content-type-options', 'nosniff', 'x-frame-options', 'SAMEORIGIN']);
+  assert.deepEqual(plan.security?.set, plan.answer.set);
+  const policy = { ...edits, set: { 'Content-Security-Policy': "default-src 'self'", 'Cache-Control': 'max-age=9' } };
+  assert.deepEqual(planOf({ answerHeaders: policy }).security?.set, ['content-security-policy', "default-src 'self'"]);
+  assert.equal(planOf({}).security, null);
   assert.equal(plan.strictTransport, STRICT_TRANSPORT);
   assert.equal(
     planOf({ answerHeaders: { ...edits, remove: ['Strict-Transport-Security'] } }, true).strictTransport,

@@ -24,6 +24,15 @@ const SECURITY_HEADERS: readonly (readonly [string, string])[] = [
   ['x-frame-options', 'DENY'],
   ['referrer-policy', 'strict-origin-when-cross-origin'],
 ];
+/** Those and others of the kind: they stand in refusals too. */
+const SECURITY_NAMES: ReadonlySet<string> = new Set([
+  ...SECURITY_HEADERS.map(([name]) => name),
+  'content-security-policy',
+  'permissions-policy',
+  'cross-origin-opener-policy',
+  'cross-origin-embedder-policy',
+  'cross-origin-resource-policy',
+]);
 /** Host and port as the Host field holds them (RFC 9110 §7.2). */
 const AUTHORITY = /^(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
 export interface RespondInput {
@@ -73,6 +82,7 @@ export function compileRespond(input: RespondInput): RespondPlan {
     host: config?.host === undefined ? null : upstreamHost(config.host, `${at}/host`, report),
     request: request.fixed,
     answer: withCors({ ...answer.fixed, set: [...security, ...answer.fixed.set] }, cors),
+    security: securityOf([...security, ...answer.fixed.set]),
     cors,
     direct: config?.direct === undefined ? null : input.statics.direct(config.direct, `${at}/direct`),
     files: config?.files === undefined ? null : input.statics.files(config.files, `${at}/files`),
@@ -84,6 +94,12 @@ export function compileRespond(input: RespondInput): RespondPlan {
       : strictTransportOf(input, secure, `${at}/strictTransport`),
     showAnswer: false,
   };
+}
+
+/** What of the fields that a route sets protects whoever reads an answer, whatever it says. */
+function securityOf(set: readonly string[]): HeaderEdits | null {
+  const own = set.filter((_, i) => SECURITY_NAMES.has(set[i - (i % 2)] ?? ''));
+  return own.length === 0 ? null : { remove: [], add: [], set: own };
 }
 
 /** An upstream's own word on other origins does not pass where the gateway has it; caches are told what an answer follows from. */

@@ -14,6 +14,12 @@ export function editAnswer(x: Exchange, plan: RespondPlan): boolean {
   return editSecure(x, plan) && ok;
 }
 
+/** Edits a refusal that comes before `editAnswer`. No refusal fails over its edits. */
+export function editEarlyRefusal(x: Exchange, plan: RespondPlan): void {
+  if (plan.security !== null) x.wire.editAnswer(plan.security);
+  editSecure(x, plan);
+}
+
 /** RFC 6797 §7.2: over TLS only. */
 export function editSecure(x: Exchange, plan: RespondPlan): boolean {
   const { strictTransport } = plan;

@@ -163,7 +163,10 @@ test('of several that failed none is chosen again while there is another, then a
   const cell = new Cell(10, 10, 10);
   for (let i = 0; i < 50; i++) assert.equal(cell.choose({ failedSlots: [0, 2], retry: true }), 1);
   const again = new Set(Array.from({ length: 200 }, () => cell.choose({ failedSlots: [0, 1, 2], retry: true })));
-  assert.deepEqual([...again].sort((a, b) => a - b), [0, 1]);
+  assert.deepEqual(
+    [...again].sort((a, b) => a - b),
+    [0, 1],
+  );
   cell.columns.downUntil[0] = cell.columns.downUntil[1] = SUSPECTED;
   assert.notEqual(
     cell.choose({ failedSlots: [0, 1, 2], retry: true }),
