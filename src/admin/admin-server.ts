@@ -35,6 +35,8 @@ export const EXPLAIN_TRIES_MAX = 6;
 const EXPLAIN_RETRY_MS = 50;
 /** Routes of one page. */
 export const ROUTES_PAGE_MAX = 500;
+/** Longest that a test may hold up the control thread. */
+const STALL_MS_MAX = 10_000;
 
 export interface AdminParts {
   readonly address: string;
@@ -54,7 +56,7 @@ export interface AdminParts {
   readonly purge?: (purge: CachePurge) => Promise<number>;
   /** What operators can ask for; absent in tests of the rest. */
   readonly rollout?: RolloutActions;
-  /** Test only: makes a lane throw; absent unless the bootstrap allows faults. */
+  /** Test only: makes a lane throw, and lets the control thread be held up; absent unless the bootstrap allows faults. */
   readonly fault?: (lane: number) => boolean;
   readonly now: () => number;
   readonly onError: (error: unknown) => void;
@@ -376,6 +378,17 @@ async function poll(parts: AdminParts, lanes: readonly LaneColumns[], asked: Ask
 
 function fault(throwIn: (lane: number) => boolean, asked: Asked): Answer {
   if (asked.method !== 'POST') return json('methodNotAllowed', { error: 'only POST here' }, { allow: 'POST' });
+  const stallMs = Number(asked.query.get('stallMs') ?? 0);
+  if (stallMs > 0) {
+    // Holds up this thread, as a bug would.
+    Atomics.wait(
+      new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)),
+      0,
+      0,
+      Math.min(stallMs, STALL_MS_MAX),
+    );
+    return json('ok', { stallMs });
+  }
   const lane = Number(asked.query.get('lane') ?? 0);
   return throwIn(lane) ? json('ok', { lane }) : json('notFound', { error: 'there is no such lane' });
 }

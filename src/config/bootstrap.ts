@@ -368,7 +368,10 @@ export const BootstrapConfig = closed(
     drainDelayMs: Ms('After SIGTERM: not ready, but still accepting.', 0, 600_000, 5_000),
     drainDeadlineMs: Ms('After that: time for open requests.', 0, 3_600_000, 30_000),
     accessLog: word(['stdout', 'off'], 'Where the access log goes.', 'stdout'),
-    allowFaults: Type.Boolean({ default: false, description: 'For tests: the admin listener may make a lane throw.' }),
+    allowFaults: Type.Boolean({
+      default: false,
+      description: 'For tests: the admin listener may make a lane throw and hold up the control thread.',
+    }),
   },
   'The bootstrap.',
 );

@@ -4,6 +4,7 @@ import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { testAuthority } from '../harness/certs.ts';
 import type { BundleParts } from '../harness/bundle.ts';
 import { TestGateway } from '../harness/gateway.ts';
@@ -67,7 +68,11 @@ describe('a gateway that loses', () => {
     issuer = await TestIssuer.make();
     await issuer.serve();
     shop = await EndpointProcess.start('shop');
-    gateway = await TestGateway.start({ bundle: bundle(), tls: { certificateFile, keyFile } });
+    gateway = await TestGateway.start({
+      bundle: bundle(),
+      tls: { certificateFile, keyFile },
+      bootstrap: { allowFaults: true },
+    });
   });
   after(async () => {
     await gateway.stop();
@@ -123,6 +128,29 @@ describe('a gateway that loses', () => {
     rmSync(state);
     renameSync(`${state}-away`, state);
     await gateway.publish(bundle({ limits: { limits: [{ id: 'm', key: ['address'], requests: 1_000 }] } }));
+    await untilDown();
+  });
+
+  it('its control thread for a while: lanes go on with what is known, nobody answers probes', async () => {
+    let held = true;
+    const probe = (path: string): Promise<unknown> =>
+      fetch(`http://127.0.0.1:${gateway.ports.probes}${path}`).then((answer) => answer.text());
+    const stall = fetch(`http://127.0.0.1:${gateway.ports.admin}/v1/fault?stallMs=2000`, { method: 'POST' }).then(
+      async (answer) => {
+        held = false;
+        return answer.json();
+      },
+    );
+    await sleep(500);
+    const probed = probe('/healthz').then(() => held);
+    let served = 0;
+    while (held && served < 200) {
+      assert.equal((await get()).status, 200);
+      served++;
+    }
+    assert.equal(served, 200, 'all of them while it was held up');
+    assert.deepEqual(await stall, { stallMs: 2_000 });
+    assert.equal(await probed, false, 'a probe waited for it');
     await untilDown();
   });
 
