@@ -34,7 +34,7 @@ export function demoPlace(root: string, offset: number): DemoPlace {
 export function withPorts(document: string, { offset }: DemoPlace): string {
   return document
     .replaceAll(/127\.0\.0\.1:(\d+)/g, (_all, port: string) => `127.0.0.1:${Number(port) + offset}`)
-    .replaceAll(/\bhttps:(\d+)/g, (_all, port: string) => `https:${Number(port) + offset}`);
+    .replaceAll(/\b(https|demo\.example):(\d+)/g, (_all, of: string, port: string) => `${of}:${Number(port) + offset}`);
 }
 
 /** Those of the place's ports that another process listens on. */
