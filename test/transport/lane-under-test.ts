@@ -22,6 +22,7 @@ import type { DownstreamPlan, ListenerPlan } from '../../src/snapshot/listener-p
 import type { EndpointPlan } from '../../src/snapshot/cell-plans.ts';
 import type { ForwardLimits, RoutePlan } from '../../src/snapshot/route-plans.ts';
 import type { Snapshot } from '../../src/snapshot/snapshot.ts';
+import { testRoute } from '../harness/wire.ts';
 
 export type TransportName = 'uws' | 'native';
 
@@ -128,13 +129,11 @@ export class LaneUnderTest {
       retries: 1,
       ...options.limits,
     };
-    const route = {
+    const route = testRoute({
       forward: limits,
       websocket: options.websocket ?? false,
-      waf: { mode: 'off' },
-      public: true,
-      policy: -1,
-    } as unknown as RoutePlan;
+      waf: { ...testRoute().waf, mode: 'off' },
+    });
     const pipeline: Pipeline = new Pipeline({
       laneIndex: 0,
       instance: 'abcdef',
