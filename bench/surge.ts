@@ -108,11 +108,10 @@ export const surge: Bench = async (options) => {
       row('asked', '1/s', during.length / seconds),
       row('served_of_peak', 'share', served.length / seconds / peak),
       row('served_of_peak_by_cpu', 'share', served.length / used / peakOfCpu),
-      row(
-        'refusal_cost',
-        'of a request',
-        ((used - served.length / peakOfCpu) * peakOfCpu) / Math.max(1, refused.length),
-      ),
+      // Of none there is nothing to say.
+      ...(refused.length === 0
+        ? []
+        : [row('refusal_cost', 'of a request', (used * peakOfCpu - served.length) / refused.length)]),
       row('latency_p99_before', 'ms', quantileMs(calm, 0.99)),
       row('latency_p99_accepted', 'ms', quantileMs(served, 0.99)),
       row('latency_p99_refused', 'ms', quantileMs(refused, 0.99)),
