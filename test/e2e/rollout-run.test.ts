@@ -9,28 +9,14 @@ import { run as rolloutCommand } from '../../src/cli/rollout/rollout.ts';
 import type { Status } from '../../src/admin/admin-server.ts';
 import { DebianRegistry } from '../control/harness/debian-registry.ts';
 import { temporaryDirectory } from '../control/harness/sample.ts';
-import { type BundleParts, CHANNEL, makeKey, plainBundle, PRODUCT, writeBundle } from '../harness/bundle.ts';
+import { type BundleParts, CHANNEL, makeKey, PRODUCT, writeBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
 import { ask, keepAlive } from './client.ts';
 import { Given } from './given.ts';
+import { release } from './release.ts';
 
 const GATEWAYS = ['edge-1', 'edge-2', 'edge-3'];
 const statusOf = async (gateway: TestGateway): Promise<Status> => (await gateway.admin('/v1/status')) as Status;
-
-/** Answers say which release they are of; a bad one fails one path. */
-function release(address: string, n: number, bad = false): BundleParts {
-  const route = (id: string, prefix: string, respond: object = {}): object => ({
-    id,
-    match: { path: { prefix } },
-    access: 'public',
-    reason: 'everything, for a test',
-    tenant: { header: 'x-tenant' },
-    cell: 'one',
-    respond: { answerHeaders: { set: { 'x-release': String(n) } }, ...respond },
-  });
-  const routes = [route('all', '/'), ...(bad ? [route('bad', '/b', { addPrefix: '/status/503' })] : [])];
-  return plainBundle([address], { routes: { routes } });
-}
 
 async function call(command: Command, args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
   let [out, err] = ['', ''];

@@ -12,6 +12,7 @@ import { type BundleParts, plainBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
 import { ask, keepAlive } from './client.ts';
 import { Given } from './given.ts';
+import { release } from './release.ts';
 
 const TENANTS = 2_000;
 /** What is asked for in turn; a bad release fails the last. */
@@ -34,21 +35,6 @@ interface Status {
 }
 
 const statusOf = async (gateway: TestGateway): Promise<Status> => (await gateway.admin('/v1/status')) as Status;
-
-/** Answers say which release they are of; tenants come from a header. `bad`: one path in five fails. */
-function release(address: string, n: number, bad = false): BundleParts {
-  const route = (id: string, prefix: string, respond: object = {}): object => ({
-    id,
-    match: { path: { prefix } },
-    access: 'public',
-    reason: 'everything, for a test',
-    tenant: { header: 'x-tenant' },
-    cell: 'one',
-    respond: { answerHeaders: { set: { 'x-release': String(n) } }, ...respond },
-  });
-  const routes = [route('all', '/'), ...(bad ? [route('bad', '/b', { addPrefix: '/status/503' })] : [])];
-  return plainBundle([address], { routes: { routes } });
-}
 
 function staged(more: object): Record<string, unknown> {
   return { lanes: 2, rollout: { plan: 'staged', samplesMin: 20, ...more } };

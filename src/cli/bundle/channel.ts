@@ -27,6 +27,7 @@ import {
   readSigningKey,
 } from './place.ts';
 import { canaryRule, labelOption } from './rules.ts';
+import { signing } from './sign.ts';
 
 /** How long an index may be taken unless told. */
 export const EXPIRES_DEFAULT = '30d';
@@ -211,33 +212,7 @@ Adds a promoter's signature to an index that is there: where promoterThreshold a
 
 ${PLACE_HELP}`;
 
-const sign: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { ...PLACE_OPTIONS, key: { type: 'string' } },
-    });
-    if (values.help) {
-      io.stdout(SIGN_HELP);
-      return 0;
-    }
-    const text = onlyPositional(positionals, '<ref>');
-    if (values.key === undefined) throw new UsageError('--key FILE is missing');
-    const key = await readSigningKey(values.key);
-    const opened = await openReference(text, values, io);
-    try {
-      const digest = await digestOfReference(opened);
-      const added = await signChannel(opened.place, digest, key);
-      io.stdout(`${added ? 'signed ' : 'already'}     ${digest}\n`);
-    } finally {
-      await opened.place.close();
-    }
-    return 0;
-  } catch (error) {
-    return usageError('bundle channel sign', error, io);
-  }
-};
+const sign: Command = signing('bundle channel sign', SIGN_HELP, signChannel);
 
 /** `cnx bundle channel <command>`. */
 export const run: Command = family('bundle channel', {

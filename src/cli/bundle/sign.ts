@@ -1,6 +1,7 @@
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { signBundle } from '../../control/oci/publish.ts';
+import type { Digest } from '../../control/oci/digest.ts';
+import { type ArtifactPlace, signBundle } from '../../control/oci/publish.ts';
 import { fingerprintOf } from '../../control/trust/policy.ts';
 import type { Command } from '../io.ts';
 import { usageError, UsageError } from './command.ts';
@@ -20,30 +21,39 @@ v0.3 as an OCI referrer, which cosign verifies as well. Signing again with anoth
 
 ${PLACE_HELP}`;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { ...PLACE_OPTIONS, key: { type: 'string' } },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
-    const text = onlyPositional(positionals, '<ref>');
-    if (values.key === undefined) throw new UsageError('--key FILE is missing');
-    const key = await readSigningKey(values.key);
-    const opened = await openReference(text, values, io);
+export const run: Command = signing('bundle sign', HELP, signBundle);
+
+/** A command that puts a signature beside what a reference names. `sign`: true when there was none of this key. */
+export function signing(
+  name: string,
+  help: string,
+  sign: (place: ArtifactPlace, digest: Digest, key: KeyObject) => Promise<boolean>,
+): Command {
+  return async (args, io) => {
     try {
-      const digest = await digestOfReference(opened);
-      const added = await signBundle(opened.place, digest, key);
-      io.stdout(`${added ? 'signed  ' : 'already '} ${digest}\nkey      ${fingerprintOf(createPublicKey(key))}\n`);
-    } finally {
-      await opened.place.close();
+      const { values, positionals } = parseArgs({
+        args,
+        allowPositionals: true,
+        options: { ...PLACE_OPTIONS, key: { type: 'string' } },
+      });
+      if (values.help) {
+        io.stdout(help);
+        return 0;
+      }
+      const text = onlyPositional(positionals, '<ref>');
+      if (values.key === undefined) throw new UsageError('--key FILE is missing');
+      const key = await readSigningKey(values.key);
+      const opened = await openReference(text, values, io);
+      try {
+        const digest = await digestOfReference(opened);
+        const added = await sign(opened.place, digest, key);
+        io.stdout(`${added ? 'signed  ' : 'already '} ${digest}\nkey      ${fingerprintOf(createPublicKey(key))}\n`);
+      } finally {
+        await opened.place.close();
+      }
+      return 0;
+    } catch (error) {
+      return usageError(name, error, io);
     }
-    return 0;
-  } catch (error) {
-    return usageError('bundle sign', error, io);
-  }
-};
+  };
+}
