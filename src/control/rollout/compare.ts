@@ -1,4 +1,5 @@
 /** Whether a candidate does worse than what is active: pure functions over what both have answered within the same time. */
+import { percentile, slowerThan } from './buckets.ts';
 
 /** What was counted of one revision within a time. */
 export interface Tally {
@@ -7,11 +8,11 @@ export interface Tally {
   readonly refused: number;
   readonly policyErrors: number;
   readonly denied: number;
-  /** 99th percentile of the time to answer, µs; 0 when nothing was counted, Infinity beyond the last bucket. */
-  readonly p99Us: number;
+  /** Answers by the time they took: the buckets of `REQUEST_BOUNDS_US`, the one without bound last. */
+  readonly buckets: readonly number[];
 }
 
-export const EMPTY_TALLY: Tally = { requests: 0, failed: 0, refused: 0, policyErrors: 0, denied: 0, p99Us: 0 };
+export const EMPTY_TALLY: Tally = { requests: 0, failed: 0, refused: 0, policyErrors: 0, denied: 0, buckets: [] };
 
 /** By how much a candidate may do worse. Shares 0 … 1. */
 export interface Tolerance {
@@ -26,6 +27,7 @@ export interface Tolerance {
 export const EVIDENCE_MIN = 5;
 /** Requests from which on a percentile means something. */
 export const PERCENTILE_REQUESTS_MIN = 100;
+const P99 = 0.99;
 /** How far beyond what chance explains a count must lie, in standard deviations. */
 const DEVIATIONS = 3;
 
@@ -49,12 +51,12 @@ export function objection(candidate: Tally, baseline: Tally | null, tolerance: T
   if (baseline === null) return null;
   const { p99FactorMax, p99AddedMsMax } = tolerance;
   if (Math.min(candidate.requests, baseline.requests) < PERCENTILE_REQUESTS_MIN) return null;
-  if (
-    candidate.p99Us > baseline.p99Us * p99FactorMax &&
-    candidate.p99Us - baseline.p99Us > p99AddedMsMax * 1000 &&
-    Number.isFinite(baseline.p99Us)
-  )
-    return `p99 of the time to answer: ${ms(candidate.p99Us)}, the active bundle ${ms(baseline.p99Us)}`;
+  const before = percentile(baseline.buckets, P99);
+  if (!Number.isFinite(before)) return null;
+  // That one answer in a hundred was slow is what one pause makes of a hundred answers: more of them must be than chance explains.
+  const slow = slowerThan(candidate.buckets, Math.max(before * p99FactorMax, before + p99AddedMsMax * 1000));
+  if (exceeds(slow, candidate.requests, 1 - P99))
+    return `p99 of the time to answer: ${ms(percentile(candidate.buckets, P99))}, the active bundle ${ms(before)}`;
   return null;
 }
 

@@ -11,6 +11,7 @@ import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { Shown } from '../activator.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { VerifiedBundle } from '../trust/verify.ts';
+import { percentile } from './buckets.ts';
 import { objection, type Tally } from './compare.ts';
 import { RevisionWindow } from './window.ts';
 
@@ -298,6 +299,7 @@ function firstOf(reached: number, cells: number): readonly number[] | null {
 }
 
 function tallyView(tally: Tally): TallyView {
-  const { p99Us, ...counts } = tally;
+  const { buckets, ...counts } = tally;
+  const p99Us = percentile(buckets, 0.99);
   return { ...counts, p99Ms: Number.isFinite(p99Us) ? Math.round(p99Us / 10) / 100 : null };
 }

@@ -69,22 +69,6 @@ export class RevisionWindow {
     const since = (j: number): number => (this.#sums[j] ?? 0) - (from?.[j] ?? 0);
     const [requests = 0, failed = 0, refused = 0, policyErrors = 0, denied = 0] = COUNTS.map((_, j) => since(j));
     const buckets = Array.from({ length: BUCKETS }, (_, b) => since(COUNTS.length + b));
-    return { requests, failed, refused, policyErrors, denied, p99Us: percentile(buckets, 0.99) };
+    return { requests, failed, refused, policyErrors, denied, buckets };
   }
-}
-
-/** A quantile, µs, taken to lie evenly within its bucket. */
-export function percentile(buckets: readonly number[], quantile: number): number {
-  const total = buckets.reduce((a, b) => a + b, 0);
-  const rank = total * quantile;
-  let below = 0;
-  for (const [i, n] of buckets.entries()) {
-    if (n > 0 && below + n >= rank) {
-      const from = REQUEST_BOUNDS_US[i - 1] ?? 0;
-      const to = REQUEST_BOUNDS_US[i] ?? Number.POSITIVE_INFINITY;
-      return from + ((to - from) * (rank - below)) / n;
-    }
-    below += n;
-  }
-  return 0;
 }
