@@ -2,6 +2,7 @@
  * Where bundles come from and which of them may serve: pull → verify → hand over to be activated → keep. What serves goes on whatever happens to the source, to the
  * trust policy or to the clock: those raise alarms.
  */
+import { join } from 'node:path';
 import { Serial } from '../base/serial.ts';
 import type {
   ActiveBundle,
@@ -12,6 +13,7 @@ import type {
   TrustView,
 } from '../admin/control-view.ts';
 import type { BootstrapConfig } from '../config/bootstrap.ts';
+import { type Marks, readMarks } from './audit/marks.ts';
 import { ActivationError } from './activator.ts';
 import type { Assigned } from './channel/assign.ts';
 import { ChannelFollower, type Named } from './channel/follow.ts';
@@ -151,7 +153,18 @@ export class BundleSupply {
   }
 
   async open(): Promise<void> {
-    this.#store = await BundleStore.open(this.#parts.stateDir);
+    this.#store = await BundleStore.open(this.#parts.stateDir, { marks: await this.#marks() });
+  }
+
+  /** How far this gateway had come, by its audit log. One that cannot be read says nothing; then the state file alone does. */
+  async #marks(): Promise<Marks | undefined> {
+    try {
+      return await readMarks(join(this.#parts.stateDir, 'audit'));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#parts.event('warn', 'the audit log cannot be read for what has counted', { reason });
+      return undefined;
+    }
   }
 
   /** What would serve first after a start, without serving it. */
@@ -242,6 +255,8 @@ export class BundleSupply {
     this.#parts.event('info', 'bundle activated', {
       digest: bundle.digest,
       seq: bundle.release.seq,
+      floor: bundle.release.floor,
+      epoch: this.#trust.policy.epoch,
       revision,
       direction: bundle.direction,
       signers: bundle.signers.map((s) => s.keyId),
@@ -373,7 +388,9 @@ export class BundleSupply {
       const named: Named = await this.#channel.named(seen, this.#trust);
       digest = named.digest;
       this.overrides.judge(digest);
-      await store.releaseQuarantine(digest);
+      const released = await store.releaseQuarantine(digest);
+      if (released.length > 0)
+        this.#parts.event('info', 'what was taken back may be taken again', { digests: released });
       bundle = await verifyBundle(this.#place, digest, {
         ...this.#conditions(),
         sequence: sequenceOf(store.state),

@@ -8,10 +8,11 @@ import { type DurableFiles, readBounded } from '../oci/files.ts';
 export const FILE_BYTES_MAX = 4 * 1024 * 1024;
 /** Files that are kept. */
 export const FILES_MAX = 16;
-const KEY_BYTES_MAX = 8_192;
+export const KEY_BYTES_MAX = 8_192;
 const NAME = /^[0-9]{6}\.jsonl$/;
 
 export const headPath = (directory: string): string => join(directory, 'head.json');
+export const keyPath = (directory: string): string => join(directory, 'key.pem');
 
 export function fileName(number: number): string {
   return `${String(number).padStart(6, '0')}.jsonl`;
@@ -24,7 +25,7 @@ export async function logFiles(directory: string): Promise<string[]> {
 
 /** The key that signs; made at the first start. It never leaves the machine; who verifies elsewhere needs its public half. */
 export async function signingKeyOf(directory: string, files: DurableFiles): Promise<KeyObject> {
-  const path = join(directory, 'key.pem');
+  const path = keyPath(directory);
   const read = await readBounded(path, KEY_BYTES_MAX);
   if (read.state === 'read') return createPrivateKey(Buffer.from(read.bytes));
   const { privateKey } = generateKeyPairSync('ed25519');

@@ -24,6 +24,7 @@ const KINDS: Readonly<Record<string, string>> = {
   'bundle is tried in another cell': 'cell',
   'bundle is not tried any more': 'superseded',
   'bundle taken back': 'reverted',
+  'what was taken back may be taken again': 'released',
   'bundle pinned': 'pinned',
   'pin is over': 'unpinned',
   'asked for by an operator': 'admin',

@@ -1,3 +1,4 @@
+import type { Marks } from '../audit/marks.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { canonicalJsonBytes, type JsonObject, parseStrictJson, Shape } from '../oci/json.ts';
 import type { SequenceState } from '../trust/rules.ts';
@@ -107,6 +108,29 @@ export function withQuarantine(state: StoreState, digest: Digest, reason: string
   const entries = [...state.quarantined].filter(([key]) => key !== digest);
   entries.push([digest, reason.slice(0, 1000)]);
   return { ...state, quarantined: new Map(entries.slice(-QUARANTINE_MAX)) };
+}
+
+/** The state, raised to what the gateway's own audit log says it had come to. What only the state file says and the log says too is taken from the log when there is no such file. */
+export function raisedTo(state: StoreState, marks: Marks | undefined, lost: boolean): StoreState {
+  if (marks === undefined) return state;
+  const { epoch, highestSeq, highestDigest, floor } = marks;
+  let raised = state;
+  if (epoch > state.epoch) raised = { ...state, epoch, highestSeq, highestDigest, floor };
+  else if (epoch === state.epoch) {
+    const higher = highestSeq > state.highestSeq ? { highestSeq, highestDigest } : {};
+    raised = { ...state, ...higher, floor: Math.max(state.floor, floor) };
+  }
+  if (lost) raised = { ...raised, quarantined: marks.quarantined, pin: marks.pin };
+  const { channel } = marks;
+  const known = state.channel;
+  const behind =
+    known === undefined ||
+    (channel !== undefined &&
+      (channel.epoch > known.epoch || (channel.epoch === known.epoch && channel.seq > known.seq)));
+  if (channel === undefined || !behind) return raised;
+  // Not followed until the source names it again; older ones are not followed any more.
+  const rest = { madeMs: 0, expiresMs: 0, takenMs: 0, signers: [], role: 'stable', rule: '', why: '' } as const;
+  return { ...raised, channel: { ...rest, ...channel, followed: false } };
 }
 
 export function stateBytes(state: StoreState): Uint8Array {

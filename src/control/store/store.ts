@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Serial } from '../../base/serial.ts';
+import type { Marks } from '../audit/marks.ts';
 import { type Digest, digestHex, parseDigest, referrersTag } from '../oci/digest.ts';
 import { type CrashPoint, DurableFiles, readBounded, TEMPORARY_PREFIX } from '../oci/files.ts';
 import { OciLayout } from '../oci/layout.ts';
@@ -10,13 +11,14 @@ import { artifactsOf } from '../oci/publish.ts';
 import { Rejection, SourceError } from '../oci/rejection.ts';
 import { simpleSignatureTag } from '../oci/simple-signatures.ts';
 import type { Trust } from '../trust/policy.ts';
-import { EMPTY_SEQUENCE, type GatewayIdentity, inEpoch, type SequenceState } from '../trust/rules.ts';
+import { type GatewayIdentity, inEpoch, type SequenceState } from '../trust/rules.ts';
 import { type VerifiedBundle, verifyBundle } from '../trust/verify.ts';
 import {
   EMPTY_STATE,
   type KeptBundle,
   keptOf,
   parseState,
+  raisedTo,
   sequenceOf,
   stateBytes,
   type StoreState,
@@ -66,6 +68,8 @@ export class BundleStore {
   #state: StoreState;
   #damage: string | undefined;
   #fault: string | undefined;
+  /** By the audit log. */
+  #servedLast: Digest | undefined;
   /** Changes, one after the other. */
   readonly #changes = new Serial();
 
@@ -86,13 +90,23 @@ export class BundleStore {
   /** Opens or makes the state directory. One gateway at a time may have it open. */
   static async open(
     directory: string,
-    options: { readonly crashPointForTests?: CrashPoint } = {},
+    options: { readonly marks?: Marks | undefined; readonly crashPointForTests?: CrashPoint } = {},
   ): Promise<BundleStore> {
     const files = new DurableFiles(options.crashPointForTests);
     await files.makeDirectory(directory);
     const layout = await OciLayout.create(join(directory, 'oci'), { files });
-    const { state, damage } = await readState(join(directory, 'state.json'));
-    return new BundleStore(directory, files, layout, state, damage);
+    const { marks } = options;
+    const read = await readState(join(directory, 'state.json'));
+    const lost = read.absent && marks !== undefined ? 'state.json is missing' : undefined;
+    const store = new BundleStore(
+      directory,
+      files,
+      layout,
+      raisedTo(read.state, marks, read.absent || read.damage !== undefined),
+      read.damage ?? lost,
+    );
+    store.#servedLast = marks?.active;
+    return store;
   }
 
   get state(): StoreState {
@@ -107,24 +121,31 @@ export class BundleStore {
    */
   async boot(options: BootOptions): Promise<Boot> {
     const passedOver: PassedOver[] = [];
-    const rebuilt = this.#damage;
-    if (this.#state.active === undefined) await this.#rebuild(options, passedOver);
+    const found = this.#state.active === undefined ? undefined : await this.#bootKept(options, passedOver);
+    if (found !== undefined) return { bundle: found, passedOver, rebuilt: this.#damage };
+    // Nothing of what the state names: what else lies there, as after an older state file was put back.
+    const more = await this.#rebuild(options, passedOver);
+    const bundle = more ? await this.#bootKept(options, passedOver) : undefined;
+    return { bundle, passedOver, rebuilt: this.#damage };
+  }
+
+  async #bootKept(options: BootOptions, passedOver: PassedOver[]): Promise<VerifiedBundle | undefined> {
     const { policy } = options.trust;
     // Keys that were revoked since count only where the policy says so and nothing else is left.
     for (const revokedCount of policy.serveRevoked === true ? [false, true] : [false]) {
       for (const { digest } of keptOf(this.#state)) {
         if (options.except?.has(digest) === true) continue;
+        if (!revokedCount && passedOver.some((passed) => passed.digest === digest)) continue;
         try {
           const sequence = inEpoch(sequenceOf(this.#state), policy.epoch);
-          const bundle = await this.#verifyKept(digest, { ...options, revokedCount }, sequence);
-          return { bundle, passedOver, rebuilt };
+          return await this.#verifyKept(digest, { ...options, revokedCount }, sequence);
         } catch (error) {
           if (!revokedCount) passedOver.push({ digest, reason: reasonOf(error) });
           else reasonOf(error);
         }
       }
     }
-    return { bundle: undefined, passedOver, rebuilt };
+    return undefined;
   }
 
   /** Verifies a kept bundle anew, with a trust policy that has changed. @throws {Rejection} when it would not be served by it. */
@@ -185,13 +206,15 @@ export class BundleStore {
     await this.#change((state) => withQuarantine(state, digest, reason));
   }
 
-  /** Forgets what was quarantined except this digest: the tag has moved on. */
-  async releaseQuarantine(except?: Digest): Promise<void> {
-    if ([...this.#state.quarantined.keys()].every((digest) => digest === except)) return;
+  /** Forgets what was quarantined except this digest: the tag has moved on. Resolves with what was forgotten. */
+  async releaseQuarantine(except?: Digest): Promise<readonly Digest[]> {
+    const released = [...this.#state.quarantined.keys()].filter((digest) => digest !== except);
+    if (released.length === 0) return released;
     await this.#change((state) => ({
       ...state,
       quarantined: new Map([...state.quarantined].filter(([digest]) => digest === except)),
     }));
+    return released;
   }
 
   /**
@@ -236,22 +259,24 @@ export class BundleStore {
     });
   }
 
-  /** Makes a state from the bundles of the layout that verify: signed evidence is all that is left. */
-  async #rebuild(options: BootOptions, passedOver: PassedOver[]): Promise<void> {
+  /** Makes a state from the bundles of the layout that verify: signed evidence is all that is left. What served last by the audit log comes first. False: there are none but those that were tried. */
+  async #rebuild(options: BootOptions, passedOver: PassedOver[]): Promise<boolean> {
     const { epoch } = options.trust.policy;
     const found: KeptBundle[] = [];
+    const tried = new Set(keptOf(this.#state).map(({ digest }) => digest));
     for (const digest of await this.#roots()) {
+      if (tried.has(digest)) continue;
       try {
-        const { release } = await this.#verifyKept(digest, options, { ...EMPTY_SEQUENCE, epoch });
+        const { release } = await this.#verifyKept(digest, options, inEpoch(sequenceOf(this.#state), epoch));
         found.push({ digest, seq: release.seq, floor: release.floor, activatedAtMs: 0 });
       } catch (error) {
         passedOver.push({ digest, reason: reasonOf(error) });
       }
     }
-    found.sort((a, b) => b.seq - a.seq);
-    const lowestFirst = found.toReversed();
-    const rebuilt = lowestFirst.reduce((state, item) => withActive(state, item, epoch), this.#state);
-    this.#state = { ...rebuilt, quarantined: this.#state.quarantined };
+    const last = (item: KeptBundle): number => (item.digest === this.#servedLast ? 1 : 0);
+    found.sort((a, b) => last(a) - last(b) || a.seq - b.seq);
+    this.#state = found.reduce((state, item) => withActive(state, item, epoch), this.#state);
+    return found.length > 0;
   }
 
   /** Manifests of the layout that may be bundles. */
@@ -349,15 +374,15 @@ function rootDescriptor(bundle: VerifiedBundle): Descriptor {
   };
 }
 
-async function readState(path: string): Promise<{ state: StoreState; damage: string | undefined }> {
+async function readState(path: string): Promise<{ state: StoreState; damage: string | undefined; absent: boolean }> {
   const read = await readBounded(path, STATE_BYTES_MAX);
-  if (read.state === 'absent') return { state: EMPTY_STATE, damage: undefined };
+  if (read.state === 'absent') return { state: EMPTY_STATE, damage: undefined, absent: true };
   if (read.state === 'too_large')
-    return { state: EMPTY_STATE, damage: `state.json has more than ${STATE_BYTES_MAX} bytes` };
+    return { state: EMPTY_STATE, damage: `state.json has more than ${STATE_BYTES_MAX} bytes`, absent: false };
   try {
-    return { state: parseState(read.bytes), damage: undefined };
+    return { state: parseState(read.bytes), damage: undefined, absent: false };
   } catch (error) {
     if (!(error instanceof Rejection)) throw error;
-    return { state: EMPTY_STATE, damage: error.message };
+    return { state: EMPTY_STATE, damage: error.message, absent: false };
   }
 }

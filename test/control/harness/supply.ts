@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { Journal } from '../../../src/control/audit/journal.ts';
 import type { Assigned } from '../../../src/control/channel/assign.ts';
 import { BundleSupply } from '../../../src/control/supply.ts';
 import { readTrustFile } from '../../../src/control/trust/file.ts';
@@ -16,6 +17,8 @@ export interface SupplyOptions {
   readonly seed?: string;
   /** What it is among others. */
   readonly gateway?: Assigned;
+  /** With an audit log, as a gateway has one. */
+  readonly audit?: boolean;
   /** Throws ActivationError to refuse. */
   readonly serve?: (bundle: VerifiedBundle) => Promise<void>;
 }
@@ -39,6 +42,16 @@ export async function suppliedBy(t: TestContext, options: SupplyOptions = {}) {
   };
   setTrust(options.policy ?? {});
 
+  const told = (level: string, message: string, fields: Record<string, unknown>): void =>
+    void events.push({ level, message, fields });
+  const journal = new Journal({
+    stateDir: join(directory, 'state'),
+    log: told,
+    receivers: [],
+    gateway: 'edge-1',
+    now: () => clock.nowMs,
+  });
+
   /** A process on the same state directory; the one before must be closed. */
   const start = async (): Promise<BundleSupply> => {
     const supply = new BundleSupply({
@@ -59,11 +72,17 @@ export async function suppliedBy(t: TestContext, options: SupplyOptions = {}) {
         served.push(bundle);
         return served.length;
       },
-      event: (level, message, fields) => events.push({ level, message, fields }),
+      event: options.audit === true ? journal.event : told,
       now: () => clock.nowMs,
     });
     given.after(() => supply.close());
+    // What the process before has told is on the disk.
+    await journal.suspend();
     await supply.open();
+    if (options.audit === true) {
+      await journal.open();
+      given.after(() => journal.suspend());
+    }
     await supply.boot();
     return supply;
   };
