@@ -64,6 +64,8 @@ export interface ActiveBundle {
   readonly revision: number;
   /** Epoch ms. */
   readonly activatedAt: number;
+  /** Milliseconds from the moment in which the source was seen to name it until all lanes served it; null: it was kept here, or tried by a share of identities first. */
+  readonly tookMs: number | null;
   /** Below this no bundle is taken any more. */
   readonly floor: number;
   /** As its release document says, UTC. */

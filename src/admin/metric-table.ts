@@ -292,6 +292,12 @@ export const METRICS = {
     [],
     'When the active bundle was activated, Unix time.',
   ),
+  cnx_bundle_activation_duration_seconds: row(
+    'gauge',
+    'seconds',
+    [],
+    'What the bundle that serves took from being seen at its source to serving on all lanes; 0 = it was kept here, or tried by a share of identities first.',
+  ),
   cnx_bundle_revision: row('gauge', '', [], 'Revision that is active; grows by one with each activation.'),
   cnx_bundle_rejections_total: row('counter', '', ['step'], 'Bundles that were not taken, by the step that said no.'),
   cnx_rollout_share_ratio: row(

@@ -312,6 +312,7 @@ export class Metrics {
         return active === null ? [] : one(1, { digest: active.digest, seq: active.seq });
       },
       cnx_bundle_activated_timestamp_seconds: () => one((control.active()?.activatedAt ?? 0) / 1000),
+      cnx_bundle_activation_duration_seconds: () => one((control.active()?.tookMs ?? 0) / 1000),
       cnx_bundle_revision: () => one(control.active()?.revision ?? 0),
       cnx_bundle_rejections_total: () =>
         Object.entries(control.rejectionCounts()).map(([step, value]) => ({ value, labels: { step } })),

@@ -64,6 +64,8 @@ interface Serving {
   readonly bundle: VerifiedBundle;
   readonly revision: number;
   readonly activatedAt: number;
+  /** From being seen at the source to serving; null: it was not taken from there at once. */
+  readonly tookMs: number | null;
 }
 
 export class BundleSupply {
@@ -243,14 +245,20 @@ export class BundleSupply {
 
   /** Makes a verified bundle serve; `accepted`: it has served before, and nobody is asked again whether it may. @throws {ActivationError} */
   async serve(bundle: VerifiedBundle, accepted = false): Promise<void> {
-    const from = performance.now();
-    const revision = await this.#parts.serve(bundle, accepted);
-    this.#serves(bundle, revision, performance.now() - from);
+    await this.#serveSince(bundle, accepted, null);
   }
 
-  #serves(bundle: VerifiedBundle, revision: number, ms: number): void {
+  /** `seenAt`: when the source was seen to name it, by `performance.now()`. */
+  async #serveSince(bundle: VerifiedBundle, accepted: boolean, seenAt: number | null): Promise<void> {
+    const from = performance.now();
+    const revision = await this.#parts.serve(bundle, accepted);
+    const now = performance.now();
+    this.#serves(bundle, revision, now - from, seenAt === null ? null : now - seenAt);
+  }
+
+  #serves(bundle: VerifiedBundle, revision: number, ms: number, tookMs: number | null): void {
     const rollback = bundle.direction === 'rollback';
-    this.#serving = { bundle, revision, activatedAt: this.#parts.now() };
+    this.#serving = { bundle, revision, activatedAt: this.#parts.now(), tookMs };
     this.#distrusted = null;
     this.#parts.event('info', 'bundle activated', {
       digest: bundle.digest,
@@ -285,7 +293,7 @@ export class BundleSupply {
       }
       return;
     }
-    this.#serves(bundle, end.snapshot.revision, 0);
+    this.#serves(bundle, end.snapshot.revision, 0, null);
     try {
       await this.#requireStore().activated(bundle, this.#trust.policy.epoch, this.#parts.now());
     } catch (error) {
@@ -380,6 +388,7 @@ export class BundleSupply {
   async #evaluate(seen: Digest): Promise<void> {
     const store = this.#store;
     if (store === null) return;
+    const seenAt = performance.now();
     const { policy } = this.#trust;
     const { rollout } = this.#parts;
     let digest = seen;
@@ -411,7 +420,7 @@ export class BundleSupply {
         return;
       } else {
         await rollout?.abandon(`${digest} serves at once`);
-        await this.serve(bundle);
+        await this.#serveSince(bundle, false, seenAt);
       }
       // Also for the one that serves already: its record may have failed before, on a full disk.
       await store.activated(bundle, policy.epoch, this.#parts.now());
@@ -467,13 +476,14 @@ export class BundleSupply {
   active(): ActiveBundle | null {
     const serving = this.#serving;
     if (serving === null) return null;
-    const { bundle, revision, activatedAt } = serving;
+    const { bundle, revision, activatedAt, tookMs } = serving;
     const { release, digest, direction, signers, expiresMs } = bundle;
     return {
       digest,
       seq: release.seq,
       revision,
       activatedAt,
+      tookMs,
       floor: release.floor,
       createdAt: release.createdAt,
       direction,

@@ -33,6 +33,7 @@ export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, la
       seq: snapshot.seq,
       revision: snapshot.revision,
       activatedAt: Date.UTC(2026, 10, 21),
+      tookMs: 125,
       floor: 40,
       createdAt: '2026-11-20T00:00:00Z',
       direction: 'new',

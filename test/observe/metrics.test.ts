@@ -100,6 +100,7 @@ test('what the lanes counted is summed and labelled', async (t) => {
   assert.equal(value('policy_version_mismatch'), 1);
   assert.equal(value('cnx_bundle_source_state', 'cnx_bundle_source_state{state="current"}'), 1);
   assert.equal(value('cnx_bundle_source_state', 'cnx_bundle_source_state{state="rejected"}'), 0);
+  assert.equal(value('cnx_bundle_activation_duration_seconds'), 0.125);
   assert.equal(value('cnx_bundle_highest_seq'), 42);
   assert.equal(value('cnx_bundle_floor_seq'), 40);
   assert.equal(value('cnx_trust_epoch'), 2);
