@@ -119,7 +119,11 @@ function readEntry(item: Descriptor, where: string): ChannelEntry {
     if (weight !== undefined || selector !== undefined) shape.fail(where, 'stable without weight and selector');
     return { digest, size, rule: { role } };
   }
-  if (role !== 'canary') shape.fail(`${where} role`, 'stable or canary');
+  if (role !== 'canary')
+    shape.fail(
+      `${where} role`,
+      'stable or canary (no bundle is evaluated beside the one that serves: there is no role shadow)',
+    );
   if (weight === undefined && selector === undefined) shape.fail(where, 'canary with a weight, a selector or both');
   const percent = weight === undefined ? null : percentOf(weight);
   if (percent === undefined) shape.fail(`${where} weight`, 'percent of gateways, 0 to 100, to a hundredth');

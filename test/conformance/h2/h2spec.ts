@@ -3,14 +3,13 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { builtGoTool, type FoundTool } from '../../harness/go-tool.ts';
 import type { CaseResult } from '../result.ts';
 import type { H2Target } from './connection.ts';
 
-const MODULE = 'github.com/summerwind/h2spec/cmd/h2spec';
-const VERSION = 'v2.2.1+incompatible';
-const BUILD_TIMEOUT_MS = 300_000;
+const H2SPEC = { name: 'h2spec', module: 'github.com/summerwind/h2spec/cmd/h2spec', version: 'v2.2.1+incompatible' };
 const RUN_TIMEOUT_MS = 400_000;
 /** h2spec's own bound on each wait, seconds. */
 const WAIT_S = 2;
@@ -22,9 +21,9 @@ interface Ended {
   readonly stderr: string;
 }
 
-function run(program: string, args: readonly string[], timeoutMs: number, env = process.env): Promise<Ended> {
+function run(program: string, args: readonly string[], timeoutMs: number): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { timeout: timeoutMs, maxBuffer: OUTPUT_BYTES_MAX, env };
+    const options = { timeout: timeoutMs, maxBuffer: OUTPUT_BYTES_MAX };
     execFile(program, args, options, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
       resolve({ code, stdout, stderr: error !== null && code === -1 ? `${error.message}\n${stderr}` : stderr });
@@ -32,24 +31,9 @@ function run(program: string, args: readonly string[], timeoutMs: number, env = 
   });
 }
 
-/** Path of the tool, or why there is none. */
-export async function h2specTool(progress: (line: string) => void): Promise<{ path: string } | { absent: string }> {
-  const cache = join(
-    process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
-    'cloudnexus-tools',
-    `h2spec-${VERSION}`,
-  );
-  const path = join(cache, 'h2spec');
-  if (existsSync(path)) return { path };
-  const go = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/go/bin']
-    .map((directory) => join(directory, 'go'))
-    .find((file) => existsSync(file));
-  if (go === undefined) return { absent: 'Go is not installed' };
-  progress(`h2spec: building ${VERSION} into ${cache}`);
-  const env = { ...process.env, GOBIN: cache, GOFLAGS: '-mod=mod' };
-  const { code, stderr } = await run(go, ['install', `${MODULE}@${VERSION}`], BUILD_TIMEOUT_MS, env);
-  if (code === 0 && existsSync(path)) return { path };
-  return { absent: `go install ${MODULE}@${VERSION} failed: ${stderr.trim().split('\n').at(-1) ?? `code ${code}`}` };
+/** Path of the tool, built when it is not there; or why there is none. */
+export function h2specTool(progress: (line: string) => void): Promise<FoundTool> {
+  return builtGoTool(H2SPEC, progress);
 }
 
 export async function runH2spec(tool: string, target: H2Target): Promise<CaseResult[]> {
