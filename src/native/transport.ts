@@ -153,6 +153,16 @@ export interface TransportEngine {
   answerBody(slot: number): Uint8Array;
   /** The body of an answer of our own, before its verdict. */
   setAnswer(slot: number, body: Uint8Array): void;
+  /** Keeps a body for answers to come, in native memory: its number; 0 when there are too many. */
+  keep(body: Uint8Array): number;
+  /** Keeps what was collected of an answer that is shown. As `keep`. */
+  keepAnswer(slot: number): number;
+  /** Bytes of a body that is kept; 0 when there is none of the number. */
+  keptBytes(kept: number): number;
+  /** Lets go of a body that is kept. Answers on their way have theirs. */
+  letGo(kept: number): void;
+  /** As `setAnswer`, with these bytes of a body that is kept; none is copied. False when there is none of the number, or it has no such bytes. */
+  setKept(slot: number, kept: number, from: number, to: number): boolean;
   /** Makes a plan of compression known by a number from 1 to 1,024, which records name; an earlier one of the number is no more. Throws when there is no such number or algorithm. */
   setCompression(number: number, plan: TransportCompression): void;
   /** What was compressed so far. */

@@ -452,6 +452,34 @@ impl TransportEngine {
     }
 
     #[napi]
+    pub fn keep(&self, body: &[u8]) -> u32 {
+        self.lane.with(|engine| engine.keep(body)).unwrap_or_default()
+    }
+
+    #[napi]
+    pub fn keep_answer(&self, slot: u32) -> u32 {
+        self.lane.with(|engine| engine.keep_answer(slot)).unwrap_or_default()
+    }
+
+    #[napi]
+    pub fn kept_bytes(&self, number: u32) -> f64 {
+        self.lane.with(|engine| engine.kept_bytes(number)).unwrap_or_default() as f64
+    }
+
+    #[napi]
+    pub fn let_go(&self, number: u32) {
+        self.lane.with(|engine| engine.let_go(number));
+    }
+
+    #[napi]
+    pub fn set_kept(&self, slot: u32, number: u32, from: u32, to: u32) -> bool {
+        let set = self
+            .lane
+            .with(|engine| engine.set_kept(slot, number, from as usize, to as usize));
+        set.unwrap_or_default()
+    }
+
+    #[napi]
     pub fn facts(&self, slot: u32) -> Option<TransportFacts> {
         let facts = self.lane.with(|engine| engine.facts(slot)).flatten();
         facts.map(TransportFacts::of)

@@ -17,14 +17,14 @@ import type { Place, Tracked } from './caching.ts';
 import { requestDirectives } from './directives.ts';
 import { firstOf } from './fields.ts';
 import { Fetching } from './fetching.ts';
-import { Flights } from './flights.ts';
+import { flightKey, Flights } from './flights.ts';
 import { Heading } from './heading.ts';
 import { preparedOf } from './prepared.ts';
 import { Refresh } from './refresh.ts';
 import { joined } from '../joined.ts';
 import { fieldUpstream, hasCredentials, scopeOf, targetOf } from './request.ts';
 import { covers, serve } from './serve.ts';
-import { addressKey, AnswerStore, type Held, isMeant } from './store.ts';
+import { AnswerStore, type Held, isMeant, used } from './store.ts';
 import type { Asked, StoredAnswer } from './stored.ts';
 import { ageOf, hasValidator } from './stored.ts';
 import { Unsafe } from './unsafe.ts';
@@ -137,7 +137,7 @@ export class ResponseCache {
 
   /** Stores an answer. False when it has no room. */
   keep(place: Place, answer: StoredAnswer): boolean {
-    const kept = this.store.put(place.host, place.target, place.scope, answer);
+    const kept = this.store.put(place, answer);
     if (kept) this.stored++;
     return kept;
   }
@@ -145,7 +145,6 @@ export class ResponseCache {
   #lookUp(x: Exchange, plan: CachePlan): Verdict {
     const { wire } = x;
     const place: Place = { host: x.host, target: targetOf(x), scope: scopeOf(x) };
-    const key = addressKey(place.host, place.target);
     const asks = requestDirectives(plan.requestDirectives ? joined(wire, 'cache-control') : undefined);
     if (
       wire.bodyKind === BodyKind.Chunked ||
@@ -158,8 +157,10 @@ export class ResponseCache {
       return asks.onlyIfCached ? notCached(x) : Verdict.Next;
     }
     const range = wire.method === 'GET' ? (wire.header('range') ?? '') : '';
-    const { whole, part, others } = this.#find(x, key, place.scope);
-    const found = part !== null && covers(part, range) && usable(part, x.now, asks) ? part : whole;
+    const { whole, part, others } = this.#find(x, place);
+    const held = part !== null && covers(part.answer, range) && usable(part.answer, x.now, asks) ? part : whole;
+    const found = held === null ? null : held.answer;
+    if (held !== null) used(held);
     if (found !== null && usable(found, x.now, asks)) return this.#hit(x, found);
     // In the background no WAF looks at the answer.
     if (
@@ -202,43 +203,38 @@ export class ResponseCache {
     found: StoredAnswer | null,
     why: Forwarded,
   ): Verdict {
-    const flightKey = `${addressKey(place.host, place.target)}\n${place.scope}`;
+    const key = flightKey(place);
     const alone = range !== '' || (found === null && isConditional(x));
     // Phase 1: it has waited once. Whatever came of that, it goes by itself now.
-    if (!alone && x.phase === 0 && this.flights.wait(flightKey, x, plan.collapseTimeoutMs)) {
+    if (!alone && x.phase === 0 && this.flights.wait(key, x, plan.collapseTimeoutMs)) {
       x.phase = 1;
       this.collapsed++;
       return Verdict.Wait;
     }
-    const flight = alone ? null : this.flights.begin(flightKey, x.now);
+    const flight = alone ? null : this.flights.begin(key, x.now);
     const validates = found !== null && range === '' && hasValidator(found);
     if (found !== null && range === '') validate(x, validates ? found : null);
     x.caching = new Fetching(this, place, askedBy(x, plan, range), found, why, flight);
     return Verdict.Next;
   }
 
-  #find(
-    x: Exchange,
-    key: string,
-    scope: string,
-  ): { whole: StoredAnswer | null; part: StoredAnswer | null; others: boolean } {
-    let whole: StoredAnswer | null = null;
-    let part: StoredAnswer | null = null;
+  #find(x: Exchange, place: Place): { whole: Held | null; part: Held | null; others: boolean } {
+    let whole: Held | null = null;
+    let part: Held | null = null;
     let others = false;
     const { respond } = present(x.route, 'route');
-    const held = this.store.held(key);
+    const held = this.store.held(place);
     // The newest first.
     for (let i = held.length - 1; i >= 0; i--) {
       const one = held[i] as Held;
-      if (one.scope !== scope) continue;
       const { answer } = one;
       others = true;
       // Another revision may edit more than there is room for beside it.
       if (!preparedOf(answer.fields, respond).fits) continue;
       if (answer.vary.length > 0 && variantKey(answer.vary, (name) => fieldUpstream(x, name)) !== answer.variant)
         continue;
-      if (answer.part === null) whole ??= answer;
-      else part ??= answer;
+      if (answer.part === null) whole ??= one;
+      else part ??= one;
       if (whole !== null) break;
     }
     return { whole, part, others };

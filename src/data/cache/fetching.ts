@@ -6,6 +6,7 @@ import { REFUSALS } from '../refusal.ts';
 import type { UpstreamAnswer } from '../transport/transport.ts';
 import { AnswerState, BodyKind } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
+import { StoredBody } from './body.ts';
 import type { Forwarded } from './cache-status.ts';
 import { forwardedStatus, hitStatus } from './cache-status.ts';
 import type { ResponseCache } from './cache.ts';
@@ -15,7 +16,6 @@ import type { Flight } from './flights.ts';
 import { serve } from './serve.ts';
 import type { Asked, Came, StoredAnswer, StoredHead } from './stored.ts';
 import { ageOf, freshenedOnce, storedHead, validated, withBody } from './stored.ts';
-import { addressKey } from './store.ts';
 import { isFailure, usableOnError } from './usable.ts';
 
 const NOT_MODIFIED = 304;
@@ -42,6 +42,7 @@ export class Fetching implements Caching {
   /** What is stored when its body is here, and the attempt whose answer it heads. */
   #head: StoredHead | null = null;
   #attempt = 0;
+  #isOver = false;
 
   constructor(
     cache: ResponseCache,
@@ -58,6 +59,8 @@ export class Fetching implements Caching {
     this.#why = why;
     this.#flight = flight;
     this.#tracked = cache.track(place);
+    // It may have to serve after the store has let go of it.
+    found?.body.hold();
   }
 
   answered(x: Exchange): Verdict {
@@ -88,14 +91,19 @@ export class Fetching implements Caching {
 
   over(x: Exchange): void {
     this.#land(x, true);
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#found?.body.letGo();
   }
 
   #collect(x: Exchange, answer: UpstreamAnswer, head: StoredHead): Verdict {
     const state = answer.inspectBody(this.#asked.plan.bodyBytesMax, head.part !== null);
     if (state === AnswerState.Pending) return Verdict.Wait;
     if (state !== AnswerState.Complete || this.#tracked?.purged !== false) return this.#pass(x, answer, false);
-    const body = answer.bodyKind === BodyKind.None ? new Uint8Array(0) : Uint8Array.from(answer.body);
-    return this.#pass(x, answer, this.#cache.keep(this.#place, withBody(head, body)));
+    const body = StoredBody.ofAnswer(answer);
+    const stored = this.#cache.keep(this.#place, withBody(head, body));
+    body.letGo();
+    return this.#pass(x, answer, stored);
   }
 
   #pass(x: Exchange, answer: UpstreamAnswer, stored: boolean): Verdict {
@@ -125,7 +133,7 @@ export class Fetching implements Caching {
   }
 
   #forget(found: StoredAnswer): void {
-    this.#cache.store.drop(addressKey(this.#place.host, this.#place.target), found);
+    this.#cache.store.drop(this.#place, found);
   }
 
   /** The fetch is over, for all who wait for it. */

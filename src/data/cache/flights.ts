@@ -5,6 +5,7 @@
 import { Recent } from '../../base/recent.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Wake } from '../stage.ts';
+import type { Place } from './caching.ts';
 
 /** Requests of a lane that wait for a fetch at once; the next goes upstream itself. */
 export const WAITERS_MAX = 4_096;
@@ -17,6 +18,11 @@ interface Waiter {
   readonly ticket: number;
   /** Epoch ms. */
   readonly until: number;
+}
+
+/** What a fetch is known by: nobody waits for an answer that only others may get. */
+export function flightKey({ host, target, scope }: Place): string {
+  return `${host}\n${target}\n${scope}`;
 }
 
 /** A fetch that others may wait for. */

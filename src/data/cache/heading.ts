@@ -9,7 +9,6 @@ import type { Caching, Place, Tracked } from './caching.ts';
 import { linesOf } from './fetching.ts';
 import { firstOf } from './fields.ts';
 import { serve } from './serve.ts';
-import { addressKey } from './store.ts';
 import type { Asked, Came, StoredAnswer } from './stored.ts';
 import { ageOf, contradicts, validated } from './stored.ts';
 import { isFailure, usableOnError } from './usable.ts';
@@ -23,6 +22,7 @@ export class Heading implements Caching {
   readonly #asked: Asked;
   readonly #found: StoredAnswer | null;
   readonly #tracked: Tracked | null;
+  #isOver = false;
 
   constructor(cache: ResponseCache, place: Place, asked: Asked, found: StoredAnswer | null) {
     this.#cache = cache;
@@ -31,6 +31,7 @@ export class Heading implements Caching {
     this.#found = found;
     // Only what is stored already may be stored by it once more.
     this.#tracked = found === null ? null : cache.track(place);
+    found?.body.hold();
   }
 
   answered(x: Exchange): Verdict {
@@ -41,7 +42,7 @@ export class Heading implements Caching {
       const fresh = contradicts(found, came, firstOf(came.fields, 'content-length'))
         ? null
         : validated(found, this.#asked, came);
-      this.#cache.store.drop(addressKey(this.#place.host, this.#place.target), found);
+      this.#cache.store.drop(this.#place, found);
       if (fresh !== null && !('why' in fresh) && this.#tracked?.purged === false) this.#cache.keep(this.#place, fresh);
     }
     x.wire.addAnswerHeader(
@@ -61,5 +62,8 @@ export class Heading implements Caching {
   /** Nobody waits for it. */
   over(): void {
     if (this.#tracked !== null) this.#cache.untrack(this.#tracked);
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#found?.body.letGo();
   }
 }

@@ -6,12 +6,12 @@ import type { MadeEdits } from '../../snapshot/variables.ts';
 import type { BackgroundAnswer, BackgroundRequest } from '../transport/background.ts';
 import { CLIENT_CERT_FIELD } from '../stages/client-certificate.ts';
 import { endsHere } from '../transport/fields.ts';
+import { StoredBody } from './body.ts';
 import type { ResponseCache } from './cache.ts';
 import type { Place, Tracked } from './caching.ts';
 import { firstOf } from './fields.ts';
-import type { Flight } from './flights.ts';
+import { type Flight, flightKey } from './flights.ts';
 import { fieldUpstream } from './request.ts';
-import { addressKey } from './store.ts';
 import type { Asked, Came, StoredAnswer } from './stored.ts';
 import { storedHead, validated, withBody } from './stored.ts';
 
@@ -50,11 +50,12 @@ export class Refresh {
     this.#found = found;
     this.#flight = flight;
     this.#tracked = cache.track(place);
+    found.body.hold();
   }
 
   /** Null when this is being fetched already. */
   static begin(cache: ResponseCache, x: Exchange, place: Place, asked: Asked, found: StoredAnswer): Refresh | null {
-    const flight = cache.flights.begin(`${addressKey(place.host, place.target)}\n${place.scope}`, x.now);
+    const flight = cache.flights.begin(flightKey(place), x.now);
     if (flight === null) return null;
     // The exchange is over before the answer is here: what it varies by is copied.
     const fields = fieldsUpstream(x);
@@ -80,20 +81,23 @@ export class Refresh {
     if (tracked !== null) this.#cache.untrack(tracked);
     if (answer !== null && answer.status < SERVER_ERROR && tracked?.purged === false) this.#take(answer, now);
     this.#cache.flights.end(this.#flight, true, now);
+    this.#found.body.letGo();
   }
 
   #take(answer: BackgroundAnswer, now: number): void {
     const came: Came = { status: answer.status, fields: answer.fields, at: now };
-    const key = addressKey(this.#place.host, this.#place.target);
     if (answer.status === NOT_MODIFIED) {
       const fresh = validated(this.#found, this.#asked, came);
-      this.#cache.store.drop(key, this.#found);
+      this.#cache.store.drop(this.#place, this.#found);
       if (!('why' in fresh)) this.#cache.keep(this.#place, fresh);
       return;
     }
     const head = storedHead(this.#asked, came);
-    this.#cache.store.drop(key, this.#found);
-    if (!('why' in head)) this.#cache.keep(this.#place, withBody(head, answer.body));
+    this.#cache.store.drop(this.#place, this.#found);
+    if ('why' in head) return;
+    const body = StoredBody.of(answer.body);
+    this.#cache.keep(this.#place, withBody(head, body));
+    body.letGo();
   }
 }
 

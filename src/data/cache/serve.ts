@@ -13,7 +13,6 @@ const OK = 200;
 const PARTIAL_CONTENT = 206;
 const NOT_MODIFIED = 304;
 const RANGE_NOT_SATISFIABLE = 416;
-const NOTHING = new Uint8Array(0);
 
 /** Whether a request for this Range can be answered from what is stored. `range`: '' = none was asked for. */
 export function covers(stored: StoredAnswer, range: string): boolean {
@@ -22,61 +21,69 @@ export function covers(stored: StoredAnswer, range: string): boolean {
   return stored.part.asked === range || withinPart(range, stored.part.range, stored.body.length) !== null;
 }
 
-/** Writes the answer. False when a field of it could not be written: then nothing may be sent. */
+/** Writes the answer. False when a field of it could not be written, or its body is gone: then nothing may be sent. */
 export function serve(x: Exchange, stored: StoredAnswer, cacheStatus: string): boolean {
   const { wire } = x;
   const get = wire.method === 'GET';
-  let { status, fields, body } = stored;
+  const { body } = stored;
+  let { status, fields } = stored;
+  let from = 0;
+  let to = body.length;
   const range = get && (status === OK || stored.part !== null) ? wire.header('range') : undefined;
   const conditions = {
     ifNoneMatch: wire.header('if-none-match'),
     ifModifiedSince: wire.header('if-modified-since'),
   };
   if ((status === OK || status === PARTIAL_CONTENT) && clientHasIt(conditions, fields, stored.cameAt, x.now)) {
-    ({ status, fields, body } = { status: NOT_MODIFIED, fields: notModifiedFields(fields), body: NOTHING });
+    ({ status, fields } = { status: NOT_MODIFIED, fields: notModifiedFields(fields) });
+    to = 0;
   } else if (range !== undefined && rangeHolds(wire.header('if-range'), fields)) {
-    ({ status, fields, body } = partOf(stored, range));
+    ({ status, fields, from, to } = partOf(stored, range));
   }
   let ok = fields === stored.fields ? writeWhole(x, fields) : write(x, fields);
   ok = wire.setAnswerHeader('age', String(Math.floor(ageOf(stored, x.now)))) && ok;
   ok = wire.addAnswerHeader('cache-status', cacheStatus) && ok;
   ok = wire.setAnswerHeader('x-request-id', x.id) && ok;
-  if (ok) wire.answer(status, status === NOT_MODIFIED ? '' : contentType(x, fields), body);
-  return ok;
+  return ok && body.answer(wire, status, status === NOT_MODIFIED ? '' : contentType(x, fields), from, to);
 }
 
 interface Sent {
   readonly status: number;
   readonly fields: FieldLines;
-  readonly body: Uint8Array;
+  /** Bytes of the stored body, from the first to one beyond the last. */
+  readonly from: number;
+  readonly to: number;
 }
 
 function partOf(stored: StoredAnswer, range: string): Sent {
   const { fields, body, part } = stored;
   if (part !== null) {
     const within = part.asked === range ? null : withinPart(range, part.range, body.length);
-    if (within === null) return { status: PARTIAL_CONTENT, fields, body };
+    if (within === null) return { status: PARTIAL_CONTENT, fields, from: 0, to: body.length };
     const first = part.range.first + within.from;
     const last = part.range.first + within.to - 1;
     return {
       status: PARTIAL_CONTENT,
       fields: withField(fields, 'content-range', `bytes ${first}-${last}/${part.range.total}`),
-      body: body.subarray(within.from, within.to),
+      from: within.from,
+      to: within.to,
     };
   }
   const wanted = rangeOf(range, body.length);
-  if (wanted === 'whole') return { status: stored.status, fields, body };
+  if (wanted === 'whole') return { status: stored.status, fields, from: 0, to: body.length };
   if (wanted === 'unsatisfiable') {
     return {
       status: RANGE_NOT_SATISFIABLE,
       fields: withField(notModifiedFields(fields), 'content-range', `bytes */${body.length}`),
-      body: NOTHING,
+      from: 0,
+      to: 0,
     };
   }
   return {
     status: PARTIAL_CONTENT,
     fields: withField(fields, 'content-range', `bytes ${wanted.from}-${wanted.to - 1}/${body.length}`),
-    body: body.subarray(wanted.from, wanted.to),
+    from: wanted.from,
+    to: wanted.to,
   };
 }
 

@@ -4,10 +4,14 @@ import { describe, it } from 'node:test';
 import type { CachePlan } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
+import type { KeptBody, UpstreamAnswer, Wire } from '../transport/transport.ts';
+import { BodyKind } from '../transport/transport.ts';
+import { StoredBody } from './body.ts';
+import type { Place } from './caching.ts';
 import { requestDirectives } from './directives.ts';
 import { PASSED_MS, Flights, WAITERS_MAX } from './flights.ts';
 import { covers } from './serve.ts';
-import { AnswerStore, addressKey, VARIANTS_MAX } from './store.ts';
+import { AnswerStore, used, VARIANTS_MAX } from './store.ts';
 import {
   ageOf,
   type Asked,
@@ -40,11 +44,19 @@ const asked = (over: Partial<Asked> = {}): Asked => ({
   ...over,
 });
 
+/** The bytes that a wire is given. */
+function textOf(body: StoredBody): string {
+  let text = 'gone';
+  const wire: Pick<Wire, 'answer'> = { answer: (_status, _type, bytes) => void (text = Buffer.from(bytes).toString()) };
+  body.answer(wire as Wire, 200, '', 0, body.length);
+  return text;
+}
+
 /** An answer as it is stored; fails when it is not. */
 function stored(fields: readonly string[], over: Partial<Asked> = {}, body = 'body', status = 200): StoredAnswer {
   const head = storedHead(asked(over), { status, fields, at: NOW });
   assert.ok(!('why' in head), JSON.stringify(head));
-  return withBody(head, Buffer.from(body));
+  return withBody(head, StoredBody.of(Buffer.from(body)));
 }
 
 function why(fields: readonly string[], over: Partial<Asked> = {}, status = 200): string | null {
@@ -160,7 +172,7 @@ describe('what the upstream says of it later', () => {
     });
     assert.ok(!('why' in after));
     assert.deepEqual(after.fields, ['cache-control', 'max-age=10', 'etag', '"a"', 'x-b', '1', 'x-a', '2']);
-    assert.equal(Buffer.from(after.body).toString(), 'body');
+    assert.equal(after.body, before.body);
     assert.equal(usable(after, NOW + 61_000, ASKS_NOTHING), true);
     assert.deepEqual(validated(before, asked(), { status: 304, fields: ['cache-control', 'private'], at: NOW }), {
       why: 'private',
@@ -180,48 +192,87 @@ describe('what the upstream says of it later', () => {
 });
 
 describe('the store', () => {
-  const key = addressKey('h', '/a');
+  const at = (target: string, scope = 's', host = 'h'): Place => ({ host, target, scope });
   const byLanguage = (value: string): StoredAnswer =>
     stored([...MAX_AGE, 'vary', 'accept-language'], { requestField: () => value }, value);
   const bodies = (store: AnswerStore, scope = 's'): string[] =>
     store
-      .held(key)
-      .filter((one) => one.scope === scope)
-      .reverse()
-      .map(({ answer }) => Buffer.from(answer.body).toString());
+      .held(at('/a', scope))
+      .map(({ answer }) => textOf(answer.body))
+      .reverse();
 
   it('keeps variants beside each other and replaces the same one; scopes share nothing', () => {
     const store = new AnswerStore(100_000, 10);
-    store.put('h', '/a', 's', byLanguage('en'));
-    store.put('h', '/a', 's', byLanguage('de'));
-    store.put('h', '/a', 's', byLanguage('en'));
+    store.put(at('/a'), byLanguage('en'));
+    store.put(at('/a'), byLanguage('de'));
+    store.put(at('/a'), byLanguage('en'));
     assert.deepEqual(bodies(store), ['en', 'de']);
     assert.deepEqual(bodies(store, 'other'), []);
-    store.put('h', '/a', 's', stored(MAX_AGE, {}, 'all'));
+    store.put(at('/a'), stored(MAX_AGE, {}, 'all'));
     assert.deepEqual(bodies(store), ['all', 'en', 'de']);
-    store.put('h', '/a', 's', byLanguage('fr'));
+    store.put(at('/a'), byLanguage('fr'));
     assert.deepEqual(bodies(store), ['fr', 'en', 'de']);
   });
 
   it('is bounded by bytes, addresses and variants', () => {
     const store = new AnswerStore(3_000, 3);
-    for (let i = 0; i < 9; i++) store.put('h', `/${i}`, 's', stored(MAX_AGE));
+    for (let i = 0; i < 9; i++) store.put(at(`/${i}`), stored(MAX_AGE));
     assert.deepEqual([store.size, store.evicted], [3, 6]);
-    assert.equal(store.put('h', '/big', 's', stored(MAX_AGE, {}, 'x'.repeat(4_000))), false);
-    for (let i = 0; i < 9; i++) store.put('h', `/${i}`, 's', stored(MAX_AGE, {}, 'x'.repeat(2_000)));
+    assert.equal(store.put(at('/big'), stored(MAX_AGE, {}, 'x'.repeat(4_000))), false);
+    for (let i = 0; i < 9; i++) store.put(at(`/${i}`), stored(MAX_AGE, {}, 'x'.repeat(2_000)));
     assert.equal(store.size, 1);
     assert.ok(store.bytes <= 3_000);
     const wide = new AnswerStore(10_000_000, 3);
-    for (let i = 0; i < VARIANTS_MAX + 9; i++) wide.put('h', '/a', 's', byLanguage(`l${i}`));
+    for (let i = 0; i < VARIANTS_MAX + 9; i++) wide.put(at('/a'), byLanguage(`l${i}`));
     assert.equal(bodies(wide).length, VARIANTS_MAX);
+  });
+
+  it('of one address, variants that nobody asked for again go before others do, and only those of the same scope', () => {
+    const store = new AnswerStore(10_000_000, 10);
+    store.put(at('/a', 'other'), byLanguage('theirs'));
+    store.put(at('/a'), byLanguage('wanted'));
+    for (const one of store.held(at('/a'))) used(one);
+    for (let i = 0; i < 5 * VARIANTS_MAX; i++) store.put(at('/a'), byLanguage(`made-${i}`));
+    assert.deepEqual(bodies(store, 'other'), ['theirs']);
+    // What was wanted once, long ago, has no more weight than the rest.
+    assert.equal(bodies(store).includes('wanted'), false);
+    store.put(at('/a'), byLanguage('wanted'));
+    const wanted = (): void => {
+      for (const one of store.held(at('/a'))) if (textOf(one.answer.body) === 'wanted') used(one);
+    };
+    for (let i = 0; i < 5 * VARIANTS_MAX; i++) {
+      if (i % 8 === 0) wanted();
+      store.put(at('/a'), byLanguage(`again-${i}`));
+    }
+    assert.deepEqual(bodies(store).at(-1), 'wanted');
+    assert.equal(store.size, 1);
+    assert.equal(store.purge({ by: 'address', host: 'h', target: '/a' }), VARIANTS_MAX + 1);
+    assert.deepEqual([store.size, store.bytes], [0, 0]);
+  });
+
+  it('what replaces a variant is as wanted as that was', () => {
+    const store = new AnswerStore(10_000_000, 10);
+    store.put(at('/a'), byLanguage('en'));
+    for (const one of store.held(at('/a'))) used(one);
+    store.put(at('/a'), byLanguage('en'));
+    for (let i = 0; i < VARIANTS_MAX; i++) store.put(at('/a'), byLanguage(`made-${i}`));
+    assert.equal(bodies(store).at(-1), 'en');
+  });
+
+  it('variants of one address that are too much together go one by one', () => {
+    const store = new AnswerStore(5_000, 10);
+    for (let i = 0; i < 9; i++) store.put(at('/a'), byLanguage(`l${i}`.padEnd(500, 'x')));
+    const left = bodies(store);
+    assert.ok(left.length > 1 && left.length < 9, `${left.length}`);
+    assert.ok(left[0]?.startsWith('l8') === true && store.bytes <= 5_000);
   });
 
   it('forgets what a purge names and nothing else', () => {
     const store = new AnswerStore(100_000, 10);
     const fill = (): void => {
       for (const target of ['/a', '/a/b', '/ab'])
-        store.put('h', target, 's', stored([...MAX_AGE, 'cache-tag', target.slice(1)]));
-      store.put('other', '/a', 's', stored(MAX_AGE));
+        store.put(at(target), stored([...MAX_AGE, 'cache-tag', target.slice(1)]));
+      store.put(at('/a', 's', 'other'), stored(MAX_AGE));
     };
     fill();
     assert.equal(store.purge({ by: 'address', host: 'h', target: '/a' }), 1);
@@ -232,6 +283,113 @@ describe('the store', () => {
     assert.equal(store.purge({ by: 'tag', tag: 'unknown' }), 0);
     assert.equal(store.purge({ by: 'all' }), 2);
     assert.deepEqual([store.size, store.bytes], [0, 0]);
+  });
+});
+
+describe('bodies that the transport keeps', () => {
+  /** A transport of which only this is used. */
+  class Keeper {
+    readonly kept = new Map<number, string>();
+    #last = 0;
+    keep(bytes: Uint8Array): KeptBody {
+      const number = ++this.#last;
+      this.kept.set(number, Buffer.from(bytes).toString());
+      return {
+        number,
+        length: bytes.length,
+        letGo: () => assert.ok(this.kept.delete(number), 'let go of twice'),
+      };
+    }
+    /** The answer that a body makes; null: it is gone. */
+    answer(body: StoredBody, from = 0, to = body.length): string | null {
+      let text = '';
+      const wire: Pick<Wire, 'answer' | 'keepBody' | 'answerKept'> = {
+        keepBody: (bytes) => this.keep(bytes),
+        answerKept: (_status, _type, { number }, a, b) => {
+          text = this.kept.get(number)?.slice(a, b) ?? '';
+          return this.kept.has(number);
+        },
+        answer: (_status, _type, bytes) => void (text = Buffer.from(bytes).toString()),
+      };
+      return body.answer(wire as Wire, 200, '', from, to) ? text : null;
+    }
+    stored(body: StoredBody, fields = MAX_AGE): StoredAnswer {
+      const head = storedHead(asked(), { status: 200, fields, at: NOW });
+      assert.ok(!('why' in head));
+      return withBody(head, body);
+    }
+    came(text: string): StoredBody {
+      const answer: Pick<UpstreamAnswer, 'bodyKind' | 'keepBody'> = {
+        bodyKind: BodyKind.Length,
+        keepBody: () => this.keep(Buffer.from(text)),
+      };
+      return StoredBody.ofAnswer(answer as UpstreamAnswer);
+    }
+  }
+  const place: Place = { host: 'h', target: '/a', scope: 's' };
+
+  it('are let go of once, however the answer goes', () => {
+    const ways: ((store: AnswerStore, answer: StoredAnswer) => void)[] = [
+      (store, answer) => store.drop(place, answer),
+      (store) => void store.purge({ by: 'all' }),
+      (store) => void store.purge({ by: 'address', host: 'h', target: '/a' }),
+      (store) => void store.put(place, stored(MAX_AGE)),
+      (store) => void store.put({ ...place, target: '/b' }, stored(MAX_AGE)),
+      (store) => {
+        for (let i = 0; i < VARIANTS_MAX; i++)
+          store.put(place, stored([...MAX_AGE, 'vary', 'x'], { requestField: () => `${i}` }));
+      },
+    ];
+    for (const [i, way] of ways.entries()) {
+      const keeper = new Keeper();
+      const store = new AnswerStore(10_000_000, 1);
+      const body = keeper.came('text');
+      const answer = keeper.stored(body);
+      assert.equal(store.put(place, answer), true);
+      body.letGo();
+      assert.equal(keeper.kept.size, 1);
+      assert.equal(keeper.answer(answer.body, 1, 3), 'ex');
+      way(store, answer);
+      assert.equal(keeper.kept.size, 0, `way ${i}`);
+      assert.equal(keeper.answer(answer.body), null);
+    }
+  });
+
+  it('are let go of when there is no room to store them', () => {
+    const keeper = new Keeper();
+    const body = keeper.came('x'.repeat(1000));
+    assert.equal(new AnswerStore(600, 1).put(place, keeper.stored(body)), false);
+    body.letGo();
+    assert.equal(keeper.kept.size, 0);
+  });
+
+  it('serve whoever holds them after the store has let go, and the head that a 304 made', () => {
+    const keeper = new Keeper();
+    const store = new AnswerStore(10_000_000, 1);
+    const body = keeper.came('text');
+    const answer = keeper.stored(body, [...MAX_AGE, 'etag', '"a"']);
+    store.put(place, answer);
+    body.letGo();
+    answer.body.hold();
+    store.purge({ by: 'all' });
+    assert.equal(keeper.answer(answer.body), 'text');
+    const fresh = validated(answer, asked(), { status: 304, fields: [], at: NOW });
+    assert.ok(!('why' in fresh));
+    store.put(place, fresh);
+    answer.body.letGo();
+    assert.equal(keeper.answer(fresh.body), 'text');
+    store.drop(place, fresh);
+    assert.equal(keeper.kept.size, 0);
+  });
+
+  it('move there at the first use when they came without a wire', () => {
+    const keeper = new Keeper();
+    const body = StoredBody.of(Buffer.from('text'));
+    assert.deepEqual([keeper.answer(body), keeper.answer(body, 1, 2), keeper.kept.size], ['text', 'e', 1]);
+    body.letGo();
+    assert.equal(keeper.kept.size, 0);
+    const empty = StoredBody.of(new Uint8Array(0));
+    assert.deepEqual([keeper.answer(empty), keeper.kept.size], ['', 0]);
   });
 });
 

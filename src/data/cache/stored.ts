@@ -1,5 +1,6 @@
 /** An answer as it is stored: made from what the upstream sent, freshened by a 304, and asked how fresh it is. */
 import type { CachePlan, HeaderEdits } from '../../snapshot/route-plans.ts';
+import type { StoredBody } from './body.ts';
 import type { AnswerDirectives } from './directives.ts';
 import { answerDirectives } from './directives.ts';
 import type { FieldLines } from './fields.ts';
@@ -23,7 +24,7 @@ const TAG_FIELDS = ['cache-tag', 'surrogate-key'];
 export interface StoredAnswer {
   readonly status: number;
   readonly fields: FieldLines;
-  readonly body: Uint8Array;
+  readonly body: StoredBody;
   /** A part of the whole, and the Range that was asked for it; null: all of it. */
   readonly part: { readonly range: ContentRange; readonly asked: string } | null;
   /** Epoch ms of its arrival. */
@@ -96,7 +97,7 @@ export function storedHead(asked: Asked, came: Came): StoredHead | NotStored {
 }
 
 /** The whole. `bytes` counts what it costs to keep. */
-export function withBody(head: StoredHead, body: Uint8Array): StoredAnswer {
+export function withBody(head: StoredHead, body: StoredBody): StoredAnswer {
   let bytes = ENTRY_OVERHEAD_BYTES + body.length + head.variant.length;
   // Twice: as they came, and as they are written (prepared.ts).
   for (const text of head.fields) bytes += 2 * text.length;

@@ -109,6 +109,18 @@ export interface UpstreamAnswer {
   inspectBody(limit: number, part?: boolean): AnswerState;
   /** What `inspectBody` collected. Under a native transport a copy is made here. */
   readonly body: Uint8Array;
+  /** The same, kept by the transport. Absent: it keeps none; null: it has no room. */
+  keepBody?(): KeptBody | null;
+}
+
+/** A body that a transport keeps in its own memory: it is given once and answers many requests. */
+export interface KeptBody {
+  /** As the transport knows it. */
+  readonly number: number;
+  /** Bytes. */
+  readonly length: number;
+  /** No answer asks for it any more; those on their way have it. */
+  letGo(): void;
 }
 
 /**
@@ -217,6 +229,10 @@ export interface Wire {
   refuse(row: RefusalRow, requestId: string, page?: OwnPage | null): void;
   /** Way out 3: a complete answer (redirect, direct answer, one out of a store). The status is the operator's or the upstream's. Without `contentType` none is said. */
   answer(status: number, contentType: string, body: string | Uint8Array): void;
+  /** Keeps a body for answers to come. Absent, null: as `UpstreamAnswer.keepBody`. */
+  keepBody?(body: Uint8Array): KeptBody | null;
+  /** As `answer`, with a part of a body that this transport keeps; nothing of it is copied. False: it is kept no more, and nothing has happened. */
+  answerKept?(status: number, contentType: string, body: KeptBody, from: number, to: number): boolean;
   /** The answer that was shown. Only between the pipeline's `shown` and the way out. */
   readonly upstreamAnswer: UpstreamAnswer;
   /** Way out 4, after `shown`: the upstream's answer goes on, with the edits of the answer. The others may be taken instead: then it is dropped. */

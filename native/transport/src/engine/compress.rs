@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use super::Engine;
 use super::fields::{Edits, write_field};
 use super::filter::Filter;
@@ -337,7 +339,7 @@ impl Engine {
     }
 
     /// The same for a body of our own, all of which is here. One that is short is compressed at once.
-    pub(super) fn code_own(&mut self, slot: u32, plan: &Plan, coding: Coding, body: &mut Vec<u8>) -> Coding {
+    pub(super) fn code_own(&mut self, slot: u32, plan: &Plan, coding: Coding, body: &mut Bytes) -> Coding {
         let length = AnswerBody::Length(body.len() as u64);
         let coding = self.start_coding(slot, plan, coding, length);
         if body.len() > AT_ONCE_BYTES_MAX || self.filter_left == 0 {
@@ -349,7 +351,7 @@ impl Engine {
         self.filter_left = self.filter_left.saturating_sub(body.len());
         let mut out = Vec::with_capacity(body.len() / 2);
         if filter.part(body, &mut out) && filter.end(&mut out) {
-            *body = out;
+            *body = out.into();
             return coding;
         }
         Coding {

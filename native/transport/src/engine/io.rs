@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 
+use bytes::{Buf, Bytes};
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
 use crate::tls::Session;
@@ -87,6 +88,8 @@ pub struct Io {
     /// Plain bytes that wait for the socket or for the session.
     queue: Vec<u8>,
     queued_from: usize,
+    /// What follows them and belongs to others as well: it is sent from where it lies.
+    tail: Bytes,
 }
 
 impl Io {
@@ -103,6 +106,7 @@ impl Io {
             shut: false,
             queue: Vec::new(),
             queued_from: 0,
+            tail: Bytes::new(),
         }
     }
 
@@ -112,7 +116,7 @@ impl Io {
 
     /// Bytes that the peer has not been given yet.
     pub fn pending(&self) -> usize {
-        self.queue.len() - self.queued_from + self.tls.as_ref().map_or(0, |s| s.pending())
+        self.queue.len() - self.queued_from + self.tail.len() + self.tls.as_ref().map_or(0, |s| s.pending())
     }
 
     /// True when it can carry nothing more in at least one direction.
@@ -224,6 +228,7 @@ impl Io {
         if self.is_broken() {
             return false;
         }
+        self.take_in_tail();
         if self.tls.is_some() {
             return self.write_tls(first) && (second.is_empty() || self.write_tls(second));
         }
@@ -261,8 +266,28 @@ impl Io {
         true
     }
 
+    /// Sends a head and what belongs to others as well: of that nothing is copied, however slowly the peer takes it. False when the connection is broken.
+    pub fn write_shared(&mut self, head: &[u8], body: Bytes) -> bool {
+        if self.is_broken() {
+            return false;
+        }
+        self.take_in_tail();
+        self.queue.extend_from_slice(head);
+        self.tail = body;
+        self.flush()
+    }
+
+    /// Something is to follow what belongs to others: from here on it waits as a copy.
+    fn take_in_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.queue.extend_from_slice(&self.tail);
+            self.tail = Bytes::new();
+        }
+    }
+
     /// Keeps bytes for the next send: heads that go out with what follows.
     pub fn queue(&mut self, bytes: &[u8]) {
+        self.take_in_tail();
         self.queue.extend_from_slice(bytes);
     }
 
@@ -273,6 +298,9 @@ impl Io {
         }
         if self.tls.is_some() {
             return self.write_tls(&[]);
+        }
+        if !self.tail.is_empty() {
+            return self.flush_both();
         }
         if self.queue.len() > self.queued_from && self.writable {
             let queue = std::mem::take(&mut self.queue);
@@ -291,6 +319,28 @@ impl Io {
         true
     }
 
+    /// The queue and what follows it, in one call of the system.
+    fn flush_both(&mut self) -> bool {
+        if !self.writable {
+            return true;
+        }
+        let waiting = self.queue.len() - self.queued_from;
+        let slices = [
+            io::IoSlice::new(&self.queue[self.queued_from..]),
+            io::IoSlice::new(&self.tail),
+        ];
+        let mut control = rustix::net::SendAncillaryBuffer::default();
+        let sent = rustix::net::sendmsg(&self.fd, &slices, &mut control, SendFlags::NOSIGNAL);
+        let Some(n) = self.sent(sent, waiting + self.tail.len()) else {
+            self.no_more();
+            return false;
+        };
+        let of_waiting = n.min(waiting);
+        self.taken(of_waiting);
+        self.tail_taken(n - of_waiting);
+        true
+    }
+
     fn write_tls(&mut self, bytes: &[u8]) -> bool {
         let mut rest = bytes;
         loop {
@@ -301,7 +351,12 @@ impl Io {
                 self.taken(n);
             }
             let Some(session) = self.tls.as_mut() else { return false };
-            if self.queue.len() == self.queued_from && !rest.is_empty() {
+            if self.queue.len() == self.queued_from && !self.tail.is_empty() {
+                let n = session.write(&self.tail);
+                self.tail_taken(n);
+            }
+            let Some(session) = self.tls.as_mut() else { return false };
+            if self.queue.len() == self.queued_from && self.tail.is_empty() && !rest.is_empty() {
                 let n = session.write(rest);
                 rest = &rest[n..];
             }
@@ -318,12 +373,13 @@ impl Io {
                     }
                 }
             }
-            let left = !rest.is_empty() || self.queue.len() > self.queued_from;
+            let left = !rest.is_empty() || !self.tail.is_empty() || self.queue.len() > self.queued_from;
             if !left || !moved || !self.writable {
                 break;
             }
         }
         if !rest.is_empty() {
+            self.take_in_tail();
             self.queue.extend_from_slice(rest);
         }
         true
@@ -356,6 +412,16 @@ impl Io {
         self.unwritable = true;
         self.queue = Vec::new();
         self.queued_from = 0;
+        self.tail = Bytes::new();
+    }
+
+    fn tail_taken(&mut self, n: usize) {
+        if n == self.tail.len() {
+            // Whoever shares it may be the last one now.
+            self.tail = Bytes::new();
+        } else {
+            self.tail.advance(n);
+        }
     }
 
     fn taken(&mut self, n: usize) {

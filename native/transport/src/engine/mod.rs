@@ -15,6 +15,7 @@
 //! | `filter.rs` | what changes or copies an answer's bytes on their way |
 //! | `compress.rs` | the filter that compresses them |
 //! | `judge.rs` | answers that decisions look at before they go on |
+//! | `kept.rs` | bodies of stored answers, each here once |
 //! | `time.rs` | deadlines |
 //! | `turn.rs` | what is ready at descriptors, upstreams first |
 //! | `wait.rs` | how long what is ready waits to be read |
@@ -30,6 +31,7 @@ mod h2_down;
 mod h2_up;
 mod io;
 mod judge;
+mod kept;
 mod lines;
 mod net;
 pub mod options;
@@ -58,6 +60,8 @@ use self::compress::Coders;
 pub use self::compress::{Compressed, PLANS_MAX};
 use self::filter::FILTER_BYTES_PER_TURN;
 pub use self::filter::Filter;
+pub use self::kept::KEPT_MAX;
+use self::kept::Kept;
 use self::options::{ListenPlan, Options, RefusalTemplate};
 use self::pool::Endpoint;
 use self::slab::{Key, Slab};
@@ -160,6 +164,7 @@ pub struct Engine {
     /// Plans of compression by number, less one.
     compressions: Vec<Option<Arc<Plan>>>,
     coders: Arc<Mutex<Coders>>,
+    kept: Kept,
     collected: usize,
     draining: bool,
     closed: bool,
@@ -218,6 +223,7 @@ impl Engine {
             unflushed: Vec::new(),
             compressions: Vec::new(),
             coders: Arc::default(),
+            kept: Kept::default(),
             collected: 0,
             draining: false,
             closed: false,

@@ -1,5 +1,7 @@
 //! Answers of our own: refusals, what decisions say, what was stored.
 
+use bytes::Bytes;
+
 use super::Engine;
 use super::answer::{CLOSE, KEEP_ALIVE, line_end};
 use super::compress::{Answer, Coding};
@@ -41,7 +43,7 @@ impl Engine {
             slot,
             status,
             b"application/problem+json",
-            body,
+            body.into(),
             close,
             Coding::default(),
         );
@@ -73,7 +75,7 @@ impl Engine {
     /// Body of an answer of our own; to be said before its verdict.
     pub fn set_answer(&mut self, slot: u32, body: &[u8]) {
         if let Some(x) = self.exchanges.get_mut(slot as usize) {
-            x.own_body = body.to_vec();
+            x.own_body = Bytes::copy_from_slice(body);
         }
     }
 
@@ -111,7 +113,7 @@ impl Engine {
         self.own(slot, status, &content_type, body, false, coding);
     }
 
-    fn own(&mut self, slot: u32, status: u16, content_type: &[u8], body: Vec<u8>, close: bool, coding: Coding) {
+    fn own(&mut self, slot: u32, status: u16, content_type: &[u8], body: Bytes, close: bool, coding: Coding) {
         let x = &self.exchanges[slot as usize];
         // A long body that is compressed on its way: its length is not known yet.
         let later = x.filter.is_some();
@@ -144,7 +146,7 @@ impl Engine {
         } else if !(bodiless || x.is_head() && coding.algorithm.is_some()) {
             write_length(&mut out, body.len() as u64);
         }
-        let body = if bodiless { Vec::new() } else { body };
+        let body = if bodiless { Bytes::new() } else { body };
         if later {
             return self.own_later(slot, status, out, lines, body, keep_alive);
         }
@@ -175,7 +177,7 @@ impl Engine {
             out.extend_from_slice(KEEP_ALIVE);
         }
         out.extend_from_slice(b"\r\n");
-        let body = if x.is_head() { Vec::new() } else { body };
+        let body = if x.is_head() { Bytes::new() } else { body };
         x.bytes_out += body.len() as u64;
         x.status = status;
         x.head_sent = true;
@@ -184,7 +186,7 @@ impl Engine {
         let key = x.down;
         if let Some(down) = self.downs.get_mut(key) {
             if body.len() > JOINED_BYTES_MAX {
-                down.io.write_both(&out, &body);
+                down.io.write_shared(&out, body);
             } else {
                 out.extend_from_slice(&body);
                 down.io.write(&out);
@@ -195,7 +197,7 @@ impl Engine {
     }
 
     /// An answer of our own whose body passes a filter: it goes as one that was held, a piece at a time.
-    fn own_later(&mut self, slot: u32, status: u16, mut out: Vec<u8>, lines: usize, body: Vec<u8>, keep_alive: bool) {
+    fn own_later(&mut self, slot: u32, status: u16, mut out: Vec<u8>, lines: usize, body: Bytes, keep_alive: bool) {
         let x = &mut self.exchanges[slot as usize];
         x.status = status;
         x.head_sent = true;
@@ -206,7 +208,7 @@ impl Engine {
             AnswerBody::Chunked
         };
         self.collected += body.len();
-        x.held = body;
+        x.held = body.into();
         x.held_from = 0;
         x.held_whole = true;
         x.answer_trailers = Vec::new();

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::filter::Filter;
 use super::io::Io;
 use super::slab::Key;
@@ -161,7 +163,7 @@ pub struct Exchange {
     /// Bytes of the answer whose window an HTTP/2 upstream has not got back.
     pub unreleased: usize,
     /// Body of an answer of our own.
-    pub own_body: Vec<u8>,
+    pub own_body: Bytes,
 
     pub due: Due,
     /// Decisions were asked for a refusal because they took too long.
@@ -238,7 +240,7 @@ impl Exchange {
             answer_trailers: Vec::new(),
             uplink: Vec::new(),
             unreleased: 0,
-            own_body: Vec::new(),
+            own_body: Bytes::new(),
             due: Due::Nothing,
             overdue: false,
             deadline: u64::MAX,
@@ -271,7 +273,7 @@ impl Exchange {
         if self.head_out.capacity() > 8192 {
             self.head_out = Vec::new();
         }
-        self.own_body = Vec::new();
+        self.own_body = Bytes::new();
         self.held = Vec::new();
         self.filter = None;
         self.compress = None;

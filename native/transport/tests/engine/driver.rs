@@ -8,7 +8,8 @@
 //! refuse with row 2 · `/x2/…` refuse with row 2 · `/v/…` wait, then it passes · `/o/…` decide nothing about it ·
 //! `/d/…` every byte of its body twice, and one more at its end · `/m100/…` collect, then it passes, compressed by plan 1.
 //!
-//! `/k/…` compress by plan 1 what endpoint 0 answers · `/b1000` so many bytes of our own, of plan 1 too.
+//! `/k/…` compress by plan 1 what endpoint 0 answers · `/b1000` so many bytes of our own, of plan 1 too · `/y3` what is kept by number 3, of plan 1 too,
+//! but for its first byte.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -402,6 +403,19 @@ impl Driver {
                 let text = b"of our own, again and again; ";
                 let body: Vec<u8> = text.iter().copied().cycle().take(number as usize).collect();
                 self.engine.set_answer(slot, &body);
+                self.clear(slot);
+                self.write(slot, 0, b"text/plain");
+                self.set(slot, word::TARGET_AT + 1, 10);
+                self.set(slot, word::COMPRESS, 1);
+                self.set(slot, word::CHOICE, 200);
+                self.set(slot, word::VERDICT, verdict::ANSWER);
+                true
+            }
+            "y" => {
+                let bytes = self.engine.kept_bytes(number as u32);
+                if !self.engine.set_kept(slot, number as u32, 1, bytes) {
+                    return self.refuse(slot, 2);
+                }
                 self.clear(slot);
                 self.write(slot, 0, b"text/plain");
                 self.set(slot, word::TARGET_AT + 1, 10);

@@ -9,6 +9,7 @@ use cnx_transport::h2::{Client, Event, Limits, Protocol, Server};
 use http::{HeaderMap, HeaderValue, Request, request};
 
 use crate::driver::{PATIENCE, Plan};
+use crate::kept::{LONG, keeping};
 use crate::peers::{Upstream, obedient, upstream};
 
 #[derive(Debug, Default)]
@@ -550,4 +551,18 @@ fn answers_are_shown_between_all_versions() {
         drop(client);
         lane.end();
     }
+}
+
+#[test]
+fn a_kept_body_answers_several_streams_at_once() {
+    let upstream = obedient();
+    let lane = keeping(speaking_h2(&upstream), LONG);
+    let mut client = H2Client::to(lane.port, None);
+    let streams: Vec<u32> = (0..3).map(|_| client.ask("GET", "/y1", None)).collect();
+    for stream in streams {
+        let got = client.end(stream);
+        assert_eq!((got.status, got.body), (200, LONG - 1));
+    }
+    drop(client);
+    lane.end();
 }

@@ -7,6 +7,7 @@ mod compress;
 mod driver;
 mod h2;
 mod http1;
+mod kept;
 mod limits;
 mod peers;
 mod tls;

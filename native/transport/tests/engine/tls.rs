@@ -10,6 +10,7 @@ use cnx_transport::tls::{
 };
 
 use crate::driver::Plan;
+use crate::kept::{LONG, bytes, keeping};
 use crate::peers::{obedient, upstream};
 
 fn both() -> (ServerTls, ClientTls) {
@@ -217,5 +218,26 @@ fn upstreams_are_reached_by_tls_and_their_names_are_checked() {
     wire.send("GET /f1/ HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(wire.answer().unwrap().status(), 502);
     drop(wire);
+    lane.end();
+}
+
+#[test]
+fn a_kept_body_goes_through_tls_behind_what_waits_and_before_what_follows() {
+    let upstream = obedient();
+    let (server, client) = both();
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.listen.tls = Some(server);
+    let lane = keeping(plan, LONG);
+    let mut secure = Secure::client(lane.port, &client, b"");
+    assert!(secure.send(
+        b"GET /y1 HTTP/1.1\r\nHost: a\r\n\r\nGET /y1 HTTP/1.1\r\nHost: a\r\n\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+    ));
+    for _ in 0..2 {
+        assert!(secure.head().starts_with("HTTP/1.1 200"));
+        assert!(secure.read(LONG - 1) == bytes(LONG)[1..]);
+    }
+    assert!(secure.head().starts_with("HTTP/1.1 200"));
+    assert_eq!(secure.read(3), b"own");
+    drop(secure);
     lane.end();
 }

@@ -2,10 +2,11 @@
 import type { TransportEngine } from '../../../native/transport.ts';
 import { INSPECT_BYTES_MAX } from '../bounds.ts';
 import { neverHeld } from '../passing.ts';
-import type { UpstreamAnswer } from '../transport.ts';
+import type { KeptBody, UpstreamAnswer } from '../transport.ts';
 import { AnswerState, BodyKind } from '../transport.ts';
 import type { Chunk, FieldPlaces } from './fields.ts';
 import { NativeFields, WORD_BYTES } from './fields.ts';
+import { NativeBody } from './kept-body.ts';
 import { Answer, ANSWER_AT, ANSWER_FIELDS_AT, ANSWER_HEAD_AT } from './layout.ts';
 
 const RECORD = ANSWER_AT / WORD_BYTES;
@@ -61,6 +62,10 @@ export class NativeAnswer extends NativeFields implements UpstreamAnswer {
 
   get body(): Uint8Array {
     return (this.#body ??= this.#engine.answerBody(this.#owner.slot));
+  }
+
+  keepBody(): KeptBody | null {
+    return NativeBody.of(this.#engine, this.#engine.keepAnswer(this.#owner.slot));
   }
 
   /** Lets go of what was read. */

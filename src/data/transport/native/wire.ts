@@ -5,13 +5,14 @@ import type { EndpointPlan } from '../../../snapshot/cell-plans.ts';
 import type { Exchange } from '../../exchange.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';
-import type { ForwardPlan, OwnPage, TransportEvents, UpstreamAnswer, Wire } from '../transport.ts';
+import type { ForwardPlan, KeptBody, OwnPage, TransportEvents, UpstreamAnswer, Wire } from '../transport.ts';
 import { BodyKind, BodyState } from '../transport.ts';
 import { INSPECT_BYTES_MAX, OWN_ANSWER_BYTES_MAX } from '../bounds.ts';
 import { NativeAnswer } from './answer.ts';
 import { isFieldValue, writeLatin1, writeVisible } from './bytes.ts';
 import { Edits, EDIT_BYTES_MAX } from './edits.ts';
 import type { Chunk } from './fields.ts';
+import { NativeBody } from './kept-body.ts';
 import type { HeadHost } from './head.ts';
 import { NativeHead } from './head.ts';
 import { ANSWER_AT, Decided, EDITS_AT, HEAD_AT, LONG_EDITS_AT, Word } from './layout.ts';
@@ -269,6 +270,23 @@ export class NativeWire extends NativeHead implements Wire {
     this.#host.engine.setAnswer(this.slot, typeof body === 'string' ? Buffer.from(body) : body);
     this.#writeOwn(contentType);
     this.#decide(Decided.ANSWER, status);
+  }
+
+  keepBody(body: Uint8Array): KeptBody | null {
+    const { engine } = this.#host;
+    return NativeBody.of(engine, engine.keep(body));
+  }
+
+  answerKept(status: number, contentType: string, body: KeptBody, from: number, to: number): boolean {
+    if (!this.#live) return true;
+    if (contentType.length > EDIT_BYTES_MAX || !isFieldValue(contentType)) {
+      this.#refuseLater(REFUSALS.internal_error);
+      return true;
+    }
+    if (!this.#host.engine.setKept(this.slot, body.number, from, to)) return false;
+    this.#writeOwn(contentType);
+    this.#decide(Decided.ANSWER, status);
+    return true;
   }
 
   get upstreamAnswer(): UpstreamAnswer {
