@@ -120,10 +120,14 @@ function bundleSource(): string {
     step(`WAF rules: the Core Rule Set of ${crs.from}`);
     return join(state, 'source');
   }
+  const own = place.offset === 0 ? demo : copied(demo);
+  // What fails without the rule set too is not its fault.
+  const ownFault = fault === null ? null : cnxFault(['check', own]);
+  if (ownFault !== null) throw new Error(`the bundle of the demo cannot be built:\n${ownFault}`);
   if (crs?.asked === true) throw new Error(`the rules of CNX_CRS_DIR (${crs.from}) cannot be used:\n${fault}`);
   const why = crs === null ? 'no CNX_CRS_DIR' : `${crs.from} does not load: ${fault?.split('\n')[0] ?? ''}`;
   step(`WAF rules: those of the demo (${why})`);
-  return place.offset === 0 ? demo : copied(demo);
+  return own;
 }
 
 function copied(demo: string): string {

@@ -1,5 +1,5 @@
+import { UsageError } from './command.ts';
 /** Times as the command line writes them. */
-import { UsageError } from './bundle/command.ts';
 
 const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 

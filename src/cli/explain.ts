@@ -1,11 +1,11 @@
 /** `cnx explain`: why was this request answered as it was? Out of a running gateway, or out of its log. */
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import { parseRequestId } from '../admin/account.ts';
 import { ask, isOk, urlOf } from '../admin/client.ts';
 import { explainText, explanationOf, readAccount } from '../admin/explain.ts';
 import type { Account } from '../admin/account.ts';
+import { command, HelpWanted } from './command.ts';
 import type { Command } from './io.ts';
 
 const HELP = `usage: cnx explain <request id> [--admin URL] [--token-file FILE] [--json]
@@ -24,42 +24,35 @@ Exit code 0: told; 1: no record of this request; 2: wrong usage.
 /** Longest line of a log that is looked at; longer ones are none of ours. */
 const LINE_CHARS_MAX = 1024 * 1024;
 
-export const run: Command = async (args, io) => {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      admin: { type: 'string', default: 'http://127.0.0.1:9902' },
-      'token-file': { type: 'string' },
-      log: { type: 'string' },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  });
-  const [id, ...more] = positionals;
-  if (values.help) {
-    io.stdout(HELP);
+export const run: Command = command({
+  name: 'explain',
+  help: HELP,
+  options: {
+    admin: { type: 'string', default: 'http://127.0.0.1:9902' },
+    'token-file': { type: 'string' },
+    log: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+  bare: true,
+  act: async ({ values, positionals, io }) => {
+    const [id, ...more] = positionals;
+    if (id === undefined || more.length > 0) throw new HelpWanted();
+    if (parseRequestId(id) === null) {
+      io.stderr(`"${id}" is no request id; one looks like 3f2a1b-00-0000002a\n`);
+      return 2;
+    }
+    const account =
+      values.log === undefined
+        ? await fromGateway(values.admin, values['token-file'], id)
+        : await fromLog(values.log, id);
+    if (typeof account === 'string') {
+      io.stderr(`${account}\n`);
+      return 1;
+    }
+    io.stdout(values.json ? `${JSON.stringify(explanationOf(account), null, 2)}\n` : explainText(account));
     return 0;
-  }
-  if (id === undefined || more.length > 0) {
-    io.stderr(HELP);
-    return 2;
-  }
-  if (parseRequestId(id) === null) {
-    io.stderr(`"${id}" is no request id; one looks like 3f2a1b-00-0000002a\n`);
-    return 2;
-  }
-  const account =
-    values.log === undefined
-      ? await fromGateway(values.admin, values['token-file'], id)
-      : await fromLog(values.log, id);
-  if (typeof account === 'string') {
-    io.stderr(`${account}\n`);
-    return 1;
-  }
-  io.stdout(values.json ? `${JSON.stringify(explanationOf(account), null, 2)}\n` : explainText(account));
-  return 0;
-};
+  },
+});
 
 /** The account, or why there is none. */
 async function fromGateway(admin: string, tokenFile: string | undefined, id: string): Promise<Account | string> {

@@ -1,6 +1,6 @@
 /** `cnx health`: probes a running gateway; for container health checks, since a distroless image has no curl. */
-import { parseArgs } from 'node:util';
 import { ask, isOk, urlOf } from '../admin/client.ts';
+import { command, HelpWanted } from './command.ts';
 import type { Command } from './io.ts';
 
 const HELP = `usage: cnx health [--url URL] [--live] [--timeout-ms N]
@@ -14,32 +14,26 @@ Asks the probe listener of a running gateway. Exit code 0: ready; 1: not ready o
 
 const TIMEOUT_MS_MAX = 60_000;
 
-export const run: Command = async (args, io) => {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      url: { type: 'string', default: 'http://127.0.0.1:9901' },
-      live: { type: 'boolean', default: false },
-      'timeout-ms': { type: 'string', default: '2000' },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  });
-  if (values.help) {
-    io.stdout(HELP);
-    return 0;
-  }
-  const timeoutMs = Number(values['timeout-ms']);
-  if (positionals.length > 0 || !Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > TIMEOUT_MS_MAX) {
-    io.stderr(HELP);
-    return 2;
-  }
-  try {
-    const heard = await ask(urlOf(values.url, values.live ? 'healthz' : 'readyz'), null, timeoutMs);
-    (isOk(heard.status) ? io.stdout : io.stderr)(heard.body);
-    return isOk(heard.status) ? 0 : 1;
-  } catch (error) {
-    io.stderr(`${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
-  }
-};
+export const run: Command = command({
+  name: 'health',
+  help: HELP,
+  options: {
+    url: { type: 'string', default: 'http://127.0.0.1:9901' },
+    live: { type: 'boolean', default: false },
+    'timeout-ms': { type: 'string', default: '2000' },
+  },
+  bare: true,
+  act: async ({ values, positionals, io }) => {
+    const timeoutMs = Number(values['timeout-ms']);
+    if (positionals.length > 0 || !Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > TIMEOUT_MS_MAX)
+      throw new HelpWanted();
+    try {
+      const heard = await ask(urlOf(values.url, values.live ? 'healthz' : 'readyz'), null, timeoutMs);
+      (isOk(heard.status) ? io.stdout : io.stderr)(heard.body);
+      return isOk(heard.status) ? 0 : 1;
+    } catch (error) {
+      io.stderr(`${error instanceof Error ? error.message : String(error)}\n`);
+      return 1;
+    }
+  },
+});

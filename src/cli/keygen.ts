@@ -1,10 +1,9 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { KeyAlgorithm, KeyRole } from '../control/trust/policy.ts';
-import { usageError, UsageError } from './bundle/command.ts';
-import type { CommandIo } from './io.ts';
+import { command, UsageError } from './command.ts';
+import type { Command } from './io.ts';
 
 const HELP = `cnx keygen --out DIR [--alg ed25519|ecdsa-p256] [--id NAME] [--role builder|promoter]
 
@@ -21,22 +20,17 @@ Files that are there already are never overwritten.
 `;
 
 /** Makes a key pair. Exit code 0, or 1 with the reason on stderr, 2 for wrong usage. */
-export async function run(args: string[], io: CommandIo): Promise<number> {
-  try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        out: { type: 'string' },
-        alg: { type: 'string', default: 'ed25519' },
-        id: { type: 'string', default: 'bundle' },
-        role: { type: 'string', default: 'builder' },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'keygen',
+  help: HELP,
+  options: {
+    out: { type: 'string' },
+    alg: { type: 'string', default: 'ed25519' },
+    id: { type: 'string', default: 'bundle' },
+    role: { type: 'string', default: 'builder' },
+  },
+  optionsOnly: true,
+  act: async ({ values, io }) => {
     if (values.out === undefined) throw new UsageError('--out DIR is missing');
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(values.id))
       throw new UsageError('--id is a name of letters, digits, . _ -');
@@ -48,10 +42,8 @@ export async function run(args: string[], io: CommandIo): Promise<number> {
       `private key  ${made.privatePath}\npublic key   ${made.publicPath}\n\nfor the trust policy:\n\n${trustSnippet(values.id, key.alg, key.privateKey, values.role)}`,
     );
     return 0;
-  } catch (error) {
-    return usageError('keygen', error, io);
-  }
-}
+  },
+});
 
 function generate(alg: string): { alg: KeyAlgorithm; privateKey: KeyObject } {
   switch (alg) {

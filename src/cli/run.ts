@@ -1,6 +1,5 @@
 /** `cnx run`: the gateway in the foreground until SIGTERM or SIGINT. */
 import { existsSync, readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { readBootstrap } from '../config/bootstrap-file.ts';
 import type { BootstrapConfig } from '../config/bootstrap.ts';
 import { ConfigError, Document } from '../config/document.ts';
@@ -9,6 +8,7 @@ import { validate } from '../config/validate.ts';
 import { readSecrets } from '../control/compile/secrets.ts';
 import { Gateway } from '../control/gateway.ts';
 import { addonPath } from '../native.ts';
+import { command, HelpWanted } from './command.ts';
 import type { Command, CommandIo } from './io.ts';
 import { registryOptions } from './registry.ts';
 
@@ -22,26 +22,22 @@ drainDeadlineMs. Exit code 0 after an orderly end; 1 for a configuration that ca
                whatever happens here; exit code 1 then.
 `;
 
-export const run: Command = async (args, io) => {
-  const { values } = parseArgs({
-    args,
-    options: {
-      config: { type: 'string', short: 'c' },
-      'take-over': { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help === true || values.config === undefined) {
-    (values.help === true ? io.stdout : io.stderr)(HELP);
-    return values.help === true ? 0 : 2;
-  }
-  const file = values.config;
-  if (!existsSync(file)) throw new Error(`there is no file ${file}`);
-  const bootstrap = readBootstrap(file, readFileSync(file, 'utf8'));
-  const trust = validate(TrustConfig, new Document(bootstrap.trustFile, readFileSync(bootstrap.trustFile, 'utf8')));
-  if (!trust.ok) throw new ConfigError(trust.problems);
-  return serve(bootstrap, trust.value, values['take-over'], io);
-};
+export const run: Command = command({
+  name: 'run',
+  help: HELP,
+  options: { config: { type: 'string', short: 'c' }, 'take-over': { type: 'boolean', default: false } },
+  optionsOnly: true,
+  bare: true,
+  act: async ({ values, io }) => {
+    const file = values.config;
+    if (file === undefined) throw new HelpWanted();
+    if (!existsSync(file)) throw new Error(`there is no file ${file}`);
+    const bootstrap = readBootstrap(file, readFileSync(file, 'utf8'));
+    const trust = validate(TrustConfig, new Document(bootstrap.trustFile, readFileSync(bootstrap.trustFile, 'utf8')));
+    if (!trust.ok) throw new ConfigError(trust.problems);
+    return serve(bootstrap, trust.value, values['take-over'], io);
+  },
+});
 
 function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean, io: CommandIo): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -1,10 +1,10 @@
 /** `cnx status`: what a running gateway runs and how it fares. */
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import type { Status } from '../admin/admin-server.ts';
 import { ask, isOk, urlOf } from '../admin/client.ts';
 import { printable } from '../admin/explain.ts';
 import { errorOf } from './explain.ts';
+import { command, HelpWanted } from './command.ts';
 import type { Command } from './io.ts';
 
 const HELP = `usage: cnx status [--admin URL] [--token-file FILE] [--json]
@@ -18,31 +18,28 @@ Shows the active bundle, rejected ones with their reasons, the source, lanes and
 Exit code 0: told; 1: no answer; 2: wrong usage.
 `;
 
-export const run: Command = async (args, io) => {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      admin: { type: 'string', default: 'http://127.0.0.1:9902' },
-      'token-file': { type: 'string' },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  });
-  if (values.help || positionals.length > 0) {
-    (values.help ? io.stdout : io.stderr)(HELP);
-    return values.help ? 0 : 2;
-  }
-  const tokenFile = values['token-file'];
-  const token = tokenFile === undefined ? null : (await readFile(tokenFile, 'utf8')).trim();
-  const heard = await ask(urlOf(values.admin, 'v1/status'), token);
-  if (!isOk(heard.status)) {
-    io.stderr(`${errorOf(heard.body, heard.status)}\n`);
-    return 1;
-  }
-  io.stdout(values.json ? heard.body : statusText(JSON.parse(heard.body) as Status));
-  return 0;
-};
+export const run: Command = command({
+  name: 'status',
+  help: HELP,
+  options: {
+    admin: { type: 'string', default: 'http://127.0.0.1:9902' },
+    'token-file': { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+  bare: true,
+  act: async ({ values, positionals, io }) => {
+    if (positionals.length > 0) throw new HelpWanted();
+    const tokenFile = values['token-file'];
+    const token = tokenFile === undefined ? null : (await readFile(tokenFile, 'utf8')).trim();
+    const heard = await ask(urlOf(values.admin, 'v1/status'), token);
+    if (!isOk(heard.status)) {
+      io.stderr(`${errorOf(heard.body, heard.status)}\n`);
+      return 1;
+    }
+    io.stdout(values.json ? heard.body : statusText(JSON.parse(heard.body) as Status));
+    return 0;
+  },
+});
 
 export function statusText(s: Status): string {
   const lines = [`cnx ${s.version}, instance ${s.instance}: ${s.state}, up ${duration(s.uptimeSeconds)}`, ''];

@@ -2,11 +2,10 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { logFiles } from '../../control/audit/files.ts';
 import { linesOf } from '../../control/audit/log.ts';
 import { verifyAudit } from '../../control/audit/verify.ts';
-import { usageError, UsageError } from '../bundle/command.ts';
+import { command, UsageError } from '../command.ts';
 import type { Command, CommandIo } from '../io.ts';
 
 const HELP = `cnx audit verify <directory> [--key SPKI] [--holds N:HASH]
@@ -21,21 +20,14 @@ verify   finds any change, cut or reordering of its entries. Exit code 1 when th
 export   prints all entries, oldest first, as JSON lines
 `;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        key: { type: 'string' },
-        holds: { type: 'string' },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'audit',
+  help: HELP,
+  options: {
+    key: { type: 'string' },
+    holds: { type: 'string' },
+  },
+  act: async ({ values, positionals, io }) => {
     const [name, directory, extra] = positionals;
     if (directory === undefined || extra !== undefined || (name !== 'verify' && name !== 'export'))
       throw new UsageError('write cnx audit verify <directory> or cnx audit export <directory>');
@@ -45,10 +37,8 @@ export const run: Command = async (args, io) => {
       return 0;
     }
     return await verify(directory, await keyOf(directory, values.key), values.holds, io);
-  } catch (error) {
-    return usageError('audit', error, io);
-  }
-};
+  },
+});
 
 async function verify(directory: string, key: KeyObject, holds: string | undefined, io: CommandIo): Promise<number> {
   const noted = holds === undefined ? undefined : /^([0-9]{1,15}):([0-9a-f]{64})$/.exec(holds);

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import { type AssembledBundle, assembleBundle, type LayerInput } from '../../control/oci/artifact.ts';
 import type { Digest } from '../../control/oci/digest.ts';
 import type { OciLayout } from '../../control/oci/layout.ts';
@@ -9,9 +9,9 @@ import { BUNDLE_ARTIFACT, REF_NAME_ANNOTATION } from '../../control/oci/media-ty
 import { publishBundle, readReleaseUnverified, signBundle } from '../../control/oci/publish.ts';
 import { Rejection, SourceError } from '../../control/oci/rejection.ts';
 import type { Release, ReleasePolicy } from '../../control/oci/release.ts';
+import { command, onlyPositional, UsageError } from '../command.ts';
 import type { Command, CommandIo } from '../io.ts';
-import { usageError, UsageError } from './command.ts';
-import { onlyPositional, openReference, readSigningKey } from './place.ts';
+import { openReference, readSigningKey } from './place.ts';
 
 /** What a directory says, once it has been checked: the release without what only building can know, and the layers. */
 export interface BundleSource {
@@ -47,23 +47,16 @@ times come from SOURCE_DATE_EPOCH, else from the last commit of <dir>, else from
 
 /** The command for directories that `load` can read. */
 export function buildCommand(load: LoadBundleDirectory): Command {
-  return async (args, io) => {
-    try {
-      const { values, positionals } = parseArgs({
-        args,
-        allowPositionals: true,
-        options: {
-          out: { type: 'string' },
-          key: { type: 'string' },
-          seq: { type: 'string' },
-          against: { type: 'string' },
-          help: { type: 'boolean', short: 'h', default: false },
-        },
-      });
-      if (values.help) {
-        io.stdout(HELP);
-        return 0;
-      }
+  return command({
+    name: 'bundle build',
+    help: HELP,
+    options: {
+      out: { type: 'string' },
+      key: { type: 'string' },
+      seq: { type: 'string' },
+      against: { type: 'string' },
+    },
+    act: async ({ values, positionals, io }) => {
       const directory = onlyPositional(positionals, '<dir>');
       if (values.out === undefined) throw new UsageError('--out oci:<directory> is missing');
       const seq = values.seq === undefined ? undefined : Number(values.seq);
@@ -93,10 +86,8 @@ export function buildCommand(load: LoadBundleDirectory): Command {
         `${unchanged ? 'unchanged' : 'built'.padEnd(9)}  ${bundle.digest}\nrelease    ${release.product}, sequence ${release.seq}, ${source.layers.length} layers\nin         ${values.out}${key === undefined ? ' (not signed)' : ' (signed)'}\n`,
       );
       return 0;
-    } catch (error) {
-      return usageError('bundle build', error, io);
-    }
-  };
+    },
+  });
 }
 
 interface Origin {

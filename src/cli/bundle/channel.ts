@@ -1,5 +1,4 @@
 /** `cnx bundle channel <command>`: the index that says which gateways run which bundle. */
-import { parseArgs } from 'node:util';
 import { assign } from '../../control/channel/assign.ts';
 import { type ChannelEntry, type ChannelIndex, ruleText, stableOf } from '../../control/channel/document.ts';
 import {
@@ -16,16 +15,9 @@ import { readTrustFile } from '../../control/trust/file.ts';
 import { signersOf } from '../../control/trust/verify.ts';
 import { durationOf } from '../duration.ts';
 import { family } from '../family.ts';
+import { command, onlyPositional, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
-import { usageError, UsageError } from './command.ts';
-import {
-  digestOfReference,
-  onlyPositional,
-  openReference,
-  PLACE_HELP,
-  PLACE_OPTIONS,
-  readSigningKey,
-} from './place.ts';
+import { digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS, readSigningKey } from './place.ts';
 import { canaryRule, labelOption } from './rules.ts';
 import { signing } from './sign.ts';
 
@@ -49,26 +41,20 @@ same again with a later end.
 
 ${PLACE_HELP}`;
 
-const set: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        ...PLACE_OPTIONS,
-        stable: { type: 'string' },
-        canary: { type: 'string' },
-        to: { type: 'string', multiple: true, default: [] },
-        trust: { type: 'string' },
-        key: { type: 'string', multiple: true, default: [] },
-        expires: { type: 'string', default: EXPIRES_DEFAULT },
-        seq: { type: 'string' },
-      },
-    });
-    if (values.help) {
-      io.stdout(SET_HELP);
-      return 0;
-    }
+const set: Command = command({
+  name: 'bundle channel set',
+  help: SET_HELP,
+  options: {
+    ...PLACE_OPTIONS,
+    stable: { type: 'string' },
+    canary: { type: 'string' },
+    to: { type: 'string', multiple: true, default: [] },
+    trust: { type: 'string' },
+    key: { type: 'string', multiple: true, default: [] },
+    expires: { type: 'string', default: EXPIRES_DEFAULT },
+    seq: { type: 'string' },
+  },
+  act: async ({ values, positionals, io }) => {
     const text = onlyPositional(positionals, '<ref>');
     if (values.trust === undefined) throw new UsageError('--trust FILE is missing');
     if (values.key.length === 0) throw new UsageError('--key FILE is missing');
@@ -127,10 +113,8 @@ const set: Command = async (args, io) => {
       await place.close();
     }
     return 0;
-  } catch (error) {
-    return usageError('bundle channel set', error, io);
-  }
-};
+  },
+});
 
 /** A tag or a digest of a place, as a digest. */
 export async function bundleAt(place: ArtifactPlace, text: string): Promise<Digest> {
@@ -147,23 +131,17 @@ Prints an index: which gateways run which bundle.
 
 ${PLACE_HELP}`;
 
-const show: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        ...PLACE_OPTIONS,
-        trust: { type: 'string' },
-        gateway: { type: 'string' },
-        label: { type: 'string', multiple: true, default: [] },
-        json: { type: 'boolean', default: false },
-      },
-    });
-    if (values.help) {
-      io.stdout(SHOW_HELP);
-      return 0;
-    }
+const show: Command = command({
+  name: 'bundle channel show',
+  help: SHOW_HELP,
+  options: {
+    ...PLACE_OPTIONS,
+    trust: { type: 'string' },
+    gateway: { type: 'string' },
+    label: { type: 'string', multiple: true, default: [] },
+    json: { type: 'boolean', default: false },
+  },
+  act: async ({ values, positionals, io }) => {
     const opened = await openReference(onlyPositional(positionals, '<ref>'), values, io);
     try {
       const digest = await digestOfReference(opened);
@@ -189,10 +167,8 @@ const show: Command = async (args, io) => {
       await opened.place.close();
     }
     return 0;
-  } catch (error) {
-    return usageError('bundle channel show', error, io);
-  }
-};
+  },
+});
 
 /** An index for people. Nothing of an unverified document may drive a terminal. */
 export function linesOf(index: ChannelIndex): string {

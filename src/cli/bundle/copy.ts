@@ -1,8 +1,7 @@
-import { parseArgs } from 'node:util';
 import { copyChannel, isIndexRoot } from '../../control/channel/publish.ts';
 import { copyBundle } from '../../control/oci/publish.ts';
+import { command, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
-import { usageError, UsageError } from './command.ts';
 import { digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS, verifyNow } from './place.ts';
 
 type Name = 'push' | 'pull' | 'copy';
@@ -24,17 +23,11 @@ the bundles that it names. The tag moves last, when everything else is there. On
   --trust   verify first as a new gateway with this trust policy would; what it would not take is not copied
 
 ${PLACE_HELP}`;
-  return async (args, io) => {
-    try {
-      const { values, positionals } = parseArgs({
-        args,
-        allowPositionals: true,
-        options: { ...PLACE_OPTIONS, trust: { type: 'string' } },
-      });
-      if (values.help) {
-        io.stdout(help);
-        return 0;
-      }
+  return command({
+    name: `bundle ${name}`,
+    help,
+    options: { ...PLACE_OPTIONS, trust: { type: 'string' } },
+    act: async ({ values, positionals, io }) => {
       const [from, to, extra] = positionals;
       if (from === undefined || to === undefined || extra !== undefined)
         throw new UsageError(`write cnx bundle ${name} <from ref> <to ref>`);
@@ -55,8 +48,6 @@ ${PLACE_HELP}`;
         await sink.place.close();
       }
       return 0;
-    } catch (error) {
-      return usageError(`bundle ${name}`, error, io);
-    }
-  };
+    },
+  });
 }

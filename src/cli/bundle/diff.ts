@@ -1,8 +1,7 @@
-import { parseArgs } from 'node:util';
 import { changeOf } from '../../control/guardrail/change.ts';
 import { askGuardrail } from '../../control/guardrail/guardrail.ts';
+import { command, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
-import { usageError, UsageError } from './command.ts';
 import { PLACE_HELP, PLACE_OPTIONS } from './place.ts';
 import { readSide } from './side.ts';
 
@@ -18,23 +17,17 @@ directory or a <ref>, which is not verified.
 
 ${PLACE_HELP}`;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        ...PLACE_OPTIONS,
-        guardrail: { type: 'string' },
-        entrypoint: { type: 'string', default: 'guardrail/deny' },
-        data: { type: 'string' },
-        rollback: { type: 'boolean', default: false },
-      },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'bundle diff',
+  help: HELP,
+  options: {
+    ...PLACE_OPTIONS,
+    guardrail: { type: 'string' },
+    entrypoint: { type: 'string', default: 'guardrail/deny' },
+    data: { type: 'string' },
+    rollback: { type: 'boolean', default: false },
+  },
+  act: async ({ values, positionals, io }) => {
     const [before, after, extra] = positionals;
     if (before === undefined || after === undefined || extra !== undefined)
       throw new UsageError('<before> and <after> are expected');
@@ -55,7 +48,5 @@ export const run: Command = async (args, io) => {
     );
     for (const reason of reasons) io.stderr(`denied: ${reason}\n`);
     return reasons.length === 0 ? 0 : 1;
-  } catch (error) {
-    return usageError('bundle diff', error, io);
-  }
-};
+  },
+});

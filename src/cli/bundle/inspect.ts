@@ -1,11 +1,10 @@
-import { parseArgs } from 'node:util';
 import { parseManifest } from '../../control/oci/manifest.ts';
 import { TITLE_ANNOTATION, roleOf } from '../../control/oci/media-types.ts';
 import { readReleaseUnverified } from '../../control/oci/publish.ts';
 import { Rejection } from '../../control/oci/rejection.ts';
+import { command, onlyPositional } from '../command.ts';
 import type { Command } from '../io.ts';
-import { usageError } from './command.ts';
-import { digestOfReference, onlyPositional, openReference, PLACE_HELP, PLACE_OPTIONS } from './place.ts';
+import { digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS } from './place.ts';
 
 const HELP = `cnx bundle inspect <ref> [--json]
 
@@ -13,17 +12,11 @@ Prints what a bundle says of itself: release, layers, signatures. Nothing of it 
 
 ${PLACE_HELP}`;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { ...PLACE_OPTIONS, json: { type: 'boolean', default: false } },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'bundle inspect',
+  help: HELP,
+  options: { ...PLACE_OPTIONS, json: { type: 'boolean', default: false } },
+  act: async ({ values, positionals, io }) => {
     const opened = await openReference(onlyPositional(positionals, '<ref>'), values, io);
     try {
       const digest = await digestOfReference(opened);
@@ -62,10 +55,8 @@ export const run: Command = async (args, io) => {
       await opened.place.close();
     }
     return 0;
-  } catch (error) {
-    return usageError('bundle inspect', error, io);
-  }
-};
+  },
+});
 
 /** Text of an unverified document must not drive the terminal. */
 function printable(text: string): string {

@@ -1,12 +1,11 @@
-import { parseArgs } from 'node:util';
 import { shortDigest } from '../../control/oci/digest.ts';
 import { type LogEntry, logOf } from '../../control/oci/publish.ts';
 import { readTrustFile } from '../../control/trust/file.ts';
 import type { Trust } from '../../control/trust/policy.ts';
 import { signersOf } from '../../control/trust/verify.ts';
+import { command, onlyPositional } from '../command.ts';
 import type { Command } from '../io.ts';
-import { usageError } from './command.ts';
-import { onlyPositional, openReference, PLACE_HELP, PLACE_OPTIONS } from './place.ts';
+import { openReference, PLACE_HELP, PLACE_OPTIONS } from './place.ts';
 
 const HELP = `cnx bundle log <ref> [--trust FILE] [--json]
 
@@ -18,17 +17,11 @@ tagged ones only; the tag of <ref> does not matter. What bundles say of themselv
 
 ${PLACE_HELP}`;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { ...PLACE_OPTIONS, trust: { type: 'string' }, json: { type: 'boolean', default: false } },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'bundle log',
+  help: HELP,
+  options: { ...PLACE_OPTIONS, trust: { type: 'string' }, json: { type: 'boolean', default: false } },
+  act: async ({ values, positionals, io }) => {
     const opened = await openReference(onlyPositional(positionals, '<ref>'), values, io);
     try {
       const trust = values.trust === undefined ? null : await readTrustFile(values.trust);
@@ -40,10 +33,8 @@ export const run: Command = async (args, io) => {
       await opened.place.close();
     }
     return 0;
-  } catch (error) {
-    return usageError('bundle log', error, io);
-  }
-};
+  },
+});
 
 function rowOf({ digest, tags, release, signatures }: LogEntry, trust: Trust | null) {
   return {

@@ -12,16 +12,15 @@ import { gatewayIdentity } from '../../control/trust/gateway.ts';
 import { EMPTY_SEQUENCE } from '../../control/trust/rules.ts';
 import { verifyBundle, type VerifyStep } from '../../control/trust/verify.ts';
 import { algorithmOf } from '../../control/trust/policy.ts';
+import { UsageError } from '../command.ts';
 import type { CommandIo } from '../io.ts';
 import { commandRegistryOptions } from '../registry.ts';
-import { UsageError } from './command.ts';
 
 /** Options that every command takes which may speak to a registry. */
 export const PLACE_OPTIONS = {
   insecure: { type: 'boolean', default: false },
   'ca-file': { type: 'string' },
   'docker-config': { type: 'string' },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
 export const PLACE_HELP = `A <ref> is oci:<directory>[:tag] or registry.example/repository[:tag][@digest]; the tag is latest unless told.
@@ -100,12 +99,4 @@ export async function readSigningKey(path: string): Promise<KeyObject> {
   if (algorithmOf(key) === undefined)
     throw new UsageError(`${path} is neither an Ed25519 nor an ECDSA P-256 key; cnx keygen makes one`);
   return key;
-}
-
-/** The only positional argument, with an error that names it. */
-export function onlyPositional(positionals: readonly string[], what: string): string {
-  const [value, extra] = positionals;
-  if (value === undefined) throw new UsageError(`${what} is missing`);
-  if (extra !== undefined) throw new UsageError(`${JSON.stringify(extra)} is one argument too many`);
-  return value;
 }

@@ -1,6 +1,6 @@
 /** Rules and labels as the command line writes them. */
 import { type ChannelRule, percentOf, selectorOf } from '../../control/channel/document.ts';
-import { UsageError } from './command.ts';
+import { UsageError } from '../command.ts';
 
 /** `10`, `ring=canary`, `ring=canary+region=eu@10`. */
 export function canaryRule(text: string): ChannelRule & { readonly role: 'canary' } {

@@ -1,18 +1,10 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import type { Digest } from '../../control/oci/digest.ts';
 import { type ArtifactPlace, signBundle } from '../../control/oci/publish.ts';
 import { fingerprintOf } from '../../control/trust/policy.ts';
+import { command, onlyPositional, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
-import { usageError, UsageError } from './command.ts';
-import {
-  digestOfReference,
-  onlyPositional,
-  openReference,
-  PLACE_HELP,
-  PLACE_OPTIONS,
-  readSigningKey,
-} from './place.ts';
+import { digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS, readSigningKey } from './place.ts';
 
 const HELP = `cnx bundle sign <ref> --key FILE
 
@@ -29,17 +21,11 @@ export function signing(
   help: string,
   sign: (place: ArtifactPlace, digest: Digest, key: KeyObject) => Promise<boolean>,
 ): Command {
-  return async (args, io) => {
-    try {
-      const { values, positionals } = parseArgs({
-        args,
-        allowPositionals: true,
-        options: { ...PLACE_OPTIONS, key: { type: 'string' } },
-      });
-      if (values.help) {
-        io.stdout(help);
-        return 0;
-      }
+  return command({
+    name,
+    help,
+    options: { ...PLACE_OPTIONS, key: { type: 'string' } },
+    act: async ({ values, positionals, io }) => {
       const text = onlyPositional(positionals, '<ref>');
       if (values.key === undefined) throw new UsageError('--key FILE is missing');
       const key = await readSigningKey(values.key);
@@ -52,8 +38,6 @@ export function signing(
         await opened.place.close();
       }
       return 0;
-    } catch (error) {
-      return usageError(name, error, io);
-    }
-  };
+    },
+  });
 }

@@ -1,10 +1,9 @@
-import { parseArgs } from 'node:util';
 import { readReleaseUnverified, tagBundle } from '../../control/oci/publish.ts';
 import { isTag } from '../../control/oci/reference.ts';
 import { Rejection } from '../../control/oci/rejection.ts';
 import { isReferrerTag } from '../../control/oci/source.ts';
+import { command, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
-import { usageError, UsageError } from './command.ts';
 import { digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS } from './place.ts';
 
 const HELP = `cnx bundle tag <ref> <tag>
@@ -17,13 +16,11 @@ want a new release instead.
 
 ${PLACE_HELP}`;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({ args, allowPositionals: true, options: PLACE_OPTIONS });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'bundle tag',
+  help: HELP,
+  options: PLACE_OPTIONS,
+  act: async ({ values, positionals, io }) => {
     const [text, tag, extra] = positionals;
     if (text === undefined || tag === undefined || extra !== undefined)
       throw new UsageError('write cnx bundle tag <ref> <tag>');
@@ -57,7 +54,5 @@ export const run: Command = async (args, io) => {
       await place.close();
     }
     return 0;
-  } catch (error) {
-    return usageError('bundle tag', error, io);
-  }
-};
+  },
+});

@@ -1,9 +1,8 @@
-import { parseArgs } from 'node:util';
 import { Rejection } from '../../control/oci/rejection.ts';
 import type { VerifyStep } from '../../control/trust/verify.ts';
+import { command, onlyPositional, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
-import { usageError, UsageError } from './command.ts';
-import { digestOfReference, onlyPositional, openReference, PLACE_HELP, PLACE_OPTIONS, verifyNow } from './place.ts';
+import { digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS, verifyNow } from './place.ts';
 
 const HELP = `cnx bundle verify <ref> --trust FILE
 
@@ -12,17 +11,11 @@ judged here (cnx check does that for a directory). Exit code 0 when it would be 
 
 ${PLACE_HELP}`;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { ...PLACE_OPTIONS, trust: { type: 'string' } },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'bundle verify',
+  help: HELP,
+  options: { ...PLACE_OPTIONS, trust: { type: 'string' } },
+  act: async ({ values, positionals, io }) => {
     const text = onlyPositional(positionals, '<ref>');
     if (values.trust === undefined) throw new UsageError('--trust FILE is missing');
     const opened = await openReference(text, values, io);
@@ -38,10 +31,8 @@ export const run: Command = async (args, io) => {
     } finally {
       await opened.place.close();
     }
-  } catch (error) {
-    return usageError('bundle verify', error, io);
-  }
-};
+  },
+});
 
 function line(verdict: string, step: VerifyStep): string {
   return `${verdict.padEnd(5)}${step.name.padEnd(12)}${step.sentence}\n`;

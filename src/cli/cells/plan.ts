@@ -1,6 +1,5 @@
 /** `cnx cells plan`: what adding or removing cells would move, how even the cells are, and the pins that would mend it. */
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import type { BundleConfig } from '../../config/bundle.ts';
 import { readBundleDirectory } from '../../control/build/bundle-directory.ts';
 import {
@@ -14,6 +13,7 @@ import {
   SKEW_MAX,
 } from '../../control/build/cells-plan.ts';
 import { findOpa } from '../../control/policy/rego.ts';
+import { command, HelpWanted } from '../command.ts';
 import type { Command } from '../io.ts';
 
 /** Tenants of a file. */
@@ -32,30 +32,27 @@ const HELP = `usage: cnx cells plan <bundle directory> [--add <cell>[@<region>]]
 Shares of the ring are exact. Without --add and --remove it tells how things are.
 `;
 
-export const run: Command = async (args, io) => {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      add: { type: 'string', multiple: true, default: [] },
-      remove: { type: 'string', multiple: true, default: [] },
-      tenants: { type: 'string' },
-      check: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  const [dir] = positionals;
-  if (values.help === true || dir === undefined) {
-    (values.help === true ? io.stdout : io.stderr)(HELP);
-    return values.help === true ? 0 : 2;
-  }
-  const { config } = await readBundleDirectory(dir, findOpa(io.env['PATH']));
-  const tenants = values.tenants === undefined ? [] : readTenants(values.tenants);
-  const change = planCells(inputOf(config, values.add, values.remove, tenants));
-  io.stdout(values.json ? `${JSON.stringify(change, null, 2)}\n` : textOf(change, tenants.length > 0));
-  return values.check && isUneven(change, tenants.length > 0) ? 1 : 0;
-};
+export const run: Command = command({
+  name: 'cells plan',
+  help: HELP,
+  options: {
+    add: { type: 'string', multiple: true, default: [] },
+    remove: { type: 'string', multiple: true, default: [] },
+    tenants: { type: 'string' },
+    check: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+  bare: true,
+  act: async ({ values, positionals, io }) => {
+    const [dir] = positionals;
+    if (dir === undefined) throw new HelpWanted();
+    const { config } = await readBundleDirectory(dir, findOpa(io.env['PATH']));
+    const tenants = values.tenants === undefined ? [] : readTenants(values.tenants);
+    const change = planCells(inputOf(config, values.add, values.remove, tenants));
+    io.stdout(values.json ? `${JSON.stringify(change, null, 2)}\n` : textOf(change, tenants.length > 0));
+    return values.check && isUneven(change, tenants.length > 0) ? 1 : 0;
+  },
+});
 
 function inputOf(
   config: BundleConfig,

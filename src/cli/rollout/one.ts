@@ -1,21 +1,19 @@
 /** The commands that speak with one gateway. */
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import type { Status } from '../../admin/admin-server.ts';
 import { ASK_TIMEOUT_MS, ask, isOk, urlOf } from '../../admin/client.ts';
 import type { HistoryView } from '../../admin/control-view.ts';
 import { printable } from '../../admin/explain.ts';
-import { usageError, UsageError } from '../bundle/command.ts';
 import { durationOf } from '../duration.ts';
 import { errorOf } from '../explain.ts';
-import type { Command, CommandIo } from '../io.ts';
+import { command, type Given, UsageError } from '../command.ts';
+import type { Command } from '../io.ts';
 import { channelLines, gatewayLines, rolloutLines } from '../status.ts';
 
 const OPTIONS = {
   admin: { type: 'string', default: 'http://127.0.0.1:9902' },
   'token-file': { type: 'string' },
   json: { type: 'boolean', default: false },
-  help: { type: 'boolean', short: 'h', default: false },
   reason: { type: 'string' },
   for: { type: 'string' },
 } as const;
@@ -27,35 +25,14 @@ const GATEWAY_HELP = `
 /** A bundle is compiled and given to all lanes before the answer comes. */
 const ACTION_TIMEOUT_MS = 60_000;
 
-interface Given {
-  readonly values: {
-    readonly admin: string;
-    readonly 'token-file'?: string;
-    readonly json: boolean;
-    readonly reason?: string;
-    readonly for?: string;
-  };
-  readonly positionals: readonly string[];
-  readonly io: CommandIo;
-}
+type Asked = Given<typeof OPTIONS>;
 
-function command(name: string, help: string, act: (given: Given) => Promise<number>): Command {
-  return async (args, io) => {
-    try {
-      const { values, positionals } = parseArgs({ args, allowPositionals: true, options: OPTIONS });
-      if (values.help) {
-        io.stdout(`${help}${GATEWAY_HELP}`);
-        return 0;
-      }
-      return await act({ values, positionals, io });
-    } catch (error) {
-      return usageError(`rollout ${name}`, error, io);
-    }
-  };
+function commandOfOne(name: string, help: string, act: (given: Asked) => Promise<number>): Command {
+  return command({ name: `rollout ${name}`, help: `${help}${GATEWAY_HELP}`, options: OPTIONS, act });
 }
 
 /** The answer's body, or null after the error has been told. */
-async function heard(given: Given, path: string, method: 'GET' | 'POST'): Promise<string | null> {
+async function heard(given: Asked, path: string, method: 'GET' | 'POST'): Promise<string | null> {
   const file = given.values['token-file'];
   const token = file === undefined ? null : (await readFile(file, 'utf8')).trim();
   const timeoutMs = method === 'GET' ? ASK_TIMEOUT_MS : ACTION_TIMEOUT_MS;
@@ -65,14 +42,14 @@ async function heard(given: Given, path: string, method: 'GET' | 'POST'): Promis
   return null;
 }
 
-function query(given: Given, more: Readonly<Record<string, string>>): string {
+function query(given: Asked, more: Readonly<Record<string, string>>): string {
   const { reason } = given.values;
   if (reason === undefined || reason === '')
     throw new UsageError('--reason TEXT is missing; it goes into the audit log');
   return new URLSearchParams({ ...more, reason }).toString();
 }
 
-export const status = command(
+export const status = commandOfOne(
   'status',
   'cnx rollout status [--json]\n\nWhat the gateway runs and why, and what a share of its identities tries.\n',
   async (given) => {
@@ -126,7 +103,7 @@ function whyOf({
   return `${source.text} ${names} ${source.seen}, which is not taken: ${source.lastError ?? source.state}`;
 }
 
-export const history = command(
+export const history = commandOfOne(
   'history',
   'cnx rollout history [--json]\n\nWhat has happened to the bundles of the gateway, newest first, out of its audit log.\n',
   async (given) => {
@@ -145,7 +122,7 @@ function entryText({ n, at, kind, fields }: HistoryView): string {
   return printable(`${String(n).padEnd(7)}${at}  ${kind.padEnd(12)}${told.join(' ')}`);
 }
 
-export const rollback = command(
+export const rollback = commandOfOne(
   'rollback',
   'cnx rollout rollback --reason TEXT\n\nTakes back the bundle that is being tried; when none is, goes back to the bundle before the one that serves. What was taken\nback stays out until the source names something else.\n',
   async (given) => {
@@ -156,7 +133,7 @@ export const rollback = command(
   },
 );
 
-export const pin = command(
+export const pin = commandOfOne(
   'pin',
   'cnx rollout pin <digest> --for 2h --reason TEXT\n\nKeeps the gateway on one bundle, over restarts too. It must verify like any other; what the source names does not count until\nthen.\n\n  --for  90s, 30m, 2h, 1d; at most 7d\n',
   async (given) => {
@@ -172,7 +149,7 @@ export const pin = command(
   },
 );
 
-export const unpin = command(
+export const unpin = commandOfOne(
   'unpin',
   'cnx rollout unpin --reason TEXT\n\nLets the source count again.\n',
   async (given) => {

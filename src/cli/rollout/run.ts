@@ -1,7 +1,6 @@
 /** `cnx rollout run`: brings a bundle to all gateways of a channel step by step, for CI. What it knows stands in the signed index; a run that was ended is gone on with by the next. */
 import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import { type ChannelIndex, ruleText, selectorText, stableOf } from '../../control/channel/document.ts';
 import { bundleFor, type Current, currentOf, entryFor, publishChannel } from '../../control/channel/publish.ts';
 import { type Digest, shortDigest } from '../../control/oci/digest.ts';
@@ -10,10 +9,10 @@ import { SourceError } from '../../control/oci/rejection.ts';
 import { readTrustFile } from '../../control/trust/file.ts';
 import { thresholdOf, type Trust } from '../../control/trust/policy.ts';
 import { bundleAt, EXPIRES_DEFAULT } from '../bundle/channel.ts';
-import { usageError, UsageError } from '../bundle/command.ts';
-import { onlyPositional, openReference, PLACE_HELP, PLACE_OPTIONS, readSigningKey } from '../bundle/place.ts';
+import { openReference, PLACE_HELP, PLACE_OPTIONS, readSigningKey } from '../bundle/place.ts';
 import { canaryRule } from '../bundle/rules.ts';
 import { durationOf } from '../duration.ts';
+import { command, onlyPositional, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
 import { type Act, actText, type CanaryRule, decide, detailOf, type Heard, phaseOf, type RunPlan } from './decide.ts';
 import { type Group, GROUP_MAX, hear, pollAll } from './group.ts';
@@ -84,35 +83,29 @@ interface Look {
   readonly seq: number;
 }
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        ...PLACE_OPTIONS,
-        candidate: { type: 'string' },
-        gateway: { type: 'string', multiple: true, default: [] },
-        gateways: { type: 'string' },
-        'token-file': { type: 'string' },
-        steps: { type: 'string', default: '1,10,50,100' },
-        soak: { type: 'string', default: '5m' },
-        'serving-min': { type: 'string', default: '1' },
-        deadline: { type: 'string', default: '2h' },
-        late: { type: 'string', default: 'hold' },
-        look: { type: 'string', default: '5s' },
-        once: { type: 'boolean', default: false },
-        again: { type: 'boolean', default: false },
-        trust: { type: 'string' },
-        key: { type: 'string', multiple: true, default: [] },
-        expires: { type: 'string', default: EXPIRES_DEFAULT },
-        json: { type: 'boolean', default: false },
-      },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'rollout run',
+  help: HELP,
+  options: {
+    ...PLACE_OPTIONS,
+    candidate: { type: 'string' },
+    gateway: { type: 'string', multiple: true, default: [] },
+    gateways: { type: 'string' },
+    'token-file': { type: 'string' },
+    steps: { type: 'string', default: '1,10,50,100' },
+    soak: { type: 'string', default: '5m' },
+    'serving-min': { type: 'string', default: '1' },
+    deadline: { type: 'string', default: '2h' },
+    late: { type: 'string', default: 'hold' },
+    look: { type: 'string', default: '5s' },
+    once: { type: 'boolean', default: false },
+    again: { type: 'boolean', default: false },
+    trust: { type: 'string' },
+    key: { type: 'string', multiple: true, default: [] },
+    expires: { type: 'string', default: EXPIRES_DEFAULT },
+    json: { type: 'boolean', default: false },
+  },
+  act: async ({ values, positionals, io }) => {
     const text = onlyPositional(positionals, '<ref>');
     const { candidate, trust: trustFile, late } = values;
     if (candidate === undefined) throw new UsageError('--candidate BUNDLE is missing');
@@ -162,10 +155,8 @@ export const run: Command = async (args, io) => {
     } finally {
       await place.close();
     }
-  } catch (error) {
-    return usageError('rollout run', error, io);
-  }
-};
+  },
+});
 
 /** Whether a step brings the bundle to more gateways with the same labels than the steps before. */
 function grows(before: readonly CanaryRule[], { selector, percent }: CanaryRule): boolean {

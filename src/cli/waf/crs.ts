@@ -1,11 +1,10 @@
 /** `cnx waf crs`: a release of the OWASP Core Rule Set into a bundle directory, with the checksum of each of its files. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { writeCrs } from '../../control/crs/directory.ts';
 import { LOCK_FILE, type CrsLock, lockOf, parseLock } from '../../control/crs/lock.ts';
 import { readRelease, ReleaseError } from '../../control/crs/release.ts';
-import { usageError, UsageError } from '../bundle/command.ts';
+import { command, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
 
 const HELP = `cnx waf crs <bundle directory> --from RELEASE [--dir waf/crs] [--sha256 HEX] [--setup FILE]
@@ -19,23 +18,17 @@ checksum of each file. A build takes the directory only as the release has it. R
   --setup   a crs-setup.conf, for releases that have none beside their rules, such as Debian's in /etc/modsecurity/crs
 `;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        from: { type: 'string' },
-        dir: { type: 'string', default: 'waf/crs' },
-        sha256: { type: 'string' },
-        setup: { type: 'string' },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'waf crs',
+  help: HELP,
+  options: {
+    from: { type: 'string' },
+    dir: { type: 'string', default: 'waf/crs' },
+    sha256: { type: 'string' },
+    setup: { type: 'string' },
+  },
+  failures: [ReleaseError],
+  act: async ({ values, positionals, io }) => {
     const [bundle, ...more] = positionals;
     if (bundle === undefined || more.length > 0) throw new UsageError('one bundle directory is expected');
     if (values.from === undefined) throw new UsageError('--from is missing');
@@ -57,14 +50,8 @@ export const run: Command = async (args, io) => {
         `\nname it in waf.yaml:\n\n  mode: detect\n  crs: { dir: ${values.dir} }\n\nthen: cnx check ${bundle}\n`,
       );
     return 0;
-  } catch (error) {
-    if (error instanceof ReleaseError) {
-      io.stderr(`cnx waf crs: ${error.message}\n`);
-      return 1;
-    }
-    return usageError('waf crs', error, io);
-  }
-};
+  },
+});
 
 /** The lock that stands there, when it can be read. */
 function lockBefore(dir: string): CrsLock | null {

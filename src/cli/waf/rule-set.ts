@@ -13,9 +13,9 @@ import { readRelease } from '../../control/crs/release.ts';
 import { findOpa } from '../../control/policy/rego.ts';
 import { native } from '../../native.ts';
 import type { WafRoutePlan } from '../../snapshot/route-plans.ts';
-import { UsageError } from '../bundle/command.ts';
 import type { RawRequest } from './raw-message.ts';
 import { routeOf } from './route-of.ts';
+import { UsageError } from '../command.ts';
 
 /** Rules that are compiled; `release` gives them back. */
 export class RuleSet {

@@ -1,8 +1,7 @@
 /** `cnx waf rules`: what a rule set holds. */
-import { parseArgs } from 'node:util';
 import { native } from '../../native.ts';
 import type { WafRule } from '../../native/waf.ts';
-import { usageError } from '../bundle/command.ts';
+import { command } from '../command.ts';
 import type { Command } from '../io.ts';
 import { openRules } from './rule-set.ts';
 
@@ -12,23 +11,16 @@ Lists rules by phase and in their order: id, phase, paranoia level, severity, me
 Rules that never report (nolog) are listed with --all.
 `;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        tag: { type: 'string' },
-        id: { type: 'string' },
-        all: { type: 'boolean', default: false },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'waf rules',
+  help: HELP,
+  options: {
+    tag: { type: 'string' },
+    id: { type: 'string' },
+    all: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+  act: async ({ values, positionals, io }) => {
     const [from, to] = (values.id ?? '').split('-').map(Number);
     const set = await openRules(positionals, io.env['PATH']);
     try {
@@ -42,10 +34,8 @@ export const run: Command = async (args, io) => {
     } finally {
       set.release();
     }
-  } catch (error) {
-    return usageError('waf rules', error, io);
-  }
-};
+  },
+});
 
 const SEVERITIES = ['EMERGENCY', 'ALERT', 'CRITICAL', 'ERROR', 'WARNING', 'NOTICE', 'INFO', 'DEBUG'];
 

@@ -1,13 +1,12 @@
 /** `cnx waf test`: one request (and its answer) through the engine, told as a person wants to read it. */
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { exclusionsOf } from '../../admin/waf-exclusion.ts';
 import type { RouteWaf, WafExclusion } from '../../config/waf-tuning.ts';
 import { native } from '../../native.ts';
 import { packRequest, packResponse, type WafResponse, type WafTrace } from '../../native/waf.ts';
 import type { WafRoutePlan } from '../../snapshot/route-plans.ts';
-import { usageError, UsageError } from '../bundle/command.ts';
+import { command, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
 import { MESSAGE_BYTES_MAX, MessageError, parseRequest, parseResponse, type RawRequest } from './raw-message.ts';
 import { openRules, type RuleSet } from './rule-set.ts';
@@ -35,27 +34,21 @@ const MODES = ['off', 'detect', 'block'] as const;
 /** Room for what a packed message holds besides its file. */
 const PACKED_BYTES = 64 * 1024;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        request: { type: 'string' },
-        response: { type: 'string' },
-        route: { type: 'string' },
-        paranoia: { type: 'string' },
-        mode: { type: 'string' },
-        client: { type: 'string', default: '192.0.2.1' },
-        all: { type: 'boolean', default: false },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'waf test',
+  help: HELP,
+  options: {
+    request: { type: 'string' },
+    response: { type: 'string' },
+    route: { type: 'string' },
+    paranoia: { type: 'string' },
+    mode: { type: 'string' },
+    client: { type: 'string', default: '192.0.2.1' },
+    all: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  },
+  failures: [MessageError],
+  act: async ({ values, positionals, io }) => {
     if (values.request === undefined) throw new UsageError('--request FILE is missing');
     const paranoia = values.paranoia === undefined ? undefined : Number(values.paranoia);
     if (paranoia !== undefined && ![1, 2, 3, 4].includes(paranoia)) throw new UsageError('--paranoia is 1, 2, 3 or 4');
@@ -102,14 +95,8 @@ export const run: Command = async (args, io) => {
     } finally {
       rules.release();
     }
-  } catch (error) {
-    if (error instanceof MessageError) {
-      io.stderr(`cnx waf test: ${error.message}\n`);
-      return 1;
-    }
-    return usageError('waf test', error, io);
-  }
-};
+  },
+});
 
 interface ExchangeGiven {
   readonly request: RawRequest;

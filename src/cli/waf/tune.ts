@@ -1,10 +1,9 @@
 /** `cnx waf tune`: out of a log, the exclusions that would have let the most requests pass. */
 import { createReadStream } from 'node:fs';
-import { parseArgs } from 'node:util';
 import type { Account } from '../../admin/account.ts';
 import { printable, readAccount } from '../../admin/explain.ts';
 import { exclusionOf } from '../../admin/waf-exclusion.ts';
-import { usageError, UsageError } from '../bundle/command.ts';
+import { command, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
 
 /** Different exclusions that are counted; what comes after is told as not counted. */
@@ -34,22 +33,17 @@ interface Proposal {
 /** Client addresses that are told apart for one proposal. */
 const ADDRESSES_MAX = 1_000;
 
-export const run: Command = async (args, io) => {
-  try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        log: { type: 'string' },
-        route: { type: 'string' },
-        top: { type: 'string', default: `${TOP}` },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    });
-    if (values.help) {
-      io.stdout(HELP);
-      return 0;
-    }
+export const run: Command = command({
+  name: 'waf tune',
+  help: HELP,
+  options: {
+    log: { type: 'string' },
+    route: { type: 'string' },
+    top: { type: 'string', default: `${TOP}` },
+    json: { type: 'boolean', default: false },
+  },
+  optionsOnly: true,
+  act: async ({ values, io }) => {
     if (values.log === undefined) throw new UsageError('--log FILE is missing');
     const top = Number(values.top);
     if (!Number.isSafeInteger(top) || top < 1) throw new UsageError('--top is a whole number from 1');
@@ -57,10 +51,8 @@ export const run: Command = async (args, io) => {
     for await (const line of linesOf(values.log)) tuner.take(line);
     io.stdout(values.json ? `${JSON.stringify(tuner.rows(top), null, 2)}\n` : tuner.text(top));
     return 0;
-  } catch (error) {
-    return usageError('waf tune', error, io);
-  }
-};
+  },
+});
 
 async function* linesOf(file: string): AsyncGenerator<string> {
   const stream = file === '-' ? process.stdin : createReadStream(file);
