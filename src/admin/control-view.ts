@@ -330,6 +330,9 @@ export interface WafPoolView {
   readonly threads: number;
   /** Share of the time that the threads were busy, 0 … 1. */
   readonly utilization: number;
+  /** Bodies that rules read in the memory of the transport. */
+  readonly lentBodies: number;
+  readonly lentBytes: number;
 }
 
 /** The endpoints of a snapshot as the shared columns show them. `now`: epoch ms. */

@@ -81,6 +81,13 @@ export const METRICS = {
     'Percentiles of the time in the WAF over the last one to two minutes.',
   ),
   cnx_waf_pool_waiting: row('gauge', '', [], 'Requests that wait for a thread of the WAF pool.'),
+  cnx_waf_lent_bodies: row(
+    'gauge',
+    '',
+    [],
+    'Bodies that rules read in the memory of the transport, in lanes and in the WAF pool: each until its exchange is over.',
+  ),
+  cnx_waf_lent_bytes: row('gauge', 'bytes', [], 'Memory of these bodies.'),
   cnx_waf_pool_utilization_ratio: row(
     'gauge',
     'ratio',

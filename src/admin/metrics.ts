@@ -180,6 +180,8 @@ export class Metrics {
       cnx_waf_verdicts_total: list('verdict', WAF_VERDICTS, (c) => c.waf),
       cnx_waf_duration_quantile_seconds: quantiles('waf'),
       cnx_waf_pool_waiting: () => one(control.wafPool()?.waiting ?? 0),
+      cnx_waf_lent_bodies: () => one(control.wafPool()?.lentBodies ?? 0),
+      cnx_waf_lent_bytes: () => one(control.wafPool()?.lentBytes ?? 0),
       cnx_waf_pool_utilization_ratio: () => one(control.wafPool()?.utilization ?? 0),
       cnx_credentials_total: list('kind', CREDENTIALS, (c) => c.credentials),
       cnx_policy_outcomes_total: () =>

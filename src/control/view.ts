@@ -20,6 +20,7 @@ import {
   type TrustView,
   type WafPoolView,
 } from '../admin/control-view.ts';
+import { native } from '../native.ts';
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
 import type { ModeView } from '../snapshot/mode.ts';
@@ -152,6 +153,7 @@ export class GatewayView implements ControlView {
   }
   wafPool(): WafPoolView {
     const { waiting, threads, utilization } = this.#of().pool;
-    return { waiting, threads, utilization };
+    const { bodies, bytes } = native().wafLent();
+    return { waiting, threads, utilization, lentBodies: bodies, lentBytes: bytes };
   }
 }

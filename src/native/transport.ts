@@ -143,11 +143,15 @@ export interface TransportEngine {
   setAddresses(endpoint: number, addresses: readonly string[]): void;
   /** Its connections end once idle. */
   dropEndpoint(endpoint: number): void;
-  /** Asks for up to `limit` bytes of a body; a `BodyState`. Pending: an event follows. */
+  /** Asks for up to `limit` bytes of a body; a `BodyState` in the three low bits, above them how many bytes are here. Pending: an event follows. */
   inspect(slot: number, generation: number, limit: number): number;
   /** A copy of what was collected. */
   body(slot: number): Uint8Array;
-  /** Asks for up to `limit` bytes of the body of an answer that is shown; an `AnswerState`. Pending: an event follows. */
+  /** Number by which the WAF of any thread finds what was collected, without a copy, until the exchange is over; 0: none is here, or too much is lent. */
+  lend(slot: number): number;
+  /** As `lend`, of the answer's body. */
+  lendAnswer(slot: number): number;
+  /** Asks for up to `limit` bytes of the body of an answer that is shown; an `AnswerState`, as of `inspect`. Pending: an event follows. */
   inspectAnswer(slot: number, generation: number, limit: number): number;
   /** A copy of what was collected of it. */
   answerBody(slot: number): Uint8Array;

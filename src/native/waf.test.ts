@@ -277,17 +277,17 @@ test('fields are found in the memory of a transport as in a packed request', () 
     ] as const;
     lay(1, headers);
     const bare = packRequest(mine, { method: 'GET', target: '/' });
-    const verdict = waf.wafInspectHead(handle, block, bare, memory, 1);
+    const verdict = waf.wafInspectHead(handle, block, bare, memory, 1, 0, 0);
     const length = packRequest(request, { method: 'GET', target: '/', headers });
     assert.equal(verdict, waf.wafInspect(handle, block, request, length, out));
     assert.deepEqual({ ...readVerdict(said), work: 0 }, { ...readVerdict(out), work: 0 });
   }
   const bare = packRequest(mine, { method: 'GET', target: '/' });
-  assert.equal(waf.wafInspectHead(handle, block, bare, memory, 0), WAF_PASS);
-  assert.equal(waf.wafInspectHead(handle, block, bare, memory, 2), WAF_ERROR, 'a place that is not there');
-  assert.equal(waf.wafInspectHead(handle, block, bare, memory + 1, 0), WAF_ERROR, 'a memory that is not there');
+  assert.equal(waf.wafInspectHead(handle, block, bare, memory, 0, 0, 0), WAF_PASS);
+  assert.equal(waf.wafInspectHead(handle, block, bare, memory, 2, 0, 0), WAF_ERROR, 'a place that is not there');
+  assert.equal(waf.wafInspectHead(handle, block, bare, memory + 1, 0, 0, 0), WAF_ERROR, 'a memory that is not there');
   words[countAt / 4] = 25;
-  assert.equal(waf.wafInspectHead(handle, block, bare, memory, 0), WAF_ERROR, 'more fields than there is room for');
+  assert.equal(waf.wafInspectHead(handle, block, bare, memory, 0, 0, 0), WAF_ERROR, 'more fields than there is room for');
   assert.equal(waf.wafHeadMemory(heads, 8, 16, 64, 256), -1);
 });
 
@@ -326,7 +326,7 @@ test('an answer is inspected with what was kept of its request, in buffers, in t
     waf.wafInspectMemory(answerHandle, answering, packRequest(requestMemory, { method: 'GET', target }));
     const inMemory = waf.wafKeepMemory(answerHandle, answering);
     assert.deepEqual(keptMemory.subarray(0, inMemory), kept.subarray(0, keptBytes));
-    waf.wafInspectResponseMemory(answerHandle, answering, inMemory, packResponse(requestMemory, html));
+    waf.wafInspectResponseMemory(answerHandle, answering, inMemory, packResponse(requestMemory, html), 0, 0);
     assert.deepEqual({ ...readVerdict(verdictMemory), work: 0 }, { ...verdict, work: 0 });
 
     const size = packRequest(request.subarray(8), { method: 'GET', target });

@@ -40,6 +40,14 @@ export interface WafCompileOptions {
   readonly lists?: WafList[];
 }
 
+/**
+ * The first bytes of a body that a native transport collected and lent: any thread reads them where they lie, until the exchange is over. Nobody gives anything back.
+ */
+export interface WafLentBody {
+  readonly number: number;
+  readonly bytes: number;
+}
+
 export interface WafAddon {
   /**
    * Compiles a rule set and registers it. Throws an Error whose message is a JSON array of {@link WafDiagnostic}, all of
@@ -57,9 +65,16 @@ export interface WafAddon {
    * Inspects one packed request (phases 1 and 2), synchronously and without allocating in JavaScript. `request` holds it in its first
    * `length` bytes; `out` takes the verdict and needs {@link WAF_VERDICT_HEAD_BYTES}, better {@link WAF_VERDICT_BYTES_MAX}: matches
    * that do not fit are left out and counted. The two must not overlap nor be shared with other threads. Returns the verdict's number; never throws
-   * for what a client sent.
+   * for what a client sent. `lent`: the body of a request that was packed without one; when it is gone the verdict is `error`.
    */
-  wafInspect(handle: number, profile: number, request: Uint8Array, length: number, out: Uint8Array): number;
+  wafInspect(
+    handle: number,
+    profile: number,
+    request: Uint8Array,
+    length: number,
+    out: Uint8Array,
+    lent?: WafLentBody | null,
+  ): number;
   /**
    * Memory of this thread, of at most 16 MiB, in which `wafInspectMemory` finds the packed request; to be asked for once, since a new one replaces the old
    * one. Naming buffers in each call costs more than inspecting a short request.
@@ -75,8 +90,19 @@ export interface WafAddon {
    * when it can have none. The memory stays as long as the thread.
    */
   wafHeadMemory(memory: Uint8Array, stride: number, countAt: number, fieldsAt: number, headAt: number): number;
-  /** `wafInspectMemory` of a request that was packed without header fields: they are those of the head at `place` of a memory of heads. */
-  wafInspectHead(handle: number, profile: number, length: number, memory: number, place: number): number;
+  /**
+   * `wafInspectMemory` of a request that was packed without header fields: they are those of the head at `place` of a memory of heads. Number and bytes of a {@link WafLentBody} follow,
+   * or 0 and 0 when the body was packed.
+   */
+  wafInspectHead(
+    handle: number,
+    profile: number,
+    length: number,
+    memory: number,
+    place: number,
+    lent: number,
+    lentBytes: number,
+  ): number;
   /**
    * Inspects many: `u32` count, then for each `u32` length and the packed request. Writes `u32` count, then for each `u32`
    * length and the verdict (matches cut to 4 KiB), behind it what is kept of the request ({@link verdictBytes} says where that begins) when an answer is wanted;
@@ -105,9 +131,24 @@ export interface WafAddon {
     response: Uint8Array,
     length: number,
     out: Uint8Array,
+    lent?: WafLentBody | null,
   ): number;
-  /** `wafInspectResponse` with this thread's memories: what was kept in the first `keptLength` bytes of `wafKeptMemory`, the answer packed into `wafRequestMemory`. */
-  wafInspectResponseMemory(handle: number, profile: number, keptLength: number, length: number): number;
+  /**
+   * `wafInspectResponse` with this thread's memories: what was kept in the first `keptLength` bytes of `wafKeptMemory`, the answer packed into `wafRequestMemory`. `lent` and `lentBytes` as of
+   * `wafInspectHead`.
+   */
+  wafInspectResponseMemory(
+    handle: number,
+    profile: number,
+    keptLength: number,
+    length: number,
+    lent: number,
+    lentBytes: number,
+  ): number;
+  /** A copy of a body that was lent; null when its exchange is over. */
+  wafLentBody(lent: WafLentBody): Uint8Array<ArrayBuffer> | null;
+  /** Bodies that are lent in this process now, and the bytes of memory that they take. */
+  wafLent(): { readonly bodies: number; readonly bytes: number };
   /**
    * Inspects a packed request and, unless it is null, a packed answer, all phases at once, and tells everything as the JSON of a {@link WafTrace}. For people and
    * tests: it allocates freely. Throws when a handle was released or the packed bytes are malformed.

@@ -1,4 +1,4 @@
-/** What lanes, main and the WAF pool send each other. Buffers are transferred, never copied; one batch a loop turn. */
+/** What lanes, main and the WAF pool send each other, one batch a loop turn. Lanes transfer their buffers; the pool's threads get copies, so that a batch can be tried again. */
 
 /** Requests and answers that are too long for a lane: parallel lists. */
 export interface WafBatch {
@@ -12,6 +12,14 @@ export interface WafBatch {
   readonly codings: readonly (WafCoding | null)[];
   /** Of answers, what was kept of their requests; null: it is a request. */
   readonly kept: readonly (ArrayBuffer | null)[];
+  /** Where the bodies are of those that were packed without; null: it was packed. Whoever has the number can read it, as long as the exchange is not over: nobody else owns it. */
+  readonly lent: readonly (LentBody | null)[];
+}
+
+/** A body in native memory that all threads see: `WafLentBody` of native/waf.ts. */
+export interface LentBody {
+  readonly number: number;
+  readonly bytes: number;
 }
 
 /** A body that rules are to see decoded. */
@@ -20,7 +28,7 @@ export interface WafCoding {
   readonly coding: string;
   /** Where the body begins in what was packed, behind its length. */
   readonly bodyAt: number;
-  /** Bytes of the body as it is. */
+  /** Bytes of the body as it is, in what was packed: none, if it was lent. */
   readonly bodyBytes: number;
   /** Most bytes of it once decoded. */
   readonly decodedBytesMax: number;

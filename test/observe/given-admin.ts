@@ -106,7 +106,7 @@ export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, la
       lookups: { answered: 5, denied: 1, failed: 2 },
     }),
     faults: () => ({ ejections: 2, overflows: 1, cells: [{ cell: 'eu', circuit: 'open', circuitChanges: 3 }] }),
-    wafPool: () => ({ waiting: 3, threads: 1, utilization: 0.25 }),
+    wafPool: () => ({ waiting: 3, threads: 1, utilization: 0.25, lentBodies: 2, lentBytes: 4096 }),
   };
   const dir = mkdtempSync(join(tmpdir(), 'cnx-admin-'));
   const file = join(dir, 'log');

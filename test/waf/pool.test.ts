@@ -13,6 +13,8 @@ const PASSES = 0;
 const DIES = 1;
 const DIES_ONCE = 2;
 const THROWS = 3;
+/** Its body lies elsewhere: the verdict is the body's number. */
+const LENT = 4;
 
 const directory = mkdtempSync(join(tmpdir(), 'cnx-pool-'));
 writeFileSync(
@@ -20,6 +22,8 @@ writeFileSync(
   `const { existsSync, writeFileSync } = require('node:fs');
 const { workerData } = require('node:worker_threads');
 module.exports = (batch) => {
+  const verdicts = batch.requests.map((r, i) =>
+    new Uint8Array(r)[0] === ${LENT} ? Uint8Array.of(batch.lent[i].number).buffer : r.slice(0));
   for (const request of batch.requests) {
     const [what, mark] = new Uint8Array(request);
     const once = workerData.addonPath + '/died-' + mark;
@@ -29,7 +33,7 @@ module.exports = (batch) => {
       process.exit(1);
     }
   }
-  return { ids: batch.ids, verdicts: batch.requests.map((r) => r.slice(0)), kept: batch.ids.map(() => null) };
+  return { ids: batch.ids, verdicts, kept: batch.ids.map(() => null) };
 };
 `,
 );
@@ -48,6 +52,7 @@ async function answers(kinds: readonly number[]): Promise<{ reply: WafReply; sai
     requests: kinds.map((kind, i) => Uint8Array.of(kind, i).buffer),
     codings: kinds.map(() => null),
     kept: kinds.map(() => null),
+    lent: kinds.map((kind, i) => (kind === LENT ? { number: 40 + i, bytes: i } : null)),
   };
   const replied = new Promise<WafReply>((resolve) => port2.once('message', resolve));
   port2.postMessage(batch);
@@ -59,6 +64,8 @@ async function answers(kinds: readonly number[]): Promise<{ reply: WafReply; sai
   return { reply, said, waiting };
 }
 
+const number = (verdict: ArrayBuffer | null | undefined): number | undefined =>
+  verdict === null || verdict === undefined ? undefined : new Uint8Array(verdict)[0];
 const passed = (reply: WafReply): boolean[] => reply.verdicts.map((v) => v !== null);
 
 describe('a batch', () => {
@@ -75,6 +82,14 @@ describe('a batch', () => {
     assert.equal(said.length, 1);
     assert.match(said[0] ?? '', /^a WAF worker failed \(.+\); its batch of 2 is tried again$/);
     assert.equal(waiting, 0);
+  });
+  it('is tried again with the bodies that were lent to it, each its own', async () => {
+    const { reply } = await answers([LENT, DIES, LENT, PASSES, LENT]);
+    assert.deepEqual(passed(reply), [true, false, true, true, true]);
+    assert.deepEqual(
+      [0, 2, 4].map((i) => number(reply.verdicts[i])),
+      [40, 42, 44],
+    );
   });
   for (const [what, kind] of [
     ['kills every worker that takes it', DIES],

@@ -414,11 +414,24 @@ impl TransportEngine {
 
     #[napi]
     pub fn inspect(&self, slot: u32, generation: i32, limit: u32) -> i32 {
-        let state = self.lane.with(|engine| engine.inspect(slot, generation, limit));
+        let state = self.lane.with(|engine| {
+            let state = engine.inspect(slot, generation, limit);
+            inspected(state, engine.body(slot))
+        });
         if !self.lane.turning.get() {
             self.lane.look_again();
         }
         state.unwrap_or(0)
+    }
+
+    #[napi]
+    pub fn lend(&self, slot: u32) -> f64 {
+        number(self.lane.with(|engine| engine.lend(slot)))
+    }
+
+    #[napi]
+    pub fn lend_answer(&self, slot: u32) -> f64 {
+        number(self.lane.with(|engine| engine.lend_answer(slot)))
     }
 
     #[napi]
@@ -431,7 +444,10 @@ impl TransportEngine {
 
     #[napi]
     pub fn inspect_answer(&self, slot: u32, generation: i32, limit: u32) -> i32 {
-        let state = self.lane.with(|engine| engine.inspect_answer(slot, generation, limit));
+        let state = self.lane.with(|engine| {
+            let state = engine.inspect_answer(slot, generation, limit);
+            inspected(state, engine.answer_body(slot))
+        });
         if !self.lane.turning.get() {
             self.lane.look_again();
         }
@@ -534,6 +550,17 @@ impl TransportEngine {
     pub fn told(&self) {
         self.lane.with(Engine::told);
     }
+}
+
+/// What `inspect` says in its three low bits, above them how many bytes are there.
+fn inspected(state: i32, body: &[u8]) -> i32 {
+    const BYTES_MAX: usize = (1 << 28) - 1;
+    state | (body.len().min(BYTES_MAX) as i32) << 3
+}
+
+/// The number of a body that was lent; 0: none. Numbers count bodies: a double holds them for ages.
+fn number(lent: Option<Option<u64>>) -> f64 {
+    lent.flatten().unwrap_or(0) as f64
 }
 
 /// Memory of the engine for JavaScript. It lives as long as any view of it.

@@ -4,6 +4,7 @@
 mod in_memory;
 mod inspect;
 mod lane;
+mod lent;
 mod memory;
 mod options;
 mod sets;

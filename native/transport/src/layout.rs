@@ -125,6 +125,8 @@ pub mod answer {
     pub const BODY_KIND: usize = 4;
     /// Declared length, low and high 32 bits.
     pub const BODY_LENGTH: usize = 5;
+    /// 0 HTTP/1.1, 1 HTTP/1.0, 2 HTTP/2.
+    pub const VERSION: usize = 7;
     /// 32 words: index of the first field with known id n, or -1.
     pub const KNOWN: usize = 8;
 }

@@ -7,5 +7,6 @@ pub mod h2;
 pub mod hand_over;
 pub mod http1;
 pub mod layout;
+pub mod lent;
 pub mod proxy;
 pub mod tls;

@@ -257,6 +257,14 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// The same request with a body that lies elsewhere; it must have been packed without one.
+    pub fn with_body(self, body: &'a [u8]) -> Result<Self, Malformed> {
+        if !self.body.is_empty() {
+            return Err(Malformed);
+        }
+        Ok(Self { body, ..self })
+    }
+
     /// Name and value of each header field.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.headers.iter(self.header_count)

@@ -63,11 +63,14 @@ const DECODERS: ReadonlyMap<string, Decode> = new Map<string, Decode>([
   ['zstd', zstd],
 ]);
 
-/** What was packed with its body decoded, or the verdict of one byte that says why there is none. */
-export function decodedPacked(packed: Uint8Array, coding: WafCoding): Uint8Array | number {
+/** What was packed with its body decoded, or the verdict of one byte that says why there is none. `coded`: the body, if it was packed without. */
+export function decodedPacked(
+  packed: Uint8Array,
+  coding: WafCoding,
+  coded: Uint8Array = packed.subarray(coding.bodyAt, coding.bodyAt + coding.bodyBytes),
+): Uint8Array | number {
   const { bodyAt, bodyBytes, beginIsEnough } = coding;
   const end = bodyAt + bodyBytes;
-  const coded = packed.subarray(bodyAt, end);
   let body = decoded(coded, coding);
   const cut = body === POOL_DECODED_TOO_LONG && beginIsEnough;
   if (cut) body = beginOf(coded, coding);

@@ -61,7 +61,7 @@ export class WafPool {
 
   async #match(batch: WafBatch): Promise<WafReply> {
     try {
-      // Copied, not transferred: a batch whose worker died must still be here to be tried again.
+      // Copied, not transferred: a batch whose worker died must still be here to be tried again. Bodies that were lent lie where they are.
       return await this.#run(batch);
     } catch (error) {
       this.#report(`a WAF worker failed (${message(error)}); its batch of ${batch.ids.length} is tried again`);
@@ -113,6 +113,7 @@ function oneOf(batch: WafBatch, i: number): WafBatch {
     requests: list(batch.requests),
     codings: list(batch.codings),
     kept: list(batch.kept),
+    lent: list(batch.lent),
   };
 }
 

@@ -8,7 +8,7 @@ import {
   WAF_VERDICT_BYTES_MAX,
   WAF_WANTED_NOTHING,
 } from '../../native/waf.ts';
-import type { WafBatch, WafReply } from '../../snapshot/waf-batch.ts';
+import type { LentBody, WafBatch, WafCoding, WafReply } from '../../snapshot/waf-batch.ts';
 import { decodedPacked } from './decoded.ts';
 
 const { addonPath } = workerData as { readonly addonPath: string };
@@ -23,17 +23,28 @@ export default function match(batch: WafBatch): WafReply {
     const handle = batch.handles[i] ?? 0;
     const profile = batch.profiles[i] ?? 0;
     const coding = batch.codings[i] ?? null;
-    const packed = coding === null ? new Uint8Array(memory) : decodedPacked(new Uint8Array(memory), coding);
+    const lent = batch.lent[i] ?? null;
+    const packed = coding === null ? new Uint8Array(memory) : decodedOf(new Uint8Array(memory), coding, lent);
     const before = batch.kept[i] ?? null;
     kept[i] = null;
+    if (packed === null) return null;
     if (typeof packed === 'number') return Uint8Array.of(packed).buffer;
+    // A body that was decoded is packed now.
+    const seen = coding === null ? lent : null;
     if (before === null) {
-      native.wafInspect(handle, profile, packed, packed.length, out);
+      native.wafInspect(handle, profile, packed, packed.length, out, seen);
       if (verdictWanted(out) !== WAF_WANTED_NOTHING) kept[i] = keep(handle, profile);
-    } else native.wafInspectResponse(handle, profile, new Uint8Array(before), packed, packed.length, out);
+    } else native.wafInspectResponse(handle, profile, new Uint8Array(before), packed, packed.length, out, seen);
     return out.buffer.slice(out.byteOffset, out.byteOffset + verdictBytes(out));
   });
   return { ids: batch.ids, verdicts, kept };
+}
+
+/** With its body decoded; null: the body is gone, since nobody waits for its verdict. */
+function decodedOf(packed: Uint8Array, coding: WafCoding, lent: LentBody | null): Uint8Array | number | null {
+  if (lent === null) return decodedPacked(packed, coding);
+  const body = native.wafLentBody(lent);
+  return body === null ? null : decodedPacked(packed, coding, body);
 }
 
 /** What the answer's rules will need of the request that was just inspected; null when it cannot be kept. */

@@ -24,6 +24,7 @@ import { REFUSALS } from '../refusal.ts';
 import { mediaType } from '../transport/passing.ts';
 import { AnswerState, BodyKind, type UpstreamAnswer } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
+import { collectedBytes, copied, lentBody, lentNumber, packedBody } from '../waf/body.ts';
 import { codingOf, decodingOf } from '../waf/coding.ts';
 import type { KeptRequest } from '../waf/kept.ts';
 import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
@@ -34,12 +35,10 @@ const POOLED = 1;
 /** What a packed answer holds besides names, values and body. */
 const PACKED_OVERHEAD_BYTES = 64;
 const PACKED_FIELD_OVERHEAD_BYTES = 8;
-const PROTOCOL = 'HTTP/1.1';
 /** What an answer without a type is taken for. */
 const TYPE_DEFAULT = 'text/plain';
 const PARTIAL_CONTENT = 206;
 const BYTE_RANGES = 'multipart/byteranges';
-const NO_BODY = new Uint8Array(0);
 
 /** Memory of this thread that the addon reads and writes without being told of it in each call. */
 export interface WafMemory {
@@ -67,7 +66,7 @@ export class WafAnswers {
     const { answer: plan } = present(x.route, 'route').waf;
     if (plan === null) return Verdict.Next;
     const { upstreamAnswer: answer } = x.wire;
-    let body = NO_BODY;
+    let bodyBytes = 0;
     let flags = 0;
     let coding = '';
     if (answer.bodyKind !== BodyKind.None) {
@@ -103,10 +102,10 @@ export class WafAnswers {
         case AnswerState.Complete:
           break;
       }
-      if (flags !== WAF_RESPONSE_BODY_NOT_READ) body = answer.body as Uint8Array<ArrayBuffer>;
+      if (flags !== WAF_RESPONSE_BODY_NOT_READ) bodyBytes = collectedBytes(answer);
       else if (coding !== '') x.detail = 'the answer came with a Content-Encoding: only its head was inspected';
     }
-    return this.#inspect(x, plan, kept, answer, body, flags, coding);
+    return this.#inspect(x, plan, kept, answer, bodyBytes, flags, coding);
   }
 
   #inspect(
@@ -114,7 +113,7 @@ export class WafAnswers {
     plan: WafAnswerPlan,
     kept: KeptRequest,
     answer: UpstreamAnswer,
-    body: Uint8Array,
+    bodyBytes: number,
     flags: number,
     coding: string,
   ): Verdict {
@@ -122,42 +121,55 @@ export class WafAnswers {
     const { profile } = present(x.route, 'route').waf;
     const { request, kept: keptMemory, verdict: out } = this.#memory;
     const estimate =
-      PACKED_OVERHEAD_BYTES + answer.headerCount * PACKED_FIELD_OVERHEAD_BYTES + answer.fieldBytes + body.length;
-    const decodes = coding !== '' && body.length > 0;
+      PACKED_OVERHEAD_BYTES + answer.headerCount * PACKED_FIELD_OVERHEAD_BYTES + answer.fieldBytes + bodyBytes;
+    const decodes = coding !== '' && bodyBytes > 0;
     if (decodes || estimate > snapshot.wafLimits.laneBytesMax || estimate > request.length)
-      return this.#send(x, plan, kept, answer, body, flags, estimate, decodes ? coding : '');
-    const length = pack(this.#packer, answer, body, flags);
+      return this.#send(x, plan, kept, answer, bodyBytes, flags, estimate, decodes ? coding : '');
+    const lent = lentNumber(answer, bodyBytes);
+    const length = pack(this.#packer, answer, packedBody(answer, bodyBytes, lent), flags);
     if (length < 0) return this.#judge(x, WAF_ERROR, out);
     kept.bytes.copy(keptMemory, 0, 0, kept.length);
-    return this.#judge(x, this.#waf.wafInspectResponseMemory(snapshot.waf, profile, kept.length, length), out);
+    const verdict = this.#waf.wafInspectResponseMemory(
+      snapshot.waf,
+      profile,
+      kept.length,
+      length,
+      lent,
+      lent === 0 ? 0 : bodyBytes,
+    );
+    return this.#judge(x, verdict, out);
   }
 
-  /** To the pool, in buffers of its own. */
+  /** To the pool, with its body as requests are sent. */
   #send(
     x: Exchange,
     plan: WafAnswerPlan,
     kept: KeptRequest,
     answer: UpstreamAnswer,
-    body: Uint8Array,
+    bodyBytes: number,
     flags: number,
     estimate: number,
     coding: string,
   ): Verdict {
-    const { verdict: out } = this.#memory;
-    const memory = Buffer.from(new ArrayBuffer(estimate));
-    const packer = new WafResponsePacker(memory);
+    const { verdict: out, request: room } = this.#memory;
+    const lent = lentNumber(answer, bodyBytes);
+    const body = packedBody(answer, bodyBytes, lent);
+    const packedBytes = estimate - bodyBytes + body.length;
+    const memory = packedBytes <= room.length ? room : Buffer.alloc(packedBytes);
+    const packer = memory === room ? this.#packer : new WafResponsePacker(memory);
     const length = pack(packer, answer, body, flags);
     if (length < 0) return this.#judge(x, WAF_ERROR, out);
-    const decoding = decodingOf(coding, packer, body, plan.bodyBytes, plan.beyond === 'pass');
+    const decoding = decodingOf(coding, packer, body.length, plan.bodyBytes, plan.beyond === 'pass');
+    const seen = lentBody(lent, bodyBytes);
     const { waf: handle } = x.revision.snapshot;
     const { profile, queueFull } = present(x.route, 'route').waf;
     const request = Uint8Array.from(kept.bytes.subarray(0, kept.length));
-    if (this.#pool.submit(x, handle, profile, memory.buffer.slice(0, length), decoding, request.buffer)) {
+    if (this.#pool.submit(x, handle, profile, copied(memory, length), decoding, request.buffer, seen)) {
       x.phase = POOLED;
       return Verdict.Wait;
     }
     if (queueFull === 'lane' && decoding === null)
-      return this.#judge(x, this.#waf.wafInspectResponse(handle, profile, request, memory, length, out), out);
+      return this.#judge(x, this.#waf.wafInspectResponse(handle, profile, request, memory, length, out, seen), out);
     x.waf = WafVerdict.Failed;
     return x.refuse(REFUSALS.waf_answer_failed, 'too many requests wait for the WAF pool');
   }
@@ -229,7 +241,7 @@ function unreadable(x: Exchange, why: string): Verdict {
 }
 
 function pack(packer: WafResponsePacker, answer: UpstreamAnswer, body: Uint8Array, flags: number): number {
-  packer.head(answer.status, PROTOCOL, flags);
+  packer.head(answer.status, answer.protocol, flags);
   for (let i = 0; i < answer.headerCount; i++) packer.header(answer.headerName(i), answer.headerValue(i));
   return packer.body(body);
 }

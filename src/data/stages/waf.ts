@@ -28,6 +28,7 @@ import type { Stage } from '../stage.ts';
 import { BodyKind, BodyState, type TlsFacts, type Wire } from '../transport/transport.ts';
 import { Verdict } from '../verdict.ts';
 import { POOL_DECODED_TOO_LONG, POOL_UNDECODABLE } from '../../snapshot/waf-batch.ts';
+import { collectedBytes, copied, lentBody, lentNumber, packedBody } from '../waf/body.ts';
 import { codingOf, decodingOf } from '../waf/coding.ts';
 import { KeptRequests } from '../waf/kept.ts';
 import type { PoolVerdict, WafPoolClient } from '../waf/pool-client.ts';
@@ -71,7 +72,7 @@ export class WafStage implements Stage {
     if (plan.mode === 'off') return Verdict.Next;
     if (x.phase === POOLED) return this.#pooled(x);
     const { wire } = x;
-    let body = NO_BODY;
+    let bodyBytes = 0;
     let flags = 0;
     let coding = '';
     if (plan.bodyBytes > 0 && wire.bodyKind !== BodyKind.None) {
@@ -88,43 +89,54 @@ export class WafStage implements Stage {
             return x.refuse(REFUSALS.body_too_large, `more than the ${plan.bodyBytes} bytes that the WAF inspects`);
           flags = WAF_BODY_TRUNCATED;
         }
-        body = wire.body as Uint8Array<ArrayBuffer>;
+        bodyBytes = collectedBytes(wire);
       }
     }
     const { snapshot } = x.revision;
-    const estimate = estimated(x, body.length);
-    if (coding !== '' && body.length > 0) {
-      return this.#send(x, plan, body, flags, estimate, coding);
+    const estimate = estimated(x, bodyBytes);
+    if (coding !== '' && bodyBytes > 0) {
+      return this.#send(x, plan, bodyBytes, flags, estimate, coding);
     }
     if (estimate > snapshot.wafLimits.laneBytesMax || estimate > LANE_REQUEST_BYTES_MAX)
-      return this.#send(x, plan, body, flags, estimate);
+      return this.#send(x, plan, bodyBytes, flags, estimate);
     const memory = wire.headMemory ?? -1;
-    const length = pack(this.#packer, x, body, flags, memory < 0);
+    const lent = memory < 0 ? 0 : lentNumber(wire, bodyBytes);
+    const length = pack(this.#packer, x, packedBody(wire, bodyBytes, lent), flags, memory < 0);
     if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
     const waf = this.#waf;
     const verdict =
       memory < 0
         ? waf.wafInspectMemory(snapshot.waf, plan.profile, length)
-        : waf.wafInspectHead(snapshot.waf, plan.profile, length, memory, wire.headPlace ?? 0);
+        : waf.wafInspectHead(
+            snapshot.waf,
+            plan.profile,
+            length,
+            memory,
+            wire.headPlace ?? 0,
+            lent,
+            lent === 0 ? 0 : bodyBytes,
+          );
     return this.#inLane(x, plan, verdict);
   }
 
-  /** To the pool, in a buffer of its own. */
-  #send(x: Exchange, plan: WafRoutePlan, body: Uint8Array, flags: number, estimate: number, coding = ''): Verdict {
-    const memory = new ArrayBuffer(estimate);
-    const packer = new WafPacker(Buffer.from(memory));
+  /** To the pool: the head packed, the body by its number where the transport keeps it in native memory, else packed too. */
+  #send(x: Exchange, plan: WafRoutePlan, bodyBytes: number, flags: number, estimate: number, coding = ''): Verdict {
+    const lent = lentNumber(x.wire, bodyBytes);
+    const body = packedBody(x.wire, bodyBytes, lent);
+    const packedBytes = estimate - bodyBytes + body.length;
+    const packer = packedBytes <= LANE_REQUEST_BYTES_MAX ? this.#packer : new WafPacker(Buffer.alloc(packedBytes));
     const length = pack(packer, x, body, flags, true);
-    const decoding = decodingOf(coding, packer, body, plan.bodyBytes, plan.beyond === 'partial');
     if (length < 0) return x.refuse(REFUSALS.waf_exhausted, 'the head cannot be packed for inspection');
-    if (!this.#pool.submit(x, x.revision.snapshot.waf, plan.profile, memory.slice(0, length), decoding)) {
-      if (plan.queueFull === 'lane' && decoding === null) {
-        const packed = new Uint8Array(memory);
+    const decoding = decodingOf(coding, packer, body.length, plan.bodyBytes, plan.beyond === 'partial');
+    const { waf: handle } = x.revision.snapshot;
+    const seen = lentBody(lent, bodyBytes);
+    if (!this.#pool.submit(x, handle, plan.profile, copied(packer.buffer, length), decoding, null, seen)) {
+      if (plan.queueFull === 'lane' && decoding === null)
         return this.#inLane(
           x,
           plan,
-          this.#waf.wafInspect(x.revision.snapshot.waf, plan.profile, packed, length, this.#out),
+          this.#waf.wafInspect(handle, plan.profile, packer.buffer, length, this.#out, seen),
         );
-      }
       x.waf = WafVerdict.Failed;
       return x.refuse(REFUSALS.waf_failed, 'too many requests wait for the WAF pool');
     }

@@ -91,6 +91,8 @@ export interface TlsClient {
 export interface UpstreamAnswer {
   /** 200 to 599. */
   readonly status: number;
+  /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`, as rules of the WAF call them; always `HTTP/1.1` where the transport cannot tell. */
+  readonly protocol: string;
   /** `Chunked`: of no declared length, however it is framed. */
   readonly bodyKind: BodyKind;
   /** Declared length in bytes; 0 unless `bodyKind` is `Length`. */
@@ -109,6 +111,9 @@ export interface UpstreamAnswer {
   inspectBody(limit: number, part?: boolean): AnswerState;
   /** What `inspectBody` collected. Under a native transport a copy is made here. */
   readonly body: Uint8Array;
+  /** As of requests. */
+  readonly inspectedBytes?: number;
+  lendBody?(): number;
   /** The same, kept by the transport. Absent: it keeps none; null: it has no room. */
   keepBody?(): KeptBody | null;
 }
@@ -188,6 +193,10 @@ export interface Wire {
   inspectBody(limit: number): BodyState;
   /** What `inspectBody` collected. Under a native transport a copy is made here, so call it only to see bytes. */
   readonly body: Uint8Array;
+  /** Bytes of `body`, without a copy; absent where there is no need of one. */
+  readonly inspectedBytes?: number;
+  /** Number by which native code of any thread reads `body` where it lies, until the exchange is over (`WafLentBody` of native/waf.ts); 0 or absent: it is in JavaScript only. */
+  lendBody?(): number;
 
   /** Sets a header field of the upstream request, replacing all of that name. Hop-by-hop names are refused (false), as are control bytes. */
   setUpstreamHeader(name: string, value: string): boolean;

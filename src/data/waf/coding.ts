@@ -19,15 +19,15 @@ export function codingOf(message: Fields): string {
   return coding;
 }
 
-/** What is to be done to a packed body before rules see it; null: nothing. Of a body that is longer than `decodedBytesMax` once decoded, the begin may be enough. */
+/** What is to be done to a body before rules see it, of which `packedBytes` were packed (none, if it was lent); null: nothing. Of a body that is longer than `decodedBytesMax` once decoded, the begin may be enough. */
 export function decodingOf(
   coding: string,
   packer: { readonly bodyAt: number },
-  body: Uint8Array,
+  packedBytes: number,
   decodedBytesMax: number,
   beginIsEnough: boolean,
 ): WafCoding | null {
   return coding === ''
     ? null
-    : { coding, bodyAt: packer.bodyAt, bodyBytes: body.length, decodedBytesMax, beginIsEnough };
+    : { coding, bodyAt: packer.bodyAt, bodyBytes: packedBytes, decodedBytesMax, beginIsEnough };
 }

@@ -3,13 +3,14 @@
  * one message. What does not come back in time, or cannot be taken, is refused by the stage: nothing passes unseen.
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { WafLentBody } from '../../native/waf.ts';
 import type { WafBatch, WafCoding, WafReply } from '../../snapshot/waf-batch.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Wake } from '../stage.ts';
 
 /** Requests of a lane that wait for the pool at once. */
 export const POOL_WAITING_MAX = 1_024;
-/** Their packed bytes together. */
+/** Their bytes together, packed or lent. */
 export const POOL_BYTES_MAX = 64 * 1024 * 1024;
 /** Longest wait of one request. */
 export const POOL_WAIT_MS = 5_000;
@@ -43,6 +44,7 @@ export class WafPoolClient {
   #requests: ArrayBuffer[] = [];
   #codings: (WafCoding | null)[] = [];
   #kept: (ArrayBuffer | null)[] = [];
+  #lent: (WafLentBody | null)[] = [];
 
   constructor(port: MessagePort, wake: Wake) {
     this.#port = port;
@@ -56,7 +58,8 @@ export class WafPoolClient {
   }
 
   /**
-   * Takes over a packed request, or a packed answer with what was kept of its request; `coding`: its body is to be decoded first. False when the queue is full. The exchange is woken
+   * Takes over a packed request, or a packed answer with what was kept of its request; `coding`: its body is to be decoded first; `lent`: where
+   * its body is, if it was packed without. False when the queue is full. The exchange is woken
    * with the verdict in `x.delivered`.
    */
   submit(
@@ -66,11 +69,13 @@ export class WafPoolClient {
     request: ArrayBuffer,
     coding: WafCoding | null = null,
     kept: ArrayBuffer | null = null,
+    lent: WafLentBody | null = null,
   ): boolean {
-    if (this.#waiting.size >= POOL_WAITING_MAX || this.#bytes + request.byteLength > POOL_BYTES_MAX) return false;
+    const bytes = request.byteLength + (lent === null ? 0 : lent.bytes);
+    if (this.#waiting.size >= POOL_WAITING_MAX || this.#bytes + bytes > POOL_BYTES_MAX) return false;
     const id = this.#next++;
-    this.#waiting.set(id, { x, ticket: x.ticket, bytes: request.byteLength, since: x.now });
-    this.#bytes += request.byteLength;
+    this.#waiting.set(id, { x, ticket: x.ticket, bytes, since: x.now });
+    this.#bytes += bytes;
     if (this.#ids.length === 0) setImmediate(() => this.#flush());
     this.#ids.push(id);
     this.#handles.push(handle);
@@ -78,6 +83,7 @@ export class WafPoolClient {
     this.#requests.push(request);
     this.#codings.push(coding);
     this.#kept.push(kept);
+    this.#lent.push(lent);
     return true;
   }
 
@@ -102,6 +108,7 @@ export class WafPoolClient {
       requests: this.#requests,
       codings: this.#codings,
       kept: this.#kept,
+      lent: this.#lent,
     };
     this.#port.postMessage(batch, this.#requests);
     this.#ids = [];
@@ -110,6 +117,7 @@ export class WafPoolClient {
     this.#requests = [];
     this.#codings = [];
     this.#kept = [];
+    this.#lent = [];
   }
 
   #replied(reply: WafReply): void {

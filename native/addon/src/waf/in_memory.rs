@@ -4,11 +4,12 @@ use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use cnx_waf::engine::Verdict;
-use cnx_waf::wire::{Request, VERDICT_HEAD_BYTES};
+use cnx_waf::wire::{Malformed, Request, Response, VERDICT_HEAD_BYTES};
 use napi::bindgen_prelude::{Error, Result, Uint8Array};
 use napi_derive::napi;
 
 use super::lane::{LANE, Lane, failed};
+use super::lent::LentBody;
 use super::memory::{HeadMemory, Shared};
 
 /// Most bytes of a memory that a thread shares with its JavaScript.
@@ -42,7 +43,9 @@ fn memory(bytes: u32, place: impl FnOnce(&mut Lane) -> &mut Option<Arc<Shared>>)
 
 #[napi]
 pub fn waf_inspect_memory(handle: u32, profile: u32, length: u32) -> u32 {
-    in_memory(length, |lane, request, out| lane.inspect(handle, profile, request, out))
+    in_memory(length, |lane, request, out| {
+        lane.inspect(handle, profile, Request::unpack(request), out)
+    })
 }
 
 /// Runs `inspect` on this thread's two memories.
@@ -88,15 +91,23 @@ pub fn waf_head_memory(memory: Uint8Array, stride: u32, count_at: u32, fields_at
 }
 
 #[napi]
-pub fn waf_inspect_head(handle: u32, profile: u32, length: u32, memory: u32, place: u32) -> u32 {
+pub fn waf_inspect_head(
+    handle: u32,
+    profile: u32,
+    length: u32,
+    memory: u32,
+    place: u32,
+    lent: f64,
+    lent_bytes: u32,
+) -> u32 {
     in_memory(length, |lane, request, out| {
         let heads = std::mem::take(&mut lane.heads);
         let found = heads.get(memory as usize).and_then(|h| h.fields(place as usize));
-        let request = Request::unpack(request).ok().zip(found);
-        let verdict = match request.map(|(request, fields)| request.with_fields(fields)) {
-            Some(Ok(request)) => lane.inspect_unpacked(handle, profile, &request, out),
-            _ => failed(out),
-        };
+        let body = LentBody::find(lent, lent_bytes);
+        let request = Request::unpack(request)
+            .and_then(|request| request.with_fields(found.ok_or(Malformed)?))
+            .and_then(|request| body.put_into(request));
+        let verdict = lane.inspect(handle, profile, request, out);
         lane.heads = heads;
         verdict
     })
@@ -114,13 +125,22 @@ pub fn waf_keep_memory(handle: u32, profile: u32) -> i32 {
 }
 
 #[napi]
-pub fn waf_inspect_response_memory(handle: u32, profile: u32, kept_length: u32, length: u32) -> u32 {
+pub fn waf_inspect_response_memory(
+    handle: u32,
+    profile: u32,
+    kept_length: u32,
+    length: u32,
+    lent: f64,
+    lent_bytes: u32,
+) -> u32 {
     in_memory(length, |lane, response, out| {
         let Some(kept) = lane.kept.clone().filter(|k| kept_length as usize <= k.0.len()) else {
             return failed(out);
         };
         // SAFETY: as in `in_memory`; the third allocation of this thread.
         let kept = unsafe { std::slice::from_raw_parts(kept.0.as_ptr().cast::<u8>(), kept_length as usize) };
+        let body = LentBody::find(lent, lent_bytes);
+        let response = Response::unpack(response).and_then(|response| body.put_into_answer(response));
         lane.respond(handle, profile, kept, response, out)
     })
 }

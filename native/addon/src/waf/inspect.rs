@@ -8,6 +8,7 @@ use napi::bindgen_prelude::{Error, Result, Uint8ArraySlice};
 use napi_derive::napi;
 
 use super::lane::{LANE, failed, transaction_of};
+use super::lent::{LentBody, WafLentBody};
 
 /// Most requests of one batch.
 const BATCH_MAX: usize = 4096;
@@ -15,7 +16,14 @@ const BATCH_MAX: usize = 4096;
 const BATCH_VERDICT_BYTES: usize = 4096;
 
 #[napi]
-pub fn waf_inspect(handle: u32, profile: u32, request: &[u8], length: u32, mut out: Uint8ArraySlice<'_>) -> u32 {
+pub fn waf_inspect(
+    handle: u32,
+    profile: u32,
+    request: &[u8],
+    length: u32,
+    mut out: Uint8ArraySlice<'_>,
+    lent: Option<WafLentBody>,
+) -> u32 {
     if out.len() < VERDICT_HEAD_BYTES || overlap(request, &out) {
         return Verdict::Error as u32;
     }
@@ -24,6 +32,8 @@ pub fn waf_inspect(handle: u32, profile: u32, request: &[u8], length: u32, mut o
     let Some(request) = request.get(..length as usize) else {
         return failed(out) as u32;
     };
+    let body = LentBody::named(lent);
+    let request = Request::unpack(request).and_then(|request| body.put_into(request));
     LANE.with(|lane| match lane.try_borrow_mut() {
         Ok(mut lane) => lane.inspect(handle, profile, request, out) as u32,
         Err(_) => failed(out) as u32,
@@ -48,6 +58,7 @@ pub fn waf_inspect_response(
     response: &[u8],
     length: u32,
     mut out: Uint8ArraySlice<'_>,
+    lent: Option<WafLentBody>,
 ) -> u32 {
     if out.len() < VERDICT_HEAD_BYTES || overlap(response, &out) || overlap(kept, &out) {
         return Verdict::Error as u32;
@@ -57,6 +68,8 @@ pub fn waf_inspect_response(
     let Some(response) = response.get(..length as usize) else {
         return failed(out) as u32;
     };
+    let body = LentBody::named(lent);
+    let response = Response::unpack(response).and_then(|response| body.put_into_answer(response));
     LANE.with(|lane| match lane.try_borrow_mut() {
         Ok(mut lane) => lane.respond(handle, profile, kept, response, out) as u32,
         Err(_) => failed(out) as u32,
@@ -113,7 +126,7 @@ pub fn waf_inspect_batch(handle: u32, profile: u32, requests: &[u8], length: u32
         rest = &rest[size as usize..];
         let kept = LANE.with(|lane| match lane.try_borrow_mut() {
             Ok(mut lane) => {
-                lane.inspect(handle, profile, request, &mut room);
+                lane.inspect(handle, profile, Request::unpack(request), &mut room);
                 if room[30] == Wanted::Nothing as u8 {
                     0
                 } else {

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use cnx_waf::engine::{Outcome, Transaction, Verdict};
 use cnx_waf::profile::Profile;
-use cnx_waf::wire::{Request, Response, pack_outcome};
+use cnx_waf::wire::{Malformed, Request, Response, pack_outcome};
 
 use super::memory::{HeadMemory, Shared};
 use super::sets::{EPOCH, registry};
@@ -65,8 +65,15 @@ impl Lane {
     }
 
     /// Inspects a packed answer.
-    pub fn respond(&mut self, program: u32, handle: u32, kept: &[u8], response: &[u8], out: &mut [u8]) -> Verdict {
-        let (Some(profile), Ok(response)) = (self.profile(program, handle), Response::unpack(response)) else {
+    pub fn respond(
+        &mut self,
+        program: u32,
+        handle: u32,
+        kept: &[u8],
+        response: Result<Response<'_>, Malformed>,
+        out: &mut [u8],
+    ) -> Verdict {
+        let (Some(profile), Ok(response)) = (self.profile(program, handle), response) else {
             return failed(out);
         };
         run(&mut self.answers, profile.program.serial, out, |transaction| {
@@ -75,20 +82,18 @@ impl Lane {
     }
 
     /// Inspects a packed request.
-    pub fn inspect(&mut self, program: u32, handle: u32, request: &[u8], out: &mut [u8]) -> Verdict {
-        match Request::unpack(request) {
-            Ok(request) => self.inspect_unpacked(program, handle, &request, out),
-            Err(_) => failed(out),
-        }
-    }
-
-    /// The same once it is unpacked.
-    pub fn inspect_unpacked(&mut self, program: u32, handle: u32, request: &Request<'_>, out: &mut [u8]) -> Verdict {
-        let Some(profile) = self.profile(program, handle) else {
+    pub fn inspect(
+        &mut self,
+        program: u32,
+        handle: u32,
+        request: Result<Request<'_>, Malformed>,
+        out: &mut [u8],
+    ) -> Verdict {
+        let (Some(profile), Ok(request)) = (self.profile(program, handle), request) else {
             return failed(out);
         };
         run(&mut self.transactions, profile.program.serial, out, |transaction| {
-            transaction.inspect(&profile, request)
+            transaction.inspect(&profile, &request)
         })
     }
 }

@@ -6,6 +6,7 @@ use super::fields::{Edits, VIA, write_field, write_length, write_number};
 use super::state::{AnswerBody, Due, InBody, Phase, Stage};
 use crate::http1::{Framing, ResponseHead, chunk_prefix};
 use crate::layout::{event, word};
+use crate::lent::Body;
 
 const CONTENT_LENGTH: u8 = 3;
 const TRANSFER_ENCODING: u8 = 4;
@@ -428,7 +429,7 @@ impl Engine {
         ];
         self.collected -= x.collected + x.held.len();
         x.collected = 0;
-        x.held = Vec::new();
+        x.held = Body::default();
         self.open -= 1;
         self.ending.push_back((self.made, slot));
         self.tell(kind, slot, row);

@@ -7,6 +7,7 @@ use super::slots::Slots;
 use super::state::{Due, Exchange, Phase};
 use crate::http1::chunk_prefix;
 use crate::layout::{FIELD_HOP, FIELDS_AT, FIELDS_MAX, FailReason, Fault, event, verdict, word};
+use crate::lent::Body;
 
 /// Known ids that are written anew or not at all: host, content-length, transfer-encoding, expect.
 const HOST: u32 = 1;
@@ -126,7 +127,7 @@ impl Engine {
         let ended = x.body_ended;
         x.request_ended = ended;
         if x.kept.len() > replay_max && !ended {
-            x.kept = Vec::new();
+            x.kept = Body::default();
             x.kept_sent = 0;
             x.kept_all = false;
         }
@@ -151,7 +152,7 @@ impl Engine {
                 x.kept.extend_from_slice(bytes);
                 x.kept_sent = x.kept.len();
             } else {
-                x.kept = Vec::new();
+                x.kept = Body::default();
                 x.kept_sent = 0;
                 x.kept_all = false;
             }

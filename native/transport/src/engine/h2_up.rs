@@ -11,6 +11,7 @@ use super::state::{Due, Phase, Up, UpStage};
 use crate::h2::{Client, Event, Limits};
 use crate::http1::{Framing, Parsed, Progress, parse_response};
 use crate::layout::FailReason;
+use crate::lent::Body;
 
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 const ROUNDS_MAX: usize = 16;
@@ -113,7 +114,7 @@ impl Engine {
         x.uplink.extend_from_slice(&x.kept);
         x.kept_sent = x.kept.len();
         if x.kept.len() > replay_max {
-            x.kept = Vec::new();
+            x.kept = Body::default();
             x.kept_sent = 0;
             x.kept_all = false;
         }

@@ -5,6 +5,7 @@ use super::state::{Due, Phase};
 use super::{Engine, SCRATCH_BYTES};
 use crate::http1::{Framing, Parsed, Progress, ResponseHead, parse_response};
 use crate::layout::{ANSWER_AT, ANSWER_FIELDS_AT, FIELD_HOP, FailReason, answer, event};
+use crate::lent::Body;
 
 use super::request::{BODY_COMPLETE, BODY_CUT, BODY_PENDING};
 /// Answer of `inspect_answer`: the lane holds as much as it may.
@@ -39,6 +40,8 @@ impl Engine {
         record[answer::FIELD_BYTES] = head.field_bytes as i32;
         record[answer::REPEATED] = head.repeated as i32;
         record[answer::BODY_KIND] = kind;
+        let http2 = self.exchanges[slot as usize].up_stream != 0;
+        record[answer::VERSION] = if http2 { 2 } else { i32::from(head.http10) };
         record[answer::BODY_LENGTH] = length as i32;
         record[answer::BODY_LENGTH + 1] = (length >> 32) as i32;
         for (to, place) in record[answer::KNOWN..].iter_mut().zip(head.known) {
@@ -143,6 +146,11 @@ impl Engine {
         })
     }
 
+    /// As `lend`, of the answer's body.
+    pub fn lend_answer(&mut self, slot: u32) -> Option<u64> {
+        self.exchanges.get_mut(slot as usize)?.held.lend()
+    }
+
     /// The answer goes on: its head with the edits, then what is held, then the rest as it comes.
     pub(super) fn pass(&mut self, slot: u32) {
         let x = &mut self.exchanges[slot as usize];
@@ -211,7 +219,7 @@ impl Engine {
     pub(super) fn drop_held(&mut self, slot: u32) {
         let x = &mut self.exchanges[slot as usize];
         self.collected -= x.held.len();
-        x.held = Vec::new();
+        x.held = Body::default();
         x.held_from = 0;
         x.held_whole = false;
         x.collecting = false;

@@ -208,7 +208,7 @@ impl Engine {
             AnswerBody::Chunked
         };
         self.collected += body.len();
-        x.held = body.into();
+        x.held = Vec::from(body).into();
         x.held_from = 0;
         x.held_whole = true;
         x.answer_trailers = Vec::new();

@@ -242,6 +242,11 @@ impl Engine {
         })
     }
 
+    /// Number by which other threads find what was collected of the request's body, until the exchange is over ([`crate::lent`]); None: none is there, or too much is lent.
+    pub fn lend(&mut self, slot: u32) -> Option<u64> {
+        self.exchanges.get_mut(slot as usize)?.kept.lend()
+    }
+
     /// The transport itself has a reason to refuse: decisions are told, and word it. After the answer's head it can only be cut off.
     pub(super) fn refuse_for(&mut self, slot: u32, fault: Fault) {
         let x = &mut self.exchanges[slot as usize];

@@ -10,6 +10,7 @@ use super::io::Io;
 use super::slab::Key;
 use crate::compress::Plan;
 use crate::http1::{Chunked, Framing, Progress};
+use crate::lent::Body;
 
 /// How far an exchange is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +83,7 @@ pub struct Exchange {
     pub received: u64,
     pub body_max: u64,
     /// Bytes that were received and are kept: for a stage, for another attempt, or because the upstream did not take them.
-    pub kept: Vec<u8>,
+    pub kept: Body,
     /// `kept` begins with the body's first byte.
     pub kept_all: bool,
     /// Bytes of `kept` that went upstream.
@@ -127,7 +128,7 @@ pub struct Exchange {
     /// When collecting has taken too long, whatever still comes; engine time, ms.
     pub collect_due: u64,
     /// Body bytes that are held back.
-    pub held: Vec<u8>,
+    pub held: Body,
     /// Of these have gone on.
     pub held_from: usize,
     /// How the answer's body is framed by the upstream.
@@ -196,7 +197,7 @@ impl Exchange {
             body_ended: true,
             received: 0,
             body_max: u64::MAX,
-            kept: Vec::new(),
+            kept: Body::default(),
             kept_all: true,
             kept_sent: 0,
             inspect_max: 0,
@@ -220,7 +221,7 @@ impl Exchange {
             collecting: false,
             collect_max: 0,
             collect_due: u64::MAX,
-            held: Vec::new(),
+            held: Body::default(),
             held_from: 0,
             held_framing: Framing::None,
             held_head: 0,
@@ -267,14 +268,15 @@ impl Exchange {
 
     /// Lets go of what it held.
     pub fn clear(&mut self) {
+        self.kept.clear();
         if self.kept.capacity() > 4096 {
-            self.kept = Vec::new();
+            self.kept = Body::default();
         }
         if self.head_out.capacity() > 8192 {
             self.head_out = Vec::new();
         }
         self.own_body = Bytes::new();
-        self.held = Vec::new();
+        self.held = Body::default();
         self.filter = None;
         self.compress = None;
         self.outbox = Vec::new();

@@ -21,6 +21,12 @@ const PLACES: FieldPlaces = {
 /** 2^32: what the high word of a length counts. */
 const HIGH = 0x1_0000_0000;
 
+/** What `Answer.VERSION` says. */
+const VERSIONS = ['HTTP/1.1', 'HTTP/1.0', 'HTTP/2.0'] as const;
+/** Of what the engine says when a body is asked for, the low bits are its state; above them are bytes. */
+export const STATE_WIDTH = 3;
+export const STATE_BITS = 7;
+
 /** What an answer asks of its wire. */
 export interface AnswerOwner {
   readonly slot: number;
@@ -33,6 +39,7 @@ export class NativeAnswer extends NativeFields implements UpstreamAnswer {
   readonly #owner: AnswerOwner;
   readonly #engine: TransportEngine;
   #body: Uint8Array | null = null;
+  #inspected = 0;
 
   constructor(owner: AnswerOwner, engine: TransportEngine, chunk: Chunk, place: number) {
     super(chunk, place, PLACES);
@@ -42,6 +49,9 @@ export class NativeAnswer extends NativeFields implements UpstreamAnswer {
 
   get status(): number {
     return this.word(RECORD + Answer.STATUS);
+  }
+  get protocol(): string {
+    return VERSIONS[this.word(RECORD + Answer.VERSION)] ?? 'HTTP/1.1';
   }
   get bodyKind(): BodyKind {
     return this.word(RECORD + Answer.BODY_KIND) as BodyKind;
@@ -55,13 +65,23 @@ export class NativeAnswer extends NativeFields implements UpstreamAnswer {
     if (neverHeld(this, part)) return AnswerState.Passes;
     const { slot, generation } = this.#owner;
     this.#body = null;
-    const state = this.#engine.inspectAnswer(slot, generation, Math.min(limit, INSPECT_BYTES_MAX)) as AnswerState;
+    const said = this.#engine.inspectAnswer(slot, generation, Math.min(limit, INSPECT_BYTES_MAX));
+    const state = (said & STATE_BITS) as AnswerState;
+    this.#inspected = said >> STATE_WIDTH;
     if (state === AnswerState.Pending) this.#owner.waits();
     return state;
   }
 
   get body(): Uint8Array {
     return (this.#body ??= this.#engine.answerBody(this.#owner.slot));
+  }
+
+  get inspectedBytes(): number {
+    return this.#inspected;
+  }
+
+  lendBody(): number {
+    return this.#engine.lendAnswer(this.#owner.slot);
   }
 
   keepBody(): KeptBody | null {
@@ -71,6 +91,7 @@ export class NativeAnswer extends NativeFields implements UpstreamAnswer {
   /** Lets go of what was read. */
   clear(): void {
     this.#body = null;
+    this.#inspected = 0;
     this.clearFields();
   }
 }

@@ -60,6 +60,7 @@ export const Answer = {
   REPEATED: 3,
   BODY_KIND: 4,
   BODY_LENGTH: 5,
+  VERSION: 7,
   KNOWN: 8,
 } as const;
 

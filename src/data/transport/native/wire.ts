@@ -8,7 +8,7 @@ import { REFUSALS } from '../../refusal.ts';
 import type { ForwardPlan, KeptBody, OwnPage, TransportEvents, UpstreamAnswer, Wire } from '../transport.ts';
 import { BodyKind, BodyState } from '../transport.ts';
 import { INSPECT_BYTES_MAX, OWN_ANSWER_BYTES_MAX } from '../bounds.ts';
-import { NativeAnswer } from './answer.ts';
+import { NativeAnswer, STATE_BITS, STATE_WIDTH } from './answer.ts';
 import { isFieldValue, writeLatin1, writeVisible } from './bytes.ts';
 import { Edits, EDIT_BYTES_MAX } from './edits.ts';
 import type { Chunk } from './fields.ts';
@@ -56,6 +56,7 @@ export class NativeWire extends NativeHead implements Wire {
   /** What `settle` has to tell. */
   #refusal: RefusalRow | null = null;
   #body: Uint8Array | null = null;
+  #inspected = 0;
   #plan: ForwardPlan | null = null;
   readonly #chunk: Chunk;
   #answer: NativeAnswer | null = null;
@@ -136,6 +137,7 @@ export class NativeWire extends NativeHead implements Wire {
     this.#ticket = -1;
     this.#refusal = null;
     this.#body = null;
+    this.#inspected = 0;
     this.#plan = null;
     this.words[this.base + Word.VERDICT] = Decided.NONE;
     this.#upstreamEdits.clear();
@@ -149,7 +151,9 @@ export class NativeWire extends NativeHead implements Wire {
   inspectBody(limit: number): BodyState {
     if (this.bodyKind === BodyKind.None || !this.#live) return BodyState.Complete;
     const most = Math.min(limit, INSPECT_BYTES_MAX);
-    const state = this.#host.engine.inspect(this.slot, this.generation, most) as BodyState;
+    const said = this.#host.engine.inspect(this.slot, this.generation, most);
+    const state = (said & STATE_BITS) as BodyState;
+    this.#inspected = said >> STATE_WIDTH;
     this.#body = null;
     if (state === BodyState.Pending) this.waits();
     return state;
@@ -158,6 +162,14 @@ export class NativeWire extends NativeHead implements Wire {
   get body(): Uint8Array {
     if (this.bodyKind === BodyKind.None || !this.#live) return EMPTY;
     return (this.#body ??= this.#host.engine.body(this.slot));
+  }
+
+  get inspectedBytes(): number {
+    return this.bodyKind === BodyKind.None || !this.#live ? 0 : this.#inspected;
+  }
+
+  lendBody(): number {
+    return this.#live ? this.#host.engine.lend(this.slot) : 0;
   }
 
   // ——— Wire: edits ———

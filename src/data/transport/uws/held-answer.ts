@@ -31,6 +31,8 @@ export class HeldAnswer implements UpstreamAnswer {
   #shown = 0;
   #noRoom = false;
   status = 0;
+  /** undici does not tell whether it was HTTP/1.0. */
+  readonly protocol = 'HTTP/1.1';
   headers: AnswerHeaders = {};
   bodyKind: BodyKind = BodyKind.None;
   bodyLength = 0;
