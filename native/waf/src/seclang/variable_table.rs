@@ -145,7 +145,7 @@ variables! {
     ResponseContentType "RESPONSE_CONTENT_TYPE" One Response "its media type";
     ResponseHeaders "RESPONSE_HEADERS" Many Response "header fields of the answer";
     ResponseHeadersNames "RESPONSE_HEADERS_NAMES" Many Response "their names";
-    ResponseProtocol "RESPONSE_PROTOCOL" One Response "its protocol";
+    ResponseProtocol "RESPONSE_PROTOCOL" One Response "what the upstream spoke: `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`; under the transport uws always `HTTP/1.1`";
     ResponseStatus "RESPONSE_STATUS" One Response "its status";
     ResponseXml "RESPONSE_XML" Many Response "`/*` and `//@*` of an answer read as XML";
     Rule "RULE" Many Rule "id, msg, severity of the rule that runs";
@@ -154,7 +154,7 @@ variables! {
     ServerPort "SERVER_PORT" One Head "our own port";
     Session "SESSION" Store Rule "persistent once initcol or setsid opened it; else values of this transaction";
     SessionId "SESSIONID" One Rule "what setsid said";
-    StatusLine "STATUS_LINE" One Response "the answer's status line";
+    StatusLine "STATUS_LINE" One Response "the answer's status line: protocol and status, as in `HTTP/1.1 200`";
     Time "TIME" One Clock "the time of day as hh:mm:ss, UTC";
     TimeDay "TIME_DAY" One Clock "day of the month, 1 to 31";
     TimeEpoch "TIME_EPOCH" One Clock "seconds since 1970";
