@@ -28,6 +28,7 @@ import type { GatewayParts } from './gateway-parts.ts';
 import { Health } from './health/health.ts';
 import { Prober } from './health/prober.ts';
 import { EndpointSlots } from './health/slots.ts';
+import { StateClaim } from './hand-over/claim.ts';
 import { HandOverOffer } from './hand-over/offer.ts';
 import { TakeOver } from './hand-over/take-over.ts';
 import { JwksFetcher } from './jwks.ts';
@@ -85,6 +86,8 @@ export class Gateway {
   #offer: HandOverOffer | null = null;
   /** The process before this one, while it still serves. */
   #former: TakeOver | null = null;
+  /** On the state directory. */
+  #claim: StateClaim | null = null;
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
@@ -282,6 +285,7 @@ export class Gateway {
 
   /** Everything up to the last good bundle. */
   async #open(): Promise<void> {
+    await this.#claimState();
     await this.#supply.open();
     await this.#journal.open();
     await this.#show();
@@ -293,6 +297,12 @@ export class Gateway {
     this.#faults.start();
     await this.#scaling.start();
     await this.#supply.boot();
+  }
+
+  async #claimState(): Promise<void> {
+    this.#claim = await StateClaim.take(this.#parts.bootstrap.stateDir, (level, message, fields) =>
+      this.admin.log.event(level, message, fields),
+    );
   }
 
   /** Opens the listeners for probes and operators. */
@@ -357,6 +367,7 @@ export class Gateway {
       this.#former = null;
       await former.close();
     }
+    await this.#claimState();
     // The other has closed its own just now, or has other ones.
     for (let tries = 1; ; tries++) {
       try {
@@ -392,7 +403,10 @@ export class Gateway {
       },
       send: (inbox) => this.#lanes.send(inbox),
       ticketKeys: () => Buffer.from(this.#native.ticketKeys()).toString('base64'),
-      yield: () => this.admin.unlisten(),
+      yield: () => {
+        this.#claim?.release();
+        return this.admin.unlisten();
+      },
       onHandedOver: this.#parts.onHandedOver,
       event: (level, message, fields) => this.admin.log.event(level, message, fields),
     });
@@ -461,9 +475,9 @@ export class Gateway {
     await this.#booting.catch(() => undefined);
     const { bootstrap } = this.#parts;
     const { drainDeadlineMs } = bootstrap;
-    // Another process serves, the next one or still the former: nobody has to look elsewhere first.
+    // Another process serves, the next one or still the former, or none has yet: nobody has to look elsewhere first.
     const elsewhere = handedOver || (this.#parts.takeOver && this.#state !== 'serving');
-    const drainDelayMs = elsewhere ? 0 : bootstrap.drainDelayMs;
+    const drainDelayMs = elsewhere || !this.#listening ? 0 : bootstrap.drainDelayMs;
     this.#journal.event('info', 'draining', { drainDelayMs, drainDeadlineMs });
     await new Promise((resolve) => setTimeout(resolve, drainDelayMs));
     // Listeners that are being closed take no other certificates.
@@ -483,6 +497,7 @@ export class Gateway {
     await this.#pool.close();
     await this.#supply.close();
     await this.#journal.suspend();
+    this.#claim?.release();
     this.admin.log.event('info', 'gateway stopped', { openAtDeadline: open });
     await this.admin.close(LOG_FLUSH_MS);
   }

@@ -120,10 +120,20 @@ export class TestGateway {
    * of the two is stopped removes the files.
    */
   successor(bootstrap: Readonly<Record<string, unknown>> = {}): TestGateway {
+    return this.#another(this.ports, bootstrap, ['--take-over']);
+  }
+
+  /** Another process with the same files and state, which does not know of this one; on ports of its own. */
+  async double(bootstrap: Readonly<Record<string, unknown>> = {}): Promise<TestGateway> {
+    const [http = 0, https = 0, probes = 0, admin = 0] = await freePorts(4);
+    return this.#another({ http, https, probes, admin }, bootstrap, []);
+  }
+
+  #another(ports: Ports, bootstrap: Readonly<Record<string, unknown>>, more: readonly string[]): TestGateway {
     const options = { ...this.#options, bootstrap: { ...this.#options.bootstrap, ...bootstrap } };
     const file = join(this.directory, `bootstrap-${randomUUID()}.yaml`);
-    writeFileSync(file, JSON.stringify(bootstrapOf(this.ports, options), null, 2));
-    return new TestGateway(this.directory, this.ports, this.key, options, ['run', '--config', file, '--take-over']);
+    writeFileSync(file, JSON.stringify(bootstrapOf(ports, options), null, 2));
+    return new TestGateway(this.directory, ports, this.key, options, ['run', '--config', file, ...more]);
   }
 
   /** Resolves when the process has ended by itself, with its code. */

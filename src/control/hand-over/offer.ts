@@ -117,7 +117,7 @@ export class HandOverOffer {
 }
 
 /** Somebody listens there. */
-async function isAnswered(path: string): Promise<boolean> {
+export async function isAnswered(path: string): Promise<boolean> {
   return await new Promise((resolve) => {
     const socket = connect(path);
     socket.once('connect', () => {
