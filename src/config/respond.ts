@@ -2,7 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { closed, HeaderEditsConfig, word } from './fields.ts';
 import { StrictTransportConfig } from './strict-transport.ts';
-import { DirectConfig, ErrorPagesConfig, FilesConfig } from './static.ts';
+import { DirectConfig, ErrorPagesConfig, FilesConfig, InterceptErrorsConfig } from './static.ts';
 
 const Path = (description: string, example: string) =>
   Type.String({ maxLength: 1024, description, examples: [example] });
@@ -65,6 +65,7 @@ export const RespondConfig = closed(
     direct: Type.Optional(DirectConfig),
     files: Type.Optional(FilesConfig),
     errorPages: Type.Optional(ErrorPagesConfig),
+    interceptErrors: Type.Optional(InterceptErrorsConfig),
     stripPrefix: Type.String({
       default: '',
       maxLength: 1024,

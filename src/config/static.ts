@@ -90,3 +90,20 @@ export const ErrorPagesConfig = Type.Array(ErrorPageConfig, {
   maxItems: 32,
   description: 'Pages in the place of refusals. Those of the route come before those of `defaults.yaml`.',
 });
+
+/** Statuses by name: one, a class, or a range. */
+export const STATUSES = /^(?:[45]xx|([45][0-9]{2})(?:-([45][0-9]{2}))?)$/;
+
+export const InterceptErrorsConfig = Type.Array(
+  Type.String({
+    pattern: STATUSES.source,
+    description: 'A status, a class or a range.',
+    examples: ['5xx', '502-504', '404'],
+  }),
+  {
+    minItems: 1,
+    maxItems: 32,
+    description:
+      "Statuses of the upstream's own answers in whose place a page of `errorPages` goes (by status or class; without one the answer passes): the status stays, what the upstream said is dropped. Answers to HEAD, gRPC, event streams, parts and WebSocket handshakes pass. Costs a call of JavaScript an answer.",
+  },
+);

@@ -6,7 +6,7 @@ import type { StageName } from '../snapshot/stages.ts';
 import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
 import { present } from '../base/assert.ts';
 import type { Prng } from '../base/prng.ts';
-import { editEarlyRefusal } from './answers/answer-edits.ts';
+import { editEarlyRefusal, editLateRefusal } from './answers/answer-edits.ts';
 import { pageOf } from './answers/pages.ts';
 import { Exchange } from './exchange.ts';
 import type { Revision } from './lane/revision.ts';
@@ -344,6 +344,7 @@ export class Pipeline implements TransportEvents {
     this.#parts.use.release(x);
     // Behind respond the wire has all edits of the route.
     if (x.route !== null && x.at <= RESPOND) editEarlyRefusal(x, x.route.respond);
+    if (x.route !== null && (x.at >= RESPOND || x.attempts > 0)) editLateRefusal(x, x.route.respond);
     x.wire.refuse(row, x.id, pageOf(x, row));
   }
 

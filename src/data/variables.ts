@@ -1,4 +1,5 @@
 /** Texts that are made for each request. Nothing a client or a token says can begin another field: what a field value cannot hold makes the variable empty. */
+import { STATUS_CODES } from 'node:http';
 import { present } from '../base/assert.ts';
 import type { TextPart, Variable } from '../snapshot/variables.ts';
 import { countryOf } from './country.ts';
@@ -71,11 +72,11 @@ export function valueOf(variable: Variable, x: Exchange): string {
     case 'certificateSubject':
       return sane(wire.tls?.client?.subject);
     case 'code':
-      return x.refusal?.code ?? '';
+      return x.refusal?.code ?? (x.shown ? 'upstream_error' : '');
     case 'title':
-      return x.refusal?.title ?? '';
+      return x.refusal?.title ?? (x.shown ? (STATUS_CODES[x.upstreamStatus] ?? '') : '');
     case 'status':
-      return x.refusal === null ? '' : String(x.refusal.status);
+      return x.refusal !== null ? String(x.refusal.status) : x.shown ? String(x.upstreamStatus) : '';
     case 'header':
       return bounded(joined(wire, variable.name));
     case 'claim':

@@ -152,6 +152,8 @@ export interface RespondPlan extends PathChange {
   readonly files: FilesPlan | null;
   /** Indices of pages in the place of refusals, those that come first first. */
   readonly pages: readonly number[];
+  /** Statuses of the upstream's own answers that a page replaces, flat: from, to, from, to …; absent: none. */
+  readonly intercept?: readonly number[];
   /** Further edits, whose values are made for each request; null = none. */
   readonly requestMade: MadeEdits | null;
   readonly answerMade: MadeEdits | null;

@@ -11,7 +11,7 @@ import { after, before, describe, it } from 'node:test';
 import { plainBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
 import { freePorts, listening } from '../harness/ports.ts';
-import { type Ask, ask, type Heard, PATIENCE_MS } from './client.ts';
+import { type Ask, ask, askRaw, type Heard, PATIENCE_MS } from './client.ts';
 import { Given } from './given.ts';
 
 type Script = (request: IncomingMessage, response: ServerResponse, count: number) => void;
@@ -283,6 +283,16 @@ describe('the response cache', { timeout: 240_000 }, () => {
     assert.equal((await get('/behind')).body, 'answer 1');
     await until('the background has fetched', () => origin.asked.get('/behind') === 2);
     await until('it serves', async () => (await get('/behind')).body !== 'answer 1');
+  });
+
+  it('fetches anew with all lines of Cookie as one that upstreams read alike', async () => {
+    await get('/behind?cookies');
+    const lines = ['Host: a.test', 'Cookie: a=1; b=2', 'Cookie: c=3', 'Connection: close'].join('\r\n');
+    await askRaw({ port: gateway.ports.http }, `GET /behind?cookies HTTP/1.1\r\n${lines}\r\n\r\n`);
+    const cookies = (): (string | undefined)[] =>
+      origin.heads.filter((head) => head.url === '/behind?cookies').map((head) => head.headers.cookie);
+    await until('the background has fetched', () => cookies().length === 2);
+    assert.deepEqual(cookies(), [undefined, 'a=1; b=2; c=3']);
   });
 
   it('forgets an address that a request has changed', async () => {

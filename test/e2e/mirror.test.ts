@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { TestGateway } from '../harness/gateway.ts';
-import { ask, idOf } from './client.ts';
+import { ask, askRaw, idOf } from './client.ts';
 import { metricOf } from './given.ts';
 
 interface Seen {
@@ -154,6 +154,16 @@ describe('a mirror', () => {
     for (const name of ['x-forwarded-prefix', 'traceparent'])
       assert.equal(its.headers[name], theirs.headers[name], name);
     assert.deepEqual([its.headers['x-forwarded-prefix'], its.headers['traceparent']], ['/shop', traceparent]);
+  });
+
+  it('gets lines of Cookie as one field that the upstream reads alike', async () => {
+    const path = '/cookies';
+    const lines = ['Host: a.test', 'Cookie: a=1; b=2', 'Cookie: c=3', 'Connection: close'].join('\r\n');
+    await askRaw({ port: gateway.ports.http }, `GET ${path} HTTP/1.1\r\n${lines}\r\n\r\n`);
+    const its = (): Seen | undefined => copy.seen.find((seen) => seen.url === path);
+    await gateway.until('the copy is there', async () => its() !== undefined);
+    assert.equal(its()?.headers.cookie, 'a=1; b=2; c=3');
+    await until('same', 2);
   });
 
   it('differences of status, fields and body are counted, and the last ones shown', async () => {

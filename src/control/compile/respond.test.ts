@@ -48,6 +48,13 @@ const planOf = (config: Partial<RespondConfig>, secure = false): RespondPlan => 
   return plan;
 };
 
+test("ranges of upstreams' errors are replaced, and only then an answer is looked at", () => {
+  const errorPages = [{ on: ['503', '4xx'], html: 'page.html' }];
+  const { intercept, showAnswer } = planOf({ interceptErrors: ['5xx', '404', '499-503'], errorPages });
+  assert.deepEqual([intercept, showAnswer], [[500, 599, 404, 404, 499, 503], true]);
+  assert.deepEqual([planOf({ errorPages }).intercept, planOf({ errorPages }).showAnswer], [undefined, false]);
+});
+
 test('security headers are a preset that the route can change and take away', () => {
   const plan = planOf(
     { answerHeaders: { ...edits, set: { 'X-Frame-Options': 'SAMEORIGIN' }, remove: ['Referrer-Policy'] } },
@@ -92,6 +99,8 @@ const wrong: readonly [name: string, config: Partial<RespondConfig>, place: stri
   ['a page for a refusal that is none', { errorPages: [{ on: ['waf_bloked'], html: 'page.html' }] }, 'errorPages/0/on/0', /did you mean "waf_blocked"/],
   ['a page that is not there', { errorPages: [{ on: ['4xx'], html: 'none.html' }] }, 'errorPages/0/html', /no file/],
   ['a page without a page', { errorPages: [{ on: ['4xx'] }] }, 'errorPages/0', /says no page/],
+  ['errors that no page is for', { interceptErrors: ['404'], errorPages: [{ on: ['5xx', '400'], html: 'page.html' }] }, 'interceptErrors/0', /no page is for 404/],
+  ['errors in a range that ends first', { interceptErrors: ['504-500'], errorPages: [{ on: ['5xx'], html: 'page.html' }] }, 'interceptErrors/0', /ends before/],
   ['a preload that no list takes', { strictTransport: { maxAgeSeconds: 60, includeSubDomains: true, preload: true } }, 'strictTransport/preload', /at least/],
   ['a redirect to nowhere', { redirect: { status: 302 } }, 'redirect', /leads nowhere/],
   ['a redirect to two places', { redirect: { to: '/x', host: 'a.test', status: 302 } }, 'redirect/host', /keep one/],

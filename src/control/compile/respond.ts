@@ -1,5 +1,6 @@
 /** What a route does to the request on its way up and to the answer on its way down. */
 import type { RespondConfig } from '../../config/respond.ts';
+import { STATUSES } from '../../config/static.ts';
 import type { StrictTransportConfig } from '../../config/strict-transport.ts';
 import type { CorsConfig } from '../../config/cors.ts';
 import type { CorsPlan } from '../../snapshot/respond-plans.ts';
@@ -76,6 +77,8 @@ export function compileRespond(input: RespondInput): RespondPlan {
   const { named } = answer;
   const cors = input.cors === undefined ? null : compileCors(input.cors.config, input.cors.path, answer, input);
   const security = secure ? SECURITY_HEADERS.filter(([name]) => !named.has(name)).flat() : [];
+  const pages = [...input.statics.addPages(config?.errorPages, 'routes', `${at}/errorPages`), ...(input.pages ?? [])];
+  const intercept = interceptOf(config?.interceptErrors ?? [], pages, `${at}/interceptErrors`, input);
   return {
     redirect: config?.redirect === undefined ? null : redirectPlan(config.redirect, `${at}/redirect`, input),
     ...pathChange(config ?? {}, at, input),
@@ -86,14 +89,38 @@ export function compileRespond(input: RespondInput): RespondPlan {
     cors,
     direct: config?.direct === undefined ? null : input.statics.direct(config.direct, `${at}/direct`),
     files: config?.files === undefined ? null : input.statics.files(config.files, `${at}/files`),
-    pages: [...input.statics.addPages(config?.errorPages, 'routes', `${at}/errorPages`), ...(input.pages ?? [])],
+    pages,
+    ...(intercept.length === 0 ? {} : { intercept }),
     requestMade: request.made,
     answerMade: answer.made,
     strictTransport: named.has('strict-transport-security')
       ? ''
       : strictTransportOf(input, secure, `${at}/strictTransport`),
-    showAnswer: false,
+    showAnswer: intercept.length > 0,
   };
+}
+
+/** Ranges of statuses; one that no page is for would be a promise that nobody keeps. */
+function interceptOf(
+  named: readonly string[],
+  pages: readonly number[],
+  at: string,
+  { statics, report }: RespondInput,
+): number[] {
+  const on = pages.flatMap((page) => statics.pages[page]?.on ?? []);
+  return named.flatMap((name, i) => {
+    const [, one, last] = STATUSES.exec(name) ?? [];
+    const from = one === undefined ? Number(`${name.charAt(0)}00`) : Number(one);
+    const to = one === undefined ? from + 99 : Number(last ?? one);
+    if (from > to) report('routes', `${at}/${i}`, `${name} ends before it begins`);
+    const within = (text: string): boolean =>
+      /^[45]xx$/.test(text)
+        ? Math.floor(from / 100) <= Number(text.charAt(0)) && Number(text.charAt(0)) <= Math.floor(to / 100)
+        : from <= Number(text) && Number(text) <= to;
+    if (from <= to && !on.some(within))
+      report('routes', `${at}/${i}`, `no page is for ${name}: name it, or its class, in \`on\` of an errorPages`);
+    return [from, to];
+  });
 }
 
 /** What of the fields that a route sets protects whoever reads an answer, whatever it says. */

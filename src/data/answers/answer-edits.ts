@@ -14,6 +14,25 @@ export function editAnswer(x: Exchange, plan: RespondPlan): boolean {
   return editSecure(x, plan) && ok;
 }
 
+/** Fields beside Cache-Control that tell caches to keep an answer, or how to ask for it again: targeted ones (RFC 9213), Expires and its likes, validators. */
+const FOR_CACHES = /^(?:.+-cache-control|surrogate-control|(?:x-accel-)?expires|etag|last-modified)$/;
+/** Names of that kind that a route edits; gone with its plan. */
+const forCaches = new WeakMap<RespondPlan, readonly string[]>();
+
+/** Takes from a refusal that comes behind `editAnswer` what the route lets caches do with answers: Cache-Control itself the transport sets. */
+export function editLateRefusal(x: Exchange, plan: RespondPlan): void {
+  let names = forCaches.get(plan);
+  if (names === undefined) {
+    const { set, add, absent = [], append = [] } = plan.answer;
+    const fixed = [set, add, absent, append].flatMap((flat) => flat.filter((_, i) => i % 2 === 0));
+    const made = plan.answerMade;
+    const later = made === null ? [] : [...made.set, ...made.absent, ...made.append, ...made.add];
+    names = [...new Set([...fixed, ...later.map((field) => field.name)])].filter((name) => FOR_CACHES.test(name));
+    forCaches.set(plan, names);
+  }
+  for (let i = 0; i < names.length; i++) x.wire.removeAnswerHeader(names[i] as string);
+}
+
 /** Edits a refusal that comes before `editAnswer`. No refusal fails over its edits. */
 export function editEarlyRefusal(x: Exchange, plan: RespondPlan): void {
   if (plan.security !== null) x.wire.editAnswer(plan.security);

@@ -1,7 +1,7 @@
 /** Edits of header fields whose values are made for each request. */
 import type { MadeEdits, MadeField } from '../../snapshot/variables.ts';
 import type { Exchange } from '../exchange.ts';
-import { joined } from '../joined.ts';
+import { between, joined } from '../joined.ts';
 import { isClaim } from '../transport/claims.ts';
 import { textOf } from '../variables.ts';
 
@@ -53,7 +53,7 @@ function setAll(x: Exchange, edits: MadeEdits): boolean {
 function appended(x: Exchange, field: MadeField, before: string | undefined): string | undefined {
   const value = textOf(field.parts, x);
   if (before === undefined || before === '') return value === '' ? before : value;
-  return value === '' ? before : `${before}, ${value}`;
+  return value === '' ? before : `${before}${between(field.name)}${value}`;
 }
 
 /** Edits the answer. False as above. */

@@ -1,4 +1,5 @@
 /** The operator's own words in the place of a refusal's problem+json: which page, of which kind, with what the request says escaped. */
+import { STATUS_CODES } from 'node:http';
 import type { PagePlan, TextKind } from '../../snapshot/respond-plans.ts';
 import type { TextPart } from '../../snapshot/variables.ts';
 import type { Exchange } from '../exchange.ts';
@@ -17,8 +18,28 @@ const CONTENT_TYPES: Readonly<Record<TextKind, string>> = {
 export function pageOf(x: Exchange, row: RefusalRow): OwnPage | null {
   const { pages, pagesOfNoRoute = [] } = x.revision.snapshot;
   if (pages === undefined) return null;
-  const page = chosen(pages, x.route?.respond.pages ?? pagesOfNoRoute, row);
+  const status = String(row.status);
+  const page = chosen(pages, x.route?.respond.pages ?? pagesOfNoRoute, [row.code, status, classOf(status)]);
   if (page === null) return null;
+  return written(x, page);
+}
+
+/** In the place of an upstream's own error with this status, of which nothing passes. Null: there is no page for it. */
+export function pageOfUpstream(x: Exchange, upstreamStatus: number): OwnPage | null {
+  const { pages } = x.revision.snapshot;
+  const status = String(upstreamStatus);
+  const page = chosen(pages ?? [], x.route?.respond.pages ?? [], [status, classOf(status)]);
+  if (page === null) return null;
+  return (
+    written(x, page) ?? {
+      contentType: CONTENT_TYPE_PROBLEM,
+      body: `{"type":"about:blank","title":${JSON.stringify(STATUS_CODES[upstreamStatus] ?? 'Error')},"status":${status},"request_id":"${x.id}"}\n`,
+    }
+  );
+}
+
+/** Null: the client prefers what the gateway says by itself. */
+function written(x: Exchange, page: PagePlan): OwnPage | null {
   const kind = kindOf(page, x.wire.header('accept'));
   // What one client gets depends on what it takes.
   x.wire.addAnswerHeader('vary', 'Accept');
@@ -33,10 +54,13 @@ export function bodyOf(parts: readonly TextPart[], kind: TextKind, x: Exchange):
   return kind === 'html' ? textOf(parts, x, html) : kind === 'json' ? textOf(parts, x, json) : textOf(parts, x);
 }
 
-/** The first page by how exactly it names the refusal: code, status, class. */
-function chosen(pages: readonly PagePlan[], list: readonly number[], row: RefusalRow): PagePlan | null {
-  const status = String(row.status);
-  for (const name of [row.code, status, `${status.charAt(0)}xx`]) {
+function classOf(status: string): string {
+  return `${status.charAt(0)}xx`;
+}
+
+/** The first page by the names of what it is for, the most exact one first. */
+function chosen(pages: readonly PagePlan[], list: readonly number[], names: readonly string[]): PagePlan | null {
+  for (const name of names) {
     for (const index of list) {
       const page = pages[index];
       if (page?.on.includes(name) === true) return page;

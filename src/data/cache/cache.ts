@@ -5,6 +5,7 @@
 import { present } from '../../base/assert.ts';
 import type { CachePurge } from '../../snapshot/messages.ts';
 import type { CachePlan } from '../../snapshot/route-plans.ts';
+import { isIntercepted } from '../answers/intercept.ts';
 import type { Exchange } from '../exchange.ts';
 import { CacheOutcome } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
@@ -230,7 +231,7 @@ export class ResponseCache {
       const { answer } = one;
       others = true;
       // Another revision may edit more than there is room for beside it.
-      if (!preparedOf(answer.fields, respond).fits) continue;
+      if (!preparedOf(answer.fields, respond).fits || isIntercepted(respond, answer.status)) continue;
       if (answer.vary.length > 0 && variantKey(answer.vary, (name) => fieldUpstream(x, name)) !== answer.variant)
         continue;
       if (answer.part === null) whole ??= one;

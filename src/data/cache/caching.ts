@@ -7,6 +7,8 @@ import type { Verdict } from '../verdict.ts';
 export interface Caching {
   /** The upstream's answer is here: it passes, waits for its body, or another one takes its place. */
   answered(x: Exchange): Verdict;
+  /** Another answer is to take the place of the upstream's, of which nothing may be stored. True: what is stored has taken it. */
+  replaced(x: Exchange): boolean;
   /** The request would be refused with this row. True: it was answered from what is stored. */
   rescue(x: Exchange, row: RefusalRow): boolean;
   /** The exchange is over, however it ended. Idempotent. */

@@ -70,10 +70,7 @@ export class Fetching implements Caching {
     const came: Came = { status: answer.status, fields: linesOf(answer), at: x.now };
     if (found !== null && answer.status === NOT_MODIFIED && this.#asked.range === '')
       return this.#stillRight(x, found, came);
-    if (found !== null && ERRORS.has(answer.status) && usableOnError(found, x.now) && this.#serveStale(x, found)) {
-      this.#land(x, true);
-      return Verdict.Handed;
-    }
+    if (this.#serveInstead(x, answer.status)) return Verdict.Handed;
     const head = storedHead(this.#asked, came);
     if ('why' in head || (answer.bodyKind === BodyKind.Length && answer.bodyLength > this.#asked.plan.bodyBytesMax)) {
       return this.#pass(x, answer, false);
@@ -81,6 +78,13 @@ export class Fetching implements Caching {
     this.#head = head;
     this.#attempt = x.attempts;
     return this.#collect(x, answer, head);
+  }
+
+  replaced(x: Exchange): boolean {
+    const answer = x.wire.upstreamAnswer;
+    if (this.#serveInstead(x, answer.status)) return true;
+    this.#pass(x, answer, false);
+    return false;
   }
 
   rescue(x: Exchange, row: RefusalRow): boolean {
@@ -125,6 +129,15 @@ export class Fetching implements Caching {
     if (serve(x, served, forwardedStatus('stale', NOT_MODIFIED, stored))) return Verdict.Handed;
     // The upstream's 304 answers our question, not the client's.
     return x.refuse(REFUSALS.internal_error, 'a stored field cannot be written');
+  }
+
+  /** A stale one in the place of an error. */
+  #serveInstead(x: Exchange, status: number): boolean {
+    const found = this.#found;
+    if (found === null || !ERRORS.has(status) || !usableOnError(found, x.now) || !this.#serveStale(x, found))
+      return false;
+    this.#land(x, true);
+    return true;
   }
 
   #serveStale(x: Exchange, found: StoredAnswer): boolean {

@@ -52,6 +52,12 @@ export class Heading implements Caching {
     return Verdict.Next;
   }
 
+  /** To HEAD everything passes. */
+  replaced(x: Exchange): boolean {
+    this.answered(x);
+    return false;
+  }
+
   rescue(x: Exchange, row: RefusalRow): boolean {
     const found = this.#found;
     if (!isFailure(row) || found === null || !usableOnError(found, x.now)) return false;

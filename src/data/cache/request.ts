@@ -6,7 +6,7 @@ import type { MadeEdits, TextPart } from '../../snapshot/variables.ts';
 import { madeUpstream } from '../answers/made-edits.ts';
 import { hasPrefix, madeHost, PREFIX_FIELD } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
-import { joined } from '../joined.ts';
+import { between, joined } from '../joined.ts';
 import { CLIENT_CERT_FIELD, clientCertificateField } from '../stages/client-certificate.ts';
 import { isClaim } from '../transport/claims.ts';
 import { listHas } from '../transport/fields.ts';
@@ -101,7 +101,8 @@ function fixedUpstream(x: Exchange, name: string): string | undefined {
   let value = edits.remove.includes(name) ? undefined : authenticUpstream(x, name);
   for (let i = 0; i < edits.set.length; i += 2) if (edits.set[i] === name) value = edits.set[i + 1];
   for (let i = 0; i < edits.add.length; i += 2)
-    if (edits.add[i] === name) value = value === undefined ? edits.add[i + 1] : `${value}, ${edits.add[i + 1]}`;
+    if (edits.add[i] === name)
+      value = value === undefined ? edits.add[i + 1] : `${value}${between(name)}${edits.add[i + 1]}`;
   return value;
 }
 

@@ -32,6 +32,11 @@ export class Unsafe implements Caching {
     return Verdict.Next;
   }
 
+  replaced(x: Exchange): boolean {
+    this.answered(x);
+    return false;
+  }
+
   rescue(): boolean {
     return false;
   }

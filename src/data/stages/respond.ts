@@ -6,6 +6,7 @@ import { present } from '../../base/assert.ts';
 import type { FilesPlan } from '../../snapshot/respond-plans.ts';
 import type { RedirectPlan, RespondPlan } from '../../snapshot/route-plans.ts';
 import { editAnswer } from '../answers/answer-edits.ts';
+import { mayReplace, replace } from '../answers/intercept.ts';
 import { makeRequestEdits, remakeRequestEdits } from '../answers/made-edits.ts';
 import { redirectOf } from '../answers/redirect.ts';
 import { answerDirect, fileAnswer } from '../answers/static.ts';
@@ -37,6 +38,8 @@ export class Respond implements Stage {
       x.phase = JUDGED;
     }
     if (x.mirror !== null && x.mirror.answered(x) === Verdict.Wait) return Verdict.Wait;
+    const plan = x.route?.respond;
+    if (plan?.intercept !== undefined && mayReplace(x, plan)) return intercepted(x, plan);
     return x.caching === null ? Verdict.Next : x.caching.answered(x);
   }
 
@@ -91,6 +94,12 @@ export class Respond implements Stage {
     if (path !== '' && (path !== x.encodedPath || plan.host !== null)) x.rewritten = host + path;
     return Verdict.Next;
   }
+}
+
+/** Something stale is better than a page, and what a page replaces is not stored. */
+function intercepted(x: Exchange, plan: RespondPlan): Verdict {
+  if (x.caching?.replaced(x) === true) return Verdict.Handed;
+  return replace(x, plan) ? Verdict.Handed : Verdict.Next;
 }
 
 function refusedPath(x: Exchange): Verdict {

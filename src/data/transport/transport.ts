@@ -234,7 +234,7 @@ export interface Wire {
    * send. May be called again for the same exchange after the pipeline's `failed` said that it is replayable or whole, and instead of an answer that was `shown` with `whole`.
    */
   forward(plan: ForwardPlan): void;
-  /** Way out 2: one of our own refusals, rendered as problem+json or in the words of `page`; honours HEAD and `row.close`. A gRPC call gets its own form. */
+  /** Way out 2: one of our own refusals, rendered as problem+json or in the words of `page`; honours HEAD and `row.close`, and says that no cache keeps it. A gRPC call gets its own form. */
   refuse(row: RefusalRow, requestId: string, page?: OwnPage | null): void;
   /** Way out 3: a complete answer (redirect, direct answer, one out of a store). The status is the operator's or the upstream's. Without `contentType` none is said. */
   answer(status: number, contentType: string, body: string | Uint8Array): void;

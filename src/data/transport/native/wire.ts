@@ -263,6 +263,7 @@ export class NativeWire extends NativeHead implements Wire {
     if (!this.#live) return;
     // Also in a header: the answer to a HEAD request has no body that could tell it.
     this.#answerEdits.set('x-request-id', requestId);
+    this.#answerEdits.set('cache-control', 'no-store');
     if (page !== null && page.body.length <= OWN_ANSWER_BYTES_MAX) {
       this.#host.engine.setAnswer(this.slot, Buffer.from(page.body));
       this.#writeOwn(page.contentType);

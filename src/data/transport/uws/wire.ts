@@ -248,10 +248,10 @@ export class UwsWire extends WireHead implements Wire, BodyOwner, DownstreamOwne
     if (this.#phase === Phase.Over || this.response === null || this.#outbound.headSent) return;
     this.#letAttemptGo();
     this.#letRelayGo();
-    // Also in a header: the answer to a HEAD request has no body that could tell it.
     this.setAnswerHeader('x-request-id', requestId);
-    const words = ownWords(row, requestId, page);
-    this.#own(row.status, words.contentType, words.body, row.close);
+    this.setAnswerHeader('cache-control', 'no-store');
+    const { contentType, body } = ownWords(row, requestId, page);
+    this.#own(row.status, contentType, body, row.close);
   }
 
   answer(status: number, contentType: string, body: string | Uint8Array): void {
