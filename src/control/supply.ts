@@ -15,6 +15,7 @@ import type {
 import type { BootstrapConfig } from '../config/bootstrap.ts';
 import { type Marks, readMarks } from './audit/marks.ts';
 import { ActivationError } from './activator.ts';
+import { Rejections } from './rejections.ts';
 import type { Assigned } from './channel/assign.ts';
 import { ChannelFollower, type Named } from './channel/follow.ts';
 import type { Digest } from './oci/digest.ts';
@@ -25,6 +26,7 @@ import { Rejection, SourceError } from './oci/rejection.ts';
 import { Overrides } from './rollout/overrides.ts';
 import type { Rollout, RolloutEnd } from './rollout/rollout.ts';
 import { systemClock } from './source/clock.ts';
+import { activeView, keptView, type Serving, trustView } from './supply-view.ts';
 import { FailoverSource } from './source/failover.ts';
 import { pollInterval } from './source/interval.ts';
 import { openPlace } from './source/open.ts';
@@ -36,9 +38,6 @@ import { gatewayIdentity } from './trust/gateway.ts';
 import type { Trust } from './trust/policy.ts';
 import { inEpoch, labelsOf } from './trust/rules.ts';
 import { type VerifiedBundle, verifyBundle } from './trust/verify.ts';
-
-/** Rejected bundles that the status page shows. */
-export const REJECTIONS_MAX = 20;
 
 type Level = 'info' | 'warn' | 'error';
 
@@ -60,14 +59,6 @@ export interface SupplyParts {
   readonly now: () => number;
 }
 
-interface Serving {
-  readonly bundle: VerifiedBundle;
-  readonly revision: number;
-  readonly activatedAt: number;
-  /** From being seen at the source to serving; null: it was not taken from there at once. */
-  readonly tookMs: number | null;
-}
-
 export class BundleSupply {
   /** What operators decide. */
   readonly overrides: Overrides;
@@ -85,9 +76,7 @@ export class BundleSupply {
   #distrusted: string | null = null;
   /** What was last said about being stale, so that it is said once. */
   #staleTold: string | null = null;
-  readonly #rejections: RejectionView[] = [];
-  readonly #rejectionCounts: Record<string, number> = {};
-  #policyLoadFailures = 0;
+  readonly #rejections: Rejections;
   /** What chooses what serves, one after the other. */
   readonly #turns = new Serial();
 
@@ -95,6 +84,7 @@ export class BundleSupply {
     this.#parts = parts;
     this.#trust = parts.trust;
     this.#startedMs = parts.now();
+    this.#rejections = new Rejections(parts.event, parts.now);
     const { source, mirrors } = parts.bundle;
     this.#reference = parseReference(source);
     const open = (text: string, i: number) => {
@@ -191,7 +181,7 @@ export class BundleSupply {
       } catch (error) {
         if (!(error instanceof ActivationError)) throw error;
         except.add(bundle.digest);
-        this.#rejected(bundle.digest, bundle.release.seq, error.step, error.message);
+        this.#rejections.add(bundle.digest, bundle.release.seq, error.step, error.message);
       }
     }
     await this.#bootSeed();
@@ -283,7 +273,7 @@ export class BundleSupply {
     const { bundle, outcome } = end;
     if (outcome === 'superseded') return;
     if (outcome === 'reverted') {
-      this.#rejected(bundle.digest, bundle.release.seq, 'rollout', end.reason);
+      this.#rejections.add(bundle.digest, bundle.release.seq, 'rollout', end.reason);
       try {
         await this.#requireStore().quarantine(bundle.digest, end.reason);
       } finally {
@@ -380,7 +370,7 @@ export class BundleSupply {
       if (!known) throw error;
       const step = error instanceof ActivationError ? error.step : 'verify';
       event('error', 'the seed bundle cannot be used', { seed, reason: error.message });
-      if (digest !== undefined) this.#rejected(digest, null, step, error.message);
+      if (digest !== undefined) this.#rejections.add(digest, null, step, error.message);
     }
   }
 
@@ -429,22 +419,15 @@ export class BundleSupply {
       if (error instanceof Rejection && error.retry !== 'transport' && rollout?.digest === digest)
         await rollout.abandon(`it would not be taken any more: ${error.code}: ${error.message}`);
       if (error instanceof ActivationError) {
-        if (error.policies) this.#policyLoadFailures++;
-        this.#rejected(digest, seq, error.step, error.message);
+        if (error.policies) this.#rejections.policyLoadFailures++;
+        this.#rejections.add(digest, seq, error.step, error.message);
         // Lanes that could not take it may be able to later; what does not compile never will.
         if (error.step === 'activate') throw error;
         throw new Rejection('invalid_content', error.message, { cause: error });
       }
-      if (error instanceof Rejection) this.#rejected(digest, seq, 'verify', `${error.code}: ${error.message}`);
+      if (error instanceof Rejection) this.#rejections.add(digest, seq, 'verify', `${error.code}: ${error.message}`);
       throw error;
     }
-  }
-
-  #rejected(digest: string, seq: number | null, step: string, reason: string): void {
-    this.#rejectionCounts[step] = (this.#rejectionCounts[step] ?? 0) + 1;
-    this.#rejections.unshift({ at: this.#parts.now(), digest, seq, step, reason });
-    this.#rejections.splice(REJECTIONS_MAX);
-    this.#parts.event('warn', 'bundle rejected', { digest, seq, step, reason });
   }
 
   /** Why what serves is stale, as a sentence; null when it is not. */
@@ -474,22 +457,16 @@ export class BundleSupply {
 
   // What the admin side reads.
   active(): ActiveBundle | null {
-    const serving = this.#serving;
-    if (serving === null) return null;
-    const { bundle, revision, activatedAt, tookMs } = serving;
-    const { release, digest, direction, signers, expiresMs } = bundle;
-    return {
-      digest,
-      seq: release.seq,
-      revision,
-      activatedAt,
-      tookMs,
-      floor: release.floor,
-      createdAt: release.createdAt,
-      direction,
-      signers: signers.map((signer) => signer.keyId),
-      expiresAt: Number.isFinite(expiresMs) ? expiresMs : null,
-    };
+    return this.#serving === null ? null : activeView(this.#serving);
+  }
+
+  trust(): TrustView {
+    return trustView(this.#trust, this.#store?.state, this.#trustFile.refusal, this.#parts.now());
+  }
+
+  kept(): readonly KeptView[] {
+    const state = this.#store?.state;
+    return state === undefined ? [] : keptView(state);
   }
 
   source(): SourceView {
@@ -521,41 +498,15 @@ export class BundleSupply {
     return { id: gateway.id, labels: labelsOf(this.#trust.policy, gatewayIdentity(gateway.labels)) };
   }
 
-  trust(): TrustView {
-    const { policy, keys } = this.#trust;
-    const state = this.#store?.state;
-    return {
-      product: policy.product,
-      channel: policy.channel,
-      epoch: policy.epoch,
-      rollback: policy.rollback,
-      highestSeq: state?.highestSeq ?? 0,
-      floor: Math.max(policy.minSeq, state?.floor ?? 0),
-      keys: keys.map(({ id, roles, revoked, notAfterMs }) => ({
-        id,
-        roles,
-        status: revoked ? 'revoked' : this.#parts.now() > notAfterMs ? 'ended' : 'active',
-      })),
-      refused: this.#trustFile.refusal,
-    };
-  }
-
-  kept(): readonly KeptView[] {
-    const state = this.#store?.state;
-    return state === undefined
-      ? []
-      : keptOf(state).map(({ digest, seq, activatedAtMs }) => ({ digest, seq, activatedAt: activatedAtMs }));
-  }
-
   rejections(): readonly RejectionView[] {
-    return this.#rejections;
+    return this.#rejections.newest;
   }
 
   rejectionCounts(): Readonly<Record<string, number>> {
-    return this.#rejectionCounts;
+    return this.#rejections.counts;
   }
 
   policyLoadFailures(): number {
-    return this.#policyLoadFailures;
+    return this.#rejections.policyLoadFailures;
   }
 }
