@@ -68,7 +68,7 @@ async function place(options: BenchOptions, limited: number | null): Promise<Pla
       ? {}
       : { limits: { limits: [{ id: 'tenant', key: ['tenant'], requests: Math.round(limited), windowMs: 1000 }] } }),
   });
-  const gateway = await startGateway(bundle, { overload: true });
+  const gateway = await startGateway(bundle);
   const load = {
     url: `http://127.0.0.1:${gateway.port}${PATH}`,
     connections: CONNECTIONS,

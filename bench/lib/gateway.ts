@@ -35,8 +35,6 @@ export interface BenchGatewayOptions {
   readonly lanes?: number;
   /** Null: not pinned. */
   readonly core?: number | null;
-  /** Sheds load (docs/overload.md). */
-  readonly overload?: boolean;
   /** `rollout` of the bootstrap. */
   readonly rollout?: object;
   /** The single binary, as it is deployed, rather than the sources: running from them costs memory for stripping types in every thread. */
@@ -69,7 +67,6 @@ export async function startGateway(bundle: BundleParts, options: BenchGatewayOpt
       lanes: options.lanes ?? 1,
       drainDelayMs: 0,
       accessLog: 'off',
-      overload: { enabled: options.overload === true },
       ...(options.rollout === undefined ? {} : { rollout: options.rollout }),
     }),
   );

@@ -4,7 +4,7 @@ import { closed, HeaderName, Ms, word } from './fields.ts';
 
 export const OverloadConfig = closed(
   {
-    enabled: Type.Boolean({ default: false, description: 'A lane that is overloaded turns requests away.' }),
+    enabled: Type.Boolean({ default: true, description: 'A lane that is overloaded turns requests away.' }),
     delayTargetMs: Ms(
       'Longest time that what is ready may stand in line in a lane before requests are turned away.',
       5,

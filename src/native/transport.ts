@@ -175,7 +175,7 @@ export interface TransportEngine {
   /** Takes the verdicts that are listed; nothing within a turn, which takes them by itself. */
   flush(): void;
   openConnections(): number;
-  /** The least time since the last call that something ready waited to be read, ms; -1: nothing is known yet. Measured while it is asked once a second or more often. */
+  /** The least time since the last call that a request that is ready waited to be read, ms; 0: there is no queue of requests; -1: nothing is known yet. Measured while it is asked once a second or more often. */
   waitedMs(): number;
   /** Accepts no more, and asks clients to leave. */
   drain(): void;

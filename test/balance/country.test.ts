@@ -59,6 +59,9 @@ describe('cells by country', () => {
     replace(Buffer.from('nothing of the kind'));
     await gateway.untilPrinted(/country database refused/);
     assert.equal(await from('203.0.113.7'), 'europe');
+    rmSync(file);
+    await gateway.untilPrinted(/country database refused.*ENOENT/);
+    assert.equal(await from('203.0.113.7'), 'europe', 'the file is gone, what was read of it counts');
     replace(mmdbOf({ '198.51.100.0/24': 'DE' }));
     await gateway.until('the new one counts', async () => (await from('198.51.100.7')) === 'europe');
     await gateway.until('in all lanes', async () => (await from('203.0.113.7')) === 'home');

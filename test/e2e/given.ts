@@ -1,4 +1,5 @@
 /** What a test file starts, and that all of it ends, also when a test or its preparation fails. */
+import assert from 'node:assert/strict';
 import { TestGateway, type GatewayOptions } from '../harness/gateway.ts';
 import { TestIssuer } from '../harness/issuer.ts';
 import { parsePrometheus } from '../observe/prometheus-text.ts';
@@ -20,7 +21,11 @@ export class Given {
 
   async gateway(options: GatewayOptions): Promise<TestGateway> {
     const gateway = await TestGateway.start(options);
-    this.ends(() => gateway.kill());
+    this.ends(async () => {
+      const shed = await gateway.shed();
+      await gateway.kill();
+      assert.deepEqual(shed, [], 'the gateway took itself for overloaded');
+    });
     return gateway;
   }
 

@@ -33,6 +33,8 @@ export interface GatewayOptions {
   readonly command?: readonly string[];
   /** False: resolve as soon as the process runs, for tests of what happens without a bundle. */
   readonly awaitReady?: boolean;
+  /** True: lanes may turn requests away since they are overloaded. Else `stop`, and the end of `Given`, fail when one did: no test but one of overload asks for more than a busy machine serves. */
+  readonly sheds?: boolean;
 }
 
 /** Gateways that run. A test that dies, by a bug or by a signal, must not leave one behind. */
@@ -218,6 +220,7 @@ export class TestGateway {
 
   /** SIGTERM; resolves when the process has ended with code 0, rejects with its last words otherwise. The files are gone afterwards. */
   async stop(): Promise<void> {
+    const shed = await this.shed();
     if (this.#exit === undefined) this.#process.kill('SIGTERM');
     const deadline = performance.now() + STOP_TIMEOUT_MS;
     while (this.#exit === undefined && performance.now() < deadline)
@@ -228,6 +231,14 @@ export class TestGateway {
     if (ended === undefined)
       throw new Error(`the gateway did not end within ${STOP_TIMEOUT_MS} ms of SIGTERM\n${tail}`);
     if (ended.code !== 0) throw new Error(`the gateway ended with ${this.#ending()}\n${tail}`);
+    if (shed.length > 0) throw new Error(`the gateway took itself for overloaded:\n${shed.join('\n')}`);
+  }
+
+  /** What its metrics say of requests that were turned away since a lane was overloaded, where `sheds` does not allow it; nothing of a process that does not answer any more. */
+  async shed(): Promise<readonly string[]> {
+    if (this.#exit !== undefined || this.#options.sheds === true) return [];
+    const metrics = await this.probe('/metrics').catch(() => null);
+    return metrics === null ? [] : (metrics.body.match(/^cnx_shed_total.* [1-9]\d*$/gm) ?? []);
   }
 
   /** Ends the process at once and removes its files. Never rejects. */

@@ -15,6 +15,9 @@ const LOOK_MS = 100;
 const SAMPLE_MS = 20;
 /** A sample that has stood in line for so long says that the wait is not shorter (native/transport/src/engine/wait.rs). */
 const LATE_MS = 100;
+/** Of fewer requests in line than so many, and of more time than so many times what the thread ran, it says nothing. */
+const QUEUE_MIN = 8;
+const RAN_TIMES = 2;
 
 export interface SimulatedLane {
   /** Time that a request takes of the lane, and one that is turned away, ms. Half as much more or less, evenly. */
@@ -23,6 +26,8 @@ export interface SimulatedLane {
   /** Of it, what the answer takes. */
   readonly answerShare?: number;
   readonly upstreamMs?: number;
+  /** Part of a core that the thread gets. */
+  readonly core?: number;
   /** Time, ms, in which the thread does not get its core. */
   readonly stolen?: readonly (readonly [from: number, to: number])[];
   readonly delayTargetMs?: number;
@@ -74,7 +79,16 @@ export function simulate(lane: SimulatedLane, clients: readonly SimulatedClient[
   let open = 0;
   let least = Number.POSITIVE_INFINITY;
   let lookedAt = 0;
-  let stands = 0;
+  /** Since when the sample stands in line, and what had been run and begun by then. */
+  let stands = { at: 0, ran: 0, begun: 0 };
+  let ran = 0;
+  let begun = 0;
+  const work = (ms: number): void => {
+    ran += ms;
+    now += ms / (lane.core ?? 1);
+  };
+  const lineBefore = (): number =>
+    begun - stands.begun < QUEUE_MIN ? 0 : Math.min(now - stands.at, RAN_TIMES * (ran - stands.ran));
   const exchanges = [0, 1, 2].map((priority) =>
     testExchange(new TestWire(), {}, { ...testRoute(), priority: { class: priority, header: '' } }),
   );
@@ -84,7 +98,7 @@ export function simulate(lane: SimulatedLane, clients: readonly SimulatedClient[
     for (const [from, to] of lane.stolen ?? []) if (now >= from && now < to) now = to;
     // Timers run between two entries.
     if (now - lookedAt >= LOOK_MS) {
-      const standing = now - stands;
+      const standing = lineBefore();
       const waitMs = least < Number.POSITIVE_INFINITY ? least : standing >= LATE_MS ? standing : -1;
       if (waitMs >= 0) {
         overload.look({ now: EPOCH + now, waitMs, open, heap: 0.1 });
@@ -95,9 +109,10 @@ export function simulate(lane: SimulatedLane, clients: readonly SimulatedClient[
     const { client } = entry;
     const spread = 0.5 + random();
     if (client === null) {
-      least = Math.min(least, now - entry.at);
-      stands = Math.max(now, entry.at + SAMPLE_MS);
-      line.add({ at: stands, kind: Kind.Sample, client: null, asked: stands });
+      least = Math.min(least, lineBefore());
+      const at = Math.max(now, entry.at + SAMPLE_MS);
+      stands = { at, ran, begun };
+      line.add({ at, kind: Kind.Sample, client: null, asked: at });
       continue;
     }
     let served = true;
@@ -108,7 +123,8 @@ export function simulate(lane: SimulatedLane, clients: readonly SimulatedClient[
       x.clientAddress = '192.0.2.1';
       x.tenant = client.tenant ?? '';
       served = overload.admit(x) === Verdict.Next;
-      now += spread * (served ? lane.serveMs * (1 - answerShare) : lane.shedMs);
+      begun++;
+      work(spread * (served ? lane.serveMs * (1 - answerShare) : lane.shedMs));
       if (served) {
         open++;
         answered.add({ at: now + (lane.upstreamMs ?? 2), kind: Kind.Answer, client, asked: entry.asked });
@@ -116,7 +132,7 @@ export function simulate(lane: SimulatedLane, clients: readonly SimulatedClient[
       }
     } else {
       open--;
-      now += spread * lane.serveMs * answerShare;
+      work(spread * lane.serveMs * answerShare);
     }
     answers.push({ client, at: entry.asked, ms: now - entry.asked, served });
     if (client.again !== undefined) {

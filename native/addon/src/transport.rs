@@ -510,7 +510,7 @@ impl TransportEngine {
         }
     }
 
-    /// The least time since the last call that something ready waited to be read, ms; -1: nothing is known yet.
+    /// The least time since the last call that a request that is ready waited to be read, ms; 0: there is no queue of requests; -1: nothing is known yet.
     #[napi]
     pub fn waited_ms(&self) -> f64 {
         let waited = self.lane.with(Engine::waited).flatten();

@@ -8,12 +8,19 @@ const CLOCK_MS = 20;
 const LOOK_MS = 100;
 /** Looks at the clock of which the least lateness is taken: the best of one is no best. */
 const TICKS_MIN = 3;
+/** Where the transport measures nothing: as many requests must have come while a timer was late, and a process that gets less than a part of a core is judged by what it ran, as native/transport/src/engine/wait.rs has it. */
+const QUEUE_MIN = 8;
+const RAN_TIMES = 2;
+const US_PER_MS = 1_000;
 
 /** Of what it is told by the lane. */
 export interface LaneLoadSources {
   /** Exchanges that are open. */
   readonly open: () => number;
-  /** The least time since the last call that something ready waited to be read, ms; negative: nothing is known yet. Null: the transport does not measure it, and the lateness of a timer stands for it. */
+  /**
+   * The least time since the last call that a request that is ready waited to be read, ms; 0 where no requests stand in line; negative: nothing is known yet. Null: the transport does not
+   * measure it, and the lateness of a timer stands for it.
+   */
   readonly waitedMs: (() => number) | null;
 }
 
@@ -26,6 +33,9 @@ export class LaneLoadWatch {
   /** Least wait since the last look, ms. */
   #least = Number.POSITIVE_INFINITY;
   #lookedAt: number;
+  /** At the last look at the clock: requests that had come since the look before, and the time that the process had run, ms. */
+  #arrived = 0;
+  #ran = 0;
 
   constructor(overload: Overload, sources: LaneLoadSources) {
     this.#overload = overload;
@@ -46,7 +56,7 @@ export class LaneLoadWatch {
     this.#due = now + CLOCK_MS;
     if (!this.#overload.stirred) return;
     const { waitedMs } = this.#sources;
-    const waited = waitedMs === null ? lateMs : waitedMs();
+    const waited = waitedMs === null ? this.#lineOf(lateMs) : waitedMs();
     if (waited >= 0) {
       // The best of a window: one long pause is no queue.
       this.#least = Math.min(this.#least, waited);
@@ -63,5 +73,17 @@ export class LaneLoadWatch {
     });
     this.#least = Number.POSITIVE_INFINITY;
     this.#lookedAt = now;
+    this.#arrived = 0;
+  }
+
+  /** What of a timer's lateness is a line of requests. */
+  #lineOf(lateMs: number): number {
+    const { arrived } = this.#overload;
+    const { user, system } = process.cpuUsage();
+    const ran = (user + system) / US_PER_MS;
+    const line = arrived - this.#arrived < QUEUE_MIN ? 0 : Math.min(lateMs, RAN_TIMES * (ran - this.#ran));
+    this.#arrived = arrived;
+    this.#ran = ran;
+    return line;
   }
 }

@@ -157,12 +157,24 @@ test('a thread that comes late with few requests is not overloaded by them', () 
   assert.equal(lane.overload.shed, 0);
 });
 
-test('a heap that is nearly full is pressure', () => {
+test('a heap that stays nearly full is pressure, unless hardly anybody asks', () => {
   const lane = new Lane();
-  lane.look(0, { heap: 0.89 });
-  assert.equal(lane.overload.shed, 0);
+  for (const heap of [0.89, 0.91, 0.89, 0.91]) {
+    lane.look(0, { heap });
+    assert.equal(lane.overload.shed, 0, 'garbage was collected');
+  }
   lane.look(0, { heap: 0.91 });
   assert.ok(lane.overload.shed > 0);
+  const quiet = new Lane();
+  for (let i = 0; i < 20; i++) quiet.look(0, { heap: 1, open: 31 });
+  assert.equal(quiet.overload.shed, 0);
+});
+
+test('the highest class is not turned away before it is known that the others do not suffice', () => {
+  const lane = new Lane();
+  for (let i = 0; i < 30; i++) lane.look(500);
+  assert.ok(lane.overload.shed > 0.5, 'nobody has come yet');
+  assert.equal(lane.shed(100, { class: 0 }), 0);
 });
 
 test('switched off it admits everything', () => {

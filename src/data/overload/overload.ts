@@ -16,7 +16,7 @@ import { ShedShare } from './shed-share.ts';
 import { Shares } from './shares.ts';
 
 const SHEDDABLE = 2;
-/** Fewer requests than so many, open or come since the last look, are no queue: something else keeps the thread from running. */
+/** Fewer requests than so many, open or come since the last look, are no overload: something else keeps the thread from running, or fills the heap. */
 const REQUESTS_MIN = 32;
 /** Of what came by class this much counts in the next look, too. */
 const KEPT = 0.5;
@@ -28,7 +28,7 @@ const PERCENT = 100;
 export interface LaneLoad {
   /** Epoch ms. */
   readonly now: number;
-  /** Least time since the last look that something ready waited, ms. */
+  /** Least time since the last look that a request that is ready waited, ms. */
   readonly waitMs: number;
   /** Exchanges that are open. */
   readonly open: number;
@@ -67,6 +67,11 @@ export class Overload {
     return this.#share.share;
   }
 
+  /** Requests since the last look. */
+  get arrived(): number {
+    return this.#arrived;
+  }
+
   /** Whether there is something to look at: requests have come since the last look, or there was a line then. */
   get stirred(): boolean {
     return (
@@ -82,7 +87,7 @@ export class Overload {
     const waitMs = queued ? load.waitMs : 0;
     const shed = this.#share.look({
       delayMs: waitMs,
-      heapFull: load.heap * PERCENT >= heapPercent,
+      heapFull: queued && load.heap * PERCENT >= heapPercent,
       came: this.#arrived,
       served: this.#arrived - this.#turnedAway,
       ms: this.#lookedAt === 0 ? 0 : Math.max(0, load.now - this.#lookedAt),
@@ -123,8 +128,8 @@ export class Overload {
     let left = shed * all;
     for (let i = came.length - 1; i >= 0; i--) {
       const n = came[i] as number;
-      // Of a class that nobody has asked for lately as much as of the one below it.
-      this.#sheds[i] = n < 1 ? (left > 0 || all < 1 ? shed : 0) : Math.min(1, left / n);
+      // Of a class that nobody has asked for lately as much as of the one below it; of the highest nothing, before it is known that the others do not suffice.
+      this.#sheds[i] = n < 1 ? (left > 0 || (all < 1 && i > 0) ? shed : 0) : Math.min(1, left / n);
       left = Math.max(0, left - n);
       came[i] = n * KEPT;
     }

@@ -47,6 +47,8 @@ export class ShedShare {
   #share = 0;
   /** Delay of the look before, in targets. */
   #before = 0;
+  /** The heap was nearly full then. */
+  #fullBefore = false;
   /** The most that was let through lately, requests per ms. */
   #lately = 0;
 
@@ -59,7 +61,11 @@ export class ShedShare {
   }
 
   /** Judges the time since the last look; the share for the time to come. */
-  look({ delayMs, heapFull, came, served, ms }: Look): number {
+  look(seen: Look): number {
+    const { delayMs, came, served, ms } = seen;
+    // Once is a pause before garbage is collected.
+    const heapFull = seen.heapFull && (this.#fullBefore || this.#share > 0);
+    this.#fullBefore = seen.heapFull;
     const delay = delayMs / this.#targetMs;
     const rise = delay - this.#before;
     // One look beyond the target is a pause, two are a queue (the interval of CoDel, RFC 8289).

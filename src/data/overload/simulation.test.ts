@@ -94,6 +94,26 @@ test('what can be served is served: below the peak nothing is turned away, be it
   }
 });
 
+test('a thread that does not get its core has no longer line for that: few clients are never turned away, whoever else the machine works for', () => {
+  for (const core of [0.5, 0.2, 0.1, 0.05]) {
+    assert.equal(run(loops(30, 0), { core }).shed, 0, `30 clients, ${core} of a core`);
+    assert.equal(run(loops(120, 0), { core }).shed, 0, `120 clients, ${core} of a core`);
+    assert.equal(run(independent(0.9 * core), { core }).shed, 0, `what can be served with ${core} of a core`);
+  }
+  // Nine tenths of the time it stands still.
+  const stolen = Array.from({ length: 24 }, (_, i) => [i * 500, i * 500 + 450] as const);
+  assert.equal(run(loops(120, 0), { stolen }).shed, 0);
+});
+
+test('a thread that gets a part of a core turns away what is too much for that part', () => {
+  for (const core of [0.7, 0.5, 0.3]) {
+    const best = core - 2 * core * 0.1;
+    const { served, p99Ms } = run(independent(2 * core), { core });
+    assert.ok(served > 0.85 * best, `${core}: ${served} of ${best}`);
+    assert.ok(p99Ms < 1_000, `${core}: ${p99Ms}`);
+  }
+});
+
 test('beyond the peak it serves nearly what can be served beside turning the rest away, and in time', () => {
   for (const [times, withinMs] of [
     [1.1, 350],

@@ -330,7 +330,7 @@ export interface Transport {
   readonly openExchanges: number;
   /** Downstream connections that are open now. */
   readonly openConnections: number;
-  /** The least time since the last call that something ready waited to be read, ms; negative: nothing is known yet. Null: it is not measured. */
+  /** The least time since the last call that a request that is ready waited to be read, ms; 0: there is no queue of requests; negative: nothing is known yet. Null: it is not measured. */
   readonly waitedMs: (() => number) | null;
 }
 

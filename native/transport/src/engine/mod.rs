@@ -318,7 +318,7 @@ impl Engine {
             return !self.untold.is_empty();
         }
         self.look_at_clock();
-        self.waits.stand(Instant::now());
+        self.waits.stand(Instant::now(), wait::ran);
         self.refill();
         self.filter_anew();
         // What upstreams have answered goes on before more is begun, so that under load requests wait where they have cost nothing yet.

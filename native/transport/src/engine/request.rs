@@ -150,6 +150,7 @@ impl Engine {
             record[at + 1] = (field.name.at | (field.name.len << 16) | (u32::from(field.known) << 24)) as i32 | hop;
             at += 2;
         }
+        self.waits.passed();
         self.tell(event::BEGIN, slot, [0; 5]);
     }
 
