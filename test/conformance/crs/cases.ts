@@ -1,5 +1,5 @@
 /** Reads regression tests of the Core Rule Set: YAML in the format of go-ftw, every scalar as the text that stands there. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parse } from 'yaml';
 import type { DataDirectory } from '../data.ts';
@@ -44,14 +44,22 @@ const FOLDER = 'crs-tests';
 
 /** All tests of the folder, in order of files. Throws with the file's name where something is not in the format. */
 export function readCases(data: DataDirectory): CrsCase[] {
-  const files = data.files(FOLDER, 'ml').filter((file) => /\.ya?ml$/.test(file));
+  const folder = folderOf(data.path);
+  const files = data.files(folder, 'ml').filter((file) => /\.ya?ml$/.test(file));
   return files.flatMap((file) => {
     try {
-      return casesOf(file, readFileSync(join(data.path, FOLDER, file), 'utf8'));
+      return casesOf(file, readFileSync(join(data.path, folder, file), 'utf8'));
     } catch (error) {
       throw new Error(`${file}: ${(error as Error).message}`, { cause: error });
     }
   });
+}
+
+/** Where the tests stand: in their folder of the data, or in the directory itself, when that is such a folder. */
+export function folderOf(directory: string): string {
+  if (existsSync(join(directory, FOLDER)) || !existsSync(directory)) return FOLDER;
+  const names = readdirSync(directory);
+  return names.some((name) => /^(REQUEST|RESPONSE)-\d/.test(name) || /\.ya?ml$/.test(name)) ? '.' : FOLDER;
 }
 
 /** The tests of one file. */

@@ -1,7 +1,11 @@
 /** The runner itself: how tests are read, sent, answered and excused. */
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { casesOf } from './cases.ts';
+import { DataDirectory } from '../data.ts';
+import { casesOf, folderOf, readCases } from './cases.ts';
 import { EXCEPTIONS } from './exceptions.ts';
 import { answerOf } from './reflect.ts';
 import { readRequest, requestBytes } from './request.ts';
@@ -102,4 +106,26 @@ test('an exception is a class with a reason, and asks the engine first where a t
   assert.equal(rowOf(stageOf('{ uri: "/?q=<\'\\"", headers: { Host: a } }')), undefined);
   for (const row of EXCEPTIONS) assert.ok(row.reason.length > 40, row.class);
   assert.ok(EXCEPTIONS.filter((row) => row.when === 'otherwise').length === 1);
+});
+
+test('the tests are found in their folder of the data, and in a directory that is such a folder itself', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'cnx-crs-tests-'));
+  try {
+    assert.equal(folderOf(join(directory, 'none')), 'crs-tests');
+    assert.equal(folderOf(directory), 'crs-tests');
+    mkdirSync(join(directory, 'REQUEST-942-APPLICATION-ATTACK-SQLI'));
+    writeFileSync(
+      join(directory, 'REQUEST-942-APPLICATION-ATTACK-SQLI/942100.yaml'),
+      'rule_id: 942100\ntests: [{test_id: 1, stages: [{input: {uri: /}, output: {log: {no_expect_ids: [942100]}}}]}]\n',
+    );
+    assert.equal(folderOf(directory), '.');
+    assert.deepEqual(
+      readCases(new DataDirectory(directory)).map(({ id, set }) => [id, set]),
+      [['942100-1', 'REQUEST-942-APPLICATION-ATTACK-SQLI']],
+    );
+    mkdirSync(join(directory, 'crs-tests'));
+    assert.equal(folderOf(directory), 'crs-tests');
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

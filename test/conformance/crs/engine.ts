@@ -12,6 +12,7 @@ import type {
 } from '../../../src/native/waf.ts';
 import { packRequest, packResponse, wafDiagnostics } from '../../../src/native/waf.ts';
 import { native } from '../../../src/native.ts';
+import { crsDirectory } from '../../harness/crs.ts';
 import type { DataDirectory } from '../data.ts';
 
 /** What the recommended engine configuration says and the tests of the rule set rely on. */
@@ -34,22 +35,31 @@ SecAction "id:900005,phase:1,nolog,pass,t:none,ctl:ruleEngine=DetectionOnly,setv
 /** Room for a request or an answer with the longest body of the suite. */
 const BUFFER_BYTES = 4 * 1024 * 1024;
 
-/** The rule files of `<dir>/crs-…` in the order of the release; undefined, and noted as missing, when there is none. */
-export function crsFiles(data: DataDirectory, tested = true): WafFile[] | undefined {
-  let folder: string | undefined;
+/** The newest `crs-…` of a directory. */
+function releaseIn(directory: string): string | undefined {
+  let names: string[] = [];
   try {
-    folder = readdirSync(data.path)
-      .filter((name) => /^crs-\d/.test(name))
-      .sort()
-      .at(-1);
+    names = readdirSync(directory);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  if (folder === undefined) {
+  const folder = names
+    .filter((name) => /^crs-\d/.test(name))
+    .sort()
+    .at(-1);
+  return folder === undefined ? undefined : join(directory, folder);
+}
+
+/**
+ * The rule files of `<dir>/crs-…` in the order of the release, or of the one beside the project when the data have none of their own; undefined, and noted as missing, when there is none
+ * at all.
+ */
+export function crsFiles(data: DataDirectory, tested = true): WafFile[] | undefined {
+  const root = releaseIn(data.path) ?? crsDirectory();
+  if (root === null) {
     data.missing.push({ set: 'crs', path: join(data.path, 'crs-<version>') });
     return undefined;
   }
-  const root = join(data.path, folder);
   const file = (name: string): WafFile => ({ name, bytes: readFileSync(join(root, name)) });
   const rules = readdirSync(join(root, 'rules'))
     .filter((name) => /\.(conf|data)$/.test(name))
