@@ -56,7 +56,7 @@ export const BalanceConfig = closed(
         'With ring-hash: most requests in flight on one endpoint, before the next on the ring gets them, at least 100; 0 = any. Unit: percent of the mean.',
     }),
     slowStartMs: Ms(
-      'Time in which an endpoint that came gets from a tenth to all of its share; 0 = all at once.',
+      'Time in which an endpoint that came, or came back after failed probes or as an outlier, gets from a tenth to all of its share; 0 = all at once.',
       0,
       3_600_000,
       10_000,

@@ -287,7 +287,11 @@ test('fields are found in the memory of a transport as in a packed request', () 
   assert.equal(waf.wafInspectHead(handle, block, bare, memory, 2, 0, 0), WAF_ERROR, 'a place that is not there');
   assert.equal(waf.wafInspectHead(handle, block, bare, memory + 1, 0, 0, 0), WAF_ERROR, 'a memory that is not there');
   words[countAt / 4] = 25;
-  assert.equal(waf.wafInspectHead(handle, block, bare, memory, 0, 0, 0), WAF_ERROR, 'more fields than there is room for');
+  assert.equal(
+    waf.wafInspectHead(handle, block, bare, memory, 0, 0, 0),
+    WAF_ERROR,
+    'more fields than there is room for',
+  );
   assert.equal(waf.wafHeadMemory(heads, 8, 16, 64, 256), -1);
 });
 

@@ -18,13 +18,15 @@ const I32 = 4;
 const F64 = 8;
 
 /** Bytes of the columns of health and use, before those of `faults`. */
-const USE_BYTES = ENDPOINT_SLOTS * (F64 + I32 + I32) + LANES_MAX * ENDPOINT_SLOTS * (I32 + I32 + I32 + F64);
+const USE_BYTES = ENDPOINT_SLOTS * (F64 + F64 + I32 + I32) + LANES_MAX * ENDPOINT_SLOTS * (I32 + I32 + I32 + F64);
 /** Bytes of the table. */
 export const ENDPOINT_COLUMN_BYTES = USE_BYTES + FaultColumns.bytes(ENDPOINT_SLOTS, LANES_MAX);
 
 export class EndpointColumns {
   /** Health 0 … 1, the moving average; written once a second by control. */
   readonly health: Float64Array;
+  /** Epoch ms at which probes, or the end of its time as an outlier, brought it back into rotation; 0: it was never out. Written by control. */
+  readonly returnedAt: Float64Array;
   /** Not 0: out of rotation by the prober (active checks). Written by control. */
   readonly ejected: Int32Array;
   /**
@@ -56,6 +58,7 @@ export class EndpointColumns {
       return view;
     };
     this.health = f64(ENDPOINT_SLOTS);
+    this.returnedAt = f64(ENDPOINT_SLOTS);
     this.latencyMs = f64(LANES_MAX * ENDPOINT_SLOTS);
     this.ejected = i32(ENDPOINT_SLOTS);
     this.downUntil = i32(ENDPOINT_SLOTS);
@@ -88,6 +91,7 @@ export class EndpointColumns {
   /** An endpoint slot is given to a new identity. */
   resetSlot(slot: number): void {
     this.health[slot] = 1;
+    this.returnedAt[slot] = 0;
     this.ejected[slot] = 0;
     this.downUntil[slot] = 0;
     this.faults.resetRow(slot);

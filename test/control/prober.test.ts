@@ -6,6 +6,11 @@ import { createServer as createTcp, type AddressInfo, type Server as TcpServer }
 import { createServer as createTls } from 'node:https';
 import { after, test } from 'node:test';
 import { Prober, PROBES_AT_ONCE } from '../../src/control/health/prober.ts';
+import { Prng } from '../../src/base/prng.ts';
+import { CellMembers } from '../../src/data/upstream/cell-members.ts';
+import { Chooser } from '../../src/data/upstream/choose.ts';
+import { NONE_FAILED } from '../../src/data/upstream/failed-slots.ts';
+import { BALANCE_DEFAULT } from '../../src/snapshot/balance.ts';
 import { EndpointColumns, SUSPECTED } from '../../src/snapshot/endpoint-columns.ts';
 import type { CellPlan, EndpointPlan, ProbePlan } from '../../src/snapshot/cell-plans.ts';
 import { testAuthority } from '../harness/certs.ts';
@@ -96,6 +101,8 @@ test('a server that is killed is ejected after three failures and admitted after
   assert.ok(w.probes.every((p) => p.ok && p.slot === 3));
   assert.equal(w.columns.ejected[3], 0);
 
+  assert.equal(w.columns.returnedAt[3], 0, 'it was never out');
+  const killedAt = Date.now();
   await close(server);
   await w.until(() => w.changes.length === 1);
   assert.equal(w.columns.ejected[3], 1);
@@ -109,6 +116,21 @@ test('a server that is killed is ejected after three failures and admitted after
   await w.until(() => w.changes.length === 2);
   assert.equal(w.columns.ejected[3], 0);
   assert.equal(w.probes.slice(failed).filter((p) => p.ok).length, 2);
+  // It begins slowly, from then on.
+  const returnedAt = w.columns.returnedAt[3] ?? 0;
+  assert.ok(returnedAt >= killedAt && returnedAt <= Date.now(), `${returnedAt}`);
+  const both = [endpoint(2, port), endpoint(3, port)];
+  const members = new CellMembers(both, { ...BALANCE_DEFAULT, slowStartMs: 10_000 });
+  const chooser = new Chooser(w.columns, 1);
+  const prng = new Prng(1);
+  const shareAt = (now: number): number => {
+    let its = 0;
+    for (let i = 0; i < 2_000; i++)
+      if (chooser.choose(members, now, prng.uint32(), NONE_FAILED, true)?.slot === 3) its++;
+    return its / 2_000;
+  };
+  assert.ok(shareAt(returnedAt) < 0.1, `${shareAt(returnedAt)}`);
+  assert.ok(shareAt(returnedAt + 10_000) > 0.4);
   await w.prober.stop();
 });
 

@@ -85,6 +85,8 @@ test('failures in a row eject, for longer each time, and back to less by good in
   assert.deepEqual(given.out(), [2]);
   given.tick();
   assert.deepEqual(given.out(), []);
+  assert.equal(given.columns.returnedAt[2], given.now, 'it begins slowly');
+  assert.equal(given.columns.returnedAt[1], 0);
   given.fails(2);
   given.tick();
   given.tick(59_900);

@@ -97,13 +97,13 @@ export class Outliers {
       const out = cell.members.filter((m) => m.until > 0).sort((a, b) => b.until - a.until);
       for (const m of out) {
         // A time too far ahead was made before the clock was set back.
-        if (m.until <= now || m.until > now + plan.maxEjectionTimeMs) this.#admit(m, 'its time is over');
+        if (m.until <= now || m.until > now + plan.maxEjectionTimeMs) this.#admit(m, 'its time is over', now);
       }
       let ejected = cell.members.filter((m) => m.until > 0).length;
       for (const m of out) {
         if (ejected <= ceiling) break;
         if (m.until === 0) continue;
-        this.#admit(m, 'too many of the cell are ejected');
+        this.#admit(m, 'too many of the cell are ejected', now);
         ejected--;
       }
       for (const m of cell.members) {
@@ -167,10 +167,12 @@ export class Outliers {
     this.#tell(m, 'ejected', `${reason}; for ${ms} ms`);
   }
 
-  #admit(m: Member, reason: string): void {
+  /** `now`: it is back in rotation from then on, and begins slowly; 0: it is none of this cell, or ejection is off. */
+  #admit(m: Member, reason: string, now = 0): void {
     if (m.until === 0) return;
     m.until = 0;
-    const { faults } = this.#parts.columns;
+    const { faults, returnedAt } = this.#parts.columns;
+    if (now > 0) returnedAt[m.row] = now;
     Atomics.store(faults.outlier, m.row, 0);
     Atomics.store(faults.consecutive5xx, m.row, 0);
     Atomics.store(faults.consecutiveGatewayFailures, m.row, 0);

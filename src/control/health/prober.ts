@@ -30,6 +30,8 @@ export interface ProberParts {
   readonly events: ProberEvents;
   /** In [0, 1). */
   readonly random?: () => number;
+  /** Epoch ms. */
+  readonly now?: () => number;
 }
 
 interface Target {
@@ -47,6 +49,7 @@ export class Prober {
   readonly #columns: EndpointColumns;
   readonly #events: ProberEvents;
   readonly #random: () => number;
+  readonly #now: () => number;
   readonly #targets = new Map<string, Target>();
   readonly #waiting = new Set<Target>();
   readonly #running = new Map<Client, Promise<void>>();
@@ -56,6 +59,7 @@ export class Prober {
     this.#columns = parts.columns;
     this.#events = parts.events;
     this.#random = parts.random ?? Math.random;
+    this.#now = parts.now ?? Date.now;
   }
 
   /** From now on the endpoints of this snapshot are probed. What is known of those that stay is kept. */
@@ -153,6 +157,8 @@ export class Prober {
     if (down !== 0 && this.#columns.downUntil[slot] === down) this.#columns.downUntil[slot] = 0;
     if (!target.ejected) return;
     target.ejected = false;
+    // First: who sees it in rotation must see that it begins slowly.
+    this.#columns.returnedAt[slot] = this.#now();
     this.#columns.ejected[slot] = 0;
     this.#events.changed(target.endpoint, false, '');
   }

@@ -174,6 +174,19 @@ test('slow start: the share grows evenly over the window, whatever the algorithm
   }
 });
 
+test('slow start: one that came back begins as one that came, and its latest return counts', () => {
+  const cell = new Cell({ slowStartMs: 10_000 }, [endpoint(0), endpoint(1), endpoint(2), endpoint(3, { since: NOW })]);
+  const share = (now: number): number => (cell.counts(4_000, { now })[3] ?? 0) / 4_000;
+  near([share(NOW + 20_000)], [0.25], 0.03);
+  cell.columns.returnedAt[3] = NOW + 20_000;
+  assert.ok(share(NOW + 20_000) < 0.06);
+  near([share(NOW + 30_000)], [0.25], 0.03);
+  cell.columns.returnedAt[3] = NOW + 40_000;
+  assert.ok(share(NOW + 40_000) < 0.06);
+  cell.columns.resetSlot(3);
+  near([share(NOW + 40_000)], [0.25], 0.03);
+});
+
 test('slow start: those that came lately share as ever when there are no others', () => {
   const cell = new Cell({ slowStartMs: 10_000 }, [endpoint(0, { since: NOW }), endpoint(1, { since: NOW })]);
   const counts = cell.counts(2_000);

@@ -113,7 +113,7 @@ export class Chooser {
   ): EndpointPlan | null {
     const lastFailed = failed.last;
     const several = failed.count > 1 && !lastOnly;
-    const { health } = this.#columns;
+    const { health, returnedAt } = this.#columns;
     const availability = this.#availability;
     const second = Math.floor(now / 1000);
     const { endpoints, tier, tiers, plan } = members;
@@ -173,7 +173,7 @@ export class Chooser {
         reason = NoChoice.Unhealthy;
         continue;
       }
-      if (isSlow(endpoint, plan.slowStartMs, now, hash === NO_HASH ? random : hash)) {
+      if (isSlow(endpoint, returnedAt[slot] as number, plan.slowStartMs, now, hash === NO_HASH ? random : hash)) {
         state[i] = State.Slow;
         slow++;
       } else {
@@ -324,10 +324,17 @@ export class Chooser {
   }
 }
 
-/** The endpoint came lately, and this request passes it over: its share grows evenly over the window. */
-function isSlow({ since = 0, slot }: EndpointPlan, windowMs: number, now: number, random: number): boolean {
-  const age = now - since;
+/** The endpoint came or came back lately (`returnedAt`, 0 = never), and this request passes it over: its share grows evenly over the window. */
+function isSlow(
+  { since = 0, slot }: EndpointPlan,
+  returnedAt: number,
+  windowMs: number,
+  now: number,
+  random: number,
+): boolean {
+  const from = Math.max(since, returnedAt);
+  const age = now - from;
   // A clock that was set back ends it.
-  if (windowMs === 0 || since === 0 || age >= windowMs || age < 0) return false;
+  if (windowMs === 0 || from === 0 || age >= windowMs || age < 0) return false;
   return !chance(random ^ Math.imul(slot + 1, 0x85ebca6b), Salt.SlowStart, Math.max(SLOW_START_LEAST, age / windowMs));
 }
