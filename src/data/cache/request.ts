@@ -23,10 +23,41 @@ export function targetOf(x: Exchange): string {
  * is a place in a list: what is stored outlives a bundle, and two may be live at once.
  */
 export function scopeOf(x: Exchange): string {
-  const { route } = x;
+  const { route, secure, tenant } = x;
   const judged = x.kept === null ? '' : (route?.waf.mode ?? '');
   // What is sent as Host may follow from what no address says.
-  const host = typeof route?.respond.host === 'object' ? (madeHost(x) ?? '') : '';
+  const made = route !== null && typeof route.respond.host === 'object' && route.respond.host !== null;
+  if (route === null || made) return scope(x, judged, made ? (madeHost(x) ?? '') : '');
+  const cell = x.revision.snapshot.cells[x.cell]?.id ?? '';
+  const { host } = x.wire;
+  const last = scopes.get(route);
+  if (
+    last !== undefined &&
+    last.cell === cell &&
+    last.secure === secure &&
+    last.judged === judged &&
+    last.host === host &&
+    last.tenant === tenant
+  )
+    return last.scope;
+  const text = scope(x, judged, '');
+  scopes.set(route, { cell, secure, judged, host, tenant, scope: text });
+  return text;
+}
+
+/** The scope of a route's last request: the next one's is most often the same, and as the same text it is not hashed anew by who looks it up. */
+interface LastScope {
+  readonly cell: string;
+  readonly secure: boolean;
+  readonly judged: string;
+  readonly host: string;
+  readonly tenant: string;
+  readonly scope: string;
+}
+const scopes = new WeakMap<RoutePlan, LastScope>();
+
+function scope(x: Exchange, judged: string, host: string): string {
+  const { route } = x;
   const asks = route === null ? '' : asksOf(route, x.revision.snapshot.rewrites);
   const cell = x.revision.snapshot.cells[x.cell]?.id ?? '';
   return `${route?.id ?? ''}\n${cell}\n${asks}\n${x.secure ? 's' : ''}\n${x.wire.host}\n${x.tenant}\n${judged}${host === '' ? '' : `\n${host}`}`;
