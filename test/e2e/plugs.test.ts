@@ -1,5 +1,6 @@
 /** Pulls the plugs that no other test pulls with a whole gateway (docs/degradation.md has the table): it says what is lost, goes on, and recovers. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,12 +99,13 @@ describe('a gateway that loses', () => {
   const get = (options: Ask = {}): Promise<Heard> =>
     ask(options.tls === true ? gateway.ports.https : gateway.ports.http, '/', options);
 
-  /** Waits for one more line than there were at the time of the call. */
-  const saysOnceMore = (words: string): (() => Promise<void>) => {
-    const said = (): number => gateway.stdout.split(words).length;
-    const before = said();
-    return () => gateway.until(`it says once more: ${words}`, () => said() > before);
-  };
+  const said = (words: string): number => gateway.stdout.split(words).length - 1;
+  /** Every failure of the audit log's disk was followed by a recovery. */
+  const untilAudited = (): Promise<void> =>
+    gateway.until(
+      'the audit log can be written',
+      () => said('the audit log cannot be written') === said('the audit log is written again'),
+    );
 
   it('nothing: nothing is down', () => untilDown());
 
@@ -146,20 +148,36 @@ describe('a gateway that loses', () => {
     await untilDown();
   });
 
+  it('room on its disk: what is active serves, it says so, and bundles are taken again when there is some', async () => {
+    // As on a full disk every write that would need more room fails; what is there stays.
+    const room = (...more: readonly string[]): string =>
+      execFileSync('prlimit', ['--pid', String(gateway.pid), ...more], { encoding: 'utf8' }).trim();
+    const before = room('--fsize', '--output=SOFT', '--noheadings');
+    const limits = (id: string): object => ({ limits: { limits: [{ id, key: ['address'], requests: 1_000 }] } });
+    room('--fsize=0:');
+    await gateway.publish(bundle(limits('full')));
+    await untilDown('disk');
+    assert.equal((await get()).status, 200);
+    room(`--fsize=${before}:`);
+    await gateway.publish(bundle(limits('room')));
+    await untilDown();
+    assert.equal((await get()).status, 200);
+  });
+
   it('the disk of its audit log: bundles are still taken, it says so, and goes on writing when it can', async () => {
     const audit = join(gateway.directory, 'state/audit');
-    const fails = saysOnceMore('the audit log cannot be written');
+    await untilAudited();
+    const failed = said('the audit log cannot be written');
     renameSync(audit, `${audit}-away`);
     writeFileSync(audit, 'a file where a directory was');
     const limits = (id: string): object => ({ limits: { limits: [{ id, key: ['address'], requests: 1_000 }] } });
     // What is open is written on; a file that is begun, or a head that is put down, is not.
     await gateway.publish(bundle(limits('n')));
-    await fails();
-    const works = saysOnceMore('the audit log is written again');
+    await gateway.until('it says so', () => said('the audit log cannot be written') > failed);
     assert.equal((await get()).status, 200);
     rmSync(audit);
     renameSync(`${audit}-away`, audit);
-    await works();
+    await untilAudited();
   });
 
   it('a receiver of its events: nothing waits for it, and it hears of everything in order when it is back', async () => {
