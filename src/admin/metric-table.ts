@@ -201,6 +201,12 @@ export const METRICS = {
     ['of'],
     'Requests refused since too many were under way in their cell (of: cell), of their tenant there (of: tenant), or in their lane (of: adaptive).',
   ),
+  cnx_upstream_hedges_total: row(
+    'counter',
+    '',
+    ['outcome'],
+    'Second attempts beside slow ones: whose answer was taken (won) or not (lost), and those that were not made (denied).',
+  ),
   cnx_upstream_retries_denied_total: row(
     'counter',
     '',

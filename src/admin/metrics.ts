@@ -14,6 +14,7 @@ import {
   Count,
   CREDENTIALS,
   Gauge,
+  HEDGE_OUTCOMES,
   LaneColumns,
   POLICY_OUTCOMES,
   REQUEST_CLASSES,
@@ -256,6 +257,11 @@ export class Metrics {
         { value: lanes.reduce((n, c) => n + (c.counts[Count.BulkheadTenant] ?? 0), 0), labels: { of: 'tenant' } },
         { value: lanes.reduce((n, c) => n + (c.counts[Count.BulkheadAdaptive] ?? 0), 0), labels: { of: 'adaptive' } },
       ],
+      cnx_upstream_hedges_total: () =>
+        HEDGE_OUTCOMES.map((outcome, i) => ({
+          value: lanes.reduce((n, c) => n + (c.counts[Count.HedgesWon + i] ?? 0), 0),
+          labels: { outcome },
+        })),
       cnx_upstream_retries_denied_total: sum((c) => c.counts[Count.RetryBudgetSpent]),
       cnx_scale_current: scopes((s) => s.current),
       cnx_scale_desired: scopes((s) => s.desired),

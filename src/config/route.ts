@@ -8,6 +8,7 @@ import { MirrorConfig } from './mirror.ts';
 import { RespondConfig } from './respond.ts';
 import { SplitConfig } from './split.ts';
 import { RoutePriorityConfig } from './overload.ts';
+import { HedgeConfig } from './hedge.ts';
 import { RetryOnConfig, RetryStatusesConfig } from './retry.ts';
 import { RouteWaf } from './waf-tuning.ts';
 
@@ -219,6 +220,7 @@ export const RouteConfig = closed(
     ),
     retryOn: Type.Optional(RetryOnConfig('What is absent comes from `defaults.yaml`.')),
     retryStatuses: Type.Optional(RetryStatusesConfig('What is absent comes from `defaults.yaml`.')),
+    hedge: Type.Optional(HedgeConfig),
     websocket: Type.Boolean({ default: false, description: 'WebSocket handshakes are relayed.' }),
     forwardClientCertificate: Type.Boolean({
       default: false,

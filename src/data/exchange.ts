@@ -14,6 +14,7 @@ import type { ForwardPlan, Wire } from './transport/transport.ts';
 import { STAGES } from '../snapshot/stages.ts';
 import { Verdict } from './verdict.ts';
 import { FailedSlots } from './upstream/failed-slots.ts';
+import type { Attempt } from './upstream/hedging.ts';
 
 /** Method codes: bit positions of the router's method mask. `Other` is any further token that the route may allow by name. */
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE'] as const;
@@ -49,6 +50,10 @@ export interface Identity {
   readonly expiresAt: number;
 }
 
+/** What became of a second attempt beside a slow one; places in `HEDGE_OUTCOMES`, but for `None`. */
+export const Hedged = { None: 0, Won: 1, Lost: 2, Denied: 3 } as const;
+export type Hedged = (typeof Hedged)[keyof typeof Hedged];
+
 const noPlan: ForwardPlan = {
   endpoint: null as unknown as EndpointPlan,
   target: '/',
@@ -59,6 +64,7 @@ const noPlan: ForwardPlan = {
   totalTimeoutMs: 0,
   bodyBytesMax: 0,
   showAnswer: false,
+  hedgeAfterMs: 0,
 };
 
 export class Exchange {
@@ -148,6 +154,11 @@ export class Exchange {
   tenantPlace = -1;
   /** Row of the cell in whose retry budget it has a place; -1 = none. */
   retryRow = -1;
+  /** A second attempt that is under way beside the one that the fields above are about. */
+  hedge: Attempt | null = null;
+  hedged: Hedged = Hedged.None;
+  /** How many of `attempts` were hedges: 0 or 1. */
+  hedges = 0;
   /** Endpoints that failed for this exchange; not chosen again as long as there are others. */
   readonly failed = new FailedSlots();
   readonly plan: ForwardPlan = { ...noPlan };
@@ -240,6 +251,9 @@ export class Exchange {
     this.cellPermit = -1;
     this.tenantPlace = -1;
     this.retryRow = -1;
+    this.hedge = null;
+    this.hedged = Hedged.None;
+    this.hedges = 0;
     this.failed.clear();
     this.cache = CacheOutcome.None;
     this.caching = null;
@@ -275,6 +289,7 @@ export class Exchange {
     this.identity = null;
     this.route = null;
     this.endpoint = null;
+    this.hedge = null;
     this.caching = null;
     this.mirror?.ended();
     this.mirror = null;

@@ -28,7 +28,7 @@ import type { WafRoutePlan } from '../snapshot/route-plans.ts';
 import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
 import { assert } from '../base/assert.ts';
 import type { Exchange } from './exchange.ts';
-import { CacheOutcome, METHOD_OTHER, PolicyOutcome, WafVerdict } from './exchange.ts';
+import { CacheOutcome, Hedged, METHOD_OTHER, PolicyOutcome, WafVerdict } from './exchange.ts';
 import { LoopGauges } from './observe/loop-gauges.ts';
 import { peerText } from './observe/peer.ts';
 import type { Observer } from './pipeline.ts';
@@ -217,7 +217,8 @@ export class Observe implements Observer {
     add(c.counts, Count.BytesOut, x.bytesOut);
     if (x.refusal !== null) add(c.refusals, x.refusal.index, 1);
     if (x.aborted) add(c.counts, Count.Aborted, 1);
-    if (x.attempts > 1) add(c.counts, Count.Retries, x.attempts - 1);
+    if (x.attempts > 1) add(c.counts, Count.Retries, x.attempts - 1 - x.hedges);
+    if (x.hedged !== Hedged.None) add(c.counts, Count.HedgesWon - 1 + x.hedged, 1);
     const { row } = x.revision;
     if (row !== null) countRow(row, x, totalUs);
     this.#countStages(x);

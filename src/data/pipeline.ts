@@ -17,6 +17,7 @@ import type { Stage } from './stage.ts';
 import type { Ending, TransportEvents, Wire } from './transport/transport.ts';
 import { FailReason } from './transport/transport.ts';
 import type { EndpointUse } from './upstream/endpoint-use.ts';
+import { Hedging } from './upstream/hedging.ts';
 import { BUDGET_SPENT, Retries } from './upstream/retries.ts';
 import { Verdict } from './verdict.ts';
 
@@ -87,6 +88,7 @@ export class Pipeline implements TransportEvents {
   readonly #parts: PipelineParts;
   readonly #stages: readonly Stage[];
   readonly #retries: Retries;
+  readonly #hedging: Hedging;
   readonly #idPrefix: string;
   readonly #free: Exchange[] = [];
   #made = 0;
@@ -101,6 +103,7 @@ export class Pipeline implements TransportEvents {
     this.#seq = parts.seqBefore ?? 0;
     this.#retries = parts.retries ?? new Retries();
     this.#stages = STAGES.map((name) => parts.stages[name]);
+    this.#hedging = new Hedging(parts.use, this.#retries, this.#stages.slice(BALANCE), parts.tick);
     this.#idPrefix = `${parts.instance}-${parts.laneIndex.toString(16).padStart(2, '0')}-`;
   }
 
@@ -164,6 +167,8 @@ export class Pipeline implements TransportEvents {
 
   failed(x: Exchange, reason: FailReason, replayable: boolean, whole = false): void {
     if (!x.live || x.refusedAt >= 0) return; // What is refused is not sent again.
+    // Let go with the attempt that failed, or never out.
+    if (x.hedge !== null) this.#hedging.over(x);
     const endpoint = x.endpoint;
     x.now = this.#parts.now();
     this.#parts.use.failed(x, reason);
@@ -184,7 +189,25 @@ export class Pipeline implements TransportEvents {
     this.#refuse(x, FAIL_ROW[reason], detail);
   }
 
-  head(x: Exchange, status: number): void {
+  hedgeDue(x: Exchange): void {
+    if (!x.live || x.refusedAt >= 0) return;
+    x.now = this.#parts.now();
+    x.random = this.#parts.prng.uint32();
+    try {
+      this.#hedging.begin(x);
+    } catch (error) {
+      this.#parts.observer.bug('hedge', error, x);
+    }
+  }
+
+  attemptFailed(x: Exchange, hedge: boolean, reason: FailReason, status: number): void {
+    if (!x.live || x.hedge === null) return;
+    x.now = this.#parts.now();
+    this.#hedging.failed(x, hedge, reason, status, status === 0 ? FAIL_TEXT[reason] : `${status}`);
+  }
+
+  head(x: Exchange, status: number, byHedge = false): void {
+    if (x.hedge !== null) this.#hedging.answered(x, byHedge);
     x.upstreamStatus = status;
     x.upstreamMs = this.#parts.tick() - x.handedTick;
     // The outcome of a permit moves a circuit on, and that has a time.
@@ -329,6 +352,7 @@ export class Pipeline implements TransportEvents {
   }
 
   #refuse(x: Exchange, row: RefusalRow, detail: string): void {
+    if (x.hedge !== null) this.#hedging.over(x);
     if (x.caching !== null && x.caching.rescue(x, row)) {
       // Answered with what was stored: why it came to that stays in the record.
       x.refusal = null;
@@ -354,6 +378,7 @@ export class Pipeline implements TransportEvents {
     x.bytesIn = ending.bytesIn;
     x.bytesOut = ending.bytesOut;
     x.aborted = aborted;
+    if (x.hedge !== null) this.#hedging.over(x);
     this.#parts.use.release(x);
     x.caching?.over(x);
     this.#parts.observer.ended(x);

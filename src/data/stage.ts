@@ -14,6 +14,8 @@ export interface Stage {
    * in its place, after `Wait` it is called again.
    */
   answered?(x: Exchange): Verdict;
+  /** From balance on: its part of a second attempt beside one that is slow (upstream/hedging.ts). `Refuse`: there is none, and `x.detail` says why. */
+  hedge?(x: Exchange): Verdict;
 }
 
 /** Wakes an exchange whose stage said Wait, with the ticket that `x.ticket` showed then. What comes late is dropped. */

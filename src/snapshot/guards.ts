@@ -122,3 +122,11 @@ export interface RetryPlan {
   /** Until the response head of one attempt, ms; 0 = `headTimeoutMs` alone. */
   readonly perTryTimeoutMs: number;
 }
+
+/** When a second attempt goes out beside one that is slow. */
+export interface HedgePlan {
+  /** Since the attempt was handed over, ms; more than 0. */
+  readonly delayMs: number;
+  /** Also of methods that are idempotent without being safe. */
+  readonly idempotent: boolean;
+}

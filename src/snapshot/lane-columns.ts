@@ -84,6 +84,9 @@ export const Gauge = {
 } as const;
 const GAUGES = 16;
 
+/** Outcomes of hedges, in the order of `Hedged` of src/data/exchange.ts. */
+export const HEDGE_OUTCOMES = ['won', 'lost', 'denied'] as const;
+
 /** Single counters. */
 export const Count = {
   BytesIn: 0,
@@ -104,6 +107,10 @@ export const Count = {
   BulkheadCell: 13,
   BulkheadTenant: 14,
   BulkheadAdaptive: 15,
+  /** Second attempts beside slow ones, in the order of `HEDGE_OUTCOMES`. */
+  HedgesWon: 16,
+  HedgesLost: 17,
+  HedgesDenied: 18,
 } as const;
 const COUNTS = 32;
 

@@ -1,5 +1,5 @@
 /** What a route says, compiled. */
-import type { RetryPlan } from './guards.ts';
+import type { HedgePlan, RetryPlan } from './guards.ts';
 import type { CorsPlan, DirectPlan, FilesPlan, PathChange, RedirectParts } from './respond-plans.ts';
 import type { NativeHandle } from './snapshot.ts';
 import type { MadeEdits, TextPart } from './variables.ts';
@@ -135,6 +135,8 @@ export interface ForwardLimits {
   readonly retry?: RetryPlan;
   /** From the request's head to the end of its answer, all attempts together, ms; absent or 0 = none. */
   readonly totalTimeoutMs?: number;
+  /** Absent: one attempt at a time. */
+  readonly hedge?: HedgePlan;
 }
 
 export interface RespondPlan extends PathChange {

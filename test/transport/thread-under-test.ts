@@ -21,6 +21,8 @@ const events: TransportEvents = {
   },
   wake: () => undefined,
   failed: () => undefined,
+  hedgeDue: () => undefined,
+  attemptFailed: () => undefined,
   head: () => undefined,
   shown: () => undefined,
   refused: () => undefined,

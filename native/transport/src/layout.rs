@@ -105,6 +105,8 @@ pub mod word {
     pub const ASKS: usize = 79;
     /// From here until the answer is over, ms; 0 = none.
     pub const TOTAL_MS: usize = 80;
+    /// Without a head so long after this verdict `event::HEDGE` is told, ms; 0 = never.
+    pub const HEDGE_MS: usize = 81;
     /// Number of the plan by which the answer may be compressed (`Engine::set_compression`); 0 = none.
     pub const COMPRESS: usize = 88;
     /// Words of a record.
@@ -177,6 +179,9 @@ pub mod verdict {
     pub const PASS: i32 = 4;
     /// The refusal CHOICE in other words: their content type stands where the request id would, the body was handed over by a call.
     pub const PAGE: i32 = 5;
+    /// A second attempt beside the one that is under way, to the endpoint CHOICE; only after `event::HEDGE`. Of the other words only those of target, Host, edits of
+    /// the request, CONNECT_MS and HEAD_MS count.
+    pub const HEDGE: i32 = 6;
 }
 
 /// What is wrong with a message, as `word::FAULT` and `event::REFUSED` tell it. The order is that of `FAULTS` in layout.ts.
@@ -224,9 +229,12 @@ pub mod event {
     pub const BEGIN: i32 = 1;
     /// The body that was asked for is here, or cut at the limit.
     pub const BODY: i32 = 2;
-    /// An attempt failed: word 3 the reason (`FailReason`); bit 0 of word 4: it can safely be sent again; bit 1: all of it is here, should it be sent again.
+    /// An attempt failed: word 3 the reason (`FailReason`); bit 0 of word 4: it can safely be sent again; bit 1: all of it is here, should it be sent again; bit 2:
+    /// another attempt of the same request goes on, so that nothing is to be decided; bit 3: it was the hedge that failed. Word 5, with bit 2: the status, if the attempt
+    /// was answered with one that is passed over for the other attempt's; else 0.
     pub const FAILED: i32 = 3;
-    /// The response head: word 3 the status; word 4 is 1 when it is shown and waits for a verdict; word 5 is 1 when all of the request is here, should it be sent again.
+    /// The response head: word 3 the status; word 4 is 1 when it is shown and waits for a verdict; word 5 is 1 when all of the request is here, should it be sent again;
+    /// word 6: of two attempts (`verdict::HEDGE`) the first (1) or the hedge (2) has brought it, and the other is cancelled; 0: there was one.
     pub const HEAD: i32 = 4;
     /// The request cannot go on: word 3 is a `Fault`.
     pub const REFUSED: i32 = 5;
@@ -238,6 +246,8 @@ pub mod event {
     pub const CHUNK: i32 = 8;
     /// The answer's body that was asked for is here, cut at the limit, or finds no room.
     pub const ANSWER_BODY: i32 = 9;
+    /// There is no response head after HEDGE_MS: a second attempt may be made (`verdict::HEDGE`).
+    pub const HEDGE: i32 = 10;
 }
 
 /// Why an attempt failed; the order is that of `FailReason` in transport.ts.

@@ -25,6 +25,7 @@ import type { RewriteAddon } from '../../native/rewrite.ts';
 import { compileRespond } from './respond.ts';
 import { Rewrites } from './rewrites.ts';
 import { StaticAnswers } from './static.ts';
+import { hedgeOf } from './hedge.ts';
 import { retryOf } from './retry.ts';
 import type { SecretReader } from './secrets.ts';
 import { compileSplit } from './split.ts';
@@ -314,14 +315,18 @@ function forwardOf(route: RouteConfig, path: string, input: RoutesInput): Forwar
       `${path}/timeouts`,
       'the transport uws has no deadline over all attempts; take `transport: native` in the bootstrap, or leave out `totalMs`',
     );
+  const headTimeoutMs = timeout('headMs');
+  const perTryMs = retry === null || retry.perTryTimeoutMs === 0 ? headTimeoutMs : retry.perTryTimeoutMs;
+  const hedge = hedgeOf(route.hedge, path, Math.min(headTimeoutMs, perTryMs), native, report);
   return {
     connectTimeoutMs: timeout('connectMs'),
-    headTimeoutMs: timeout('headMs'),
+    headTimeoutMs,
     idleTimeoutMs: timeout('idleMs'),
     bodyBytesMax: route.bodyBytesMax ?? defaults.bodyBytesMax,
     retries: route.retries ?? defaults.retries,
     ...(retry === null ? {} : { retry }),
     ...(totalTimeoutMs === 0 ? {} : { totalTimeoutMs }),
+    ...(hedge === null ? {} : { hedge }),
   };
 }
 

@@ -86,7 +86,7 @@ export class LaneStages {
       limit: new LimitStage(limits),
       authorize: this.#authorize,
       route: new Route(paths, this.#mirrors, parts.use.latency),
-      balance: new Balance(chooser, parts.use, this.cache, mode),
+      balance: new Balance(chooser, parts.use, this.cache, mode, () => parts.overload.shed > 0),
       respond: new Respond(paths, waf.answers),
       forward: new Forward(),
     };

@@ -1,6 +1,6 @@
 /** balance: the endpoint of the cell that gets this request. Entered again after a failed attempt, for another one. */
 import { present } from '../../base/assert.ts';
-import { ModeWord } from '../../snapshot/mode.ts';
+import { Mode, ModeWord } from '../../snapshot/mode.ts';
 import { liesIn } from '../../snapshot/regions.ts';
 import type { CellPlan, EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { ResponseCache } from '../cache/cache.ts';
@@ -32,9 +32,17 @@ export class Balance implements Stage {
   #out = false;
 
   readonly #mode: ModeWord;
+  readonly #sheds: () => boolean;
 
-  /** `cache`: the lane's; null = none. `mode`: how far the gateway has stepped back. */
-  constructor(chooser: Chooser, use: EndpointUse, cache: ResponseCache | null = null, mode = new ModeWord()) {
+  /** `cache`: the lane's; null = none. `mode`: how far the gateway has stepped back. `sheds`: whether the lane turns requests away for its load. */
+  constructor(
+    chooser: Chooser,
+    use: EndpointUse,
+    cache: ResponseCache | null = null,
+    mode = new ModeWord(),
+    sheds: () => boolean = () => false,
+  ) {
+    this.#sheds = sheds;
     this.#mode = mode;
     this.#chooser = chooser;
     this.#use = use;
@@ -60,6 +68,23 @@ export class Balance implements Stage {
     const endpoint = this.#choose(x, x.cell) ?? this.#standIn(x, home);
     if (endpoint === null) return Verdict.Refuse;
     this.#use.take(x, endpoint);
+    return Verdict.Next;
+  }
+
+  hedge(x: Exchange): Verdict {
+    const cell = present(x.revision.snapshot.cells[x.cell], 'cell');
+    const members = present(x.revision.members[x.cell], 'cell');
+    const { hash, sticky } = members.plan;
+    if (this.#mode.now >= Mode.Limited || this.#sheds()) return denied(x, 'the gateway sheds load');
+    if (!liesIn(x.regions, cell)) return denied(x, `cell ${cell.id} lies outside the regions of tenant ${x.tenant}`);
+    // Who is bound to an endpoint would get the answer of another one.
+    if (sticky !== null) return denied(x, `cell ${cell.id} is sticky`);
+    if (cell.guards !== undefined && !this.#use.bears(cell.guards)) return denied(x, `cell ${cell.id} bears no more`);
+    const key = hash === null ? NO_HASH : hashOf(x, members.plan, hash);
+    const chosen = this.#chooser.choose(members, x.now, x.random, x.failed, true, key);
+    if (chosen === null || x.failed.has(chosen.slot) || !this.#use.isUp(chosen) || !this.#use.passEndpoint(x, chosen))
+      return denied(x, `no other endpoint of cell ${cell.id} is up`);
+    this.#use.take(x, chosen);
     return Verdict.Next;
   }
 
@@ -124,4 +149,9 @@ export class Balance implements Stage {
     }
     return chosen;
   }
+}
+
+function denied(x: Exchange, why: string): Verdict {
+  x.detail = why;
+  return Verdict.Refuse;
 }

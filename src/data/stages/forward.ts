@@ -20,6 +20,7 @@ import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
 import type { Wire } from '../transport/transport.ts';
 import { setDeadlines } from '../upstream/deadlines.ts';
+import { hedgeAfterMs } from '../upstream/hedging.ts';
 import { looksAtAnswers } from '../upstream/retries.ts';
 import { Verdict } from '../verdict.ts';
 import { CLIENT_CERT_FIELD, clientCertificateField } from './client-certificate.ts';
@@ -55,8 +56,18 @@ export class Forward implements Stage {
       x.caching !== null ||
       route.respond.showAnswer ||
       looksAtAnswers(x, limits);
+    plan.hedgeAfterMs = limits.hedge === undefined ? 0 : hedgeAfterMs(x, limits.hedge);
     x.mirror?.forwarded(x);
     wire.forward(plan);
+    return Verdict.Handed;
+  }
+
+  hedge(x: Exchange): Verdict {
+    const { wire, plan } = x;
+    if (wire.hedge === undefined || wire.requestEditsLost) return Verdict.Refuse;
+    plan.endpoint = present(x.endpoint, 'endpoint');
+    setDeadlines(x, present(x.route, 'route').forward, plan);
+    wire.hedge(plan);
     return Verdict.Handed;
   }
 }

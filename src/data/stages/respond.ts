@@ -80,6 +80,10 @@ export class Respond implements Stage {
     return Verdict.Handed;
   }
 
+  hedge(x: Exchange): Verdict {
+    return this.#again(x, present(x.route, 'route').respond);
+  }
+
   #again(x: Exchange, plan: RespondPlan): Verdict {
     if (plan.requestMade !== null && !remakeRequestEdits(x, plan.requestMade)) return refusedEdit(x);
     // One that is written down is the same for every endpoint.

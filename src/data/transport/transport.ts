@@ -234,6 +234,11 @@ export interface Wire {
    * send. May be called again for the same exchange after the pipeline's `failed` said that it is replayable or whole, and instead of an answer that was `shown` with `whole`.
    */
   forward(plan: ForwardPlan): void;
+  /**
+   * Beside an attempt that is under way a second one, to another endpoint; only from within `TransportEvents.hedgeDue`. Of the plan only endpoint, target, authority and the
+   * deadlines until the head count. The first head has the exchange, and the other attempt is cancelled. Absent: the transport makes one attempt at a time.
+   */
+  hedge?(plan: ForwardPlan): void;
   /** Way out 2: one of our own refusals, rendered as problem+json or in the words of `page`; honours HEAD and `row.close`, and says that no cache keeps it. A gRPC call gets its own form. */
   refuse(row: RefusalRow, requestId: string, page?: OwnPage | null): void;
   /** Way out 3: a complete answer (redirect, direct answer, one out of a store). The status is the operator's or the upstream's. Without `contentType` none is said. */
@@ -273,6 +278,8 @@ export interface ForwardPlan {
   bodyBytesMax: number;
   /** The answer's head is shown before it goes on (`TransportEvents.shown`). Not when it agrees to another protocol (101). */
   showAnswer: boolean;
+  /** Without a response head so long after the hand-over `TransportEvents.hedgeDue` is told, ms; 0 = never. Only where the transport has `Wire.hedge`. */
+  hedgeAfterMs: number;
 }
 
 /** What the transport calls. The pipeline is the only implementation; all of it is synchronous and never throws. */
@@ -286,8 +293,18 @@ export interface TransportEvents {
    * here, so that it can be sent again if that is safe for other reasons.
    */
   failed(x: Exchange, reason: FailReason, replayable: boolean, whole?: boolean): void;
-  /** The response head has arrived from upstream (status as sent), before it goes to the client. Timing and passive health hang on it. */
-  head(x: Exchange, status: number): void;
+  /** There is no response head after `ForwardPlan.hedgeAfterMs`, and all of the request is still here: `Wire.hedge` may be called, now or not at all. */
+  hedgeDue(x: Exchange): void;
+  /**
+   * One of two attempts failed, the hedge or the first, and the other goes on. `status`: it did not fail, but was answered so (502 to 504), which is passed over for what the
+   * other will say; else 0.
+   */
+  attemptFailed(x: Exchange, hedge: boolean, reason: FailReason, status: number): void;
+  /**
+   * The response head has arrived from upstream (status as sent), before it goes to the client. Timing and passive health hang on it. `byHedge`: of two attempts the hedge has
+   * brought it; the other one is cancelled.
+   */
+  head(x: Exchange, status: number, byHedge?: boolean): void;
   /** Follows `head` when `showAnswer` was said: nothing of the answer goes out before a way out is taken. `whole`: as of `failed`; then `forward` is one of them. */
   shown(x: Exchange, whole?: boolean): void;
   /** The request cannot go on because of what the transport saw (body too large, deadline, framing): answer this refusal. */

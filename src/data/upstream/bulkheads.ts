@@ -73,6 +73,16 @@ export class Bulkheads {
     return true;
   }
 
+  /** Whether there is room in the cell for an attempt more, beside one that is under way: as for the lowest class. */
+  bears({ bulkhead, slot }: CellGuards): boolean {
+    if (bulkhead === undefined) return true;
+    const { maxRequests, adaptive } = bulkhead;
+    if (maxRequests > 0 && this.#columns.inflightOf(slot, this.#laneCount) >= maxRequests) return false;
+    if (adaptive === undefined) return true;
+    const least = CLASS_PARTS[CLASS_PARTS.length - 1] ?? 1;
+    return (this.#columns.inflight[this.#rows + slot] as number) < this.#limitOf(slot, adaptive).limit * least;
+  }
+
   /** The endpoint of a cell has sent its response head, or not in time: after so many ms. */
   answered(guards: CellGuards, ms: number, now: number): void {
     const { bulkhead, slot } = guards;

@@ -52,6 +52,18 @@ export class EndpointUse {
     return this.#circuits.passEndpoint(x, endpoint);
   }
 
+  /** Whether the cell bears an attempt more than it must: its circuit is closed, and there is room. */
+  bears(guards: CellGuards): boolean {
+    return this.#columns.faults.circuit[guards.slot] === 0 && (this.#bulkheads?.bears(guards) ?? true);
+  }
+
+  /** Whether an endpoint is in rotation without a doubt. */
+  isUp(endpoint: EndpointPlan): boolean {
+    const { downUntil, ejected, faults } = this.#columns;
+    const { slot } = endpoint;
+    return downUntil[slot] === 0 && ejected[slot] === 0 && faults.outlier[slot] === 0 && faults.circuit[slot] === 0;
+  }
+
   /** It counts as in flight there, and in the endpoint's cell. */
   hold(x: Exchange, endpoint: EndpointPlan): void {
     x.endpoint = endpoint;

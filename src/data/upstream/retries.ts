@@ -74,11 +74,11 @@ export class Retries {
     return isIdempotent(x) && (on & conditionsOf(status, statuses)) !== 0;
   }
 
-  /** Takes the place of a further attempt in the cell's budget; false, and a word in the record, when it is spent. */
-  take(x: Exchange): boolean {
+  /** Takes the place of a further attempt in the cell's budget; false, and a word in the record, when it is spent. `beside`: it is a hedge. */
+  take(x: Exchange, beside = false): boolean {
     const guards = x.revision.snapshot.cells[x.cell]?.guards;
     if (this.#budget === null || guards === undefined) return true;
-    if (this.#budget.take(guards)) {
+    if (this.#budget.take(guards, beside)) {
       x.retryRow = guards.slot;
       return true;
     }
@@ -90,18 +90,19 @@ export class Retries {
 /** Whether a route may want another attempt because of what an answer says: then its head must be seen. */
 export function looksAtAnswers(x: Exchange, limits: ForwardLimits): boolean {
   const { retry } = limits;
-  if (retry === undefined || (retry.on & RETRY_ON_ANSWER) === 0 || x.attempts > limits.retries) return false;
+  if (retry === undefined || (retry.on & RETRY_ON_ANSWER) === 0 || x.attempts - x.hedges > limits.retries) return false;
   return isIdempotent(x) || (retry.on & GRPC) !== 0;
 }
 
 /** One more attempt is allowed, and there is time for it. */
 function isLeft(x: Exchange, limits: ForwardLimits): boolean {
-  if (x.attempts > limits.retries) return false;
+  if (x.attempts - x.hedges > limits.retries) return false;
   const total = limits.totalTimeoutMs ?? 0;
   return total === 0 || x.now - x.startedAt < total;
 }
 
-function isIdempotent(x: Exchange): boolean {
+/** Whether sending it twice is the same as once (RFC 9110 §9.2.2). */
+export function isIdempotent(x: Exchange): boolean {
   return IDEMPOTENT[x.methodCode] === true;
 }
 

@@ -22,16 +22,16 @@ export class RetryBudget {
     this.#laneCount = laneCount;
   }
 
-  /** Takes a place for a further attempt of a request of this cell; false: the budget is spent. `EndpointUse.release` gives it back. */
-  take(guards: CellGuards): boolean {
+  /** Takes a place for a further attempt of a request of this cell; false: the budget is spent. `EndpointUse.release` gives it back. `beside`: of one that is under way. */
+  take(guards: CellGuards, beside = false): boolean {
     const { slot, retryBudget } = guards;
     const { retrying } = this.#columns.faults;
     const row = this.#base + slot;
     Atomics.add(retrying, row, 1);
     let sum = 0;
     for (let lane = 0; lane < this.#laneCount; lane++) sum += Atomics.load(retrying, lane * ENDPOINT_SLOTS + slot);
-    // The request that asks is in flight, too, though on no endpoint just now.
-    const active = this.#columns.inflightOf(slot, this.#laneCount) + 1;
+    // A request that has failed is in flight, too, though on no endpoint just now.
+    const active = this.#columns.inflightOf(slot, this.#laneCount) + (beside ? 0 : 1);
     if (sum <= allowed(active, retryBudget.budgetPercent, retryBudget.minRetryConcurrency)) return true;
     Atomics.sub(retrying, row, 1);
     return false;

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::compress::{Answer, Coding};
 use super::fields::{Edits, VIA, write_field, write_length, write_number};
+use super::hedge::Hedge;
 use super::state::{AnswerBody, Due, InBody, Phase, Stage};
 use crate::http1::{Framing, ResponseHead, chunk_prefix};
 use crate::layout::{event, word};
@@ -157,7 +158,8 @@ impl Engine {
     pub(super) fn interim(&mut self, slot: u32, bytes: &[u8], head: &ResponseHead) {
         let x = &mut self.exchanges[slot as usize];
         let key = x.down;
-        if x.http10 {
+        // A hedge has no client of its own, and what it says before its answer is no promise.
+        if x.http10 || matches!(x.hedge, Hedge::Of { .. }) {
             return;
         }
         let stream = x.stream;

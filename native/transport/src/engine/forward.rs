@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::fields::{Edits, VIA, grpc_timeout_ms, is_claim, write_field, write_length};
+use super::hedge::Hedge;
 use super::slab::Key;
 use super::slots::Slots;
 use super::state::{Due, Exchange, Phase};
@@ -25,6 +26,13 @@ impl Engine {
             return;
         };
         let phase = x.phase;
+        if self.slots.word(slot, word::VERDICT) == verdict::HEDGE
+            && self.slots.word(slot, word::GENERATION) == x.generation
+        {
+            self.slots.set_word(slot, word::VERDICT, verdict::NONE);
+            self.hedge(slot);
+            return self.go_on();
+        }
         if !matches!(phase, Phase::Deciding | Phase::Judging) || self.slots.word(slot, word::GENERATION) != x.generation
         {
             return;
@@ -85,11 +93,8 @@ impl Engine {
             self.fail(slot, FailReason::Connect);
             return;
         }
-        // What of its body went with another attempt is gone: the rest alone would be another request. And a line break in the request line would be a second one.
-        let sayable = [word::TARGET_AT, word::AUTHORITY_AT].iter().all(|at| {
-            let written = self.slots.written_at(slot, *at).unwrap_or_default();
-            written.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
-        });
+        // What of its body went with another attempt is gone: the rest alone would be another request.
+        let sayable = self.sayable(slot);
         let x = &mut self.exchanges[slot as usize];
         if !x.kept_all || !sayable {
             self.abort(slot, false);
@@ -103,7 +108,19 @@ impl Engine {
         let whole = write_request_head(&self.slots, slot, x, &mut head);
         x.upstream_chunked = x.has_body && x.declared.is_none() && !whole;
         x.head_out = head;
+        let hedge_ms = ms(&self.slots, word::HEDGE_MS);
+        if hedge_ms > 0 {
+            self.await_hedge(slot, hedge_ms);
+        }
         self.wait_for_connection(slot);
+    }
+
+    /// A line break in the request line would be a second one.
+    pub(super) fn sayable(&self, slot: u32) -> bool {
+        [word::TARGET_AT, word::AUTHORITY_AT].iter().all(|at| {
+            let written = self.slots.written_at(slot, *at).unwrap_or_default();
+            written.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
+        })
     }
 
     /// A connection is there: head, and what is here of the body, go out in one piece.
@@ -223,6 +240,9 @@ impl Engine {
 
     /// As `fail`; `read`: the upstream may have read the request.
     pub(super) fn fail_read(&mut self, slot: u32, reason: FailReason, read: bool) {
+        if self.exchanges[slot as usize].hedge != Hedge::None && self.lost(slot, reason, 0) {
+            return;
+        }
         self.let_go_of_upstream(slot);
         let now = self.now;
         let decide_ms = self.options.decide_ms;
@@ -292,7 +312,7 @@ fn field<'a>(slots: &'a Slots, slot: u32, wanted: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// The head of the upstream request. True when the body goes with a length because all of it is here.
-fn write_request_head(slots: &Slots, slot: u32, x: &Exchange, out: &mut Vec<u8>) -> bool {
+pub(super) fn write_request_head(slots: &Slots, slot: u32, x: &Exchange, out: &mut Vec<u8>) -> bool {
     let head = slots.head_ref(slot);
     let at = |offset: i32, len: i32| {
         head.get(offset as usize..offset.wrapping_add(len) as usize)

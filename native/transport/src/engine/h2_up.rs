@@ -310,14 +310,18 @@ impl Engine {
             return;
         };
         let status = parts.status.as_u16();
+        let mut passes = None;
         let sound = (200..600).contains(&status)
             && self.with_response_text(slot, parts, ended, |engine, text, head| {
-                engine.answer_arrived(slot, text, head);
+                passes = engine.race(slot, status);
+                if let Some(slot) = passes {
+                    engine.answer_arrived(slot, text, head);
+                }
             });
         if !sound {
             return self.fail(slot, FailReason::Invalid);
         }
-        if ended {
+        if ended && let Some(slot) = passes {
             self.h2_up_ended(key, slot, &[]);
         }
     }

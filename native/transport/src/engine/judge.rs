@@ -16,7 +16,8 @@ impl Engine {
     pub(super) fn answer_arrived(&mut self, slot: u32, bytes: &[u8], head: &ResponseHead) {
         let asked = self.exchanges[slot as usize].asks && head.status != 101;
         let whole = self.exchanges[slot as usize].complete_copy();
-        let row = [i32::from(head.status), i32::from(asked), i32::from(whole), 0, 0];
+        let raced = self.exchanges[slot as usize].raced;
+        let row = [i32::from(head.status), i32::from(asked), i32::from(whole), raced, 0];
         if asked {
             self.show_answer(slot, bytes, head);
             self.tell(event::HEAD, slot, row);

@@ -18,6 +18,7 @@
 //! | `kept.rs` | bodies of stored answers, each here once |
 //! | `time.rs` | deadlines |
 //! | `turn.rs` | what is ready at descriptors, upstreams first |
+//! | `hedge.rs` | a second attempt beside one that is slow |
 //! | `wait.rs` | how long what is ready waits to be read |
 
 mod accept;
@@ -29,6 +30,7 @@ mod filter;
 mod forward;
 mod h2_down;
 mod h2_up;
+mod hedge;
 mod io;
 mod judge;
 mod kept;
@@ -60,6 +62,7 @@ use self::compress::Coders;
 pub use self::compress::{Compressed, PLANS_MAX};
 use self::filter::FILTER_BYTES_PER_TURN;
 pub use self::filter::Filter;
+use self::hedge::{Hedge, Hedges};
 pub use self::kept::KEPT_MAX;
 use self::kept::Kept;
 use self::options::{ListenPlan, Options, RefusalTemplate};
@@ -81,6 +84,8 @@ const DOWN: u8 = 2;
 const UP: u8 = 3;
 /// The place in line of `Waits`.
 const WAITS: u8 = 4;
+/// The clock of hedges.
+const HEDGES: u8 = 5;
 
 /// Events taken from epoll at once.
 const BATCH: usize = 256;
@@ -107,6 +112,7 @@ pub struct Engine {
     epoll_up: OwnedFd,
     epoll_both: OwnedFd,
     waits: Waits,
+    hedges: Hedges,
     /// Of upstreams, and of clients and listeners.
     ready: Vec<epoll::Event>,
     beginning: Vec<epoll::Event>,
@@ -181,6 +187,7 @@ impl Engine {
             options,
             refusals,
             waits: Waits::new(&epoll, WAITS)?,
+            hedges: Hedges::new(&epoll_up, HEDGES)?,
             epoll,
             epoll_up,
             epoll_both,
@@ -326,6 +333,7 @@ impl Engine {
         more |= self.look_at(false);
         self.go_on();
         self.flush_filters(false);
+        self.tell_hedges();
         self.shown = self.told;
         more || !self.untold.is_empty() || self.can_go_on()
     }
@@ -464,7 +472,9 @@ impl Engine {
     pub fn close(&mut self) {
         self.stop_listening();
         for slot in 0..self.exchanges.len() as u32 {
-            if !matches!(self.exchanges[slot as usize].phase, Phase::Free | Phase::Over) {
+            let x = &self.exchanges[slot as usize];
+            // A hedge goes with the exchange that it belongs to.
+            if !matches!(x.phase, Phase::Free | Phase::Over) && !matches!(x.hedge, Hedge::Of { .. }) {
                 self.abort(slot, false);
             }
         }

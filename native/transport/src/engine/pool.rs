@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use rustix::event::epoll;
 
+use super::hedge::Hedge;
 use super::io::Io;
 use super::net;
 use super::options::EndpointPlan;
@@ -310,6 +311,14 @@ impl Engine {
 
     /// Takes an exchange away from its connection, or from those that wait for one.
     pub(super) fn let_go_of_upstream(&mut self, slot: u32) {
+        if self.exchanges[slot as usize].hedge != Hedge::None {
+            self.hedge_is_off(slot);
+        }
+        self.let_go_of_attempt(slot);
+    }
+
+    /// The same, of one attempt: a hedge beside it goes on.
+    pub(super) fn let_go_of_attempt(&mut self, slot: u32) {
         let x = &mut self.exchanges[slot as usize];
         if x.phase == Phase::Waiting {
             let endpoint = x.endpoint as usize;

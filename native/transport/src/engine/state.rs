@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::filter::Filter;
+use super::hedge::Hedge;
 use super::io::Io;
 use super::slab::Key;
 use crate::compress::Plan;
@@ -118,6 +119,9 @@ pub struct Exchange {
     pub connect_ms: u64,
     pub head_ms: u64,
     pub idle_ms: u64,
+    pub hedge: Hedge,
+    /// Which of two attempts has brought the answer, as `event::HEAD` tells it.
+    pub raced: i32,
 
     // The answer while decisions look at it.
     /// They want to see its head.
@@ -217,6 +221,8 @@ impl Exchange {
             connect_ms: 0,
             head_ms: 0,
             idle_ms: 0,
+            hedge: Hedge::None,
+            raced: 0,
             asks: false,
             collecting: false,
             collect_max: 0,

@@ -73,6 +73,7 @@ impl Engine {
             Phase::Waiting | Phase::Forwarding => {
                 // No other endpoint has time left for it.
                 x.kept_all = false;
+                self.hedge_is_off(slot);
                 self.fail(slot, FailReason::Timeout);
             }
             Phase::Judging => self.held_broke(slot, FailReason::Timeout),

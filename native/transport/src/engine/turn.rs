@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::event::epoll;
 
 use super::slab::Key;
-use super::{BATCH, DOWN, EVENTS_MAX, Engine, LISTENER, UP, WAITS, wait};
+use super::{BATCH, DOWN, EVENTS_MAX, Engine, HEDGES, LISTENER, UP, WAITS, wait};
 
 /// Clients and listeners that are looked at in one round, fewer than upstreams: what is begun must not outrun what is finished, or requests would wait for
 /// connections upstream, after they have cost what they cost, and the line would look short.
@@ -97,6 +97,7 @@ impl Engine {
                 }
             }
             WAITS => self.waits.reached(Instant::now(), wait::ran),
+            HEDGES => self.hedges.rang(),
             _ => {}
         }
     }

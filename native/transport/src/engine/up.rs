@@ -171,6 +171,10 @@ impl Engine {
             200..600 => {}
             _ => return self.fail(slot, FailReason::Invalid),
         }
+        let Some(slot) = self.race(slot, head.status) else {
+            return;
+        };
+        let Some(up) = self.ups.get_mut(key) else { return };
         up.interim = 0;
         up.keep_alive = head.keep_alive;
         if let Some(seconds) = head.keep_alive_hint_s {

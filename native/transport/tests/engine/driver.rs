@@ -8,6 +8,8 @@
 //! refuse with row 2 · `/x2/…` refuse with row 2 · `/v/…` wait, then it passes · `/o/…` decide nothing about it ·
 //! `/d/…` every byte of its body twice, and one more at its end · `/m100/…` collect, then it passes, compressed by plan 1.
 //!
+//! `/h50/…` forward to endpoint 0, and after 50 ms without a head to endpoint 1 as well · `/H50/…` the same, and ask to see the answer.
+//!
 //! `/k/…` compress by plan 1 what endpoint 0 answers · `/b1000` so many bytes of our own, of plan 1 too · `/y3` what is kept by number 3, of plan 1 too,
 //! but for its first byte.
 
@@ -42,6 +44,11 @@ pub struct Seen {
     pub aborted: usize,
     /// Reasons of FAILED events, and whether they may be sent again.
     pub failed: Vec<(i32, bool)>,
+    /// FAILED events of one of two attempts: reason, bits, status.
+    pub lost: Vec<(i32, i32, i32)>,
+    /// HEDGE events; and who of two attempts has brought the head.
+    pub hedges: usize,
+    pub raced: Vec<i32>,
     /// Faults of REFUSED events and of heads.
     pub faults: Vec<i32>,
     /// Bodies that were collected.
@@ -357,7 +364,22 @@ impl Driver {
                 self.seen.lock().unwrap().bodies.push(body);
                 self.forward(slot, 0)
             }
-            event::HEAD if row[4] == 1 => self.shown(slot, row[3]),
+            event::HEDGE => {
+                self.seen.lock().unwrap().hedges += 1;
+                self.forward(slot, 1);
+                self.set(slot, word::VERDICT, verdict::HEDGE);
+                true
+            }
+            event::FAILED if row[4] & 4 != 0 => {
+                self.seen.lock().unwrap().lost.push((row[3], row[4], row[5]));
+                false
+            }
+            event::HEAD => {
+                if row[6] != 0 {
+                    self.seen.lock().unwrap().raced.push(row[6]);
+                }
+                row[4] == 1 && self.shown(slot, row[3])
+            }
             event::ANSWER_BODY => self.judge(slot),
             event::FAILED => {
                 *tries += 1;
@@ -394,6 +416,11 @@ impl Driver {
         let number: i32 = number.parse().unwrap_or(0);
         match kind {
             "f" => self.forward(slot, number),
+            "h" | "H" => {
+                self.forward(slot, 0);
+                self.set(slot, word::HEDGE_MS, number);
+                true
+            }
             "p" | "j" | "q" | "x" | "v" | "o" | "d" | "n" => self.forward(slot, 0),
             "k" | "m" => {
                 self.set(slot, word::COMPRESS, 1);
@@ -536,7 +563,7 @@ impl Driver {
         self.write(slot, 0, path.as_bytes());
         self.write(slot, path.len(), b"upstream");
         let max = self.plan.body_max;
-        let asks = path[1..].starts_with(['p', 'j', 'q', 'x', 'v', 'o', 'd', 'n', 'm']);
+        let asks = path[1..].starts_with(['H', 'p', 'j', 'q', 'x', 'v', 'o', 'd', 'n', 'm']);
         for (at, value) in [
             (word::CHOICE, endpoint),
             (word::TARGET_AT + 1, path.len() as i32),
@@ -547,6 +574,7 @@ impl Driver {
             (word::IDLE_MS, self.plan.idle_ms),
             (word::ASKS, i32::from(asks)),
             (word::TOTAL_MS, self.plan.total_ms),
+            (word::HEDGE_MS, 0),
             (word::BODY_MAX, max as i32),
             (word::BODY_MAX + 1, (max >> 32) as i32),
             (word::VERDICT, verdict::FORWARD),

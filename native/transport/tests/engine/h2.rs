@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use cnx_transport::h2::{Client, Event, Limits, Protocol, Server};
@@ -13,19 +15,19 @@ use crate::kept::{LONG, keeping};
 use crate::peers::{Upstream, obedient, upstream};
 
 #[derive(Debug, Default)]
-struct Got {
-    status: u16,
-    interim: Vec<u16>,
+pub struct Got {
+    pub status: u16,
+    pub interim: Vec<u16>,
     body: usize,
     last: Vec<u8>,
     trailers: Option<HeaderMap>,
     ended: bool,
-    reset: Option<u32>,
+    pub reset: Option<u32>,
 }
 
-struct H2Client {
+pub struct H2Client {
     stream: TcpStream,
-    client: Client,
+    pub client: Client,
     got: HashMap<u32, Got>,
     /// Bodies on their way: what is left, and whether trailers end them.
     sending: HashMap<u32, (usize, bool)>,
@@ -36,7 +38,7 @@ struct H2Client {
 }
 
 impl H2Client {
-    fn to(port: u16, window: Option<u32>) -> H2Client {
+    pub fn to(port: u16, window: Option<u32>) -> H2Client {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -55,7 +57,7 @@ impl H2Client {
         }
     }
 
-    fn ask(&mut self, method: &str, path: &str, body: Option<(usize, bool)>) -> u32 {
+    pub fn ask(&mut self, method: &str, path: &str, body: Option<(usize, bool)>) -> u32 {
         let parts = Request::builder()
             .method(method)
             .uri(format!("http://a{path}"))
@@ -135,7 +137,7 @@ impl H2Client {
         }
     }
 
-    fn until(&mut self, what: &str, holds: impl Fn(&H2Client) -> bool) {
+    pub fn until(&mut self, what: &str, holds: impl Fn(&H2Client) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
             assert!(begun.elapsed() < PATIENCE, "{what}: {:?}", self.got);
@@ -143,20 +145,28 @@ impl H2Client {
         }
     }
 
-    fn end(&mut self, stream: u32) -> &Got {
+    pub fn end(&mut self, stream: u32) -> &Got {
         self.until("an end", |c| c.got[&stream].ended || c.got[&stream].reset.is_some());
         &self.got[&stream]
     }
 }
 
-fn speaking_h2(upstream: &Upstream) -> Plan {
+pub fn speaking_h2(upstream: &Upstream) -> Plan {
     let mut plan = Plan::to(&[upstream.address]);
     plan.listen.http2 = true;
     plan
 }
 
-/// An HTTP/2 upstream: sends bodies back, then a trailer.
-fn serve_h2(mut stream: TcpStream) {
+/// How many streams an upstream has seen.
+#[derive(Default)]
+pub struct Streams {
+    pub begun: AtomicUsize,
+    pub reset: AtomicUsize,
+}
+
+/// An HTTP/2 upstream: sends bodies back, then a trailer; its heads come so late. Counts streams.
+fn serve_h2(mut stream: TcpStream, late: Duration, seen: &Streams) {
+    let mut later: Vec<(Instant, u32)> = Vec::new();
     stream.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
     let mut server = Server::new(&Limits::default());
     let mut bodies: HashMap<u32, (Vec<u8>, bool)> = HashMap::new();
@@ -169,7 +179,8 @@ fn serve_h2(mut stream: TcpStream) {
                 Event::Request { stream, parts, ended } => {
                     let large = parts.uri.path().ends_with("/large");
                     server.interim(stream, 103, HeaderMap::new());
-                    server.respond(stream, 200, HeaderMap::new(), false);
+                    seen.begun.fetch_add(1, SeqCst);
+                    later.push((Instant::now() + late, stream));
                     bodies.insert(stream, (if large { vec![b'l'; 1_000_000] } else { Vec::new() }, ended));
                 }
                 Event::Data { stream, bytes, ended } => {
@@ -185,12 +196,24 @@ fn serve_h2(mut stream: TcpStream) {
                     }
                 }
                 Event::Reset { stream, .. } => {
+                    seen.reset.fetch_add(1, SeqCst);
+                    later.retain(|(_, s)| *s != stream);
                     bodies.remove(&stream);
                 }
                 _ => {}
             }
         }
+        later.retain(|(due, stream)| {
+            let waits = *due > Instant::now();
+            if !waits {
+                server.respond(*stream, 200, HeaderMap::new(), false);
+            }
+            waits
+        });
         bodies.retain(|stream, (body, ended)| {
+            if later.iter().any(|(_, s)| s == stream) {
+                return true;
+            }
             let taken = server.data(*stream, body, false);
             body.drain(..taken);
             if *ended && body.is_empty() {
@@ -215,8 +238,15 @@ fn serve_h2(mut stream: TcpStream) {
     }
 }
 
-fn h2_upstream() -> Upstream {
-    upstream(|wire, _| serve_h2(wire.stream))
+pub fn h2_upstream() -> Upstream {
+    h2_upstream_after(Duration::ZERO).0
+}
+
+/// One whose heads come so late, and what became of its streams.
+pub fn h2_upstream_after(late: Duration) -> (Upstream, Arc<Streams>) {
+    let streams = Arc::<Streams>::default();
+    let counted = streams.clone();
+    (upstream(move |wire, _| serve_h2(wire.stream, late, &counted)), streams)
 }
 
 #[test]
@@ -483,7 +513,7 @@ fn streams_that_a_leaving_upstream_never_read_go_to_another_connection() {
             wire.send([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
             wire.ended();
         } else {
-            serve_h2(wire.stream);
+            serve_h2(wire.stream, Duration::ZERO, &Streams::default());
         }
     });
     let mut plan = speaking_h2(&upstream);

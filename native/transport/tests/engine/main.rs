@@ -6,6 +6,7 @@ mod chaos;
 mod compress;
 mod driver;
 mod h2;
+mod hedge;
 mod http1;
 mod kept;
 mod limits;

@@ -30,6 +30,11 @@ const UPSTREAM_FAULT = 1 << 16;
 /** Bits of a failed attempt's word: it can safely be sent again; all of it is here. */
 const SAFE = 1;
 const WHOLE = 2;
+/** Of two attempts the other one goes on; and it was the hedge that failed. */
+const OTHER_GOES_ON = 4;
+const WAS_HEDGE = 8;
+/** Who has brought the head. */
+const BY_HEDGE = 2;
 
 /** What of the addon it needs: traffic, and to tell the WAF where heads lie. */
 export type NativeAddon = TransportAddon & Pick<WafAddon, 'wafHeadMemory'>;
@@ -261,6 +266,10 @@ class NativeTransport implements Transport, WireHost {
         wire.bodyReady();
         break;
       case Event.FAILED:
+        if (((told[at + 4] as number) & OTHER_GOES_ON) !== 0) {
+          this.#attemptFailed(wire, at);
+          break;
+        }
         if (word === FailReason.Connect && wire.endpoint !== null) this.#endpoints.unreachable(wire.endpoint);
         if (exchange !== null) {
           const again = told[at + 4] as number;
@@ -268,8 +277,11 @@ class NativeTransport implements Transport, WireHost {
         }
         break;
       case Event.HEAD:
-        if (exchange !== null) this.events.head(exchange, word);
+        if (exchange !== null) this.events.head(exchange, word, told[at + 6] === BY_HEDGE);
         if (told[at + 4] !== 0) wire.shown(told[at + 5] !== 0);
+        break;
+      case Event.HEDGE:
+        if (exchange !== null) this.events.hedgeDue(exchange);
         break;
       case Event.REFUSED:
         if (exchange !== null) this.events.refused(exchange, FAULT_ROWS[word] ?? REFUSALS.bad_request);
@@ -283,6 +295,18 @@ class NativeTransport implements Transport, WireHost {
         this.#over(wire);
         break;
     }
+  }
+
+  /** Of two attempts one failed: from here on the wire has one. */
+  #attemptFailed(wire: NativeWire, at: number): void {
+    const told = this.#told;
+    const hedge = ((told[at + 4] as number) & WAS_HEDGE) !== 0;
+    const reason = told[at + 3] as FailReason;
+    const whose = hedge ? wire.hedgeEndpoint : wire.endpoint;
+    if (reason === FailReason.Connect && whose !== null) this.#endpoints.unreachable(whose);
+    if (!hedge) wire.endpoint = wire.hedgeEndpoint;
+    wire.hedgeEndpoint = null;
+    if (wire.exchange !== null) this.events.attemptFailed(wire.exchange, hedge, reason, told[at + 5] as number);
   }
 
   #over(wire: NativeWire): void {

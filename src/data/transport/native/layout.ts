@@ -48,6 +48,7 @@ export const Word = {
   BODY_MAX: 77,
   ASKS: 79,
   TOTAL_MS: 80,
+  HEDGE_MS: 81,
   COMPRESS: 88,
   COUNT: 96,
 } as const;
@@ -71,7 +72,7 @@ export const Flag = { SECURE: 1, HTTP10: 2, HTTP2: 4, WEBSOCKET: 8, GRPC: 16, BO
 export const Edit = { VOID: 0, SET: 1, ADD: 2, REMOVE: 3, ABSENT: 4, APPEND: 5 } as const;
 
 /** What `Word.VERDICT` says. */
-export const Decided = { NONE: 0, FORWARD: 1, REFUSE: 2, ANSWER: 3, PASS: 4, PAGE: 5 } as const;
+export const Decided = { NONE: 0, FORWARD: 1, REFUSE: 2, ANSWER: 3, PASS: 4, PAGE: 5, HEDGE: 6 } as const;
 
 /** Kinds of events: word 0. */
 export const Event = {
@@ -84,6 +85,7 @@ export const Event = {
   ABORTED: 7,
   CHUNK: 8,
   ANSWER_BODY: 9,
+  HEDGE: 10,
 } as const;
 
 /** `Fault` of layout.rs by number, as codes of refusal.ts; 0 = none. */

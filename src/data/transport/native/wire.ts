@@ -57,7 +57,6 @@ export class NativeWire extends NativeHead implements Wire {
   #refusal: RefusalRow | null = null;
   #body: Uint8Array | null = null;
   #inspected = 0;
-  #plan: ForwardPlan | null = null;
   readonly #chunk: Chunk;
   #answer: NativeAnswer | null = null;
 
@@ -96,10 +95,10 @@ export class NativeWire extends NativeHead implements Wire {
     return this.word(Word.GENERATION);
   }
 
-  /** The endpoint of the last attempt. */
-  get endpoint(): EndpointPlan | null {
-    return this.#plan?.endpoint ?? null;
-  }
+  /** The endpoint of the last attempt that is alone, or first. */
+  endpoint: EndpointPlan | null = null;
+  /** Where its hedge goes. */
+  hedgeEndpoint: EndpointPlan | null = null;
 
   /** The body that a stage waits for is here, or cut. */
   bodyReady(): void {
@@ -138,7 +137,8 @@ export class NativeWire extends NativeHead implements Wire {
     this.#refusal = null;
     this.#body = null;
     this.#inspected = 0;
-    this.#plan = null;
+    this.endpoint = null;
+    this.hedgeEndpoint = null;
     this.words[this.base + Word.VERDICT] = Decided.NONE;
     this.#upstreamEdits.clear();
     this.#answerEdits.clear();
@@ -220,43 +220,55 @@ export class NativeWire extends NativeHead implements Wire {
 
   forward(plan: ForwardPlan): void {
     if (!this.#live) return;
-    this.#plan = plan;
+    this.endpoint = plan.endpoint;
     const { fault } = this;
     if (fault !== null) {
       this.#refuseLater(fault);
       return;
     }
-    const textBytes = plan.target.length + plan.authority.length;
-    if (textBytes > TARGET_BYTES_MAX) {
-      this.#refuseLater(REFUSALS.target_too_long);
+    const { words, base } = this;
+    const row = this.#writeTarget(plan);
+    if (row !== null) {
+      this.#refuseLater(row);
       return;
     }
+    words[base + Word.ANSWER_EDITS_AT] = this.#answerEdits.from - this.from - EDITS_AT;
+    words[base + Word.ANSWER_EDITS_AT + 1] = this.#answerEdits.length;
+    words[base + Word.IDLE_MS] = Math.min(plan.idleTimeoutMs, INT_MAX);
+    words[base + Word.TOTAL_MS] = Math.min(plan.totalTimeoutMs, INT_MAX);
+    words[base + Word.HEDGE_MS] = Math.min(plan.hedgeAfterMs, INT_MAX);
+    words[base + Word.ASKS] = plan.showAnswer ? 1 : 0;
+    words[base + Word.BODY_MAX] = (plan.bodyBytesMax % HIGH) | 0;
+    words[base + Word.BODY_MAX + 1] = Math.min(plan.bodyBytesMax / HIGH, INT_MAX) | 0;
+    this.#decide(Decided.FORWARD, this.#host.endpoint(plan.endpoint));
+  }
+
+  hedge(plan: ForwardPlan): void {
+    if (!this.#live || this.#writeTarget(plan) !== null) return;
+    this.hedgeEndpoint = plan.endpoint;
+    this.#decide(Decided.HEDGE, this.#host.endpoint(plan.endpoint));
+  }
+
+  /** What one attempt asks, with which edits, and how long it may take to a head. A row: it cannot be asked. */
+  #writeTarget(plan: ForwardPlan): RefusalRow | null {
+    const textBytes = plan.target.length + plan.authority.length;
+    if (textBytes > TARGET_BYTES_MAX) return REFUSALS.target_too_long;
     const { words, base, bytes } = this;
     const at = this.from + textsAt(textBytes);
     const targetEnd = writeVisible(bytes, at, plan.target);
     const end = targetEnd < 0 ? -1 : writeVisible(bytes, targetEnd, plan.authority);
     // A last look: normalize made both, and anything else in them would be another request to the upstream.
-    if (end < 0 || plan.target.charCodeAt(0) !== SLASH || end === targetEnd) {
-      this.#refuseLater(REFUSALS.internal_error);
-      return;
-    }
+    if (end < 0 || plan.target.charCodeAt(0) !== SLASH || end === targetEnd) return REFUSALS.internal_error;
     const edits = this.from + EDITS_AT;
     words[base + Word.REQUEST_EDITS_AT] = this.#upstreamEdits.from - edits;
     words[base + Word.REQUEST_EDITS_AT + 1] = this.#upstreamEdits.length;
-    words[base + Word.ANSWER_EDITS_AT] = this.#answerEdits.from - edits;
-    words[base + Word.ANSWER_EDITS_AT + 1] = this.#answerEdits.length;
     words[base + Word.TARGET_AT] = at - edits;
     words[base + Word.TARGET_AT + 1] = targetEnd - at;
     words[base + Word.AUTHORITY_AT] = targetEnd - edits;
     words[base + Word.AUTHORITY_AT + 1] = end - targetEnd;
     words[base + Word.CONNECT_MS] = Math.min(plan.connectTimeoutMs, INT_MAX);
     words[base + Word.HEAD_MS] = Math.min(plan.headTimeoutMs, INT_MAX);
-    words[base + Word.IDLE_MS] = Math.min(plan.idleTimeoutMs, INT_MAX);
-    words[base + Word.TOTAL_MS] = Math.min(plan.totalTimeoutMs, INT_MAX);
-    words[base + Word.ASKS] = plan.showAnswer ? 1 : 0;
-    words[base + Word.BODY_MAX] = (plan.bodyBytesMax % HIGH) | 0;
-    words[base + Word.BODY_MAX + 1] = Math.min(plan.bodyBytesMax / HIGH, INT_MAX) | 0;
-    this.#decide(Decided.FORWARD, this.#host.endpoint(plan.endpoint));
+    return null;
   }
 
   refuse(row: RefusalRow, requestId: string, page: OwnPage | null = null): void {
