@@ -99,11 +99,13 @@ describe('hedging', () => {
     const gate = new Gate();
     const slow = await given.upstream({ behaviours: { '': gate.behaviour } });
     const quick = await given.upstream({ name: 'quick' });
-    const bundle = (more: object): BundleParts => ({
+    // Another one, of which nothing is known.
+    const fresh = await given.upstream({ behaviours: { '': gate.behaviour } });
+    const bundle = (more: object, first: TestUpstream): BundleParts => ({
       ...plainBundle([], route(more)),
-      cells: cellOf([slow, quick], FREE),
+      cells: cellOf([first, quick], FREE),
     });
-    const gateway = await given.gateway({ bundle: bundle({ timeouts: { headMs: 400 } }) });
+    const gateway = await given.gateway({ bundle: bundle({ timeouts: { headMs: 400 } }, slow) });
     const statuses = new Set<string>();
     for (let n = 0; n < 12; n++) {
       const heard = await ask(gateway.ports.http, '/', { method: n % 2 === 0 ? 'PUT' : 'POST', body: 'x' });
@@ -111,7 +113,7 @@ describe('hedging', () => {
       assert.equal((await explained(gateway, heard)).attempts, 1);
     }
     assert.deepEqual([...statuses].sort(), ['quick', 'upstream_timeout']);
-    const digest = await gateway.publish(bundle({ hedge: { delayMs: DELAY_MS, methods: 'idempotent' } }));
+    const digest = await gateway.publish(bundle({ hedge: { delayMs: DELAY_MS, methods: 'idempotent' } }, fresh));
     await gateway.until('the bundle serves', async () => {
       const status = (await gateway.admin('/v1/status')) as { bundle: { digest: string } | null };
       return status.bundle?.digest === digest;

@@ -16,6 +16,8 @@ use crate::layout::{FailReason, event, word};
 
 /// Of the slots this part is left to requests: hedges do not take the last ones.
 const SLOTS_LEFT: usize = 4;
+/// After so long a request whose body was not all here is looked at again, ms.
+const ARRIVES_MS: u64 = 10;
 /// Answers that are passed over while another attempt is under way (RFC 9110 §15.6): Envoy's `gateway-error`.
 const GATEWAY_ERRORS: std::ops::RangeInclusive<u16> = 502..=504;
 /// Who has brought the head, as `event::HEAD` tells it.
@@ -122,6 +124,11 @@ impl Engine {
             } else if self.told >= EVENTS_MAX || !self.untold.is_empty() {
                 next = self.now;
                 break;
+            } else if self.still_arrives(slot) {
+                let again = self.now + ARRIVES_MS;
+                self.hedges.awaited[place].0 = again;
+                next = next.min(again);
+                place += 1;
             } else {
                 self.not_awaited(slot, place);
                 if self.hedgeable(slot) {
@@ -141,6 +148,12 @@ impl Engine {
         if let Some(&(_, moved)) = self.hedges.awaited.get(place) {
             self.exchanges[moved as usize].hedge = Hedge::Awaited { place: place as u32 };
         }
+    }
+
+    /// Its body is not all here yet, and may still be short enough to go twice.
+    fn still_arrives(&self, slot: u32) -> bool {
+        let x = &self.exchanges[slot as usize];
+        !x.body_ended && x.kept_all && x.kept.len() <= self.options.replay_bytes_max
     }
 
     /// One attempt is under way, and a second one can be made of what is kept.

@@ -250,8 +250,8 @@ fn a_gateway_error_is_passed_over_while_another_attempt_is_out_and_passes_when_i
             order[0].store(true, SeqCst);
             if statuses.0 != 500 {
                 assert!(lane.until_seen(|seen| seen.lost.len() > lost), "{statuses:?}");
+                order[1].store(true, SeqCst);
             }
-            order[1].store(true, SeqCst);
             assert_eq!(wire.answer().unwrap().status(), shown, "{statuses:?}");
         }
         let seen = lane.end();
@@ -476,4 +476,19 @@ fn whatever_happens_each_exchange_ends_once_and_no_connection_stays() {
     let seen = seen.lock().unwrap();
     assert!(seen.raced.contains(&FIRST) && seen.raced.contains(&HEDGE));
     assert!(!seen.lost.is_empty());
+}
+
+#[test]
+fn a_body_that_takes_longer_than_the_delay_is_waited_for() {
+    let (first, second) = (gated("first", 200, shut()), gated("second", 200, open()));
+    let lane = lane(&first, &second);
+    let mut wire = Wire::to(lane.port);
+    wire.send("PUT /h5/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo");
+    assert!(lane.until(|_| first.accepted.load(SeqCst) == 1));
+    std::thread::sleep(Duration::from_millis(60));
+    wire.send("dy");
+    assert_eq!(wire.answer().unwrap().body, b"second body true");
+    drop(wire);
+    let seen = lane.end();
+    assert_eq!(seen.lock().unwrap().hedges, 1);
 }
