@@ -196,7 +196,7 @@ impl Engine {
         let whole = write_request_head(&self.slots, slot, x, &mut head);
         let chunked = x.has_body && x.declared.is_none() && !whole;
         let (method, has_body, declared, received) = (x.method, x.has_body, x.declared, x.received);
-        let (kept, trailers) = (x.kept.clone(), x.trailers.clone());
+        let (kept, trailers) = (x.kept.to_vec(), x.trailers.clone());
         let y = &mut self.exchanges[its as usize];
         y.begin(nobody, 0);
         y.hedge = Hedge::Of { slot };
@@ -204,7 +204,7 @@ impl Engine {
         y.has_body = has_body;
         y.declared = declared;
         y.received = received;
-        y.kept = kept;
+        y.kept = kept.into();
         y.trailers = trailers;
         y.head_out = head;
         y.upstream_chunked = chunked;
