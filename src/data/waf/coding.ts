@@ -6,10 +6,13 @@ interface Fields {
   readonly headerCount: number;
   headerName(index: number): string;
   headerValue(index: number): string;
+  header(name: string): string | undefined;
 }
 
 /** Value of Content-Encoding in lower case; several fields are one list. `''`: the body is as it is. */
 export function codingOf(message: Fields): string {
+  // Almost always, and then no text is made of any other field's name.
+  if (message.header('content-encoding') === undefined) return '';
   let coding = '';
   for (let i = 0; i < message.headerCount; i++) {
     if (message.headerName(i) !== 'content-encoding') continue;
