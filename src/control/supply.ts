@@ -101,7 +101,7 @@ export class BundleSupply {
       gatewayId: parts.gateway.id,
       gateway: gatewayIdentity(parts.gateway.labels),
       kept: () => this.#store?.state.channel,
-      keep: (channel) => this.#requireStore().follow(channel),
+      keep: (channel, signed) => this.#requireStore().follow(channel, signed),
       event: parts.event,
       now: parts.now,
     });

@@ -1,6 +1,6 @@
 /** A state file that is lost, torn, or an older one put back: what a gateway had come to stands in its audit log too, so that nothing leads it back. */
 import assert from 'node:assert/strict';
-import { copyFileSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { readMarks } from '../../src/control/audit/marks.ts';
@@ -134,6 +134,32 @@ describe('a state file', () => {
     registry.tags.set('prod', index);
     await again.pollNow();
     assert.deepEqual([again.channel()?.digest, again.channel()?.role], [index, 'stable'], 'the newest counts on');
+  });
+
+  it('that is lost with the audit log does not either: the index that counted is kept as it was signed', async (t) => {
+    const world = await advanced(t);
+    const { supply, registry, of, start, serves, refusal, stateFile, state } = world;
+    const older = publishIndex(registry, channelIndex(6, [stable(of(14))]));
+    const indexes = [7, 8].map((seq) => publishIndex(registry, channelIndex(seq, [stable(of(19))])));
+    for (const digest of indexes) {
+      registry.tags.set('prod', digest);
+      await supply.pollNow();
+    }
+    serves(supply, 19);
+    await supply.close();
+    const kept = (digest: string) => existsSync(join(state, 'oci', 'blobs', 'sha256', digest.slice('sha256:'.length)));
+    assert.deepEqual(indexes.map(kept), [false, true], 'and only that one');
+    rmSync(stateFile);
+    rmSync(join(state, 'audit'), { recursive: true });
+    registry.tags.set('prod', older);
+    const again = await start();
+    const before = again.active()?.seq;
+    await again.follow();
+    assert.match(refusal(again), /^rollback_not_endorsed: the channel index has sequence 6/);
+    assert.equal(again.active()?.seq, before);
+    registry.tags.set('prod', indexes.at(-1) ?? assert.fail());
+    await again.pollNow();
+    serves(again, 19);
   });
 
   it('that is lost brings back neither what an operator took back nor what he pinned away from', async (t) => {

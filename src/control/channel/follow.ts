@@ -6,6 +6,7 @@ import { parseManifest } from '../oci/manifest.ts';
 import { Rejection } from '../oci/rejection.ts';
 import type { ArtifactSource, FetchedManifest } from '../oci/source.ts';
 import type { KeptChannel } from '../store/state.ts';
+import type { SignedIndex } from '../store/store.ts';
 import type { Trust } from '../trust/policy.ts';
 import { type GatewayIdentity, labelsOf, type NamedBy } from '../trust/rules.ts';
 import { assign } from './assign.ts';
@@ -26,7 +27,8 @@ export interface ChannelParts {
   readonly gateway: GatewayIdentity;
   /** What is remembered; undefined: no index has ever counted. */
   readonly kept: () => KeptChannel | undefined;
-  readonly keep: (channel: KeptChannel) => Promise<void>;
+  /** `signed`: what it was fetched as, when it is not the one that is kept already. */
+  readonly keep: (channel: KeptChannel, signed?: SignedIndex) => Promise<void>;
   readonly event: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
   readonly now: () => number;
 }
@@ -59,22 +61,25 @@ export class ChannelFollower {
     const labels = labelsOf(trust.policy, this.#parts.gateway);
     const { entry, role, rule, bucket, why } = assign(index, { id: this.#parts.gatewayId, labels });
     const kept = this.#parts.kept();
-    await this.#take({
-      followed: true,
-      epoch: index.epoch,
-      seq: index.seq,
-      digest,
-      madeMs: index.madeMs,
-      expiresMs: Math.min(verified.expiresMs, index.expiresMs),
-      // What happens to its bundle happens after this.
-      takenMs: kept?.digest === digest && kept.followed ? kept.takenMs : now(),
-      signers: verified.signers.map((signer) => signer.keyId),
-      bundle: entry.digest,
-      role,
-      rule,
-      ...(bucket === null ? {} : { bucket }),
-      why,
-    });
+    await this.#take(
+      { bytes: root.bytes, signatures: verified.signatures },
+      {
+        followed: true,
+        epoch: index.epoch,
+        seq: index.seq,
+        digest,
+        madeMs: index.madeMs,
+        expiresMs: Math.min(verified.expiresMs, index.expiresMs),
+        // What happens to its bundle happens after this.
+        takenMs: kept?.digest === digest && kept.followed ? kept.takenMs : now(),
+        signers: verified.signers.map((signer) => signer.keyId),
+        bundle: entry.digest,
+        role,
+        rule,
+        ...(bucket === null ? {} : { bucket }),
+        why,
+      },
+    );
     const named = await source.manifest(entry.digest);
     if (named.bytes.byteLength !== entry.size)
       throw new Rejection(
@@ -118,10 +123,10 @@ export class ChannelFollower {
     return { ...rest, bucket, madeAt: madeMs, expiresAt: expiresMs, takenAt: takenMs };
   }
 
-  async #take(next: KeptChannel): Promise<void> {
+  async #take(signed: SignedIndex, next: KeptChannel): Promise<void> {
     const kept = this.#parts.kept();
     if (isDeepStrictEqual(kept, next)) return;
-    await this.#parts.keep(next);
+    await this.#parts.keep(next, signed);
     const { digest, seq, epoch, bundle, role, rule, why, signers } = next;
     this.#parts.event('info', 'channel index taken', { digest, seq, epoch, bundle, role, rule, why, signers });
   }

@@ -1,4 +1,4 @@
-import type { Marks } from '../audit/marks.ts';
+import type { ChannelMark, Marks } from '../audit/marks.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { canonicalJsonBytes, type JsonObject, parseStrictJson, Shape } from '../oci/json.ts';
 import type { SequenceState } from '../trust/rules.ts';
@@ -121,16 +121,17 @@ export function raisedTo(state: StoreState, marks: Marks | undefined, lost: bool
     raised = { ...state, ...higher, floor: Math.max(state.floor, floor) };
   }
   if (lost) raised = { ...raised, quarantined: marks.quarantined, pin: marks.pin };
-  const { channel } = marks;
+  return withChannelMark(raised, marks.channel);
+}
+
+/** The state, raised to a channel index that has counted: not followed until the source names it again; older ones are not followed any more. */
+export function withChannelMark(state: StoreState, channel: ChannelMark | undefined): StoreState {
   const known = state.channel;
-  const behind =
-    known === undefined ||
-    (channel !== undefined &&
-      (channel.epoch > known.epoch || (channel.epoch === known.epoch && channel.seq > known.seq)));
-  if (channel === undefined || !behind) return raised;
-  // Not followed until the source names it again; older ones are not followed any more.
+  if (channel === undefined) return state;
+  const { epoch, seq } = channel;
+  if (known !== undefined && (known.epoch > epoch || (known.epoch === epoch && known.seq >= seq))) return state;
   const rest = { madeMs: 0, expiresMs: 0, takenMs: 0, signers: [], role: 'stable', rule: '', why: '' } as const;
-  return { ...raised, channel: { ...rest, ...channel, followed: false } };
+  return { ...state, channel: { ...rest, ...channel, followed: false } };
 }
 
 export function stateBytes(state: StoreState): Uint8Array {

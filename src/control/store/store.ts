@@ -2,13 +2,16 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Serial } from '../../base/serial.ts';
 import type { Marks } from '../audit/marks.ts';
+import { parseChannelIndex, stableOf } from '../channel/document.ts';
+import { verifyChannel } from '../channel/verify.ts';
 import { type Digest, digestHex, parseDigest, referrersTag } from '../oci/digest.ts';
 import { type CrashPoint, DurableFiles, readBounded, TEMPORARY_PREFIX } from '../oci/files.ts';
 import { OciLayout } from '../oci/layout.ts';
 import { type Descriptor, parseManifest } from '../oci/manifest.ts';
-import { BUNDLE_ARTIFACT, OCI_MANIFEST, REF_NAME_ANNOTATION } from '../oci/media-types.ts';
+import { BUNDLE_ARTIFACT, CHANNEL_ARTIFACT, OCI_INDEX, OCI_MANIFEST, REF_NAME_ANNOTATION } from '../oci/media-types.ts';
 import { artifactsOf } from '../oci/publish.ts';
 import { Rejection, SourceError } from '../oci/rejection.ts';
+import type { SignatureCandidate } from '../oci/source.ts';
 import { simpleSignatureTag } from '../oci/simple-signatures.ts';
 import type { Trust } from '../trust/policy.ts';
 import { type GatewayIdentity, inEpoch, type SequenceState } from '../trust/rules.ts';
@@ -16,6 +19,7 @@ import { type VerifiedBundle, verifyBundle } from '../trust/verify.ts';
 import {
   EMPTY_STATE,
   type KeptBundle,
+  type KeptChannel,
   keptOf,
   parseState,
   raisedTo,
@@ -23,6 +27,7 @@ import {
   stateBytes,
   type StoreState,
   withActive,
+  withChannelMark,
   withQuarantine,
 } from './state.ts';
 
@@ -37,6 +42,12 @@ const STATE_BYTES_MAX = 256 * 1024;
 export interface PassedOver {
   readonly digest: Digest;
   readonly reason: string;
+}
+
+/** A channel index as it was fetched. */
+export interface SignedIndex {
+  readonly bytes: Uint8Array;
+  readonly signatures: readonly SignatureCandidate[];
 }
 
 export interface BootOptions {
@@ -196,9 +207,17 @@ export class BundleStore {
     });
   }
 
-  /** Remembers the channel index that counts. */
-  async follow(channel: StoreState['channel']): Promise<void> {
+  /** Remembers the channel index that counts, and keeps its bytes and signatures: those say so when the state is lost. */
+  async follow(channel: KeptChannel, signed?: SignedIndex): Promise<void> {
+    if (signed !== undefined)
+      await this.#changes.run(async () => {
+        const size = signed.bytes.byteLength;
+        const root = { mediaType: OCI_INDEX, digest: channel.digest, size, artifactType: CHANNEL_ARTIFACT };
+        for (const artifact of artifactsOf(signed.signatures)) await this.layout.putSignature(root, artifact);
+        await this.layout.putManifest(signed.bytes, root);
+      });
     await this.#change((state) => ({ ...state, channel }));
+    await this.#changes.run(() => this.#collect());
   }
 
   /** Remembers a digest as taken back; it is not activated again until it is forgotten. */
@@ -262,6 +281,7 @@ export class BundleStore {
   /** Makes a state from the bundles of the layout that verify: signed evidence is all that is left. What served last by the audit log comes first. False: there are none but those that were tried. */
   async #rebuild(options: BootOptions, passedOver: PassedOver[]): Promise<boolean> {
     const { epoch } = options.trust.policy;
+    await this.#rebuildChannel(options);
     const found: KeptBundle[] = [];
     const tried = new Set(keptOf(this.#state).map(({ digest }) => digest));
     for (const digest of await this.#roots()) {
@@ -279,8 +299,24 @@ export class BundleStore {
     return found.length > 0;
   }
 
-  /** Manifests of the layout that may be bundles. */
-  async #roots(): Promise<Digest[]> {
+  /** The newest channel index of the layout that verifies has counted here. */
+  async #rebuildChannel({ trust, nowMs }: BootOptions): Promise<void> {
+    for (const digest of await this.#roots(CHANNEL_ARTIFACT)) {
+      try {
+        const root = await this.layout.manifest(digest);
+        const { epoch, seq } = parseChannelIndex(root.bytes, root.contentType);
+        const known = { epoch, seq, digest };
+        const { index } = await verifyChannel(this.layout, digest, root, { trust, known, nowMs });
+        this.#state = withChannelMark(this.#state, { ...known, bundle: stableOf(index).digest });
+      } catch (error) {
+        // Who signed it is not trusted any more, or it is torn: then it says nothing.
+        reasonOf(error);
+      }
+    }
+  }
+
+  /** Manifests of the layout that may be bundles, or channel indexes. */
+  async #roots(artifactType: string = BUNDLE_ARTIFACT): Promise<Digest[]> {
     let entries: readonly Descriptor[];
     try {
       ({ manifests: entries } = await this.layout.index());
@@ -289,7 +325,12 @@ export class BundleStore {
       throw error;
     }
     const roots = entries
-      .filter((entry) => entry.mediaType === OCI_MANIFEST && !isSignatureTag(entry))
+      .filter((entry) => !isSignatureTag(entry))
+      .filter((entry) =>
+        artifactType === CHANNEL_ARTIFACT
+          ? entry.mediaType === OCI_INDEX && entry.artifactType === CHANNEL_ARTIFACT
+          : entry.mediaType === OCI_MANIFEST,
+      )
       .map((entry) => entry.digest);
     return [...new Set(roots)].slice(0, RECOVERY_MAX);
   }
@@ -306,7 +347,9 @@ export class BundleStore {
   /** Drops bundles that are neither active nor among the previous ones, and blobs that nothing refers to. */
   async #collect(): Promise<void> {
     const kept = new Set(
-      [this.#state.active, ...this.#state.previous].flatMap((item) => (item === undefined ? [] : [item.digest])),
+      [this.#state.active, ...this.#state.previous, this.#state.channel].flatMap((item) =>
+        item === undefined ? [] : [item.digest],
+      ),
     );
     const tags = new Set([...kept].flatMap((digest) => [referrersTag(digest), simpleSignatureTag(digest)]));
     await this.layout.update((entries) => {
