@@ -127,9 +127,9 @@ describe('cnx rollout run', () => {
     assert.match(why.out, /because +.* assigns by index 1 \(canary, by ring=first\) it\n/);
     const other = await call(rolloutCommand, ['status', '--admin', `http://127.0.0.1:${edge2.ports.admin}`]);
     assert.match(other.out, /stable, for ring=first is not for a gateway with ring=rest/);
-    const metrics = (await edge1.probe('/metrics')).body;
+    // It serves a moment before that is written down and the poll is over.
     for (const line of ['policy_version_mismatch 0', 'cnx_channel_seq 1', 'cnx_channel_canary 1'])
-      assert.ok(metrics.split('\n').includes(line), line);
+      await edge1.until(line, async () => (await edge1.probe('/metrics')).body.split('\n').includes(line));
 
     const rest = await rollOut('r2', ...steps);
     assert.equal(rest.code, 0, rest.err);
