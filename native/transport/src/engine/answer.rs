@@ -418,6 +418,7 @@ impl Engine {
 
     fn over(&mut self, slot: u32, kind: i32, bits: i32) {
         let x = &mut self.exchanges[slot as usize];
+        debug_assert_eq!(x.hedge, Hedge::None, "nobody waits for a hedge of what is over");
         x.phase = Phase::Over;
         x.due = Due::Nothing;
         x.up = None;

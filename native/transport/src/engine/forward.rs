@@ -103,6 +103,7 @@ impl Engine {
         x.endpoint = endpoint as u32;
         x.kept_sent = 0;
         x.sent_again = false;
+        x.raced = 0;
         let mut head = std::mem::take(&mut x.head_out);
         head.clear();
         let whole = write_request_head(&self.slots, slot, x, &mut head);
