@@ -74,17 +74,24 @@ describe('hedging', () => {
       },
     });
     let won = 0;
+    let lost = 0;
     for (let n = 0; n < 60; n++) {
       const heard = await ask(gateway.ports.http, '/');
       assert.deepEqual([heard.status, heard.headers['x-who']], [200, undefined]);
       const { detail, attempts } = await explained(gateway, heard);
       assert.equal(attempts, detail === '' ? 1 : 2);
       if (attempts === 1) continue;
-      won++;
-      assert.match(detail, /^hedge one\/127\.0\.0\.1:\d+ answered before one\/127\.0\.0\.1:\d+$/);
+      // On a busy machine a quick one may be asked twice, too.
+      const told =
+        /^hedge (?:(one\/127\.0\.0\.1:\d+) answered before one\/127\.0\.0\.1:\d+|lost: \S+ had not answered)$/.exec(
+          detail,
+        );
+      assert.ok(told !== null, detail);
+      if (told[1] === undefined) lost++;
+      else won++;
     }
     assert.ok(won > 0, 'the slow one was asked');
-    assert.deepEqual([await hedges(gateway, 'won'), await hedges(gateway, 'lost')], [won, 0]);
+    assert.deepEqual([await hedges(gateway, 'won'), await hedges(gateway, 'lost')], [won, lost]);
     assert.equal(await metricOf(gateway, 'cnx_upstream_retries_total'), 0, 'hedges are no retries');
     await gateway.until('its requests were cancelled', () => slow.requests.every((seen) => seen.aborted));
     assert.equal(elsewhere.requests.length, 0, 'no other cell is asked');
