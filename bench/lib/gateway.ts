@@ -1,5 +1,5 @@
 /** Our gateway as the bench measures it: a process from the sources, one lane unless said, pinned to the proxy's core, logs off. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import {
@@ -13,6 +13,10 @@ import {
 import { testAuthority } from '../../test/harness/certs.ts';
 import { freePorts } from '../../test/harness/ports.ts';
 import { BINARY, binaryIsFresh, buildBinary } from '../../scripts/build.ts';
+import { present } from '../../src/base/assert.ts';
+import { type Digest, parseDigest } from '../../src/control/oci/digest.ts';
+import { OciLayout } from '../../src/control/oci/layout.ts';
+import { copyBundle } from '../../src/control/oci/publish.ts';
 import type { Server } from './peers.ts';
 import { ended, pinned, PROXY_CORE, sleep } from './process.ts';
 
@@ -25,8 +29,10 @@ export interface BenchGateway extends Server {
   readonly key: SigningKey;
   /** The OCI layout that it follows. */
   readonly layout: string;
-  /** Builds, signs and publishes another bundle where the gateway looks. */
-  publish(parts: BundleParts): Promise<string>;
+  /** Builds and signs another bundle where the gateway does not look, so that it can be done before a load. Its digest. */
+  build(parts: BundleParts): Promise<Digest>;
+  /** Publishes it where the gateway looks. */
+  publish(digest: Digest): Promise<void>;
   /** Text of /metrics. */
   metrics(): Promise<string>;
 }
@@ -70,12 +76,15 @@ export async function startGateway(bundle: BundleParts, options: BenchGatewayOpt
       ...(options.rollout === undefined ? {} : { rollout: options.rollout }),
     }),
   );
-  mkdirSync(join(dir, 'bundles'));
-  const publish = async (parts: BundleParts): Promise<string> => {
+  const layout = await OciLayout.create(join(dir, 'bundles'));
+  const build = async (parts: BundleParts): Promise<Digest> => {
     writeBundle(join(dir, 'source'), parts);
-    return buildBundle(join(dir, 'source'), join(dir, 'bundles'), key.keyFile);
+    return present(parseDigest(await buildBundle(join(dir, 'source'), join(dir, 'built'), key.keyFile)), 'digest');
   };
-  await publish(bundle);
+  const publish = async (digest: Digest): Promise<void> => {
+    await copyBundle(OciLayout.at(join(dir, 'built')), layout, digest, CHANNEL);
+  };
+  await publish(await build(bundle));
   const core = options.core === undefined ? PROXY_CORE : options.core;
   const program =
     options.binary === true
@@ -99,6 +108,7 @@ export async function startGateway(bundle: BundleParts, options: BenchGatewayOpt
     pid: child.pid ?? 0,
     key,
     layout: join(dir, 'bundles'),
+    build,
     publish,
     metrics: async () => (await fetch(`http://127.0.0.1:${probes}/metrics`)).text(),
     stop: async () => {

@@ -379,13 +379,10 @@ fn streams_of_http2_upstreams_win_and_are_reset() {
                 .collect();
             for stream in streams {
                 let got = client.end(stream);
-                // What the first says before its answer is passed on; of a hedge nothing is.
+                // What the first says before the hedge has won is passed on; of a hedge nothing is.
                 let early = usize::from(speaking[0]);
-                assert_eq!(
-                    (got.status, got.reset, got.interim.len()),
-                    (200, None, early),
-                    "{speaking:?}"
-                );
+                assert_eq!((got.status, got.reset), (200, None), "{speaking:?}");
+                assert!(got.interim.len() <= early, "{speaking:?}: {:?}", got.interim);
             }
         }
         if speaking[0] {
