@@ -71,7 +71,9 @@ export const plain: Bench = async (options) => {
     const check = (t: Target): Promise<void> => checkAnswer(t.load.url);
     const measured = await interleaved(targets, options, check);
     const rows: Figure[] = figures(measured, gateway.name, options.rounds);
-    rows.push(...(await addedAtHalf(up, gateway, (measured.get(gateway.name)?.rate ?? 0) / 2, options.seconds)));
+    rows.push(
+      ...(await addedAtHalf(up, [gateway, ...peers], (measured.get(gateway.name)?.rate ?? 0) / 2, options.seconds)),
+    );
     const many = targets.map((t) => ({ ...t, load: { ...t.load, connections: MANY } }));
     rows.push(
       ...figures(await interleaved(many, options, check), gateway.name, options.rounds, `_${MANY}_connections`),
@@ -86,10 +88,12 @@ export const plain: Bench = async (options) => {
 };
 
 /**
- * What the gateway adds at half of its peak: as many connections as bring about that rate, through the gateway and straight to the upstream. A generator that
- * keeps a rate would be better, but those at hand send in bursts every 10 ms, so that they measure the burst.
+ * What the gateway adds at half of its peak, and what the peers do: as many connections as bring about that rate, through each of them and straight to the upstream. A generator
+ * that keeps a rate would be better, but those at hand send in bursts every 10 ms, so that they measure the burst. The direct way crosses no cores, each proxy does: that part is the machine's.
  */
-async function addedAtHalf(up: Server, gateway: Server, rate: number, seconds: number): Promise<Figure[]> {
+async function addedAtHalf(up: Server, proxies: readonly Server[], rate: number, seconds: number): Promise<Figure[]> {
+  const [gateway, ...peers] = proxies;
+  if (gateway === undefined) return [];
   const load = (s: Server, connections: number): Load => ({
     url: `http://127.0.0.1:${s.port}/bench`,
     connections,
@@ -100,18 +104,29 @@ async function addedAtHalf(up: Server, gateway: Server, rate: number, seconds: n
     if ((await saturate({ ...load(gateway, more), seconds: 1 })).rate > rate) break;
     connections = more;
   }
-  const added: number[] = [];
+  const added = new Map<string, number[]>(proxies.map(({ name }) => [name, []]));
   for (let i = 0; i < HALF_PEAK_ROUNDS; i++) {
     const direct = await saturate(load(up, connections));
-    const through = await saturate(load(gateway, connections));
-    if (through.failed > 0) throw new Error(`${through.failed} requests failed at half of the peak`);
-    const rates = `${Math.round(direct.rate)}/s direct, ${Math.round(through.rate)}/s through`;
-    console.error(
-      `  ${connections} connections, ${rates}: p99 ${direct.p99Ms.toFixed(2)} and ${through.p99Ms.toFixed(2)} ms`,
-    );
-    added.push(through.p99Ms - direct.p99Ms);
+    for (const proxy of proxies) {
+      const through = await saturate(load(proxy, connections));
+      if (through.failed > 0) throw new Error(`${through.failed} requests failed at half of the peak`);
+      const rates = `${Math.round(direct.rate)}/s direct, ${Math.round(through.rate)}/s through ${proxy.name}`;
+      console.error(
+        `  ${connections} connections, ${rates}: p99 ${direct.p99Ms.toFixed(2)} and ${through.p99Ms.toFixed(2)} ms`,
+      );
+      added.get(proxy.name)?.push(through.p99Ms - direct.p99Ms);
+    }
   }
-  return [{ metric: 'p99_added_at_half_peak', unit: 'ms', ours: median(added), rounds: HALF_PEAK_ROUNDS }];
+  const of = (s: Server): number => median(added.get(s.name) ?? []);
+  return [
+    {
+      metric: 'p99_added_at_half_peak',
+      unit: 'ms',
+      ours: of(gateway),
+      peers: Object.fromEntries(peers.map((peer) => [peer.name, of(peer)])),
+      rounds: HALF_PEAK_ROUNDS,
+    },
+  ];
 }
 
 /** Certificate and key in one file, as HAProxy wants them. */
