@@ -22,9 +22,11 @@ export class Given {
   async gateway(options: GatewayOptions): Promise<TestGateway> {
     const gateway = await TestGateway.start(options);
     this.ends(async () => {
-      const shed = await gateway.shed();
-      await gateway.kill();
-      assert.deepEqual(shed, [], 'the gateway took itself for overloaded');
+      try {
+        assert.deepEqual(await gateway.shed(), [], 'the gateway took itself for overloaded');
+      } finally {
+        await gateway.kill();
+      }
     });
     return gateway;
   }

@@ -12,6 +12,7 @@ import type { TestUpstream } from '../harness/upstream.ts';
 import { fieldOf } from '../conformance/http1/responses.ts';
 import { askRaw, codeOf } from './client.ts';
 import { Given, untilIdle } from './given.ts';
+import { wafRoute } from './waf-route.ts';
 
 const LEAK = 'the secret recipe';
 const RULES = `SecResponseBodyAccess On
@@ -36,18 +37,6 @@ interface Got {
   readonly status: number;
   readonly body: string;
   readonly field: (name: string) => string;
-}
-
-function routeOf(id: string, waf: object): object {
-  return {
-    id,
-    match: { path: { prefix: `/${id}` } },
-    access: 'public',
-    reason: 'for a test of the WAF',
-    cell: 'one',
-    waf,
-    respond: { stripPrefix: `/${id}` },
-  };
 }
 
 /** Answers as a server that knows ranges: the part when one is asked for, with its own type. */
@@ -111,12 +100,12 @@ for (const transport of ['native', 'uws'] as const) {
           files: { 'waf/test.conf': RULES },
           routes: {
             routes: [
-              routeOf('block', {}),
-              routeOf('strict', { responses: { beyond: 'refuse' } }),
-              routeOf('refuse', { responses: { coded: 'refuse' } }),
-              routeOf('pass', { responses: { coded: 'pass' } }),
-              routeOf('detect', { mode: 'detect' }),
-              routeOf('heads', { responses: { bodyBytes: 0 } }),
+              wafRoute('block', {}),
+              wafRoute('strict', { responses: { beyond: 'refuse' } }),
+              wafRoute('refuse', { responses: { coded: 'refuse' } }),
+              wafRoute('pass', { responses: { coded: 'pass' } }),
+              wafRoute('detect', { mode: 'detect' }),
+              wafRoute('heads', { responses: { bodyBytes: 0 } }),
             ],
           },
         }),

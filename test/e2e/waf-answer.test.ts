@@ -15,6 +15,7 @@ import { listening } from '../harness/ports.ts';
 import type { TestUpstream } from '../harness/upstream.ts';
 import { type Ask, ask, codeOf, type Heard, idOf, PATIENCE_MS } from './client.ts';
 import { Given, untilIdle } from './given.ts';
+import { wafRoute } from './waf-route.ts';
 
 const crs = crsDirectory();
 const ALLOWED = 'SecAction "id:100,phase:1,pass,nolog,setvar:tx.allowed_methods=GET HEAD POST PUT"';
@@ -29,16 +30,7 @@ const HELD_BYTES = 64 * 1024;
 const DOWNLOAD = Buffer.alloc(1024 * 1024, LEAK);
 
 function route(id: string, waf: object, more: object = {}): object {
-  return {
-    id,
-    match: { path: { prefix: `/${id}` } },
-    access: 'public',
-    reason: 'for a test of the WAF',
-    cell: 'one',
-    waf,
-    respond: { stripPrefix: `/${id}` },
-    ...more,
-  };
+  return wafRoute(id, waf, { cell: 'one', ...more });
 }
 
 /** Every file of the rule set by its name in the bundle. */

@@ -9,6 +9,7 @@ import { crsBundleFiles, crsDirectory } from '../harness/crs.ts';
 import type { TestGateway } from '../harness/gateway.ts';
 import { type Ask, ask, codeOf, type Heard, idOf } from './client.ts';
 import { Given } from './given.ts';
+import { wafRoute } from './waf-route.ts';
 
 const dir = crsDirectory();
 
@@ -77,29 +78,21 @@ describe('the Core Rule Set', { skip: dir === null ? 'the Core Rule Set is not h
   before(async () => {
     const upstream = await given.upstream();
     const files = crsBundleFiles(dir ?? '');
-    const route = (id: string, waf: object): object => ({
-      id,
-      match: { path: { prefix: `/${id}` } },
-      access: 'public',
-      reason: 'for a test of the WAF',
-      waf,
-      respond: { stripPrefix: `/${id}` },
-    });
     bundle = (editor) =>
       plainBundle([upstream.address], {
         waf: { mode: 'block', crs: { dir: 'waf/crs', allowedMethods: ['GET', 'POST'] } },
         files,
         routes: {
           routes: [
-            route('x', {}),
-            route('editor', editor),
-            route('watched', { mode: 'detect' }),
-            route('unsampled', { mode: 'detect', detectSample: 0 }),
-            route('put', { crs: { allowedMethods: ['PUT'] } }),
-            route('higher', { threshold: 1_000 }),
-            route('coded', { coded: 'decode', crs: { restrictedHeaders: ['proxy'] } }),
-            route('costly', { workMax: 10_000 }),
-            route('costly-watched', { workMax: 10_000, exhausted: 'log' }),
+            wafRoute('x', {}),
+            wafRoute('editor', editor),
+            wafRoute('watched', { mode: 'detect' }),
+            wafRoute('unsampled', { mode: 'detect', detectSample: 0 }),
+            wafRoute('put', { crs: { allowedMethods: ['PUT'] } }),
+            wafRoute('higher', { threshold: 1_000 }),
+            wafRoute('coded', { coded: 'decode', crs: { restrictedHeaders: ['proxy'] } }),
+            wafRoute('costly', { workMax: 10_000 }),
+            wafRoute('costly-watched', { workMax: 10_000, exhausted: 'log' }),
           ],
         },
         defaults: { accessLogSample: 0 },

@@ -12,6 +12,7 @@ import type { TestGateway } from '../harness/gateway.ts';
 import { RawConnection } from '../harness/raw-client.ts';
 import { ask, askRaw, codeOf } from './client.ts';
 import { Given, metricOf, untilIdle } from './given.ts';
+import { wafRoute } from './waf-route.ts';
 
 const ATTACK = 'an attack';
 const RULES = `SecRequestBodyAccess On
@@ -27,18 +28,6 @@ const SIZES = [1, 3_000, 100_000, 400_000] as const;
 
 function body(bytes: number, end = ''): Buffer {
   return Buffer.from(`a=${'x'.repeat(bytes)}${end}`);
-}
-
-function route(id: string, waf: object): object {
-  return {
-    id,
-    match: { path: { prefix: `/${id}` } },
-    access: 'public',
-    reason: 'for a test of the WAF',
-    cell: 'one',
-    waf,
-    respond: { stripPrefix: `/${id}` },
-  };
 }
 
 describe('waf: bodies in the memory of the transport', () => {
@@ -66,7 +55,7 @@ describe('waf: bodies in the memory of the transport', () => {
           responses: { inspect: true, bodyBytes: SEEN_BYTES, beyond: 'pass' },
         },
         files: { 'waf/test.conf': RULES },
-        routes: { routes: [route('plain', {}), route('coded', { coded: 'decode' })] },
+        routes: { routes: [wafRoute('plain', {}), wafRoute('coded', { coded: 'decode' })] },
       }),
       // What is shed has no verdict to look at.
       bootstrap: { lanes: 2, overload: { enabled: false } },

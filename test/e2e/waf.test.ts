@@ -8,6 +8,7 @@ import type { TestUpstream } from '../harness/upstream.ts';
 import { type Ask, ask, askRaw, codeOf, type Heard, idOf } from './client.ts';
 import { LANE_BYTES_MAX, RULES } from './full.ts';
 import { Given, untilIdle } from './given.ts';
+import { wafRoute } from './waf-route.ts';
 
 const ATTACK = 'union select';
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
@@ -15,17 +16,6 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 /** Longer than what a lane matches itself. */
 const LONG = 'x'.repeat(4 * LANE_BYTES_MAX);
 const BODY_BYTES = 64 * 1024;
-
-function route(id: string, waf: object): object {
-  return {
-    id,
-    match: { path: { prefix: `/${id}` } },
-    access: 'public',
-    reason: 'for a test of the WAF',
-    waf,
-    respond: { stripPrefix: `/${id}` },
-  };
-}
 
 describe('waf', () => {
   const given = new Given();
@@ -45,13 +35,13 @@ describe('waf', () => {
         files: { 'waf/test.conf': RULES },
         routes: {
           routes: [
-            route('block', {}),
-            route('detect', { mode: 'detect' }),
-            route('off', { mode: 'off' }),
-            route('no-rule', { exclude: [{ rule: 1001 }] }),
-            route('no-tag', { exclude: [{ tag: 'attack-sqli' }] }),
-            route('begin', { beyond: 'partial' }),
-            route('head', { bodyBytes: 0 }),
+            wafRoute('block', {}),
+            wafRoute('detect', { mode: 'detect' }),
+            wafRoute('off', { mode: 'off' }),
+            wafRoute('no-rule', { exclude: [{ rule: 1001 }] }),
+            wafRoute('no-tag', { exclude: [{ tag: 'attack-sqli' }] }),
+            wafRoute('begin', { beyond: 'partial' }),
+            wafRoute('head', { bodyBytes: 0 }),
           ],
         },
       }),

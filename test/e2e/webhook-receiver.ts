@@ -1,6 +1,6 @@
 /** A receiver of a gateway's events that goes away and comes back on the same port. */
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { closed, listening } from '../harness/ports.ts';
 
 export class WebhookReceiver {
   /** Digests of the bundles that it was told of, in order. */
@@ -28,19 +28,13 @@ export class WebhookReceiver {
         response.writeHead(204).end();
       });
     });
-    await new Promise<void>((resolve, reject) => {
-      server.on('error', reject);
-      server.listen(this.#port, '127.0.0.1', resolve);
-    });
-    this.#port = (server.address() as AddressInfo).port;
+    this.#port = await listening(server, this.#port);
     this.#server = server;
   }
 
   async stop(): Promise<void> {
     const server = this.#server;
     this.#server = null;
-    if (server === null) return;
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
+    if (server !== null) await closed(server);
   }
 }

@@ -18,6 +18,8 @@ const READY_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 40_000;
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 const POLL_MS = 25;
+/** A process that was sent SIGKILL has ended after this. */
+const KILLED_WITHIN_MS = 5_000;
 const START_TRIES = 3;
 
 export interface GatewayOptions {
@@ -77,6 +79,8 @@ export class TestGateway {
   #process: ChildProcess;
   #stdout = '';
   #stderr = '';
+  /** The running process has answered on its probe listener. */
+  #told = false;
   #exit: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined;
 
   private constructor(
@@ -176,8 +180,10 @@ export class TestGateway {
   }
 
   /** GET on the probe listener: `/healthz`, `/readyz`, `/metrics`. */
-  probe(path: string): Promise<HttpAnswer> {
-    return ask(this.ports.probes, path);
+  async probe(path: string): Promise<HttpAnswer> {
+    const answer = await ask(this.ports.probes, path);
+    this.#told = true;
+    return answer;
   }
 
   /** GET on the admin listener, its JSON. */
@@ -200,7 +206,7 @@ export class TestGateway {
 
   async untilReady(): Promise<void> {
     await this.until('/readyz says yes', async () => {
-      const answer = await ask(this.ports.probes, '/readyz').catch(() => undefined);
+      const answer = await this.probe('/readyz').catch(() => undefined);
       return answer?.status === 200;
     });
   }
@@ -220,7 +226,10 @@ export class TestGateway {
 
   /** SIGTERM; resolves when the process has ended with code 0, rejects with its last words otherwise. The files are gone afterwards. */
   async stop(): Promise<void> {
-    const shed = await this.shed();
+    const shed = await this.shed().catch(async (error: unknown) => {
+      await this.kill();
+      throw error;
+    });
     if (this.#exit === undefined) this.#process.kill('SIGTERM');
     const deadline = performance.now() + STOP_TIMEOUT_MS;
     while (this.#exit === undefined && performance.now() < deadline)
@@ -234,11 +243,24 @@ export class TestGateway {
     if (shed.length > 0) throw new Error(`the gateway took itself for overloaded:\n${shed.join('\n')}`);
   }
 
-  /** What its metrics say of requests that were turned away since a lane was overloaded, where `sheds` does not allow it; nothing of a process that does not answer any more. */
+  /**
+   * What its metrics say of requests that were turned away since a lane was overloaded, where `sheds` does not allow it. Nothing of a process that has ended, or never told of itself; one that
+   * did and does not answer any more is an error.
+   */
   async shed(): Promise<readonly string[]> {
-    if (this.#exit !== undefined || this.#options.sheds === true) return [];
-    const metrics = await this.probe('/metrics').catch(() => null);
-    return metrics === null ? [] : (metrics.body.match(/^cnx_shed_total.* [1-9]\d*$/gm) ?? []);
+    if (this.#exit !== undefined || !this.#told || this.#options.sheds === true) return [];
+    let metrics: HttpAnswer;
+    try {
+      metrics = await this.probe('/metrics');
+    } catch (error) {
+      // Killed by its test a moment ago, perhaps.
+      const until = performance.now() + KILLED_WITHIN_MS;
+      while (this.running && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      if (!this.running) return [];
+      throw error;
+    }
+    if (metrics.status !== 200) throw new Error(`/metrics says ${metrics.status}: ${metrics.body}`);
+    return metrics.body.match(/^cnx_shed_total.* [1-9]\d*$/gm) ?? [];
   }
 
   /** Ends the process at once and removes its files. Never rejects. */
@@ -266,6 +288,7 @@ export class TestGateway {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#exit = undefined;
+    this.#told = false;
     child.stdout.on('data', (chunk: Buffer) => {
       if (this.#stdout.length < LOG_BYTES_MAX) this.#stdout += chunk.toString('utf8');
     });

@@ -1,7 +1,7 @@
 /** An issuer of tokens with real keys, and the server that publishes them: what a gateway asks for keys, and what a test asks for tokens. */
 import { createServer, type Server } from 'node:http';
 import { exportJWK, generateKeyPair, type CryptoKey, type JWK, type JWTPayload, SignJWT } from 'jose';
-import { listening } from './ports.ts';
+import { closed, listening } from './ports.ts';
 
 export const ISSUER = 'https://issuer.test';
 export const AUDIENCE = 'test';
@@ -91,8 +91,6 @@ export class TestIssuer {
   async stop(): Promise<void> {
     const server = this.#server;
     this.#server = null;
-    if (server === null) return;
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
+    if (server !== null) await closed(server);
   }
 }

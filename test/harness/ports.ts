@@ -1,5 +1,6 @@
 /** Free loopback ports, for what cannot be told to listen on port 0 and say which it got. */
 import { randomInt } from 'node:crypto';
+import type { Server as HttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 
 /** Below the range that systems give out by themselves: a port of that range, free a moment ago, is soon somebody else's, and a listener that shares its port (SO_REUSEPORT) would share it in silence. */
@@ -38,4 +39,10 @@ export function listening(server: Server, port = 0): Promise<number> {
       resolve((server.address() as AddressInfo).port);
     });
   });
+}
+
+/** Listens no more; connections that are open are cut. */
+export async function closed(server: HttpServer): Promise<void> {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
 }
