@@ -2,8 +2,8 @@
 import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Settings } from 'typebox/system';
-import { Value } from 'typebox/value';
 import { type Document, inOrder, pointerParts, type Problem, PROBLEMS_MAX } from './document.ts';
+import { fillOf } from './fill.ts';
 import { nearest, suggestion } from './nearest.ts';
 
 interface Shape {
@@ -149,7 +149,7 @@ export function validate<S extends TSchema>(
 ): { readonly ok: true; readonly value: Static<S> } | { readonly ok: false; readonly problems: readonly Problem[] } {
   if (doc.problems.length > 0) return { ok: false, problems: doc.problems };
   // Not TypeBox's clone: it leaves out keys such as `constructor`, which a tenant may be called.
-  const filled = Value.Default(schema, structuredClone(doc.value));
+  const filled = fillOf(schema)(structuredClone(doc.value));
   if (validatorOf(schema).Check(filled)) {
     return { ok: true, value: filled as Static<S> };
   }

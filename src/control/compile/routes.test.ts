@@ -112,6 +112,27 @@ describe('compileRoutes', () => {
     compiled.release();
   });
 
+  it('keeps what a route says about forwarding and answers to that route', () => {
+    const own = [
+      'timeouts: {headMs: 900}',
+      'bodyBytesMax: 77',
+      'retries: 2',
+      'retryOn: [5xx]',
+      'retryStatuses: [409]',
+      'hedge: {delayMs: 50}',
+      'respond: {answerHeaders: {set: {x-place: "café"}}}',
+      'cors: {allowOrigins: ["https://a.example"]}',
+    ];
+    const rows = ['', ...own, ''].map(
+      (said, i) => `{id: r${i}, match: {path: {exact: /${i}}}, ${open}${said && `, ${said}`}}`,
+    );
+    const { plans, problems } = compile(`routes: [${rows.join(', ')}]`);
+    assert.deepEqual(problems, []);
+    const said = plans.map(({ forward, respond }) => JSON.stringify({ forward, respond }));
+    assert.equal(said[0], said.at(-1));
+    assert.equal(new Set(said).size, own.length + 1);
+  });
+
   it('adds the limits of the defaults once', () => {
     const { plans, compiled } = compile(
       `routes:

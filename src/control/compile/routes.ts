@@ -11,6 +11,7 @@ import { REQUEST_CLASSES } from '../../snapshot/lane-columns.ts';
 import type {
   ForwardLimits,
   HeaderPredicate,
+  RespondPlan,
   RoutePlan,
   RouteTable,
   TenantSource,
@@ -28,6 +29,7 @@ import { StaticAnswers } from './static.ts';
 import { hedgeOf } from './hedge.ts';
 import { retryOf } from './retry.ts';
 import type { SecretReader } from './secrets.ts';
+import { tableOf, Usual } from './route-table.ts';
 import { compileSplit } from './split.ts';
 
 /** Bits of the router's method mask; the data plane's method codes are their positions. */
@@ -68,10 +70,14 @@ export interface CompiledRoutes {
 
 /** What routes have in common natively and in shared memory. */
 interface Gathered {
+  readonly usual: Usual;
   readonly rewrites: Rewrites;
   readonly statics: StaticAnswers;
   readonly pages: readonly number[];
 }
+
+/** What of a route goes into `ForwardLimits`. */
+const FORWARD_FIELDS = ['timeouts', 'bodyBytesMax', 'retries', 'retryOn', 'retryStatuses', 'hedge'] as const;
 
 /** What route references mean, by name. */
 interface Names {
@@ -99,7 +105,7 @@ export function compileRoutes(input: RoutesInput): CompiledRoutes {
   const rewrites = new Rewrites();
   const statics = new StaticAnswers(input.web ?? [], report);
   const pages = statics.addPages(config.defaults.errorPages, 'defaults', '/errorPages');
-  const gathered = { rewrites, statics, pages };
+  const gathered = { usual: new Usual(), rewrites, statics, pages };
   const plans = routes.map((route, index) => planOf(route, index, input, names, limits, gathered));
   const rewriteTable = rewrites.compile(native, report);
   const { handle, problems } = native.routerCompile(routes.map((route, i) => routerRoute(route, i, report)));
@@ -111,7 +117,7 @@ export function compileRoutes(input: RoutesInput): CompiledRoutes {
     rewrites: rewriteTable,
     statics,
     pages,
-    table: tableOf(plans, entries),
+    table: tableOf(plans, gathered.usual.texts(), entries),
     release: () => {
       if (handle !== 0) native.routerDrop(handle);
       if (rewriteTable !== 0) native.rewritesDrop(rewriteTable);
@@ -213,13 +219,14 @@ function planOf(
   gathered: Gathered,
 ): RoutePlan {
   const { config } = input;
-  const { rewrites } = gathered;
+  const { usual } = gathered;
   const path = `/routes/${index}`;
   const tenant = tenantOf(route);
   const policy = route.policy === undefined ? undefined : names.policies.get(route.policy.name);
   const entrypoint = route.policy?.entrypoint;
   const wanted = [...new Set([...config.defaults.limits, ...route.limits])].flatMap((id) => names.limits.get(id) ?? []);
   const { others } = methodsOf(route);
+  const cors = corsOf(route, path, config);
   return {
     id: route.id,
     index,
@@ -230,32 +237,51 @@ function planOf(
     policy: policy?.index ?? -1,
     entrypoint: entrypoint === undefined ? 0 : Math.max(0, policy?.entrypoints.indexOf(entrypoint) ?? 0),
     ...splitLimits(wanted, limits, tenant?.from === 'claim', route.issuers.length > 0),
-    waf: input.waf.plan(route.waf, path),
+    waf: usual.of('waf', route.waf === undefined, () => input.waf.plan(route.waf, path)),
     tenant,
     cell: cellOf(route, tenant, names),
     ...(route.split === undefined ? {} : { split: compileSplit(route.split, route.id, names.cells) }),
     ...(route.mirror === undefined ? {} : { mirror: compileMirror(route.mirror, config.cells, path, input.report) }),
-    respond: compileRespond({
-      config: route.respond,
-      securityHeaders: config.defaults.securityHeaders,
-      strictTransport: config.defaults.strictTransport,
-      path,
-      secret: input.secret,
-      report: input.report,
-      claimHeaders: names.claimHeaders,
-      rewrites,
-      statics: gathered.statics,
-      pages: gathered.pages,
-      methods: route.match.methods,
-      cors: corsOf(route, path, config),
-    }),
+    respond: usual.of('respond', route.respond === undefined && cors === undefined, () =>
+      respondOf(route, cors, path, input, gathered, names),
+    ),
     ...cacheOf(route, path, input),
     ...input.compressions.plan(route.compress, path),
-    forward: forwardOf(route, path, input),
+    forward: usual.of(
+      'forward',
+      FORWARD_FIELDS.every((name) => route[name] === undefined),
+      () => forwardOf(route, path, input),
+    ),
     ...priorityOf(route),
     websocket: route.websocket,
     forwardClientCertificate: route.forwardClientCertificate,
   };
+}
+
+function respondOf(
+  route: RouteConfig,
+  cors: ReturnType<typeof corsOf>,
+  path: string,
+  { config, secret, report }: RoutesInput,
+  { rewrites, statics, pages }: Gathered,
+  { claimHeaders }: Names,
+): RespondPlan {
+  const { securityHeaders, strictTransport } = config.defaults;
+  const { methods } = route.match;
+  return compileRespond({
+    config: route.respond,
+    securityHeaders,
+    strictTransport,
+    path,
+    secret,
+    report,
+    claimHeaders,
+    rewrites,
+    statics,
+    pages,
+    methods,
+    cors,
+  });
 }
 
 function corsOf(
@@ -328,22 +354,4 @@ function forwardOf(route: RouteConfig, path: string, input: RoutesInput): Forwar
     ...(totalTimeoutMs === 0 ? {} : { totalTimeoutMs }),
     ...(hedge === null ? {} : { hedge }),
   };
-}
-
-/** Plans as texts in shared memory, and the router's entries beside them. */
-function tableOf(plans: readonly RoutePlan[], routerEntries: Uint32Array): RouteTable {
-  const texts = plans.map((plan) => Buffer.from(JSON.stringify(plan), 'utf8'));
-  const text = new SharedArrayBuffer(texts.reduce((sum, t) => sum + t.length, 0));
-  const offsets = new SharedArrayBuffer((plans.length + 1) * Uint32Array.BYTES_PER_ELEMENT);
-  const entries = new SharedArrayBuffer(routerEntries.byteLength);
-  const bytes = new Uint8Array(text);
-  const starts = new Uint32Array(offsets);
-  let at = 0;
-  for (const [i, t] of texts.entries()) {
-    bytes.set(t, at);
-    at += t.length;
-    starts[i + 1] = at;
-  }
-  new Uint32Array(entries).set(routerEntries);
-  return { count: plans.length, text, offsets, entries };
 }
