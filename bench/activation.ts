@@ -7,7 +7,7 @@ import type { Digest } from '../src/control/oci/digest.ts';
 import { type BundleParts, plainBundle } from '../test/harness/bundle.ts';
 import type { Bench } from './lib/bench.ts';
 import { type BenchGateway, startGateway } from './lib/gateway.ts';
-import { cannon, type LoadResult } from './lib/load.ts';
+import { type LoadResult, paced } from './lib/load.ts';
 import { upstream } from './lib/peers.ts';
 import { sleep } from './lib/process.ts';
 import { type Figure, median } from './lib/row.ts';
@@ -70,7 +70,7 @@ async function measured(
   const gateway = await startGateway(bundleOf(up.port, 0), { lanes: 1, core: null });
   try {
     const load = { url: `http://127.0.0.1:${gateway.port}/bench`, connections: CONNECTIONS, seconds };
-    const piece = (): Promise<LoadResult> => cannon(load, RATE);
+    const piece = (): Promise<LoadResult> => paced(load, RATE);
     // Ahead of the load: who makes and signs bundles does not do it on the gateway's machine.
     const bundles: Digest[] = [];
     for (let n = 1; n <= 2 * rounds * BUNDLES_PER_ROUND; n++) bundles.push(await gateway.build(bundleOf(up.port, n)));

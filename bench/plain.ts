@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { plainBundle } from '../test/harness/bundle.ts';
 import { testAuthority } from '../test/harness/certs.ts';
 import { startGateway } from './lib/gateway.ts';
-import { type Load, saturate } from './lib/load.ts';
+import { type LoadResult, paced } from './lib/load.ts';
 import { type Figure, median } from './lib/row.ts';
 import {
   ANSWER,
@@ -27,7 +27,6 @@ export const CONNECTIONS = 64;
 /** Connections of the second measurement. */
 const MANY = 1_000;
 const HALF_PEAK_ROUNDS = 3;
-const HALF_PEAK_CONNECTIONS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
 
 /** The upstream as the bundle names it, with room for all connections of the bench. */
 function endpoint(up: Server): object {
@@ -88,33 +87,23 @@ export const plain: Bench = async (options) => {
 };
 
 /**
- * What the gateway adds at half of its peak, and what the peers do: as many connections as bring about that rate, through each of them and straight to the upstream. A generator
- * that keeps a rate would be better, but those at hand send in bursts every 10 ms, so that they measure the burst. The direct way crosses no cores, each proxy does: that part is the machine's.
+ * What the gateway adds at half of its peak, and what the peers do, at the same rate through each of them and straight to the upstream, in turns. The direct way crosses no cores, each proxy does:
+ * that part is the machine's.
  */
 async function addedAtHalf(up: Server, proxies: readonly Server[], rate: number, seconds: number): Promise<Figure[]> {
   const [gateway, ...peers] = proxies;
   if (gateway === undefined) return [];
-  const load = (s: Server, connections: number): Load => ({
-    url: `http://127.0.0.1:${s.port}/bench`,
-    connections,
-    seconds,
-  });
-  let connections = 1;
-  for (const more of HALF_PEAK_CONNECTIONS) {
-    if ((await saturate({ ...load(gateway, more), seconds: 1 })).rate > rate) break;
-    connections = more;
-  }
+  const through = (s: Server): Promise<LoadResult> =>
+    paced({ url: `http://127.0.0.1:${s.port}/bench`, connections: CONNECTIONS, seconds }, rate);
   const added = new Map<string, number[]>(proxies.map(({ name }) => [name, []]));
   for (let i = 0; i < HALF_PEAK_ROUNDS; i++) {
-    const direct = await saturate(load(up, connections));
+    const direct = await through(up);
     for (const proxy of proxies) {
-      const through = await saturate(load(proxy, connections));
-      if (through.failed > 0) throw new Error(`${through.failed} requests failed at half of the peak`);
-      const rates = `${Math.round(direct.rate)}/s direct, ${Math.round(through.rate)}/s through ${proxy.name}`;
-      console.error(
-        `  ${connections} connections, ${rates}: p99 ${direct.p99Ms.toFixed(2)} and ${through.p99Ms.toFixed(2)} ms`,
-      );
-      added.get(proxy.name)?.push(through.p99Ms - direct.p99Ms);
+      const by = await through(proxy);
+      if (by.failed > 0) throw new Error(`${by.failed} requests failed at half of the peak`);
+      const rates = `${Math.round(direct.rate)}/s direct, ${Math.round(by.rate)}/s through ${proxy.name}`;
+      console.error(`  ${rates}: p99 ${direct.p99Ms.toFixed(2)} and ${by.p99Ms.toFixed(2)} ms`);
+      added.get(proxy.name)?.push(by.p99Ms - direct.p99Ms);
     }
   }
   const of = (s: Server): number => median(added.get(s.name) ?? []);

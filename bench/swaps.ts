@@ -10,7 +10,7 @@ import { LAYERS } from '../src/control/oci/media-types.ts';
 import { publishBundle, signBundle } from '../src/control/oci/publish.ts';
 import { CHANNEL, plainBundle, PRODUCT } from '../test/harness/bundle.ts';
 import { type BenchGateway, startGateway } from './lib/gateway.ts';
-import { cannon, type LoadResult } from './lib/load.ts';
+import { type LoadResult, paced } from './lib/load.ts';
 import { upstream } from './lib/peers.ts';
 import { rssMib, sleep } from './lib/process.ts';
 import { CONNECTIONS } from './plain.ts';
@@ -116,7 +116,7 @@ async function swapped(count: number, rollout?: object): Promise<Swapped> {
     ...(rollout === undefined ? {} : { rollout }),
   });
   const load = { url: `http://127.0.0.1:${gateway.port}/bench`, connections: CONNECTIONS, seconds: PIECE_SECONDS };
-  const piece = (): Promise<LoadResult> => cannon(load, RATE);
+  const piece = (): Promise<LoadResult> => paced(load, RATE);
   const layout = OciLayout.at(gateway.layout);
   // Ahead of the load: who makes and signs bundles does not do it on the gateway's machine.
   const bundles: AssembledBundle[] = [];
