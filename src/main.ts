@@ -28,7 +28,7 @@ const COMMANDS: Readonly<Record<string, Row>> = {
   },
   keygen: { what: 'make a signing key', load: async () => (await import('./cli/keygen.ts')).run },
   bundle: {
-    what: 'build | sign | verify | inspect | diff | push | pull | copy | tag | log bundles',
+    what: 'build | sign | verify | inspect | diff | push | pull | copy | tag | channel | log: bundles, and which gateways run them',
     load: async () => (await import('./cli/bundle/bundle.ts')).run,
   },
   waf: {
@@ -36,7 +36,7 @@ const COMMANDS: Readonly<Record<string, Row>> = {
     load: async () => (await import('./cli/waf/waf.ts')).run,
   },
   rollout: {
-    what: 'status | history | rollback | pin | unpin: new bundles on running gateways',
+    what: 'run | status | history | rollback | pin | unpin: new bundles on running gateways',
     load: async () => (await import('./cli/rollout/rollout.ts')).run,
   },
   audit: {

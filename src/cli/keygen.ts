@@ -10,7 +10,7 @@ const HELP = `cnx keygen --out DIR [--alg ed25519|ecdsa-p256] [--id NAME] [--rol
 Makes a key pair for signing bundles, or channel indexes:
   DIR/NAME.key   private key, PKCS#8 PEM, readable by you alone: give it to CI as a secret
   DIR/NAME.pub   public key, PEM
-and prints the entry for the trust policy of your gateways.
+and prints the entry for the trust policy of your gateways: it goes under keys there, beside those of other keys.
 
   --alg    ed25519 (default), or ecdsa-p256, which cosign and most key stores know as well
   --id     name of the key in the trust policy and of its files (default bundle)
@@ -32,14 +32,16 @@ export const run: Command = command({
   optionsOnly: true,
   act: async ({ values, io }) => {
     if (values.out === undefined) throw new UsageError('--out DIR is missing');
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(values.id))
-      throw new UsageError('--id is a name of letters, digits, . _ -');
+    if (!/^[a-z0-9][a-z0-9._-]{0,62}$/.test(values.id))
+      throw new UsageError(
+        '--id is a name of small letters, digits, . _ -, as in the trust policy; at most 63 of them',
+      );
     if (values.role !== 'builder' && values.role !== 'promoter')
       throw new UsageError(`--role ${JSON.stringify(values.role)} is not known: builder or promoter`);
     const key = generate(values.alg);
     const made = await writeKeyPair(values.out, values.id, key.privateKey);
     io.stdout(
-      `private key  ${made.privatePath}\npublic key   ${made.publicPath}\n\nfor the trust policy:\n\n${trustSnippet(values.id, key.alg, key.privateKey, values.role)}`,
+      `private key  ${made.privatePath}\npublic key   ${made.publicPath}\n\nunder \`keys:\` of trust.yaml, on every gateway:\n\n${trustSnippet(values.id, key.alg, key.privateKey, values.role)}`,
     );
     return 0;
   },
@@ -92,7 +94,7 @@ export function spkiBase64(key: KeyObject): string {
   return publicKey.export({ format: 'der', type: 'spki' }).toString('base64');
 }
 
-/** The YAML entry of a key for a trust policy. */
+/** An entry of the list `keys` of a trust policy: what several runs print can stand one under another there. */
 export function trustSnippet(id: string, alg: KeyAlgorithm, key: KeyObject, role: KeyRole = 'builder'): string {
-  return `keys:\n  - id: ${id}\n    alg: ${alg}\n    roles: [${role}]\n    spki: ${spkiBase64(key)}\n`;
+  return `  - id: ${id}\n    alg: ${alg}\n    roles: [${role}]\n    spki: ${spkiBase64(key)}\n`;
 }

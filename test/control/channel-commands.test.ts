@@ -8,6 +8,7 @@ import { canaryRule } from '../../src/cli/bundle/rules.ts';
 import { run as keygen } from '../../src/cli/keygen.ts';
 import { parseChannelIndex } from '../../src/control/channel/document.ts';
 import { OciLayout } from '../../src/control/oci/layout.ts';
+import { DebianRegistry } from './harness/debian-registry.ts';
 import { bundle, KEY_A, newKey, policy, publishSigned, temporaryDirectory, trusted } from './harness/sample.ts';
 
 type Told = { readonly code: number; readonly out: string; readonly err: string };
@@ -92,6 +93,29 @@ describe('cnx bundle channel', () => {
     const promoted = await set('--stable', 'r2');
     assert.equal(promoted.code, 0, promoted.err);
     assert.equal((await indexNow()).entries.length, 1);
+  });
+
+  it('names bundles that no tag names any more, and they are listed', async (t) => {
+    const { call, ref, set, directory } = await world(t);
+    assert.equal((await set('--stable', 'r1')).code, 0);
+    const host = (await DebianRegistry.start(t)).host;
+    // Under the one tag there stands an index from now on.
+    assert.equal((await call('push', ref, `${host}/edge/config:prod`)).code, 0);
+    const listed = async (at: string): Promise<unknown> =>
+      (
+        JSON.parse((await call('log', at, '--json')).out) as { bundles: { digest: string; tags: string[] }[] }
+      ).bundles.map(({ digest, tags }) => [digest, tags]);
+    assert.deepEqual(await listed(`${host}/edge/config`), [[bundle(1).digest, []]]);
+    // Nor does a tag name what the next index leaves out; its signatures do.
+    assert.equal((await call('push', `oci:${join(directory, 'layout')}:r2`, `${host}/edge/config:r2`)).code, 0);
+    const remote = `${host}/edge/config:prod`;
+    const signs = ['--trust', join(directory, 'trust.yaml'), '--key', join(directory, 'p.key')];
+    const next = await call('channel', 'set', remote, ...signs, '--stable', 'r2');
+    assert.equal(next.code, 0, next.err);
+    assert.deepEqual(await listed(remote), [
+      [bundle(2).digest, ['r2']],
+      [bundle(1).digest, []],
+    ]);
   });
 
   it('begins with the bundle that the tag names', async (t) => {

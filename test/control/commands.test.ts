@@ -10,6 +10,7 @@ import { run as bundleCommand } from '../../src/cli/bundle/bundle.ts';
 import type { Command } from '../../src/cli/io.ts';
 import { run as keygen } from '../../src/cli/keygen.ts';
 import { LAYERS } from '../../src/control/oci/media-types.ts';
+import { readTrustFile } from '../../src/control/trust/file.ts';
 import { temporaryDirectory } from './harness/sample.ts';
 
 const ROUTES = (text: string): BundleSource => ({
@@ -33,7 +34,10 @@ async function world(t: TestContext) {
   await utimes(at('src', 'routes.yaml'), 1_700_000_000, 1_700_000_000);
   const made = await call(keygen, ['--out', at('keys'), '--id', 'ci']);
   assert.equal(made.code, 0, made.err);
-  await writeFile(at('trust.yaml'), `product: edge\nchannel: prod\n${made.out.slice(made.out.indexOf('keys:'))}`);
+  await writeFile(
+    at('trust.yaml'),
+    `product: edge\nchannel: prod\nkeys:\n${made.out.slice(made.out.indexOf('  - id:'))}`,
+  );
   const state = { source: ROUTES('{}') };
   const build = buildCommand(async () => state.source);
   return {
@@ -48,7 +52,32 @@ async function world(t: TestContext) {
 }
 const digestIn = (text: string) => /sha256:[0-9a-f]{64}/.exec(text)?.[0];
 
+/** What is to be pasted under `keys:` of a trust policy. */
+const entriesOf = (out: string): { id: string; alg: string; roles: string[]; spki: string }[] =>
+  parse(out.slice(out.indexOf('  - id:')));
+
 describe('cnx keygen', () => {
+  it('prints entries that stand one under another in a trust policy as they are', async (t) => {
+    const directory = await temporaryDirectory(t);
+    const outs: string[] = [];
+    for (const [id, role] of [
+      ['ci-2026', 'builder'],
+      ['release-2026', 'promoter'],
+    ] as const)
+      outs.push((await call(keygen, ['--out', directory, '--id', id, '--role', role])).out);
+    const file = join(directory, 'trust.yaml');
+    const pasted = outs.map((out) => out.slice(out.indexOf('  - id:')));
+    await writeFile(file, `product: edge\nchannel: prod\nkeys:\n${pasted.join('')}`);
+    const { keys } = await readTrustFile(file);
+    assert.deepEqual(
+      keys.map(({ id, roles }) => [id, roles]),
+      [
+        ['ci-2026', ['builder']],
+        ['release-2026', ['promoter']],
+      ],
+    );
+  });
+
   for (const alg of ['ed25519', 'ecdsa-p256'] as const) {
     it(`makes an ${alg} pair that openssl reads, the private key for its owner alone`, async (t) => {
       const directory = join(await temporaryDirectory(t), 'keys');
@@ -60,10 +89,7 @@ describe('cnx keygen', () => {
         execFileSync('openssl', ['pkey', '-in', join(directory, 'bundle.key'), '-pubout'], { encoding: 'utf8' }),
         publicPem,
       );
-      const snippet = parse(out.slice(out.indexOf('keys:'))) as {
-        keys: { id: string; alg: string; roles: string[]; spki: string }[];
-      };
-      const [entry] = snippet.keys;
+      const [entry] = entriesOf(out);
       assert.deepEqual([entry?.id, entry?.alg, entry?.roles], ['bundle', alg, ['builder']]);
       const fromSnippet = createPublicKey({
         key: Buffer.from(entry?.spki ?? '', 'base64'),
@@ -88,6 +114,7 @@ describe('cnx keygen', () => {
     [[], /--out DIR is missing/],
     [['--out', 'x', '--alg', 'rsa'], /ed25519 or ecdsa-p256/],
     [['--out', 'x', '--id', '../x'], /--id is a name/],
+    [['--out', 'x', '--id', 'CI'], /--id is a name of small letters/],
     [['--nonsense'], /Unknown option '--nonsense'/],
   ] as const) {
     it(`says how it is used instead of ${JSON.stringify(args)}`, async () => {
@@ -229,8 +256,8 @@ describe('cnx bundle', () => {
 
     const log = (await call(bundleCommand, ['log', layout, '--trust', trust])).out.split('\n');
     assert.match(log[0] ?? '', /^seq +digest +made +floor +signed +commit +tags$/);
-    assert.match(log[1] ?? '', new RegExp(`^2 +${(second ?? '').slice(7, 19)} .* NO +latest$`));
-    assert.match(log[2] ?? '', new RegExp(`^1 +${(first ?? '').slice(7, 19)} .* [a-z]+$`));
+    assert.match(log[1] ?? '', new RegExp(`^2 +${second} .* NO +latest$`));
+    assert.match(log[2] ?? '', new RegExp(`^1 +${first} .* [a-z]+$`));
 
     // What a gateway would refuse is not copied when it is asked to look.
     const refused = await call(bundleCommand, ['pull', layout, `oci:${at('seed')}`, '--trust', trust]);
@@ -239,6 +266,15 @@ describe('cnx bundle', () => {
     const pulled = await call(bundleCommand, ['pull', `${layout}@${first}`, `oci:${at('seed')}`, '--trust', trust]);
     assert.match(pulled.out, /^pulled .*\nto .*\nsignatures {2}1\n$/s);
     assert.match((await call(bundleCommand, ['pull', layout, 'registry.example/a:b'])).err, /pull writes a layout/);
+
+    // The first run of a pipeline has nothing to go on from; that is no reason to pass over other failures.
+    const absent = [`${layout}:candidate`, `oci:${at('seed')}:candidate`] as const;
+    assert.deepEqual((await call(bundleCommand, ['pull', ...absent])).code, 1);
+    const allowed = await call(bundleCommand, ['pull', ...absent, '--absent-ok']);
+    assert.deepEqual([allowed.code, allowed.out], [0, `absent      ${layout}:candidate\n`], allowed.err);
+    const none = await call(bundleCommand, ['pull', `oci:${at('nowhere')}:x`, `oci:${at('seed')}`, '--absent-ok']);
+    assert.deepEqual([none.code, none.out], [1, '']);
+    assert.match((await call(bundleCommand, ['push', ...absent, '--absent-ok'])).err, /--absent-ok is for pull/);
     assert.equal((await call(bundleCommand, ['copy', `oci:${at('seed')}`, `oci:${at('third')}:prod`])).code, 0);
     assert.equal((await call(bundleCommand, ['verify', `oci:${at('third')}:prod`, '--trust', trust])).code, 0);
 

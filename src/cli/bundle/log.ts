@@ -1,4 +1,3 @@
-import { shortDigest } from '../../control/oci/digest.ts';
 import { type LogEntry, logOf } from '../../control/oci/publish.ts';
 import { readTrustFile } from '../../control/trust/file.ts';
 import type { Trust } from '../../control/trust/policy.ts';
@@ -9,8 +8,8 @@ import { openReference, PLACE_HELP, PLACE_OPTIONS } from './place.ts';
 
 const HELP = `cnx bundle log <ref> [--trust FILE] [--json]
 
-Lists the bundles of a place, highest sequence first, with their tags: what there is to go back to. A registry tells of
-tagged ones only; the tag of <ref> does not matter. What bundles say of themselves is not verified.
+Lists the bundles of a place, highest sequence first, with their tags: what there is to go back to. A registry tells of those
+that a tag, a channel index under a tag, or (without the referrers API) signatures name; the tag of <ref> does not matter. What bundles say of themselves is not verified.
 
   --trust   name the trusted keys that signed each; with it a signature of anybody else does not count
   --json    as JSON
@@ -58,7 +57,7 @@ function tableOf(rows: readonly Row[]): string {
   const head = ['seq', 'digest', 'made', 'floor', 'signed', 'commit', 'tags'];
   const cells = rows.map((row) => [
     String(row.seq),
-    shortDigest(row.digest),
+    row.digest,
     row.createdAt,
     String(row.floor),
     row.signers === undefined ? String(row.signatures) : row.signers.join('+') || 'NO',

@@ -59,6 +59,13 @@ export async function digestOfReference(opened: OpenedPlace): Promise<Digest> {
   return opened.reference.digest ?? (await resolveDigest(opened.place, opened.reference.tag));
 }
 
+/** The same, null where the tag names nothing. A digest has to be there. @throws {SourceError} for everything else. */
+export async function digestIfThere({ reference, place }: OpenedPlace): Promise<Digest | null> {
+  if (reference.digest !== undefined) return reference.digest;
+  const resolution = await place.resolve(reference.tag);
+  return resolution.state === 'found' ? resolution.digest : null;
+}
+
 /** Verifies as a new gateway with this trust policy would; of a channel index also each bundle that it names. @throws {Rejection} */
 export async function verifyNow(
   place: ArtifactPlace,

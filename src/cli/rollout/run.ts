@@ -280,6 +280,19 @@ async function look(run: Run): Promise<Look> {
         seq,
       };
   }
+  if (phase === 'none' && stable !== undefined && stable !== plan.candidate) {
+    const { release } = await bundleFor(place, stable, trust, nowMs);
+    if (release.seq === seq)
+      return {
+        act: {
+          act: 'stuck',
+          why: `${stable}, which is stable, has the sequence ${seq} too, and gateways refuse two bundles with one number: build it again with that one in the layout (cnx bundle pull)`,
+        },
+        heard: [],
+        current,
+        seq,
+      };
+  }
   const heard = await hear(group, current.state === 'index' ? current.digest : null, plan.candidate);
   const act = decide({ index, stable, again: run.again }, heard, plan, nowMs);
   return { act, heard, current, seq };

@@ -3,11 +3,17 @@ import { signingKey } from '../trust/policy.ts';
 import { makeSigstoreBundle, verifySigstoreBundle } from '../trust/sigstore-bundle.ts';
 import { type AssembledBundle, assembleSignature, type SignatureArtifact } from './artifact.ts';
 import type { Digest } from './digest.ts';
-import { type Descriptor, type ImageManifest, parseManifest } from './manifest.ts';
-import { BUNDLE_ARTIFACT, OCI_MANIFEST, RELEASE } from './media-types.ts';
+import { type Descriptor, type ImageIndex, type ImageManifest, parseManifest } from './manifest.ts';
+import { BUNDLE_ARTIFACT, CHANNEL_ARTIFACT, OCI_MANIFEST, RELEASE } from './media-types.ts';
 import { Rejection, SourceError } from './rejection.ts';
 import { parseRelease, type Release } from './release.ts';
-import type { ArtifactList, ArtifactSink, ArtifactSource, SignatureCandidate } from './source.ts';
+import {
+  type ArtifactList,
+  type ArtifactSink,
+  type ArtifactSource,
+  type SignatureCandidate,
+  TAGS_MAX,
+} from './source.ts';
 
 /** A place that can be read and written: a layout or a registry. */
 export type ArtifactPlace = ArtifactSource & ArtifactSink & ArtifactList;
@@ -60,11 +66,13 @@ export async function resolveDigest(source: ArtifactSource, reference: string): 
 /** The release document of a bundle, read without any signature: for builders and for people, never for a gateway. */
 export async function readReleaseUnverified(source: ArtifactSource, digest: Digest): Promise<Release> {
   const { bytes, contentType } = await source.manifest(digest);
-  const manifest = parseManifest(bytes, contentType);
-  if (manifest.kind !== 'manifest' || manifest.config.mediaType !== RELEASE) {
+  return releaseOf(source, digest, parseManifest(bytes, contentType));
+}
+
+async function releaseOf(source: ArtifactSource, digest: Digest, root: ImageManifest | ImageIndex): Promise<Release> {
+  if (root.kind !== 'manifest' || root.config.mediaType !== RELEASE)
     throw new Rejection('wrong_artifact_type', `${digest} is not a bundle`);
-  }
-  return parseRelease(await source.blob(manifest.config));
+  return parseRelease(await source.blob(root.config));
 }
 
 /**
@@ -99,6 +107,9 @@ export async function tagBundle(place: ArtifactPlace, digest: Digest, tag: strin
   await place.putManifest(bytes, descriptor, tag);
 }
 
+/** Manifests that `logOf` reads. */
+const LOG_MAX = 2 * TAGS_MAX;
+
 /** A bundle of a place as it describes itself. */
 export interface LogEntry {
   readonly digest: Digest;
@@ -107,13 +118,22 @@ export interface LogEntry {
   readonly signatures: readonly SignatureCandidate[];
 }
 
-/** The bundles of a place, highest sequence first. Nothing is verified; what is no bundle is left out. */
+/** The bundles of a place, those that only a channel index names among them, highest sequence first. Nothing is verified; what is no bundle is left out. */
 export async function logOf(place: ArtifactPlace): Promise<{ entries: LogEntry[]; more: boolean }> {
   const { listed, more } = await place.list();
   const entries: LogEntry[] = [];
-  for (const { digest, tags } of listed) {
+  const found = new Map(listed.map(({ digest, tags }) => [digest, tags]));
+  // A map gives what is put into it meanwhile, too: each digest once. A channel index of an index is none, so one level is all there is.
+  for (const [digest, tags] of found) {
     try {
-      const release = await readReleaseUnverified(place, digest);
+      const { bytes, contentType } = await place.manifest(digest);
+      const root = parseManifest(bytes, contentType);
+      if (root.kind === 'index' && root.artifactType === CHANNEL_ARTIFACT) {
+        for (const named of root.manifests)
+          if (!found.has(named.digest) && found.size < LOG_MAX) found.set(named.digest, []);
+        continue;
+      }
+      const release = await releaseOf(place, digest, root);
       entries.push({ digest, tags, release, signatures: (await place.signatures(digest)).candidates });
     } catch (error) {
       // Other artifacts, or torn ones, may stand in the same place.

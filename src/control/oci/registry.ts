@@ -13,11 +13,11 @@ import {
   type ArtifactSink,
   type ArtifactSource,
   type FetchedManifest,
-  isReferrerTag,
   type KnownTag,
   type Listed,
   type Resolution,
   type SignatureSet,
+  referredBy,
   TAGS_MAX,
 } from './source.ts';
 
@@ -139,6 +139,7 @@ export class OciRegistry implements ArtifactSource, ArtifactSink, ArtifactList {
 
   async list(): Promise<{ listed: Listed[]; more: boolean }> {
     const names: string[] = [];
+    const signed = new Set<Digest>();
     let target: string | URL = `${this.#base}/tags/list?n=${TAGS_PAGE}`;
     let more = true;
     for (let page = 0; page < TAG_PAGES_MAX && more; page += 1) {
@@ -149,7 +150,11 @@ export class OciRegistry implements ArtifactSource, ArtifactSink, ArtifactList {
         headers: { accept: 'application/json' },
         bytesMax: TAGS_PAGE_BYTES_MAX,
       });
-      names.push(...readTags(answer.bytes, this.name).filter((tag) => !isReferrerTag(tag)));
+      for (const tag of readTags(answer.bytes, this.name)) {
+        const subject = referredBy(tag);
+        if (subject === null) names.push(tag);
+        else signed.add(subject);
+      }
       const next = nextPage(answer);
       more = next !== undefined;
       if (next !== undefined) target = next;
@@ -159,8 +164,9 @@ export class OciRegistry implements ArtifactSource, ArtifactSink, ArtifactList {
       const resolution = await this.resolve(tag);
       if (resolution.state === 'found') tags.set(resolution.digest, [...(tags.get(resolution.digest) ?? []), tag]);
     }
-    const listed = [...tags].map(([digest, own]) => ({ digest, tags: own }));
-    return { listed, more: more || names.length > TAGS_MAX };
+    for (const digest of signed) if (!tags.has(digest)) tags.set(digest, []);
+    const listed = [...tags].map(([digest, own]) => ({ digest, tags: own })).slice(0, TAGS_MAX);
+    return { listed, more: more || names.length > TAGS_MAX || tags.size > TAGS_MAX };
   }
 
   async close(): Promise<void> {

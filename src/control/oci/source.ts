@@ -1,5 +1,5 @@
 import type { Blob, SignatureArtifact } from './artifact.ts';
-import type { Digest } from './digest.ts';
+import { type Digest, parseDigest } from './digest.ts';
 import type { Descriptor } from './manifest.ts';
 import type { SourceError } from './rejection.ts';
 
@@ -82,7 +82,7 @@ export interface Listed {
 /** Tags of a place that are looked at. */
 export const TAGS_MAX = 500;
 
-/** A place that can say what it holds. Tags of signatures are left out. */
+/** A place that can say what it holds. Tags of signatures are left out; what has them is listed also where no tag names it any more. */
 export interface ArtifactList {
   /** @returns at most {@link TAGS_MAX} manifests; `more` when there are others. */
   list(): Promise<{ readonly listed: readonly Listed[]; readonly more: boolean }>;
@@ -90,5 +90,11 @@ export interface ArtifactList {
 
 /** Whether a tag belongs to signatures and other referrers (distribution-spec; cosign). */
 export function isReferrerTag(tag: string): boolean {
-  return /^sha256-[0-9a-f]{64}(\.[a-z]+)?$/.test(tag);
+  return referredBy(tag) !== null;
+}
+
+/** What such a tag refers to; null: it is none. */
+export function referredBy(tag: string): Digest | null {
+  const hex = /^sha256-([0-9a-f]{64})(\.[a-z]+)?$/.exec(tag)?.[1];
+  return hex === undefined ? null : (parseDigest(`sha256:${hex}`) ?? null);
 }
