@@ -15,6 +15,7 @@ import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
 import type {
   AuditView,
+  WebhookView,
   ChannelView,
   ControlView,
   DiscoveryView,
@@ -182,6 +183,7 @@ export interface Status {
   /** An operator keeps the gateway on this bundle. */
   readonly pin: { readonly digest: string; readonly until: string } | null;
   readonly audit: AuditView | null;
+  readonly webhooks: readonly WebhookView[];
   /** What can be fallen back to, newest first. */
   readonly kept: readonly { readonly digest: string; readonly seq: number; readonly activatedAt: string | null }[];
   readonly rejections: readonly {
@@ -267,6 +269,7 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
           },
     pin: pin === null ? null : { digest: pin.digest, until: time(pin.until) },
     audit: control.audit(),
+    webhooks: control.webhooks?.() ?? [],
     kept: control.kept().map((k) => ({ ...k, activatedAt: k.activatedAt === 0 ? null : time(k.activatedAt) })),
     rejections: control
       .rejections()

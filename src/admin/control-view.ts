@@ -31,6 +31,10 @@ export interface ControlView {
   pin(): PinView | null;
   /** The end of the audit log; null: none is written yet. */
   audit(): AuditView | null;
+  /** Revisions that are compiled: what serves or is tried, and older ones that open requests hold. */
+  revisionsHeld?(): number;
+  /** Receivers of events, as they are kept told; absent: there are none. */
+  webhooks?(): readonly WebhookView[];
   /** What has happened to bundles and who asked for it, newest first. */
   history(): readonly HistoryView[];
   /** What is on disk to fall back to: the active bundle, then those before it. */
@@ -120,6 +124,14 @@ export interface AuditView {
   /** What entries are signed with: base64 of the DER SubjectPublicKeyInfo. */
   readonly publicKey: string;
   /** Why the last write failed; null: it did not. */
+  readonly fault: string | null;
+}
+
+export interface WebhookView {
+  readonly id: string;
+  /** Events that it has not been told of. */
+  readonly waiting: number;
+  /** Why it did not take the last one; null: it did, or there was none. */
   readonly fault: string | null;
 }
 

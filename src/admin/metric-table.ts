@@ -130,7 +130,7 @@ export const METRICS = {
     'gauge',
     '',
     [],
-    '1: the source names another bundle than the one that serves or is being tried, or a lane serves another revision than the active one. For a moment during an activation; otherwise look at `cnx status`.',
+    '1: the source names another bundle than the one that serves or is being tried, or a lane serves another revision than the active one. A bundle that is on its way does not count until it is refused. Look at `cnx status`.',
   ),
   policy_load_failures: row('counter', '', [], 'Policies that could not be loaded; their bundle was rejected.'),
   // The response cache
@@ -312,6 +312,12 @@ export const METRICS = {
     'What the bundle that serves took from being seen at its source to serving on all lanes; 0 = it was kept here, or tried by a share of identities first.',
   ),
   cnx_bundle_revision: row('gauge', '', [], 'Revision that is active; grows by one with each activation.'),
+  cnx_bundle_revisions_held: row(
+    'gauge',
+    '',
+    [],
+    'Revisions that are compiled: what serves or is tried, and older ones that open requests hold. At 32 the next bundle waits.',
+  ),
   cnx_bundle_rejections_total: row('counter', '', ['step'], 'Bundles that were not taken, by the step that said no.'),
   cnx_rollout_share_ratio: row(
     'gauge',
@@ -334,6 +340,12 @@ export const METRICS = {
     '1: the audit log could not be written last time; entries wait, up to a bound.',
   ),
   cnx_audit_entries: row('gauge', '', [], 'Number of the last entry of the audit log.'),
+  cnx_webhook_waiting: row(
+    'gauge',
+    '',
+    ['webhook'],
+    'Events that a receiver has not been told of yet; 1,000 at most, then the oldest go.',
+  ),
   cnx_bundle_source_contact_timestamp_seconds: row(
     'gauge',
     'seconds',

@@ -217,6 +217,9 @@ export class Metrics {
       cnx_channel_canary: () => one(control.channel?.()?.role === 'canary' ? 1 : 0),
       cnx_audit_failed: () => one(typeof control.audit()?.fault === 'string' ? 1 : 0),
       cnx_audit_entries: () => one(control.audit()?.n ?? 0),
+      cnx_bundle_revisions_held: () => one(control.revisionsHeld?.() ?? 0),
+      cnx_webhook_waiting: () =>
+        (control.webhooks?.() ?? []).map(({ id, waiting }) => ({ labels: { webhook: id }, value: waiting })),
       policy_load_failures: () => one(control.policyLoadFailures()),
       cnx_cache_requests_total: () => list('outcome', CACHE_OUTCOMES, (c) => c.cache)().slice(1),
       cnx_cache_stored_total: sum((c) => c.counts[Count.CacheStored]),

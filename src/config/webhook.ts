@@ -1,6 +1,32 @@
 /** Whom a gateway tells of what happens to its bundles. */
 import Type, { type Static } from 'typebox';
-import { closed, Id, SecretPlace } from './fields.ts';
+import { closed, Id, SecretPlace, word } from './fields.ts';
+
+/** Kinds of entries of the audit log, by what they tell of. */
+export const AUDIT_KINDS = [
+  'started',
+  'stopping',
+  'channel',
+  'activated',
+  'rejected',
+  'seed',
+  'state',
+  'passed_over',
+  'trust',
+  'trust_refused',
+  'distrusted',
+  'stale',
+  'tried',
+  'step',
+  'cell',
+  'superseded',
+  'reverted',
+  'released',
+  'pinned',
+  'unpinned',
+  'admin',
+] as const;
+export type AuditKind = (typeof AUDIT_KINDS)[number];
 
 export const WebhookConfig = closed(
   {
@@ -11,15 +37,14 @@ export const WebhookConfig = closed(
       description: 'Gets a POST for every event; plain http only to loopback.',
       examples: ['https://ops.example/hooks/cnx'],
     }),
-    secretFrom: SecretPlace('Key of the signature (HMAC-SHA256), shared with the receiver'),
-    kinds: Type.Array(
-      Type.String({
-        pattern: '^[a-z_]{1,32}$',
-        description: 'Kind of an entry of the audit log.',
-        examples: ['reverted'],
-      }),
-      { default: [], maxItems: 32, description: 'Kinds of events that are told; empty: all.' },
+    secretFrom: SecretPlace(
+      'Key of the signature (HMAC-SHA256), shared with the receiver: the text itself, or base64 after `whsec_`',
     ),
+    kinds: Type.Array(word([...AUDIT_KINDS], 'Kind of an entry of the audit log.'), {
+      default: [],
+      maxItems: 32,
+      description: 'Kinds of events that are told; empty: all.',
+    }),
   },
   'A receiver of events.',
 );

@@ -25,6 +25,7 @@ export const SNAPSHOTS_MAX = 32;
 /** How long an activation waits for old snapshots to be given back when there are too many. */
 const ROOM_WAIT_MS = 30_000;
 const ROOM_POLL_MS = 50;
+const ROOM_MEND = 'Routes with endless answers should have a `totalMs`';
 /** Endpoints that one log line names. */
 const ENDPOINTS_TOLD_MAX = 32;
 
@@ -277,15 +278,22 @@ export class Activator {
     }
   }
 
+  /** Snapshots that are compiled: what is live, and older ones that open requests hold. */
+  get held(): number {
+    return this.#compiled.length;
+  }
+
   async #room(): Promise<void> {
     const until = performance.now() + ROOM_WAIT_MS;
-    while (this.#compiled.length >= SNAPSHOTS_MAX) {
-      if (performance.now() > until) {
-        throw new ActivationError(
-          'activate',
-          `${this.#compiled.length} older snapshots are still in use by open requests; tried again at the next poll`,
-        );
-      }
+    for (let waits = false; this.#compiled.length >= SNAPSHOTS_MAX; waits = true) {
+      const held = `${this.#compiled.length} revisions are compiled, as many as may be, for open requests hold the older ones`;
+      if (performance.now() > until)
+        throw new ActivationError('activate', `${held}; it is tried again at the next poll. ${ROOM_MEND}`);
+      if (!waits)
+        this.#parts.event('warn', 'a bundle waits until open requests let go of older revisions', {
+          reason: `${held}. ${ROOM_MEND}`,
+          waitMs: ROOM_WAIT_MS,
+        });
       await new Promise((resolve) => setTimeout(resolve, ROOM_POLL_MS));
     }
   }

@@ -120,7 +120,7 @@ export class Gateway {
       stateDir: bootstrap.stateDir,
       log: (level, message, fields) => log.event(level, message, fields),
       receivers: parts.receivers,
-      gateway: instance,
+      gateway: gatewayOf(bootstrap).id,
       now: Date.now,
     });
     const { event } = this.#journal;
@@ -325,6 +325,7 @@ export class Gateway {
     });
     this.#journal.event('info', 'gateway started', {
       version: GATEWAY_VERSION,
+      gateway: this.#supply.gateway().id,
       lanes: this.#lanes.count,
       source: this.#supply.text,
       ...ports,

@@ -72,6 +72,8 @@ export class BundleSupply {
   #store: BundleStore | null = null;
   #poller: BundlePoller | null = null;
   #serving: Serving | null = null;
+  /** What the source names while it is looked at, and what it was seen to name before. */
+  #underway: { readonly digest: Digest; readonly before: Digest | null } | null = null;
   /** Why what serves would not be taken by the trust policy as it is now. */
   #distrusted: string | null = null;
   /** What was last said about being stale, so that it is said once. */
@@ -381,11 +383,15 @@ export class BundleSupply {
     const seenAt = performance.now();
     const { policy } = this.#trust;
     const { rollout } = this.#parts;
+    const before = this.#seen(this.#poller?.status.seen);
+    // What an index names is known once it was read; that it is another one must not be told before.
+    this.#underway = { digest: seen, before };
     let digest = seen;
     let bundle: VerifiedBundle | undefined;
     try {
       const named: Named = await this.#channel.named(seen, this.#trust);
       digest = named.digest;
+      this.#underway = { digest, before };
       this.overrides.judge(digest);
       const released = await store.releaseQuarantine(digest);
       if (released.length > 0)
@@ -427,6 +433,8 @@ export class BundleSupply {
       }
       if (error instanceof Rejection) this.#rejections.add(digest, seq, 'verify', `${error.code}: ${error.message}`);
       throw error;
+    } finally {
+      this.#underway = null;
     }
   }
 
@@ -478,7 +486,7 @@ export class BundleSupply {
       answering: this.#place.answering,
       state: status?.state ?? 'starting',
       // What it means for this gateway: of a channel index the bundle that it assigns.
-      seen: status?.seen === undefined ? null : this.#channel.behind(status.seen),
+      seen: this.#seen(status?.seen),
       lastContactAt: lastContact === 0 ? null : lastContact,
       nextPollAt: status === undefined || status.nextPollMs === 0 ? null : status.nextPollMs,
       lastError: status?.reason?.sentence ?? null,
@@ -487,6 +495,15 @@ export class BundleSupply {
       staleReason,
       fault: this.#store?.fault ?? null,
     };
+  }
+
+  /** Of a bundle that is on its way nothing is said before it serves, or was refused: the time that this takes would look as if it were not taken. */
+  #seen(polled: Digest | undefined): Digest | null {
+    if (this.#underway !== null) {
+      const { digest, before } = this.#underway;
+      return digest === this.#serving?.bundle.digest ? digest : before;
+    }
+    return polled === undefined ? null : this.#channel.behind(polled);
   }
 
   channel(): ChannelView | null {

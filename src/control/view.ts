@@ -2,6 +2,7 @@
 import {
   type ActiveBundle,
   type AuditView,
+  type WebhookView,
   type ChannelView,
   type ControlView,
   cellCircuits,
@@ -105,6 +106,12 @@ export class GatewayView implements ControlView {
   }
   audit(): AuditView | null {
     return this.#of().journal.view();
+  }
+  revisionsHeld(): number {
+    return this.#of().activator.held;
+  }
+  webhooks(): readonly WebhookView[] {
+    return this.#of().journal.receivers();
   }
   history(): readonly HistoryView[] {
     return this.#of()

@@ -69,6 +69,31 @@ describe('a channel index', () => {
     assert.equal(supply.channel()?.bucket, place);
   });
 
+  it('names nothing that looks as if it were not taken while that is on its way, and not one moment after it serves', async (t) => {
+    const seen: (string | null)[] = [];
+    const on: { supply?: { source(): { readonly seen: string | null } } } = {};
+    const look = (): void => void (on.supply !== undefined && seen.push(on.supply.source().seen));
+    const { registry, supply, serves } = await following(t, { serve: async () => look(), told: look });
+    on.supply = supply;
+    publishIndex(registry, channelIndex(4, [stable(NEW)]));
+    await supply.pollNow();
+    serves(supply, 11);
+    const [activated, before] = [seen.indexOf(NEW.digest), seen.indexOf(OLD.digest)];
+    assert.ok(before >= 0 && activated > before, String(seen));
+    assert.deepEqual(new Set(seen), new Set([OLD.digest, NEW.digest]));
+    assert.ok(
+      seen.slice(activated).every((digest) => digest === NEW.digest),
+      String(seen),
+    );
+
+    // What is refused is said.
+    const unknown = bundle(13);
+    registry.publish(unknown);
+    publishIndex(registry, channelIndex(5, [stable(unknown)]));
+    await supply.pollNow();
+    assert.notEqual(supply.source().seen, NEW.digest);
+  });
+
   it('goes back by a newer index, at once and as an endorsed act, as far as the floor allows', async (t) => {
     const { registry, supply, serves, refusal } = await following(t, { policy: { rollback: 'endorsed' } });
     publishIndex(registry, channelIndex(4, [stable(NEW)]));

@@ -2,11 +2,12 @@
 import { join } from 'node:path';
 import { Serial } from '../../base/serial.ts';
 import type { AuditView } from '../../admin/control-view.ts';
-import { type Receiver, Webhooks } from '../webhooks/webhooks.ts';
+import type { AuditKind } from '../../config/webhook.ts';
+import { type Receiver, type ReceiverState, Webhooks } from '../webhooks/webhooks.ts';
 import { AuditLog } from './log.ts';
 
 /** Kinds of entries by the event that they are made of. */
-const KINDS: Readonly<Record<string, string>> = {
+const KINDS: Readonly<Record<string, AuditKind>> = {
   'gateway started': 'started',
   draining: 'stopping',
   'channel index taken': 'channel',
@@ -52,7 +53,7 @@ export class Journal {
   #webhooks: Webhooks | null = null;
   /** Opening and closing, one after the other. */
   readonly #tasks = new Serial();
-  #early: { readonly kind: string; readonly fields: Record<string, unknown> }[] = [];
+  #early: { readonly kind: AuditKind; readonly fields: Record<string, unknown> }[] = [];
 
   constructor(parts: JournalParts) {
     this.#parts = parts;
@@ -103,6 +104,11 @@ export class Journal {
     const audit = this.#audit;
     if (audit === null) return null;
     return { ...audit.head, publicKey: audit.publicKey, fault: audit.fault };
+  }
+
+  /** How those are kept told who are to be. */
+  receivers(): readonly ReceiverState[] {
+    return this.#webhooks?.states() ?? [];
   }
 
   /** Newest first. */

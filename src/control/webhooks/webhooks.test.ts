@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -100,11 +101,25 @@ test('what waits is bounded: the oldest go', async (t) => {
   answers.status = 500;
   const webhooks = await open({ queueMax: 3 });
   for (let n = 0; n < 10; n++) webhooks.tell('reverted', { n });
-  await until(() => answers.asked > 1 && webhooks.waiting()['ops'] === 3);
+  await until(() => answers.asked > 1 && webhooks.states()[0]?.waiting === 3);
+  assert.deepEqual(webhooks.states(), [{ id: 'ops', waiting: 3, fault: 'it answered 500' }]);
   answers.status = 204;
   await until(() => got.length === 3);
   assert.deepEqual(
     got.map(({ data }) => data.n),
     [7, 8, 9],
+  );
+});
+
+test('a key is the text that it is, or what its base64 after whsec_ says, as libraries of Standard Webhooks take it', () => {
+  // The vector of standardwebhooks.com.
+  const [id, at, body] = ['msg_p5jXN8AQM9LWM0D4loKWxJek', '1614265330', '{"test": 2432232314}'];
+  assert.equal(
+    signatureOf('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', id, at, body),
+    'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=',
+  );
+  assert.equal(
+    signatureOf('plain', id, at, body),
+    `v1,${createHmac('sha256', 'plain').update(`${id}.${at}.${body}`).digest('base64')}`,
   );
 });

@@ -16,6 +16,7 @@ const ANSWER_BYTES_MAX = 64 * 1024;
 export interface Receiver {
   readonly id: string;
   readonly url: string;
+  /** As it is, or base64 of the key after `whsec_`, as Standard Webhooks write theirs. */
   readonly secret: string;
   /** Empty: all. */
   readonly kinds: readonly string[];
@@ -36,10 +37,20 @@ export interface WebhooksParts {
   readonly queueMax?: number;
 }
 
+/** How a receiver is kept told. */
+export interface ReceiverState {
+  readonly id: string;
+  /** Events that it has not been told of. */
+  readonly waiting: number;
+  /** Why the last one was not taken; null: it was. */
+  readonly fault: string | null;
+}
+
 interface Line {
   readonly receiver: Receiver;
   readonly queue: EventQueue;
   failures: number;
+  fault: string | null;
   timer: NodeJS.Timeout | null;
   /** What is done for this receiver, one after the other. */
   tail: Promise<void>;
@@ -66,16 +77,15 @@ export class Webhooks {
     const webhooks = new Webhooks(parts);
     for (const receiver of parts.receivers) {
       const queue = await EventQueue.open(join(parts.directory, receiver.id), parts.queueMax);
-      const line: Line = { receiver, queue, failures: 0, timer: null, tail: Promise.resolve() };
+      const line: Line = { receiver, queue, failures: 0, fault: null, timer: null, tail: Promise.resolve() };
       webhooks.#lines.push(line);
       webhooks.#soon(line, 0);
     }
     return webhooks;
   }
 
-  /** Events that wait, by receiver. */
-  waiting(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#lines.map(({ receiver, queue }) => [receiver.id, queue.length]));
+  states(): readonly ReceiverState[] {
+    return this.#lines.map(({ receiver, queue, fault }) => ({ id: receiver.id, waiting: queue.length, fault }));
   }
 
   /** Never throws and waits for nothing. */
@@ -129,6 +139,7 @@ export class Webhooks {
     const { receiver } = line;
     const why = await this.#send(receiver, first.body);
     if (this.#closed && why !== null) return;
+    line.fault = why;
     if (why === null) {
       if (line.failures > 0) this.#parts.event('info', 'a webhook is reached again', { webhook: receiver.id });
       line.failures = 0;
@@ -172,6 +183,10 @@ export class Webhooks {
   }
 }
 
+/** Standard Webhooks write a key as base64 after this, and their libraries read it so. */
+const CODED_PREFIX = 'whsec_';
+
 export function signatureOf(secret: string, id: string, seconds: string, body: string): string {
-  return `v1,${createHmac('sha256', secret).update(`${id}.${seconds}.${body}`).digest('base64')}`;
+  const key = secret.startsWith(CODED_PREFIX) ? Buffer.from(secret.slice(CODED_PREFIX.length), 'base64') : secret;
+  return `v1,${createHmac('sha256', key).update(`${id}.${seconds}.${body}`).digest('base64')}`;
 }

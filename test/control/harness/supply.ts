@@ -21,6 +21,8 @@ export interface SupplyOptions {
   readonly audit?: boolean;
   /** Throws ActivationError to refuse. */
   readonly serve?: (bundle: VerifiedBundle) => Promise<void>;
+  /** After every event. */
+  readonly told?: () => void;
 }
 
 export async function suppliedBy(t: TestContext, options: SupplyOptions = {}) {
@@ -42,8 +44,10 @@ export async function suppliedBy(t: TestContext, options: SupplyOptions = {}) {
   };
   setTrust(options.policy ?? {});
 
-  const told = (level: string, message: string, fields: Record<string, unknown>): void =>
-    void events.push({ level, message, fields });
+  const told = (level: string, message: string, fields: Record<string, unknown>): void => {
+    events.push({ level, message, fields });
+    options.told?.();
+  };
   const journal = new Journal({
     stateDir: join(directory, 'state'),
     log: told,
