@@ -178,6 +178,8 @@ export class Exchange {
   refusal: RefusalRow | null = null;
   /** Index of the stage that refused, or -1. */
   refusedAt = -1;
+  /** Seconds after which the client may try again, should this end in a refusal; 0 = unsaid. Whoever is served after all is not told. */
+  retryAfterS = 0;
   /** Why, for the decision record; never for the client. */
   detail = '';
   /** Status from upstream; 0 before its head. */
@@ -262,6 +264,7 @@ export class Exchange {
     this.preflight = false;
     this.refusal = null;
     this.refusedAt = -1;
+    this.retryAfterS = 0;
     this.detail = '';
     this.upstreamStatus = 0;
     this.upstreamMs = 0;

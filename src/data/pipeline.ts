@@ -54,6 +54,7 @@ const HEX2 = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart
 const MATCH = STAGE_INDEX.match;
 const BALANCE = STAGE_INDEX.balance;
 const RESPOND = STAGE_INDEX.respond;
+const FORWARD = STAGE_INDEX.forward;
 const WAF = STAGE_INDEX.waf;
 const AUTHENTICATE = STAGE_INDEX.authenticate;
 const AUTHORIZE = STAGE_INDEX.authorize;
@@ -320,6 +321,7 @@ export class Pipeline implements TransportEvents {
     }
     x.detail = `${said}; not tried again, ${x.detail}`;
     x.refusal = null;
+    x.retryAfterS = 0;
     x.cell = cell;
     use.release(x);
     use.hold(x, endpoint);
@@ -335,8 +337,11 @@ export class Pipeline implements TransportEvents {
     try {
       const verdict = this.#stages[RESPOND]?.answered?.(x) ?? Verdict.Next;
       x.stageUs[at] = (x.stageUs[at] ?? 0) + (this.#parts.tick() - from) * 1000;
-      if (verdict === Verdict.Next) x.wire.pass();
-      else if (verdict === Verdict.Refuse) this.#refuse(x, x.refusal ?? REFUSALS.internal_error, x.detail);
+      if (verdict === Verdict.Next) {
+        // What the endpoint said, as if nobody had looked.
+        x.at = FORWARD;
+        x.wire.pass();
+      } else if (verdict === Verdict.Refuse) this.#refuse(x, x.refusal ?? REFUSALS.internal_error, x.detail);
     } catch (error) {
       this.#parts.observer.bug('respond', error, x);
       if (x.live) this.#refuse(x, REFUSALS.internal_error, 'a stage threw');
@@ -369,6 +374,7 @@ export class Pipeline implements TransportEvents {
     // Behind respond the wire has all edits of the route.
     if (x.route !== null && x.at <= RESPOND) editEarlyRefusal(x, x.route.respond);
     if (x.route !== null && (x.at >= RESPOND || x.attempts > 0)) editLateRefusal(x, x.route.respond);
+    if (x.retryAfterS > 0) x.wire.setAnswerHeader('retry-after', String(x.retryAfterS));
     x.wire.refuse(row, x.id, pageOf(x, row));
   }
 

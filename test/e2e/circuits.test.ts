@@ -1,5 +1,6 @@
 /** Circuit breakers and outlier ejection, with real requests over two lanes: what opens, what is said of it, and that it closes again. */
 import assert from 'node:assert/strict';
+import type { ServerResponse } from 'node:http';
 import { after, describe, it } from 'node:test';
 import { plainBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
@@ -69,6 +70,56 @@ describe('circuits', () => {
       await ask(gateway.ports.http, '/');
       return (await cellCircuit(gateway)) === 'closed';
     });
+    await untilIdle(gateway);
+    await gateway.stop();
+  });
+
+  it('while a circuit is open what is stored serves, or the standby, and neither says when to come again', async () => {
+    let bad = false;
+    const behaviour = (_: unknown, response: ServerResponse): void =>
+      void response.writeHead(bad ? 500 : 200, bad ? {} : { 'cache-control': 'max-age=1' }).end('first');
+    const first = await given.upstream({ behaviours: { '': behaviour, kept: behaviour } });
+    const second = await given.upstream({ name: 'second' });
+    const route = { access: 'public', reason: 'everything, for a test' };
+    const gateway = await given.gateway({
+      bundle: plainBundle([], {
+        routes: {
+          routes: [
+            { ...route, id: 'all', match: { path: { prefix: '/' } }, cell: 'stood-in' },
+            {
+              ...route,
+              id: 'kept',
+              match: { path: { prefix: '/kept' } },
+              cell: 'alone',
+              cache: { staleIfErrorMs: 600_000 },
+            },
+          ],
+        },
+        cells: {
+          cells: [
+            { id: 'stood-in', standby: 'spare', endpoints: [{ address: first.address }], cellCircuitBreaker: breaker },
+            { id: 'alone', endpoints: [{ address: first.address }], cellCircuitBreaker: breaker },
+            { id: 'spare', endpoints: [{ address: second.address }] },
+          ],
+        },
+      }),
+      bootstrap: { lanes: 1 },
+    });
+    const { http } = gateway.ports;
+    assert.equal((await ask(http, '/kept')).status, 200);
+    bad = true;
+    let standby = await ask(http, '/');
+    await gateway.until('the standby serves', async () => (standby = await ask(http, '/')).body === 'second');
+    assert.equal(standby.headers['retry-after'], undefined);
+    await gateway.until('the circuit of the other opens', async () => {
+      await ask(http, '/kept/not');
+      return codeOf(await ask(http, '/kept/not')) === 'circuit_open';
+    });
+    await gateway.until('what is stored is stale', async () =>
+      / ttl=-.*detail=error/.test(String((await ask(http, '/kept')).headers['cache-status'])),
+    );
+    const kept = await ask(http, '/kept');
+    assert.deepEqual([kept.status, kept.body, kept.headers['retry-after']], [200, 'first', undefined]);
     await untilIdle(gateway);
     await gateway.stop();
   });

@@ -152,6 +152,10 @@ describe('what services depend on is lost', () => {
     assert.equal((await get('/sorry')).body, 'back soon');
     const kept = await get('/kept');
     assert.equal(kept.status, 200, 'stored, fresh or stale');
+    await gateway.until('what is stored is stale', async () =>
+      / ttl=-/.test(String((await get('/kept')).headers['cache-status'])),
+    );
+    assert.equal((await get('/kept')).headers['retry-after'], undefined, 'whoever is served is not told to come again');
     assert.equal((await get('/', 'POST')).status, 503);
     assert.equal(upstream.asked(), asked, 'nothing went upstream');
     assert.equal((await gateway.probe('/readyz')).status, 200, 'it still serves');

@@ -14,9 +14,15 @@ const route = (more: object): object => ({
   },
 });
 
-async function explained(gateway: TestGateway, heard: Heard): Promise<{ detail: string; attempts: number }> {
+interface Told {
+  readonly detail: string;
+  readonly attempts: number;
+  readonly stages: readonly { readonly stage: string; readonly decision: string }[];
+}
+
+async function explained(gateway: TestGateway, heard: Heard): Promise<Told> {
   const id = String(heard.headers['x-request-id']);
-  return (await gateway.admin(`/v1/explain/${id}`)) as { detail: string; attempts: number };
+  return (await gateway.admin(`/v1/explain/${id}`)) as Told;
 }
 
 /** Resolves when it serves. */
@@ -50,7 +56,12 @@ describe('another attempt', () => {
       const heard = await ask(gateway.ports.http, '/', put ? { method: 'PUT', body: `body ${n}` } : {});
       assert.equal(heard.status, 200);
       assert.equal(heard.headers['x-who'], undefined, 'nothing of the first answer is left');
-      const { detail, attempts } = await explained(gateway, heard);
+      const { detail, attempts, stages } = await explained(gateway, heard);
+      assert.equal(
+        stages.find((s) => s.stage === 'forward')?.decision,
+        'forwarded',
+        'also where the answer was looked at first',
+      );
       if (attempts > 1) {
         tried++;
         assert.match(detail, /^tried again after one\/127\.0\.0\.1:\d+: 503$/);

@@ -28,6 +28,7 @@ export function inWindow(stored: StoredAnswer, now: number, asks: RequestDirecti
 const FAILURES: ReadonlySet<RefusalRow> = new Set([
   REFUSALS.no_endpoint,
   REFUSALS.cell_unavailable,
+  REFUSALS.circuit_open,
   REFUSALS.static_only,
   REFUSALS.upstream_unreachable,
   REFUSALS.upstream_reset,

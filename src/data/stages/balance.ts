@@ -145,6 +145,7 @@ export class Balance implements Stage {
     if (chosen === null) x.detail = `cell ${out.id} is out; of its standby ${cell.id}: ${x.detail}`;
     else {
       x.refusal = null;
+      x.retryAfterS = 0;
       x.detail = `cell ${out.id} is out: its standby ${cell.id} serves`;
     }
     return chosen;

@@ -24,7 +24,7 @@ export class Circuits {
     this.#base = laneIndex * ENDPOINT_SLOTS;
   }
 
-  /** By the circuit of the cell; when it is open the answer says when to come again. */
+  /** By the circuit of the cell; when it is open a refusal says when to come again. */
   passCell(x: Exchange, guards: CellGuards): boolean {
     const plan = guards.cellCircuit;
     if (plan === undefined || this.#columns.circuit[guards.slot] === 0) return true;
@@ -32,7 +32,7 @@ export class Circuits {
     if (passage === Passage.Permit) x.cellPermit = guards.slot;
     if (passage !== Passage.Denied) return true;
     const seconds = Math.ceil(restMs(this.#columns, guards.slot, x.now) / MS_PER_S);
-    x.wire.setAnswerHeader('retry-after', String(Math.max(1, seconds)));
+    x.retryAfterS = Math.max(1, seconds);
     return false;
   }
 

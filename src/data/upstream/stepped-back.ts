@@ -17,7 +17,7 @@ export function steppedBack(x: Exchange, mode: ModeWord): Verdict {
   const now = mode.now;
   if (now < Mode.Limited) return Verdict.Next;
   if (now === Mode.Limited && isSafe(x.wire.method)) return Verdict.Next;
-  x.wire.setAnswerHeader('retry-after', `${x.revision.snapshot.degradation?.retryAfterSeconds ?? RETRY_SECONDS}`);
+  x.retryAfterS = x.revision.snapshot.degradation?.retryAfterSeconds ?? RETRY_SECONDS;
   return now === Mode.Limited
     ? x.refuse(REFUSALS.read_only, 'limited: dependencies are down, and only safe methods go upstream')
     : x.refuse(REFUSALS.static_only, 'survival: a critical dependency is down, and nothing goes upstream');
