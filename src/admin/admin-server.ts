@@ -24,7 +24,7 @@ import type {
   RolloutView,
   TrustView,
 } from './control-view.ts';
-import { isOut, REJECTIONS_SHOWN_MAX } from './control-view.ts';
+import { REJECTIONS_SHOWN_MAX } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import { explainText, explanationOf } from './explain.ts';
 import type { Names } from './names.ts';
@@ -218,7 +218,8 @@ export interface Status {
   }[];
   readonly endpoints: {
     readonly total: number;
-    readonly out: readonly string[];
+    /** Those that get nothing but trials. */
+    readonly out: readonly { readonly identity: string; readonly why: string }[];
     /** Names and files that endpoints come from and that do not say how things are now. */
     readonly notCurrent: readonly SourceNow[];
   };
@@ -237,7 +238,7 @@ function status(parts: AdminParts, lanes: readonly LaneColumns[]): Status {
   const rollout = control.rollout();
   const pin = control.pin();
   const endpoints = control.endpoints();
-  const out = endpoints.filter(isOut).map((e) => e.identity);
+  const out = endpoints.flatMap(({ identity, out: why }) => (why === null ? [] : [{ identity, why }]));
   const time = (at: number): string => new Date(at).toISOString();
   const timeOrNull = (at: number | null): string | null => (at === null ? null : time(at));
   return {

@@ -1,5 +1,6 @@
 /** What the admin and probe listeners ask control for. Control implements it; everything is a copy of the moment and cheap to make. */
 import { CIRCUIT_STATES, circuitState } from '../snapshot/circuit.ts';
+import { type Out, outOfRotation } from '../snapshot/rotation.ts';
 import type { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { MirrorDifference } from '../snapshot/mirror.ts';
 import type { ModeView } from '../snapshot/mode.ts';
@@ -276,7 +277,9 @@ export interface EndpointView {
   readonly capacity: number;
   /** By the prober. */
   readonly ejected: boolean;
-  /** Out of rotation after a refused or reset connection, epoch ms; 0 = no. */
+  /** Why it gets nothing but trials; null = it is in rotation. */
+  readonly out: Out | null;
+  /** Until when, after a refused connection, not even trials go there, epoch ms; 0 = they may. */
   readonly downUntil: number;
   /** Ejected as an outlier. */
   readonly outlier: boolean;
@@ -294,11 +297,6 @@ export interface FaultsView {
   readonly ejections: number;
   readonly overflows: number;
   readonly cells: readonly { readonly cell: string; readonly circuit: CircuitName; readonly circuitChanges: number }[];
-}
-
-/** Whether an endpoint gets no requests but trials. */
-export function isOut(e: EndpointView): boolean {
-  return e.ejected || e.outlier || e.downUntil > 0 || e.circuit !== 'closed';
 }
 
 /** The circuits of a snapshot's cells as the shared columns show them. */
@@ -363,6 +361,7 @@ export function endpointViews(
       inflight: columns.inflightOf(e.slot, laneCount),
       capacity: e.capacity,
       ejected: (columns.ejected[e.slot] ?? 0) !== 0,
+      out: outOfRotation(columns, e.slot),
       downUntil: downUntil > now ? downUntil : 0,
       outlier: (columns.faults.outlier[e.slot] ?? 0) !== 0,
       circuit: CIRCUIT_STATES[circuitState(columns.faults, e.slot)],

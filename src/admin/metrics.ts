@@ -27,7 +27,7 @@ import { MODES } from '../snapshot/mode.ts';
 import type { ScaleView } from '../snapshot/scaling.ts';
 import { STAGES } from '../snapshot/stages.ts';
 import { CIRCUIT_STATES } from '../snapshot/circuit.ts';
-import { type ControlView, DISCOVERY_STATES, type EndpointView, isOut, SOURCE_STATES } from './control-view.ts';
+import { type ControlView, DISCOVERY_STATES, type EndpointView, SOURCE_STATES } from './control-view.ts';
 import type { Drain } from './drain.ts';
 import type { LogSink } from './log-sink.ts';
 import type { MetricName, MetricRow } from './metric-table.ts';
@@ -294,7 +294,7 @@ export class Metrics {
         ),
       cnx_endpoint_health_ratio: endpoints((e) => e.health),
       cnx_endpoint_in_flight: endpoints((e) => e.inflight),
-      cnx_endpoint_out: endpoints((e) => (isOut(e) ? 1 : 0)),
+      cnx_endpoint_out: endpoints((e) => (e.out === null ? 0 : 1)),
       cnx_endpoint_circuit_state: endpoints((e) => CIRCUIT_STATES.indexOf(e.circuit)),
       cnx_endpoint_circuit_changes_total: endpoints((e) => e.circuitChanges),
       cnx_endpoint_outlier: endpoints((e) => (e.outlier ? 1 : 0)),

@@ -82,7 +82,7 @@ export function statusText(s: Status): string {
   for (const k of s.kept.filter((item) => item.digest !== s.bundle?.digest))
     fact('kept', `${k.seq}, ${k.digest}${k.activatedAt === null ? '' : `, active from ${k.activatedAt}`}`);
   fact('endpoints', `${s.endpoints.total}${s.endpoints.out.length === 0 ? ', all in rotation' : ''}`);
-  for (const identity of s.endpoints.out) fact('', `out of rotation: ${identity}`);
+  for (const { identity, why } of s.endpoints.out) fact('', `out of rotation: ${identity}: ${why}`);
   for (const from of s.endpoints.notCurrent)
     fact('', `${from.source} of cell ${from.cell}: ${from.state}, ${from.endpoints} endpoints, ${from.reason ?? ''}`);
   fact('records', `${s.records.read} read${s.records.lost === 0 ? '' : `, ${s.records.lost} LOST`}`);

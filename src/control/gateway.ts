@@ -525,10 +525,11 @@ export class Gateway {
 const FAULT_TEXT: Readonly<Record<FaultEvent['kind'], string>> = {
   circuit: 'circuit changed',
   outlier: 'outlier ejection changed',
+  connections: 'connections to an endpoint changed',
 };
 
 function isWorse(event: FaultEvent): boolean {
-  return event.state === 'open' || event.state === 'ejected';
+  return event.state === 'open' || event.state === 'ejected' || event.state === 'refused';
 }
 
 function messageOf(error: unknown): string {

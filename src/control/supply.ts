@@ -30,7 +30,7 @@ import { activeView, keptView, type Serving, trustView } from './supply-view.ts'
 import { FailoverSource } from './source/failover.ts';
 import { pollInterval } from './source/interval.ts';
 import { openPlace } from './source/open.ts';
-import { BundlePoller } from './source/poller.ts';
+import { BundlePoller, type SourceStatus } from './source/poller.ts';
 import { keptOf, sequenceOf } from './store/state.ts';
 import { type Boot, BundleStore } from './store/store.ts';
 import { TrustFile } from './trust/file.ts';
@@ -78,6 +78,7 @@ export class BundleSupply {
   #distrusted: string | null = null;
   /** What was last said about being stale, so that it is said once. */
   #staleTold: string | null = null;
+  #sourceTold: SourceStatus['state'] = 'current';
   readonly #rejections: Rejections;
   /** What chooses what serves, one after the other. */
   readonly #turns = new Serial();
@@ -201,6 +202,7 @@ export class BundleSupply {
       clock: { ...systemClock, now: this.#parts.now },
       onStatus: (status) => {
         if (status.lastContactMs > 0) void this.#store?.contacted(status.lastContactMs);
+        this.#tellOfSource(status);
         this.#tellOfStaleness();
       },
     });
@@ -453,6 +455,21 @@ export class BundleSupply {
     const { silentAfterMs } = this.#parts.bundle;
     if (now - heard > silentAfterMs) return `no source has answered since ${new Date(heard).toISOString()}`;
     return null;
+  }
+
+  /** A line for each change of what the source cannot do, in `source/poller.ts`'s words; what becomes of a bundle has lines of its own. */
+  #tellOfSource({ state, reason }: SourceStatus): void {
+    // What is rejected was had.
+    const now = state === 'rejected' ? 'current' : state;
+    if (now === this.#sourceTold || now === 'starting') return;
+    this.#sourceTold = now;
+    if (now !== 'current')
+      this.#parts.event('warn', 'no bundle can be had from the source; what serves goes on', {
+        source: this.text,
+        state,
+        reason: reason?.sentence ?? '',
+      });
+    else this.#parts.event('info', 'the source answers again', { source: this.text });
   }
 
   #tellOfStaleness(): void {

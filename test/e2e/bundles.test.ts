@@ -216,6 +216,7 @@ describe('bundles', () => {
       return answer?.status === 200;
     });
     assert.equal((await gateway.probe('/readyz')).status, 503);
+    await gateway.untilPrinted(/"no bundle can be had from the source.*"state":"unreachable".*no oci-layout file/);
     await assert.rejects(ask(gateway.ports.http, '/'), /ECONNREFUSED/);
     renameSync(join(gateway.directory, 'bundles'), join(gateway.directory, 'later'));
     await gateway.untilReady();

@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { OUT } from '../../src/snapshot/rotation.ts';
 import { plainBundle } from '../harness/bundle.ts';
 import { freePorts } from '../harness/ports.ts';
 import { ask, codeOf, keepAlive } from './client.ts';
 import { EndpointProcess } from './endpoint-process.ts';
-import { endpointsOf, Given, untilIdle } from './given.ts';
+import { endpointsOf, Given, metricOf, untilIdle } from './given.ts';
 
 /** Between two requests of a client: the load must not starve the processes that it is to meet. */
 const PAUSE_MS = 2;
@@ -84,6 +85,14 @@ describe('endpoints', () => {
     }
     for (const said of seen) assert.match(said, /^(503 no_endpoint|502 upstream_unreachable)$/);
     assert.ok(seen.has('503 no_endpoint'));
+    // Without probes nobody but requests finds out more; and it is out until one is answered, however long nobody asks.
+    await gateway.untilPrinted(/"connections to an endpoint changed".*"state":"refused"/);
+    await gateway.until('the time is over in which nobody tries them', async () =>
+      (await endpointsOf(gateway)).every((e) => e.downUntil === 0),
+    );
+    assert.equal(await metricOf(gateway, 'cnx_endpoint_out'), 3);
+    const { endpoints } = (await gateway.admin('/v1/status')) as { endpoints: { out: { why: string }[] } };
+    assert.deepEqual([...new Set(endpoints.out.map((e) => e.why))], [OUT.refused]);
     // What was sent cannot be sent again, but nothing was sent: a POST is refused the same way, and never hangs.
     const posted = await ask(gateway.ports.http, '/', { method: 'POST', body: 'x' });
     assert.equal(codeOf(posted), 'no_endpoint');
@@ -92,6 +101,8 @@ describe('endpoints', () => {
       const heard = await ask(gateway.ports.http, '/');
       return heard.status === 200 && heard.body === 'late';
     });
+    await gateway.untilPrinted(/"connections to an endpoint changed".*"state":"accepted"/);
+    assert.equal(await metricOf(gateway, 'cnx_endpoint_out'), 2);
     await untilIdle(gateway);
     await gateway.stop();
   });

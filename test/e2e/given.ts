@@ -52,6 +52,7 @@ export interface EndpointNow {
   readonly health: number;
   readonly inflight: number;
   readonly ejected: boolean;
+  readonly out: string | null;
   readonly downUntil: number;
   readonly outlier: boolean;
   readonly circuit: string;

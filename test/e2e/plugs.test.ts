@@ -130,9 +130,11 @@ describe('a gateway that loses', () => {
     const bundles = join(gateway.directory, 'bundles');
     renameSync(bundles, `${bundles}-away`);
     await untilDown('bundles');
+    await gateway.untilPrinted(/"no bundle can be had from the source.*"state":"unreachable".*no oci-layout file/);
     assert.equal((await get()).status, 200);
     renameSync(`${bundles}-away`, bundles);
     await untilDown();
+    await gateway.untilPrinted(/"the source answers again"/);
   });
 
   it('the state directory: bundles are still taken, and it says that none would be there after a restart', async () => {

@@ -189,7 +189,7 @@ test('status, endpoints and routes tell what runs, without secrets of routes', a
   );
   assert.deepEqual(status.endpoints, {
     total: 1,
-    out: ['eu-1/127.0.0.1:9003'],
+    out: [{ identity: 'eu-1/127.0.0.1:9003', why: 'ejected by probes' }],
     notCurrent: [
       {
         cell: 'eu-1',

@@ -17,6 +17,7 @@ import type { CircuitPlan } from '../../snapshot/guards.ts';
 import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { Outliers, type OutlierCell } from './outliers.ts';
+import { RefusingWatch } from './refusing.ts';
 import { CallWindow } from './window.ts';
 
 /** Time between looks. */
@@ -24,11 +25,11 @@ export const FAULT_TICK_MS = 100;
 
 /** Something that changed. */
 export interface FaultEvent {
-  readonly kind: 'circuit' | 'outlier';
+  readonly kind: 'circuit' | 'outlier' | 'connections';
   readonly part: 'endpoint' | 'cell';
   /** `cell/host:port`, or the cell's name. */
   readonly identity: string;
-  /** `closed`, `open`, `half-open`; `ejected`, `admitted`. */
+  /** `closed`, `open`, `half-open`; `ejected`, `admitted`; `refused`, `accepted`. */
   readonly state: string;
   readonly reason: string;
 }
@@ -57,12 +58,22 @@ interface Watched {
 export class FaultWatch {
   readonly #parts: FaultWatchParts;
   readonly #outliers: Outliers;
+  readonly #refusing: RefusingWatch;
   #circuits: Watched[] = [];
   #timer: NodeJS.Timeout | null = null;
 
   constructor(parts: FaultWatchParts) {
     this.#parts = parts;
     this.#outliers = new Outliers(parts);
+    this.#refusing = new RefusingWatch(parts.columns, (identity, out) =>
+      parts.changed({
+        kind: 'connections',
+        part: 'endpoint',
+        identity,
+        state: out ? 'refused' : 'accepted',
+        reason: out ? 'a connection was refused: out of rotation until it answers' : 'it has answered: in rotation',
+      }),
+    );
   }
 
   /** From now on the parts of this snapshot are watched. What goes on being watched keeps its window. */
@@ -110,6 +121,7 @@ export class FaultWatch {
     }
     this.#circuits = circuits;
     this.#outliers.activate(cells);
+    this.#refusing.activate(snapshot.endpoints);
   }
 
   /** Ejections since start, and those that the ceiling did not allow. */
@@ -122,6 +134,7 @@ export class FaultWatch {
     const now = this.#parts.now();
     for (const circuit of this.#circuits) this.#look(circuit, now);
     this.#outliers.tick(now);
+    this.#refusing.tick();
   }
 
   start(): void {
