@@ -111,6 +111,14 @@ const SCRIPTS: Readonly<Record<string, Script>> = {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'max-age=600' });
     response.write('data: one\n\n');
   },
+  '/parted': (request, response) => {
+    const fields = { 'cache-control': 'max-age=600', etag: '"new"' };
+    // Whoever holds parts of another version gets the whole (RFC 9110 §13.1.5).
+    const whole =
+      request.headers.range !== 'bytes=0-2' || ![undefined, '"new"'].includes(request.headers['if-range'] as string);
+    if (whole) response.writeHead(200, fields).end('new text');
+    else response.writeHead(206, { ...fields, 'content-range': 'bytes 0-2/8' }).end('new');
+  },
   '/fields': (_, response) => {
     const many = Object.fromEntries(Array.from({ length: 60 }, (_unused, i) => [`x-field-${i}`, 'v']));
     response.writeHead(200, { 'cache-control': 'max-age=600', ...many }).end('many');
@@ -192,6 +200,16 @@ describe('the response cache', { timeout: 240_000 }, () => {
     const beyond = await get('/fresh', { headers: { range: 'bytes=99-' } });
     assert.deepEqual([beyond.status, beyond.headers['content-range']], [416, 'bytes */8']);
     assert.equal(origin.asked.get('/fresh'), 1);
+  });
+
+  it('a stored part is nothing for whoever holds parts of another version', async () => {
+    const range = 'bytes=0-2';
+    const first = await get('/parted', { headers: { range } });
+    assert.deepEqual([first.status, first.body], [206, 'new']);
+    const same = await get('/parted', { headers: { range, 'if-range': '"new"' } });
+    assert.deepEqual([same.status, same.body, origin.asked.get('/parted')], [206, 'new', 1]);
+    const other = await get('/parted', { headers: { range, 'if-range': '"old"' } });
+    assert.deepEqual([other.status, other.body], [200, 'new text']);
   });
 
   it('a client cannot make it fetch by saying no-cache, unless the route honours that', async () => {

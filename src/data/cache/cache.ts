@@ -16,6 +16,7 @@ import type { Forwarded } from './cache-status.ts';
 import { hitStatus } from './cache-status.ts';
 import type { Place, Tracked } from './caching.ts';
 import { requestDirectives } from './directives.ts';
+import { rangeHolds } from './conditional.ts';
 import { firstOf } from './fields.ts';
 import { Fetching } from './fetching.ts';
 import { flightKey, Flights } from './flights.ts';
@@ -159,7 +160,10 @@ export class ResponseCache {
     }
     const range = wire.method === 'GET' ? (wire.header('range') ?? '') : '';
     const { whole, part, others } = this.#find(x, place);
-    const held = part !== null && covers(part.answer, range) && usable(part.answer, x.now, asks) ? part : whole;
+    // Whoever holds parts of another version is to get the whole, of which this is not enough.
+    const suits =
+      part !== null && covers(part.answer, range) && rangeHolds(wire.header('if-range'), part.answer.fields);
+    const held = suits && usable(part.answer, x.now, asks) ? part : whole;
     const found = held === null ? null : held.answer;
     if (held !== null) used(held);
     if (found !== null && usable(found, x.now, asks)) return this.#hit(x, found);
