@@ -61,6 +61,8 @@ pub struct Seen {
     pub peers: Vec<[u8; 4]>,
     pub wrong: Vec<String>,
     pub slots: usize,
+    /// Most exchanges that were open at once.
+    pub most_open: usize,
 }
 
 pub struct Lane {
@@ -316,6 +318,7 @@ impl Driver {
             {
                 let mut seen = self.seen.lock().unwrap();
                 seen.begun += 1;
+                seen.most_open = seen.most_open.max(self.open.len());
                 seen.peers.push(self.word(slot, word::PEER_ADDRESS).to_ne_bytes());
                 if fault != 0 {
                     seen.faults.push(fault);
