@@ -183,7 +183,8 @@ export interface Status {
   /** An operator keeps the gateway on this bundle. */
   readonly pin: { readonly digest: string; readonly until: string } | null;
   readonly audit: AuditView | null;
-  readonly webhooks: readonly WebhookView[];
+  /** Absent: a gateway of before there was this. */
+  readonly webhooks?: readonly WebhookView[];
   /** What can be fallen back to, newest first. */
   readonly kept: readonly { readonly digest: string; readonly seq: number; readonly activatedAt: string | null }[];
   readonly rejections: readonly {

@@ -147,8 +147,8 @@ export interface HistoryView {
 export interface RolloutActions {
   /** The digest that serves then. */
   rollBack(reason: string): Promise<string>;
-  /** Until when, epoch ms. */
-  pin(digest: string, forMs: number, reason: string): Promise<number>;
+  /** Until when, epoch ms. `again`: although it was taken back. */
+  pin(digest: string, forMs: number, reason: string, again: boolean): Promise<number>;
   /** False: nothing was pinned. */
   unpin(reason: string): Promise<boolean>;
 }

@@ -14,7 +14,12 @@ export async function rolloutAction(actions: RolloutActions, asked: Asked): Prom
         return json('ok', { serves: await actions.rollBack(reason) });
       case '/v1/rollout/pin': {
         const digest = asked.query.get('digest') ?? '';
-        const until = await actions.pin(digest, Number(asked.query.get('forMs')), reason);
+        const until = await actions.pin(
+          digest,
+          Number(asked.query.get('forMs')),
+          reason,
+          asked.query.get('again') === 'true',
+        );
         return json('ok', { pinned: digest, until: new Date(until).toISOString() });
       }
       case '/v1/rollout/unpin':

@@ -77,7 +77,7 @@ export function statusText(s: Status): string {
   if (s.pin !== null) fact('pin', `${s.pin.digest}, until ${s.pin.until}: what the source names does not count`);
   if (s.audit !== null) fact('audit', `entry ${s.audit.n}, ${s.audit.hash}`);
   if (s.audit !== null && s.audit.fault !== null) fact('', `the audit log CANNOT be written: ${s.audit.fault}`);
-  for (const { id, waiting, fault } of s.webhooks)
+  for (const { id, waiting, fault } of s.webhooks ?? [])
     if (fault !== null) fact('webhook', `${id} does not take events, ${waiting} wait: ${fault}`);
   for (const k of s.kept.filter((item) => item.digest !== s.bundle?.digest))
     fact('kept', `${k.seq}, ${k.digest}${k.activatedAt === null ? '' : `, active from ${k.activatedAt}`}`);

@@ -10,6 +10,7 @@ export const AUDIT_KINDS = [
   'activated',
   'rejected',
   'seed',
+  'last_resort',
   'state',
   'passed_over',
   'trust',

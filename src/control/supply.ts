@@ -110,7 +110,7 @@ export class BundleSupply {
     });
     this.overrides = new Overrides({
       state: () => this.#requireStore().state,
-      find: (digest) => this.#find(digest),
+      find: (digest, again) => this.#find(digest, again),
       serve: (bundle) =>
         this.#turns.run(async () => {
           // What is kept has served: it is where one goes back to.
@@ -121,6 +121,7 @@ export class BundleSupply {
       revertTrial: async (reason) => (await parts.rollout?.revert(reason)) ?? false,
       abandonTrial: async (reason) => parts.rollout?.abandon(reason),
       quarantine: (digest, reason) => this.#requireStore().quarantine(digest, reason),
+      release: async (digest) => this.#tellReleased(await this.#requireStore().releaseOne(digest)),
       setPin: (pin) => this.#requireStore().pin(pin),
       lookAgain: () => {
         this.#poller?.reconsider();
@@ -163,31 +164,44 @@ export class BundleSupply {
   }
 
   /** What would serve first after a start, without serving it. */
-  async best(except: ReadonlySet<Digest> = new Set()): Promise<Boot> {
-    const boot = await this.#requireStore().boot({ ...this.#conditions(), except });
+  async best(except: ReadonlySet<Digest> = new Set(), takenBackToo = false): Promise<Boot> {
+    const boot = await this.#requireStore().boot({ ...this.#conditions(), except, takenBackToo });
     if (boot.rebuilt !== undefined) this.#parts.event('warn', 'state rebuilt', { reason: boot.rebuilt });
     for (const p of boot.passedOver)
       this.#parts.event('warn', 'kept bundle passed over', { digest: p.digest, reason: p.reason });
     return boot;
   }
 
-  /** The last good bundle, so that a gateway starts with its registry down; else the seed, if there is one. */
+  /**
+   * The last good bundle, so that a gateway starts with its registry down; else the seed, if there is one. When there is neither, one that was taken back: it has
+   * served all here before, every check of trust holds, and a gateway without any bundle serves nobody.
+   */
   async boot(): Promise<void> {
     const except = new Set<Digest>();
+    if (await this.#bootKept(except, false)) return;
+    await this.#bootSeed();
+    if (this.#serving !== null || !(await this.#bootKept(except, true))) return;
+    const why = 'it was taken back, and nothing else that is kept can serve';
+    this.#distrusted = why;
+    this.#parts.event('error', 'starting with a bundle that was taken back', { digest: this.digest, reason: why });
+    this.#tellOfStaleness();
+  }
+
+  /** False: nothing of what is kept can serve. */
+  async #bootKept(except: Set<Digest>, takenBackToo: boolean): Promise<boolean> {
     for (;;) {
-      const { bundle } = await this.best(except);
-      if (bundle === undefined) break;
+      const { bundle } = await this.best(except, takenBackToo);
+      if (bundle === undefined) return false;
       try {
         await this.serve(bundle, true);
         await this.#requireStore().activated(bundle, this.#trust.policy.epoch, this.#parts.now());
-        return;
+        return true;
       } catch (error) {
         if (!(error instanceof ActivationError)) throw error;
         except.add(bundle.digest);
         this.#rejections.add(bundle.digest, bundle.release.seq, error.step, error.message);
       }
     }
-    await this.#bootSeed();
   }
 
   /** From now on what the source says, and what the trust policy file says. */
@@ -207,7 +221,7 @@ export class BundleSupply {
       },
     });
     this.#poller = poller;
-    if (this.#serving !== null) poller.assumeEvaluated(this.#serving.bundle.digest);
+    if (this.#serving !== null && this.#distrusted === null) poller.assumeEvaluated(this.#serving.bundle.digest);
     this.#trustFile.follow();
     this.overrides.follow();
     await poller.start();
@@ -321,14 +335,19 @@ export class BundleSupply {
     await this.#poller?.pollNow();
   }
 
-  /** A bundle that is kept, or that the source still has under its digest. */
-  async #find(digest: Digest): Promise<VerifiedBundle> {
+  #tellReleased(digests: readonly Digest[]): void {
+    if (digests.length > 0) this.#parts.event('info', 'what was taken back may be taken again', { digests });
+  }
+
+  /** A bundle that is kept, or that the source still has under its digest. `again`: also one that was taken back. */
+  async #find(digest: Digest, again: boolean): Promise<VerifiedBundle> {
     const store = this.#requireStore();
-    if (this.#isKept(digest)) return store.reverify(digest, this.#conditions());
+    if (this.#isKept(digest)) return store.reverify(digest, { ...this.#conditions(), takenBackToo: again });
     return verifyBundle(this.#place, digest, {
       ...this.#conditions(),
       sequence: sequenceOf(store.state),
       purpose: 'candidate',
+      ...(again ? {} : { quarantined: store.state.quarantined }),
       cache: store,
     });
   }
@@ -395,9 +414,7 @@ export class BundleSupply {
       digest = named.digest;
       this.#underway = { digest, before };
       this.overrides.judge(digest);
-      const released = await store.releaseQuarantine(digest);
-      if (released.length > 0)
-        this.#parts.event('info', 'what was taken back may be taken again', { digests: released });
+      this.#tellReleased(await store.releaseQuarantine(digest));
       bundle = await verifyBundle(this.#place, digest, {
         ...this.#conditions(),
         sequence: sequenceOf(store.state),

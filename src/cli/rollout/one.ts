@@ -16,6 +16,7 @@ const OPTIONS = {
   json: { type: 'boolean', default: false },
   reason: { type: 'string' },
   for: { type: 'string' },
+  again: { type: 'boolean', default: false },
 } as const;
 
 const GATEWAY_HELP = `
@@ -135,13 +136,13 @@ export const rollback = commandOfOne(
 
 export const pin = commandOfOne(
   'pin',
-  'cnx rollout pin <digest> --for 2h --reason TEXT\n\nKeeps the gateway on one bundle, over restarts too. It must verify like any other; what the source names does not count until\nthen.\n\n  --for  90s, 30m, 2h, 1d; at most 7d\n',
+  'cnx rollout pin <digest> --for 2h --reason TEXT\n\nKeeps the gateway on one bundle, over restarts too. It must verify like any other; what the source names does not count until\nthen.\n\n  --for    90s, 30m, 2h, 1d; at most 7d\n  --again  although it was taken back here; after that it counts as taken back no longer, so that `unpin` leaves the choice to the source\n',
   async (given) => {
     const [digest, extra] = given.positionals;
-    const { for: time } = given.values;
+    const { for: time, again } = given.values;
     if (digest === undefined || extra !== undefined || time === undefined)
       throw new UsageError('write cnx rollout pin <digest> --for 2h --reason TEXT');
-    const path = `v1/rollout/pin?${query(given, { digest, forMs: String(durationOf(time)) })}`;
+    const path = `v1/rollout/pin?${query(given, { digest, forMs: String(durationOf(time)), ...(again ? { again: 'true' } : {}) })}`;
     const body = await heard(given, path, 'POST');
     if (body === null) return 1;
     given.io.stdout(`pinned until ${(JSON.parse(body) as { readonly until: string }).until}\n`);

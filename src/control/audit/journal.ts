@@ -14,6 +14,7 @@ const KINDS: Readonly<Record<string, AuditKind>> = {
   'bundle activated': 'activated',
   'bundle rejected': 'rejected',
   'starting with the seed bundle': 'seed',
+  'starting with a bundle that was taken back': 'last_resort',
   'state rebuilt': 'state',
   'kept bundle passed over': 'passed_over',
   'trust policy taken': 'trust',

@@ -9,9 +9,9 @@ export function rolloutActions(journal: Journal, overrides: Overrides): RolloutA
       journal.asked('rollback', { reason });
       return overrides.rollBack(reason);
     },
-    pin: (digest, forMs, reason) => {
-      journal.asked('pin', { digest, forMs, reason });
-      return overrides.pinTo(digest, forMs, reason);
+    pin: (digest, forMs, reason, again) => {
+      journal.asked('pin', { digest, forMs, reason, ...(again ? { again } : {}) });
+      return overrides.pinTo(digest, forMs, reason, again);
     },
     unpin: (reason) => {
       journal.asked('unpin', { reason });

@@ -12,8 +12,8 @@ const PIN_LOOK_MS = 60_000;
 
 export interface OverridesParts {
   readonly state: () => StoreState;
-  /** Verifies a bundle that is kept here, or else at the source. Throws Rejection or SourceError. */
-  readonly find: (digest: Digest) => Promise<VerifiedBundle>;
+  /** Verifies a bundle that is kept here, or else at the source. `again`: although it was taken back. Throws Rejection or SourceError. */
+  readonly find: (digest: Digest, again: boolean) => Promise<VerifiedBundle>;
   /** Makes it serve all requests and keeps it. Throws ActivationError. */
   readonly serve: (bundle: VerifiedBundle) => Promise<void>;
   readonly active: () => Digest | null;
@@ -22,6 +22,8 @@ export interface OverridesParts {
   /** Ends what is being tried, without blame. */
   readonly abandonTrial: (reason: string) => Promise<void>;
   readonly quarantine: (digest: Digest, reason: string) => Promise<void>;
+  /** It may be taken again. */
+  readonly release: (digest: Digest) => Promise<void>;
   readonly setPin: (pin: StoreState['pin']) => Promise<void>;
   /** The source is looked at anew, soon. */
   readonly lookAgain: () => void;
@@ -78,21 +80,22 @@ export class Overrides {
     const before = this.#parts.state().previous.find(({ digest }) => digest !== bad);
     if (bad === null || before === undefined)
       throw new OverrideRefused('there is no bundle before the one that serves');
-    await this.#serve(before.digest);
+    await this.#serve(before.digest, false);
     await this.#parts.quarantine(bad, `taken back by an operator: ${reason}`);
     this.#parts.event('warn', 'bundle taken back', { digest: bad, reason, by: 'operator' });
     this.#parts.lookAgain();
     return before.digest;
   }
 
-  /** Serves this bundle and nothing else for a time, over restarts too. */
-  async pinTo(text: string, forMs: number, reason: string): Promise<number> {
+  /** Serves this bundle and nothing else for a time, over restarts too. `again`: also one that was taken back, which then counts as taken back no longer. */
+  async pinTo(text: string, forMs: number, reason: string, again = false): Promise<number> {
     const digest = parseDigest(text);
     if (digest === undefined) throw new OverrideRefused('a digest is sha256: and 64 lowercase hexadecimal digits');
     if (!Number.isSafeInteger(forMs) || forMs < 1 || forMs > PIN_MS_MAX)
       throw new OverrideRefused(`a pin lasts at most ${PIN_MS_MAX / 86_400_000} days`);
     await this.#parts.abandonTrial(`pinned to ${digest}`);
-    if (this.#parts.active() !== digest) await this.#serve(digest);
+    if (this.#parts.active() !== digest) await this.#serve(digest, again);
+    if (again) await this.#parts.release(digest);
     const untilMs = this.#parts.now() + forMs;
     await this.#parts.setPin({ digest, untilMs });
     this.#parts.event('warn', 'bundle pinned', { digest, until: new Date(untilMs).toISOString(), reason });
@@ -111,10 +114,17 @@ export class Overrides {
     return true;
   }
 
-  async #serve(digest: Digest): Promise<void> {
+  async #serve(digest: Digest, again: boolean): Promise<void> {
     try {
-      await this.#parts.serve(await this.#parts.find(digest));
+      await this.#parts.serve(await this.#parts.find(digest, again));
     } catch (error) {
+      if (error instanceof Rejection && error.code === 'quarantined')
+        throw new OverrideRefused(
+          `${digest} cannot serve: ${error.message} (cnx rollout pin --again takes it nevertheless)`,
+          {
+            cause: error,
+          },
+        );
       if (error instanceof Rejection || error instanceof SourceError || error instanceof ActivationError)
         throw new OverrideRefused(`${digest} cannot serve: ${error.message}`, { cause: error });
       throw error;

@@ -56,6 +56,8 @@ export interface BootOptions {
   readonly nowMs: number;
   /** Bundles that verify but could not be compiled by this gateway: the next one is wanted. */
   readonly except?: ReadonlySet<Digest>;
+  /** What was taken back counts as well: an operator wants it, or nothing else is left. */
+  readonly takenBackToo?: boolean;
 }
 
 export interface Boot {
@@ -226,12 +228,21 @@ export class BundleStore {
   }
 
   /** Forgets what was quarantined except this digest: the tag has moved on. Resolves with what was forgotten. */
-  async releaseQuarantine(except?: Digest): Promise<readonly Digest[]> {
-    const released = [...this.#state.quarantined.keys()].filter((digest) => digest !== except);
+  releaseQuarantine(except?: Digest): Promise<readonly Digest[]> {
+    return this.#release((digest) => digest !== except);
+  }
+
+  /** Forgets that this digest was quarantined, for an operator wants it. Resolves with what was forgotten. */
+  releaseOne(digest: Digest): Promise<readonly Digest[]> {
+    return this.#release((one) => one === digest);
+  }
+
+  async #release(goes: (digest: Digest) => boolean): Promise<readonly Digest[]> {
+    const released = [...this.#state.quarantined.keys()].filter(goes);
     if (released.length === 0) return released;
     await this.#change((state) => ({
       ...state,
-      quarantined: new Map([...state.quarantined].filter(([digest]) => digest === except)),
+      quarantined: new Map([...state.quarantined].filter(([digest]) => !goes(digest))),
     }));
     return released;
   }
@@ -274,7 +285,7 @@ export class BundleStore {
       ...options,
       sequence,
       purpose: 'kept',
-      quarantined: this.#state.quarantined,
+      ...(options.takenBackToo === true ? {} : { quarantined: this.#state.quarantined }),
     });
   }
 
