@@ -97,6 +97,9 @@ function ending(stage: StageName, a: Account): StageAccount['decision'] {
   return a.status === 0 ? 'left' : 'answered';
 }
 
+/** Of the response cache's outcomes those in which the client got what was stored. */
+const OUT_OF_CACHE: ReadonlySet<string> = new Set(['hit', 'stale', 'validated']);
+
 function endWhy(stage: StageName, a: Account): string {
   if (a.refusal !== null) {
     const said = stage === 'waf' || stage === 'authorize' ? WHY[stage](a) : null;
@@ -104,7 +107,10 @@ function endWhy(stage: StageName, a: Account): string {
   }
   if (stage === 'forward') return WHY.forward(a) ?? '';
   const to = a.rewritten === undefined ? '' : `, to ${a.rewritten}`;
-  return a.status === 0 ? 'the client went away while it waited here' : `answered ${a.status} by itself${to}`;
+  if (a.status === 0) return 'the client went away while it waited here';
+  return OUT_OF_CACHE.has(a.cache ?? '')
+    ? `answered ${a.status} out of the cache`
+    : `answered ${a.status} by itself${to}`;
 }
 
 /** A later stage may have been reached by an earlier attempt: the pipeline goes back to `balance` to try another endpoint. */
@@ -131,6 +137,7 @@ export function explainText(a: Account): string {
   fact('client', `${a.clientAddress}${a.clientRequestId === '' ? '' : `, which calls it ${a.clientRequestId}`}`);
   fact('ja4', a.tls?.ja4 ?? '');
   fact('certificate', a.tls?.client?.fingerprint ?? '');
+  fact('cache', a.cache ?? '');
   fact('when', `${a.time}, took ${ms(a.durationMs)}`);
   fact('bytes', `${a.bytesIn} in, ${a.bytesOut} out`);
   fact(

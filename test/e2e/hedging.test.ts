@@ -9,6 +9,8 @@ import { ask, codeOf, type Heard, keepAlive } from './client.ts';
 import { endpointsOf, Given, metricOf, untilIdle } from './given.ts';
 
 const DELAY_MS = 20;
+/** What no answer may say. */
+const LEAK = 'the secret recipe';
 
 const route = (more: object = {}): object => ({
   routes: {
@@ -261,6 +263,53 @@ describe('hedging', () => {
       assert.ok(n < 200);
       await ask(gateway.ports.http, '/');
     }
+    await untilIdle(gateway);
+    await gateway.until('none is open', async () => (await metricOf(gateway, 'cnx_requests_in_flight')) === 0);
+    await gateway.stop();
+  });
+
+  it('whichever attempt answers, the WAF inspects that answer, and what it refuses is not taken from the other', async () => {
+    const says: Behaviour = (request, response) => {
+      const body = request.url?.includes('leak') === true ? `here is ${LEAK}` : 'red shoes';
+      response.writeHead(200, { 'content-type': 'text/html' }).end(body);
+    };
+    const gate = new Gate();
+    const slow = await given.upstream({ behaviours: { '': gate.behaviour, leak: gate.behaviour } });
+    const quick = await given.upstream({ name: 'quick', behaviours: { '': says, leak: says } });
+    const third = await given.upstream({ name: 'third', behaviours: { '': says, leak: says } });
+    const gateway = await given.gateway({
+      bundle: {
+        ...plainBundle([], route()),
+        cells: cellOf([slow, quick, third], FREE),
+        waf: { mode: 'block', rules: ['waf/leak.conf'], responses: { inspect: true } },
+        files: {
+          'waf/leak.conf': `SecResponseBodyAccess On\nSecRule RESPONSE_BODY "@contains ${LEAK}" "id:100,phase:4,deny,msg:'a leak'"\n`,
+        },
+      },
+      bootstrap: { lanes: 1 },
+    });
+    const won = { passed: 0, blocked: 0 };
+    const said = async (path: string): Promise<string> => {
+      const heard = await ask(gateway.ports.http, path);
+      const { detail, attempts } = await explained(gateway, heard);
+      const refused = path === '/leak';
+      if (refused) assert.deepEqual([heard.status, codeOf(heard)], [403, 'waf_answer_blocked'], heard.body);
+      else assert.deepEqual([heard.status, heard.body], [200, 'red shoes']);
+      assert.ok(attempts <= 2);
+      if (/answered before/.test(detail) || (refused && attempts === 2)) won[refused ? 'blocked' : 'passed']++;
+      return heard.body;
+    };
+    for (let n = 0; n < 200 && (won.passed < 3 || won.blocked < 3); n++) {
+      await said('/');
+      assert.doesNotMatch(await said('/leak'), new RegExp(LEAK));
+    }
+    assert.ok(won.passed >= 3 && won.blocked >= 3, JSON.stringify(won));
+    assert.equal(
+      await metricOf(gateway, 'cnx_upstream_retries_total'),
+      0,
+      'what was refused is not asked for elsewhere',
+    );
+    gate.release();
     await untilIdle(gateway);
     await gateway.until('none is open', async () => (await metricOf(gateway, 'cnx_requests_in_flight')) === 0);
     await gateway.stop();

@@ -7,7 +7,7 @@ import { explainText, explanationOf, printable, readAccount } from '../../src/ad
 import { RevisionNames } from '../../src/admin/names.ts';
 import { Prng } from '../../src/base/prng.ts';
 import type { Exchange } from '../../src/data/exchange.ts';
-import { Credential, PolicyOutcome, WafVerdict } from '../../src/data/exchange.ts';
+import { CacheOutcome, Credential, PolicyOutcome, WafVerdict } from '../../src/data/exchange.ts';
 import { Observe } from '../../src/data/observe.ts';
 import { REFUSALS } from '../../src/data/refusal.ts';
 import type { RefusalRow } from '../../src/data/refusal.ts';
@@ -121,6 +121,18 @@ const CASES: Readonly<Record<string, () => Exchange>> = {
     x.aborted = true;
     x.status = 0;
     x.bytesOut = 0;
+    return x;
+  },
+  'out-of-cache': () => {
+    const x = refused(
+      'balance',
+      REFUSALS.static_only,
+      'survival: a critical dependency is down, and nothing goes upstream',
+    );
+    x.refusal = null;
+    x.refusedAt = -1;
+    x.status = 200;
+    x.cache = CacheOutcome.Stale;
     return x;
   },
   redirected: () => {
