@@ -23,7 +23,7 @@ test('lines arrive whole and in order, in few writes', async (t) => {
   const lines = Array.from({ length: 5000 }, (_, i) => `line ${i} ä ${'x'.repeat(i % 50)}`);
   for (const line of lines) assert.ok(sink.write(line));
   assert.ok(sink.write('y'.repeat(LOG_BATCH_BYTES_MAX * 2)), 'a line longer than a batch');
-  sink.event('info', 'started', { seq: 3 });
+  sink.event('info', 'started', { seq: 3, kind: 'circuit', level: 'none' });
   await sink.flush(FLUSH_MS);
   closeSync(fd);
   const read = readFileSync(file, 'utf8').split('\n');

@@ -65,13 +65,9 @@ export class LogSink {
 
   /** Queues something that happened to the gateway itself. */
   event(level: EventLevel, message: string, fields: Readonly<Record<string, unknown>> = {}): boolean {
-    const line = JSON.stringify({
-      kind: 'event',
-      time: new Date(this.#now()).toISOString(),
-      level,
-      message,
-      ...fields,
-    });
+    const own = { kind: 'event', time: new Date(this.#now()).toISOString(), level, message };
+    // Twice: first in the line, and nothing that is told takes their place.
+    const line = JSON.stringify({ ...own, ...fields, ...own });
     return this.#put(line, this.#queueBytesMax + LOG_EVENT_BYTES_MAX);
   }
 

@@ -203,7 +203,10 @@ export class Gateway {
       columns: this.#columns,
       laneCount,
       now: Date.now,
-      changed: (event) => log.event(isWorse(event) ? 'warn' : 'info', FAULT_TEXT[event.kind], { ...event }),
+      changed: (event) => {
+        const { kind, ...fields } = event;
+        log.event(isWorse(event) ? 'warn' : 'info', FAULT_TEXT[kind], fields);
+      },
     });
     this.#prober = new Prober({
       columns: this.#columns,

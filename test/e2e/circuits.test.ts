@@ -56,7 +56,7 @@ describe('circuits', () => {
     assert.equal(asked, before, 'nobody is asked');
     const told = (await gateway.admin(`/v1/explain/${String(refused.headers['x-request-id'])}`)) as { detail: string };
     assert.equal(told.detail, 'the circuit of cell one is open');
-    await gateway.untilPrinted(/"circuit changed".*"state":"open"/);
+    await gateway.untilPrinted(/^{"kind":"event".*"circuit changed".*"state":"open"/m);
     assert.match((await gateway.probe('/metrics')).body, /cnx_cell_circuit_state\{cell="one"\} 1/);
     // It still fails: a few are let through, and it opens again.
     await gateway.until('it was tried', async () => {
@@ -195,7 +195,7 @@ describe('circuits', () => {
       assert.ok((await ejected()) <= 1);
       return (await ejected()) === 1;
     });
-    await gateway.untilPrinted(/"outlier ejection changed".*"state":"ejected".*failures in a row/);
+    await gateway.untilPrinted(/^{"kind":"event".*"outlier ejection changed".*"state":"ejected".*failures in a row/m);
     for (let n = 0; n < 40; n++) await ask(gateway.ports.http, '/');
     assert.ok((await ejected()) <= 1, 'the ceiling holds');
     bad.clear();

@@ -86,7 +86,7 @@ describe('endpoints', () => {
     for (const said of seen) assert.match(said, /^(503 no_endpoint|502 upstream_unreachable)$/);
     assert.ok(seen.has('503 no_endpoint'));
     // Without probes nobody but requests finds out more; and it is out until one is answered, however long nobody asks.
-    await gateway.untilPrinted(/"connections to an endpoint changed".*"state":"refused"/);
+    await gateway.untilPrinted(/^{"kind":"event".*"connections to an endpoint changed".*"state":"refused"/m);
     await gateway.until('the time is over in which nobody tries them', async () =>
       (await endpointsOf(gateway)).every((e) => e.downUntil === 0),
     );
