@@ -3,6 +3,7 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import {
   appendFileSync,
   cpSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -166,6 +167,42 @@ test('a line that a crash left unfinished is cut off, and the log says so', asyn
   await log.close();
   assert.equal(log.recent()[0]?.kind, 'recovered');
   assert.deepEqual((await verdict(directory)).faults, []);
+});
+
+test('a crash, or a full disk, as a new file was begun says nothing of the one before', async () => {
+  for (const begun of ['', '{"n":21,"at":"2026']) {
+    const directory = await written(20);
+    writeFileSync(join(directory, '000002.jsonl'), begun);
+    const log = await open(directory, { fileBytesMax: 2_000, filesMax: 1 });
+    log.append('activated', {});
+    await log.close();
+    assert.equal(
+      log.recent().some(({ kind }) => kind === 'broken'),
+      false,
+      begun,
+    );
+    assert.deepEqual((await verdict(directory)).faults, [], begun);
+  }
+});
+
+test('an entry is written once, though its end could not be signed at first', async () => {
+  const directory = await written(3);
+  const head = join(directory, 'head.json');
+  const before = readFileSync(head);
+  const log = await open(directory);
+  // Nothing can be put in the place of a directory.
+  unlinkSync(head);
+  mkdirSync(head);
+  log.append('activated', { seq: 4 });
+  await log.settled();
+  assert.notEqual(log.fault, null);
+  rmSync(head, { recursive: true });
+  writeFileSync(head, before);
+  log.append('activated', { seq: 5 });
+  await log.close();
+  assert.equal(log.fault, null);
+  const { faults, last } = await verdict(directory);
+  assert.deepEqual([faults, last], [[], 5]);
 });
 
 test('another key is not believed', async () => {

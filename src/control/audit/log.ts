@@ -137,14 +137,18 @@ export class AuditLog {
 
   async #write(): Promise<void> {
     try {
+      // After a failure: what was written then is signed now.
+      if (this.#file === null) await this.#recover();
       for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+        await this.#rotate(next.at);
         if (this.#dropped > 0) {
           const dropped = this.#dropped;
-          await this.#put({ at: next.at, kind: 'dropped', fields: { entries: dropped } });
+          await this.#line({ at: next.at, kind: 'dropped', fields: { entries: dropped } });
           this.#dropped -= dropped;
         }
-        await this.#put(next);
+        await this.#line(next);
         this.#waiting.shift();
+        await this.#sign();
       }
       if (this.#fault !== null) this.#options.event('info', 'the audit log is written again', {});
       this.#fault = null;
@@ -174,13 +178,6 @@ export class AuditLog {
         reason: error instanceof Error ? error.message : String(error),
       });
     }
-  }
-
-  async #put({ at, kind, fields }: Waiting): Promise<void> {
-    if (this.#file === null) await this.#recover();
-    await this.#rotate(at);
-    await this.#line({ at, kind, fields });
-    await this.#sign();
   }
 
   async #line(waiting: Waiting): Promise<void> {
@@ -228,12 +225,21 @@ export class AuditLog {
   async #recover(): Promise<void> {
     await this.#file?.close();
     const names = await logFiles(this.#directory);
-    const name = names.at(-1) ?? fileName(1);
+    let name = names.at(-1) ?? fileName(1);
+    let text = await textOf(join(this.#directory, name));
+    let torn = 0;
+    // One that was begun and got no line: the log ends in the one before.
+    while (names.length > 1 && !text.includes('\n')) {
+      torn += Buffer.byteLength(text);
+      await this.#files.remove(join(this.#directory, name));
+      names.pop();
+      name = names.at(-1) ?? name;
+      text = await textOf(join(this.#directory, name));
+    }
     const path = join(this.#directory, name);
-    const text = await textOf(path);
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-    const torn = Buffer.byteLength(text) - Buffer.byteLength(whole);
-    if (torn > 0) await truncate(path, Buffer.byteLength(whole));
+    if (whole !== text) await truncate(path, Buffer.byteLength(whole));
+    torn += Buffer.byteLength(text) - Buffer.byteLength(whole);
     const lines = whole.split('\n').slice(0, -1);
     const last = lines.at(-1);
     this.#n = last === undefined ? 0 : (parseEntry(last)?.n ?? 0);
