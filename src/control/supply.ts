@@ -113,9 +113,11 @@ export class BundleSupply {
       find: (digest, again) => this.#find(digest, again),
       serve: (bundle) =>
         this.#turns.run(async () => {
+          const trust = this.#trust;
           // What is kept has served: it is where one goes back to.
           await this.serve(bundle, this.#isKept(bundle.digest));
-          await this.#requireStore().activated(bundle, this.#trust.policy.epoch, parts.now());
+          await this.#requireStore().activated(bundle, trust.policy.epoch, parts.now());
+          if (trust !== this.#trust) await this.#judge();
         }),
       active: () => this.#serving?.bundle.digest ?? null,
       revertTrial: async (reason) => (await parts.rollout?.revert(reason)) ?? false,
@@ -317,22 +319,34 @@ export class BundleSupply {
     this.#trust = trust;
     const { epoch, keys } = trust.policy;
     event('info', 'trust policy taken', { epoch, keys: keys.map((key) => key.id) });
-    const serving = this.#serving;
-    if (serving !== null) {
-      try {
-        await this.#requireStore().reverify(serving.bundle.digest, this.#conditions());
-        this.#distrusted = null;
-      } catch (error) {
-        if (!(error instanceof Rejection) && !(error instanceof SourceError)) throw error;
-        this.#distrusted = `${error.code}: ${error.message}`;
-        event('error', 'the bundle that serves is not trusted any more; it serves on until another is taken', {
-          digest: serving.bundle.digest,
-          reason: this.#distrusted,
-        });
-      }
-    }
+    await this.#judge();
     this.#poller?.reconsider();
     await this.#poller?.pollNow();
+  }
+
+  /** Whether what serves is trusted by the policy as it is now. */
+  async #judge(): Promise<void> {
+    const serving = this.#serving;
+    if (serving === null) return;
+    let why: string | null = null;
+    try {
+      await this.#requireStore().reverify(serving.bundle.digest, this.#conditions());
+    } catch (error) {
+      if (!(error instanceof Rejection) && !(error instanceof SourceError)) throw error;
+      why = `${error.code}: ${error.message}`;
+    }
+    // Another one serves by now, and is judged by whoever made it.
+    if (this.#serving?.bundle.digest !== serving.bundle.digest) return;
+    this.#distrusted = why;
+    if (why !== null)
+      this.#parts.event(
+        'error',
+        'the bundle that serves is not trusted any more; it serves on until another is taken',
+        {
+          digest: serving.bundle.digest,
+          reason: why,
+        },
+      );
   }
 
   #tellReleased(digests: readonly Digest[]): void {
@@ -402,7 +416,7 @@ export class BundleSupply {
     const store = this.#store;
     if (store === null) return;
     const seenAt = performance.now();
-    const { policy } = this.#trust;
+    const trust = this.#trust;
     const { rollout } = this.#parts;
     const before = this.#seen(this.#poller?.status.seen);
     // What an index names is known once it was read; that it is another one must not be told before.
@@ -410,13 +424,14 @@ export class BundleSupply {
     let digest = seen;
     let bundle: VerifiedBundle | undefined;
     try {
-      const named: Named = await this.#channel.named(seen, this.#trust);
+      const named: Named = await this.#channel.named(seen, trust);
       digest = named.digest;
       this.#underway = { digest, before };
       this.overrides.judge(digest);
       this.#tellReleased(await store.releaseQuarantine(digest));
       bundle = await verifyBundle(this.#place, digest, {
         ...this.#conditions(),
+        trust,
         sequence: sequenceOf(store.state),
         purpose: 'candidate',
         quarantined: store.state.quarantined,
@@ -438,7 +453,9 @@ export class BundleSupply {
         await this.#serveSince(bundle, false, seenAt);
       }
       // Also for the one that serves already: its record may have failed before, on a full disk.
-      await store.activated(bundle, policy.epoch, this.#parts.now());
+      await store.activated(bundle, trust.policy.epoch, this.#parts.now());
+      // Another policy counts since it was verified; the poll that follows looks at it anew.
+      if (trust !== this.#trust) await this.#judge();
     } catch (error) {
       const seq = bundle?.release.seq ?? null;
       if (error instanceof Rejection && error.retry !== 'transport' && rollout?.digest === digest)

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { type AssembledBundle, assembleSignature } from '../../src/control/oci/artifact.ts';
 import { digestHex, digestOf } from '../../src/control/oci/digest.ts';
 import { canonicalJsonBytes } from '../../src/control/oci/json.ts';
@@ -251,6 +252,26 @@ describe('a stolen key', () => {
     await refused(/^below_threshold/);
     registry.publish(bundle(12), [KEY_B, KEY_B, KEY_B]);
     await refused(/^below_threshold/);
+  });
+
+  it('that is revoked while its bundle is being taken is told of at once', async (t) => {
+    const keys = [trusted('a', KEY_A, { status: 'revoked' as const }), trusted('b', KEY_B)];
+    const meanwhile: { revoke: () => Promise<void> } = { revoke: () => Promise.resolve() };
+    const world = await serving(t, { policy: { threshold: 1 }, serve: () => meanwhile.revoke() });
+    let looking: Promise<void> | undefined;
+    meanwhile.revoke = async () => {
+      meanwhile.revoke = () => Promise.resolve();
+      world.setTrust({ threshold: 1, keys });
+      await world.supply.lookAtTrust();
+      // Its last look ends with a poll, which waits for what is being taken.
+      looking = world.supply.lookAtTrust();
+      while (!world.events.some(({ message }) => message === 'trust policy taken')) await setImmediate();
+    };
+    world.registry.publish(bundle(11, { release: { floor: 5 } }), [KEY_A]);
+    await world.supply.pollNow();
+    await looking;
+    world.serves(world.supply, 11);
+    assert.match(world.supply.source().staleReason ?? '', /not trusted any more: (revoked_key|wrong_key)/);
   });
 
   it('that is revoked makes nothing new; what it made serves on with an alarm, and not after a restart', async (t) => {
