@@ -143,7 +143,7 @@ export interface TransportEngine {
   setAddresses(endpoint: number, addresses: readonly string[]): void;
   /** Its connections end once idle. */
   dropEndpoint(endpoint: number): void;
-  /** Asks for up to `limit` bytes of a body; a `BodyState` in the three low bits, above them how many bytes are here. Pending: an event follows. */
+  /** Asks for up to `limit` bytes of a body; a `BodyState` in the three low bits, above them how many bytes are here. Pending: an event follows, if only the end. */
   inspect(slot: number, generation: number, limit: number): number;
   /** A copy of what was collected. */
   body(slot: number): Uint8Array;

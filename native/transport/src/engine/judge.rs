@@ -97,13 +97,13 @@ impl Engine {
         self.tell(event::ANSWER_BODY, slot, [0; 5]);
     }
 
-    /// Asks for up to `limit` bytes of the body of an answer that is shown.
+    /// Asks for up to `limit` bytes of the body of an answer that is shown. One that was let go of, as will be heard, stays pending: what is left of it is no body.
     pub fn inspect_answer(&mut self, slot: u32, generation: i32, limit: u32) -> i32 {
         let Some(x) = self.exchanges.get_mut(slot as usize) else {
-            return BODY_COMPLETE;
+            return BODY_PENDING;
         };
         if x.generation != generation || x.phase != Phase::Judging {
-            return BODY_COMPLETE;
+            return BODY_PENDING;
         }
         x.collect_max = limit as usize;
         if x.held.len() > x.collect_max {
@@ -199,7 +199,8 @@ impl Engine {
             let to = held.len().min(from + SCRATCH_BYTES);
             self.answer_bytes(slot, &held[from..to], false);
             let x = &mut self.exchanges[slot as usize];
-            if to < held.len() {
+            // What broke off has nothing left that could go on.
+            if to < held.len() && x.phase == Phase::Answering {
                 x.held_from = to;
                 x.held = held;
             } else {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::Engine;
+use super::state::Phase;
 
 /// Bodies that are kept at once. What they hold is bounded by who keeps them.
 pub const KEPT_MAX: usize = 1 << 22;
@@ -38,9 +39,10 @@ impl Engine {
         self.kept.keep(bytes)
     }
 
-    /// Keeps what was collected of an answer that is shown (`answer_body`). As `keep`.
+    /// Keeps what was collected of an answer that is shown (`answer_body`). As `keep`; 0 as well when none is shown any more.
     pub fn keep_answer(&mut self, slot: u32) -> u32 {
-        let Some(x) = self.exchanges.get(slot as usize) else {
+        let shown = self.exchanges.get(slot as usize);
+        let Some(x) = shown.filter(|x| x.phase == Phase::Judging) else {
             return 0;
         };
         self.kept.keep(&x.held[..x.held.len().min(x.collect_max)])

@@ -202,12 +202,15 @@ impl Engine {
         }
     }
 
-    /// Asks for up to `limit` bytes of the body.
+    /// Asks for up to `limit` bytes of the body. That of an exchange which is over, as will be heard, stays pending: it may be half a body.
     pub fn inspect(&mut self, slot: u32, generation: i32, limit: u32) -> i32 {
         let Some(x) = self.exchanges.get_mut(slot as usize) else {
-            return BODY_COMPLETE;
+            return BODY_PENDING;
         };
-        if x.generation != generation || x.phase != Phase::Deciding || !x.kept_all {
+        if x.generation != generation || matches!(x.phase, Phase::Free | Phase::Over) {
+            return BODY_PENDING;
+        }
+        if x.phase != Phase::Deciding || !x.kept_all {
             return BODY_COMPLETE;
         }
         let limit = limit as usize;

@@ -6,7 +6,8 @@
 //!
 //! These forward to endpoint 0 and ask to see the answer: `/p/…` it passes · `/j100/…` collect 100 bytes of its body, then it passes · `/q100/…` collect, then
 //! refuse with row 2 · `/x2/…` refuse with row 2 · `/v/…` wait, then it passes · `/o/…` decide nothing about it ·
-//! `/d/…` every byte of its body twice, and one more at its end · `/m100/…` collect, then it passes, compressed by plan 1.
+//! `/d/…` every byte of its body twice, and one more at its end · `/m100/…` collect, then it passes, compressed by plan 1 · `/e100/…` collect, then
+//! it passes by a filter that cannot go on.
 //!
 //! `/h50/…` forward to endpoint 0, and after 50 ms without a head to endpoint 1 as well · `/H50/…` the same, and ask to see the answer.
 //!

@@ -5,6 +5,7 @@ mod broken;
 mod chaos;
 mod compress;
 mod driver;
+mod gone;
 mod h2;
 mod hedge;
 mod http1;

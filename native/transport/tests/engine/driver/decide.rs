@@ -30,6 +30,27 @@ impl Filter for Doubled {
     }
 }
 
+/// Cannot go on.
+struct Broken;
+
+impl Filter for Broken {
+    fn resizes(&self) -> bool {
+        true
+    }
+
+    fn part(&mut self, _: &[u8], _: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    fn flush(&mut self, _: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    fn end(&mut self, _: &mut Vec<u8>) -> bool {
+        false
+    }
+}
+
 impl Driver {
     pub(super) fn decide(&mut self, slot: u32, path: &str) -> bool {
         let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
@@ -42,7 +63,7 @@ impl Driver {
                 self.set(slot, word::HEDGE_MS, number);
                 true
             }
-            "p" | "j" | "q" | "x" | "v" | "o" | "d" | "n" => self.forward(slot, 0),
+            "p" | "j" | "q" | "x" | "v" | "o" | "d" | "n" | "e" => self.forward(slot, 0),
             "k" | "m" => {
                 self.set(slot, word::COMPRESS, 1);
                 self.forward(slot, 0)
@@ -123,7 +144,7 @@ impl Driver {
         let number: i32 = number.parse().unwrap_or(0);
         let generation = self.word(slot, word::GENERATION);
         match kind {
-            "j" | "q" | "m" => {
+            "j" | "q" | "m" | "e" => {
                 let state = self.engine.inspect_answer(slot, generation, number as u32);
                 if state == 2 {
                     return false;
@@ -132,6 +153,9 @@ impl Driver {
                 self.seen.lock().unwrap().answers.push((state, body));
                 if kind == "q" {
                     return self.refuse(slot, 2);
+                }
+                if kind == "e" {
+                    self.engine.filter_answer(slot, Box::new(Broken));
                 }
                 self.pass(slot)
             }
@@ -183,7 +207,7 @@ impl Driver {
         self.write(slot, 0, path.as_bytes());
         self.write(slot, path.len(), b"upstream");
         let max = self.plan.body_max;
-        let asks = path[1..].starts_with(['H', 'p', 'j', 'q', 'x', 'v', 'o', 'd', 'n', 'm']);
+        let asks = path[1..].starts_with(['H', 'p', 'j', 'q', 'x', 'v', 'o', 'd', 'n', 'm', 'e']);
         for (at, value) in [
             (word::CHOICE, endpoint),
             (word::TARGET_AT + 1, path.len() as i32),
