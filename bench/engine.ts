@@ -2,10 +2,9 @@
  * Where the time of a proxied request goes: the gateway beside its own engine without JavaScript and a worker of nginx, each on one core, CPU split into the kernel's
  * part and their own. What the engine alone takes is the floor under what the gateway can reach: no decision costs less than none.
  */
-import { spawnSync } from 'node:child_process';
-import { join, resolve } from 'node:path';
 import { plainBundle } from '../test/harness/bundle.ts';
 import { freePorts } from '../test/harness/ports.ts';
+import { builtExample } from './lib/example.ts';
 import { startGateway } from './lib/gateway.ts';
 import { hasNginx, nginxProxy, type Server, upstream } from './lib/peers.ts';
 import { ended, listening, pinned, PROXY_CORE } from './lib/process.ts';
@@ -13,19 +12,10 @@ import { figures, interleaved } from './lib/rounds.ts';
 import { checkAnswer, target } from './plain.ts';
 import type { Bench } from './lib/bench.ts';
 
-const NATIVE = resolve(import.meta.dirname, '../native');
-
 /** `native/transport/examples/proxy.rs`: the engine with one verdict for all. */
 async function engineAlone(to: number): Promise<Server> {
-  const built = spawnSync('cargo', ['build', '--release', '--locked', '-p', 'cnx-transport', '--example', 'proxy'], {
-    cwd: NATIVE,
-    stdio: 'inherit',
-  });
-  if (built.status !== 0) throw new Error('the example proxy of native/transport does not build');
-  const target = process.env['CARGO_TARGET_DIR'] ?? join(NATIVE, 'target');
   const [port = 0] = await freePorts(1);
-  const program = join(target, 'release/examples/proxy');
-  const child = pinned(PROXY_CORE, [program, `127.0.0.1:${port}`, `127.0.0.1:${to}`]);
+  const child = pinned(PROXY_CORE, [builtExample('proxy'), `127.0.0.1:${port}`, `127.0.0.1:${to}`]);
   await listening(port);
   return { name: 'engine', port, pid: child.pid ?? 0, stop: () => ended(child) };
 }

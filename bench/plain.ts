@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { plainBundle } from '../test/harness/bundle.ts';
 import { testAuthority } from '../test/harness/certs.ts';
 import { startGateway } from './lib/gateway.ts';
-import { type LoadResult, paced } from './lib/load.ts';
+import type { LoadResult } from './lib/load.ts';
+import { paced } from './lib/paced.ts';
 import { type Figure, median } from './lib/row.ts';
 import {
   ANSWER,

@@ -6,7 +6,8 @@ import { plainBundle } from '../test/harness/bundle.ts';
 import { crsBundleFiles, crsDirectory } from '../test/harness/crs.ts';
 import { chainBundle } from './chain.ts';
 import { startGateway } from './lib/gateway.ts';
-import { hasWrk, paced, saturate } from './lib/load.ts';
+import { hasWrk, saturate } from './lib/load.ts';
+import { paced } from './lib/paced.ts';
 import { upstream } from './lib/peers.ts';
 import type { Figure } from './lib/row.ts';
 import type { Bench } from './lib/bench.ts';
@@ -60,7 +61,7 @@ export const stages: Bench = async (options) => {
   try {
     const peak = await saturate(load);
     const before = await gateway.metrics();
-    const half = await paced(load, peak.rate / 2);
+    const half = await paced({ ...load, url: load.url.replace('{n}', '2') }, peak.rate / 2);
     if (half.failed > 0) throw new Error(`${half.failed} requests failed at half of the peak`);
     const after = await gateway.metrics();
     return Object.entries(GROUPS).map(

@@ -5,8 +5,9 @@
 import { plainBundle } from '../test/harness/bundle.ts';
 import { crsBundleFiles, crsDirectory } from '../test/harness/crs.ts';
 import { type BenchGateway, startGateway } from './lib/gateway.ts';
-import { type Answer, hasH2load, quantileMs, steadily } from './lib/h2load.ts';
+import { type Answer, quantileMs } from './lib/answers.ts';
 import { hasWrk, type Load, saturate } from './lib/load.ts';
+import { steadily } from './lib/paced.ts';
 import { type Server, upstream } from './lib/peers.ts';
 import { cpuTimes, sleep } from './lib/process.ts';
 import { type Figure, median } from './lib/row.ts';
@@ -48,8 +49,8 @@ interface Place {
 
 async function place(options: BenchOptions, limited: number | null): Promise<Place> {
   const crs = crsDirectory();
-  if (crs === null || !hasWrk || !hasH2load) {
-    throw new Error('this bench needs the Core Rule Set in ../shared/data, wrk and h2load (nghttp2-client)');
+  if (crs === null || !hasWrk) {
+    throw new Error('this bench needs the Core Rule Set in ../shared/data, and wrk');
   }
   const up = await upstream();
   const route = {

@@ -1,4 +1,4 @@
-/** Load: wrk where it is installed (it leaves room for the upstream on its core), else autocannon, as users would. */
+/** Load as fast as the target answers: wrk where it is installed (it leaves room for the upstream on its core), else autocannon, as users would. */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -62,35 +62,16 @@ end
 `;
 }
 
-/** How long each connection rests. Unit: milliseconds, whole ones. */
-function wrkRests(meanMs: number): string {
-  return `
-function delay() return math.floor(0.5 - ${meanMs} * math.log(1 - math.random())) end
-`;
-}
-
 /** As fast as the target answers. */
 export async function saturate(load: Load): Promise<LoadResult> {
   return hasWrk ? wrk(load) : cannon(load);
 }
 
-/**
- * At a rate (requests per second over all connections) that the target keeps up with. Each connection rests after an answer, for times as independent clients leave between
- * their requests (exponentially distributed): generators that count ticks send their connections' requests all at once, and then what they measure is their own burst.
- */
-export async function paced(load: Load, rate: number): Promise<LoadResult> {
-  return hasWrk ? wrk(load, (load.connections / rate) * 1_000) : cannon(load, rate);
-}
-
-/** `restMs`: mean time between an answer and the next request of its connection. */
-async function wrk(load: Load, restMs = 0): Promise<LoadResult> {
+async function wrk(load: Load): Promise<LoadResult> {
   const dir = mkdtempSync(join(tmpdir(), 'cnx-bench-'));
   try {
     const special = load.method !== undefined || JSON.stringify(load).includes('{n}');
-    writeFileSync(
-      join(dir, 'report.lua'),
-      WRK_REPORT + (special ? wrkRequest(load) : '') + (restMs === 0 ? '' : wrkRests(restMs)),
-    );
+    writeFileSync(join(dir, 'report.lua'), special ? WRK_REPORT + wrkRequest(load) : WRK_REPORT);
     const headers = special ? [] : Object.entries(load.headers ?? {}).flatMap(([k, v]) => ['-H', `${k}: ${v}`]);
     const { stdout } = await run('taskset', [
       '-c',
@@ -132,14 +113,12 @@ interface CannonResult {
 }
 const require = createRequire(import.meta.url);
 
-/** autocannon, at a fixed rate when `rate` is given (requests per second over all connections). */
-async function cannon(load: Load, rate?: number): Promise<LoadResult> {
+async function cannon(load: Load): Promise<LoadResult> {
   const file = require.resolve('autocannon');
   const options = {
     url: load.url,
     connections: load.connections,
     duration: load.seconds,
-    ...(rate === undefined ? {} : { overallRate: Math.round(rate) }),
     headers: load.headers ?? {},
     ...(load.method === undefined ? {} : { method: load.method }),
     ...(load.body === undefined ? {} : { body: load.body }),

@@ -1,0 +1,32 @@
+/**
+ * Load at a rate, whatever the target answers: `native/transport/examples/load.rs`, HTTP/1.1 without TLS. Requests come as those of many independent clients do, and are timed from the moment at which they
+ * should have gone out. Other generators (autocannon, h2load) send for all their connections at once, every tick: straight to an upstream, at a tenth of its peak, they see a p99 of 4 to 27 ms where
+ * there is one of 0.3.
+ */
+import { spawn } from 'node:child_process';
+import { type Answer, answersOf, resultOf } from './answers.ts';
+import type { Load, LoadResult } from './load.ts';
+import { LOAD_CORE } from './process.ts';
+import { builtExample } from './example.ts';
+
+/** Every answer. `rate`: requests per second over all connections. */
+export async function steadily(load: Load, rate: number): Promise<readonly Answer[]> {
+  const { host, hostname, port, pathname, search } = new URL(load.url);
+  const headers = Object.entries(load.headers ?? {}).map(([name, value]) => `${name}: ${value}\r\n`);
+  const own = 'host' in (load.headers ?? {}) ? '' : `host: ${host}\r\n`;
+  const program = [builtExample('load'), `${hostname}:${port}`, load.connections, rate, load.seconds].map(String);
+  const child = spawn('taskset', ['-c', String(LOAD_CORE), ...program], { stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin.end(`GET ${pathname}${search} HTTP/1.1\r\n${own}${headers.join('')}\r\n`);
+  const chunks: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  if (code !== 0) throw new Error(`the load generator ended with ${code}`);
+  return answersOf(Buffer.concat(chunks).toString('latin1'));
+}
+
+export async function paced(load: Load, rate: number): Promise<LoadResult> {
+  return resultOf(await steadily(load, rate), load.seconds);
+}

@@ -1,0 +1,265 @@
+//! A load that keeps its rate whatever the target does: requests come as those of many independent clients do (a Poisson process), each on a connection that is idle, and are timed from the moment
+//! at which they should have gone out. Generators that send for all their connections at once, every tick, measure their own bursts.
+//!
+//! `load <address> <connections> <requests per second> <seconds> < request`; the request is sent as it is, and must keep its connection alive. Prints a line for each answer as
+//! h2load logs it: epoch µs of the request, status (-1: none came), µs until the end of the answer.
+
+use std::collections::VecDeque;
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+
+/// How long answers are waited for after the last request.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Largest head of an answer.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const READ_BYTES: usize = 64 * 1024;
+const EVENTS_MAX: usize = 512;
+
+struct Connection {
+    stream: TcpStream,
+    /// When the request that is under way should have gone out.
+    asked: Option<Instant>,
+    head: Vec<u8>,
+    /// Of the answer whose head was read.
+    status: i32,
+    left: usize,
+    closes: bool,
+}
+
+impl Connection {
+    fn to(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let head = Vec::with_capacity(HEAD_BYTES_MAX);
+        Ok(Self {
+            stream,
+            asked: None,
+            head,
+            status: 0,
+            left: 0,
+            closes: false,
+        })
+    }
+
+    /// Takes bytes; true when the answer is whole.
+    fn take(&mut self, mut bytes: &[u8]) -> io::Result<bool> {
+        if self.status == 0 {
+            self.head.extend_from_slice(bytes);
+            let Some(end) = self.head.windows(4).position(|four| four == b"\r\n\r\n") else {
+                let long = self.head.len() > HEAD_BYTES_MAX;
+                return if long {
+                    Err(ErrorKind::InvalidData.into())
+                } else {
+                    Ok(false)
+                };
+            };
+            let after = self.head.len() - (end + 4);
+            bytes = &bytes[bytes.len() - after..];
+            self.read_head(end)?;
+            self.head.clear();
+        }
+        if bytes.len() > self.left {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        self.left -= bytes.len();
+        Ok(self.left == 0)
+    }
+
+    fn read_head(&mut self, end: usize) -> io::Result<()> {
+        let text = String::from_utf8_lossy(&self.head[..end]).to_ascii_lowercase();
+        let mut lines = text.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        self.status = status.ok_or(ErrorKind::InvalidData)?;
+        (self.left, self.closes) = (0, false);
+        for line in lines {
+            match line.split_once(':').map(|(name, value)| (name, value.trim())) {
+                Some(("content-length", value)) => self.left = value.parse().map_err(|_| ErrorKind::InvalidData)?,
+                Some(("connection", "close")) => self.closes = true,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What came of a request: when it should have gone out, its status, how long it took.
+type Answer = (Instant, i32, Duration);
+
+struct Load {
+    address: SocketAddr,
+    request: Vec<u8>,
+    epoll: std::os::fd::OwnedFd,
+    connections: Vec<Connection>,
+    /// The longest idle goes first, so that all take their turns as those of many clients do.
+    idle: VecDeque<usize>,
+    /// Requests that found no idle connection.
+    waiting: VecDeque<Instant>,
+    answers: Vec<Answer>,
+}
+
+impl Load {
+    fn open(address: SocketAddr, request: Vec<u8>, count: usize) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let (connections, waiting, answers) = (Vec::with_capacity(count), VecDeque::new(), Vec::new());
+        let mut load = Self {
+            address,
+            request,
+            epoll,
+            connections,
+            idle: VecDeque::new(),
+            waiting,
+            answers,
+        };
+        for i in 0..count {
+            load.connections.push(Connection::to(address)?);
+            load.watch(i)?;
+            load.idle.push_back(i);
+        }
+        Ok(load)
+    }
+
+    fn watch(&self, i: usize) -> io::Result<()> {
+        let stream = &self.connections[i].stream;
+        Ok(epoll::add(
+            &self.epoll,
+            stream,
+            EventData::new_u64(i as u64),
+            EventFlags::IN,
+        )?)
+    }
+
+    fn send_waiting(&mut self) -> io::Result<()> {
+        while let (Some(&asked), Some(&i)) = (self.waiting.front(), self.idle.front()) {
+            self.waiting.pop_front();
+            self.idle.pop_front();
+            let connection = &mut self.connections[i];
+            connection.asked = Some(asked);
+            let sent = connection.stream.write(&self.request);
+            if !matches!(sent, Ok(n) if n == self.request.len()) {
+                self.over(i, -1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The request of a connection has its answer, or never will.
+    fn over(&mut self, i: usize, status: i32) -> io::Result<()> {
+        let connection = &mut self.connections[i];
+        if let Some(asked) = connection.asked.take() {
+            self.answers.push((asked, status, asked.elapsed()));
+        }
+        connection.status = 0;
+        if status < 0 || connection.closes {
+            self.connections[i] = Connection::to(self.address)?;
+            self.watch(i)?;
+        }
+        self.idle.push_back(i);
+        Ok(())
+    }
+
+    fn read(&mut self, i: usize, room: &mut [u8]) -> io::Result<()> {
+        let connection = &mut self.connections[i];
+        let whole = match connection.stream.read(room) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => connection.take(&room[..n]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => Err(error),
+        };
+        let idle = connection.asked.is_none();
+        match whole {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                let status = connection.status;
+                self.over(i, status)
+            }
+            // The target closes what is idle when it likes to.
+            Err(_) if idle => {
+                self.connections[i] = Connection::to(self.address)?;
+                self.watch(i)
+            }
+            Err(_) => self.over(i, -1),
+        }
+    }
+
+    fn wait(&mut self, most: Duration, room: &mut [u8]) -> io::Result<()> {
+        let timeout = Timespec {
+            tv_sec: most.as_secs() as i64,
+            tv_nsec: i64::from(most.subsec_nanos()),
+        };
+        let mut events = Vec::with_capacity(EVENTS_MAX);
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in events {
+            self.read(event.data.u64() as usize, room)?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, rate: f64, seconds: f64) -> io::Result<()> {
+        let mut room = vec![0; READ_BYTES];
+        let mut chance = 0x9e37_79b9_7f4a_7c15_u64;
+        let end = Instant::now() + Duration::from_secs_f64(seconds);
+        let mut next = Instant::now();
+        while next < end {
+            while next <= Instant::now() {
+                self.waiting.push_back(next);
+                next += rest(&mut chance, rate);
+            }
+            self.send_waiting()?;
+            self.wait(next.saturating_duration_since(Instant::now()), &mut room)?;
+            self.send_waiting()?;
+        }
+        let patience = Instant::now() + PATIENCE;
+        while self.idle.len() < self.connections.len() && Instant::now() < patience {
+            self.wait(PATIENCE / 100, &mut room)?;
+            self.send_waiting()?;
+        }
+        let never = self
+            .connections
+            .iter()
+            .filter_map(|c| c.asked)
+            .chain(self.waiting.drain(..));
+        self.answers.extend(never.map(|asked| (asked, -1, asked.elapsed())));
+        Ok(())
+    }
+}
+
+/// Time between two requests of independent clients: exponentially distributed (xorshift64*).
+fn rest(chance: &mut u64, rate: f64) -> Duration {
+    *chance ^= *chance >> 12;
+    *chance ^= *chance << 25;
+    *chance ^= *chance >> 27;
+    let bits = chance.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
+    let uniform = (bits as f64 + 1.0) / (1_u64 << 53) as f64;
+    Duration::from_secs_f64(-uniform.ln() / rate)
+}
+
+fn argument<T: std::str::FromStr>(n: usize) -> T {
+    let given = std::env::args().nth(n).and_then(|text| text.parse().ok());
+    given.expect("load <address:port> <connections> <requests per second> <seconds> < request")
+}
+
+fn main() -> io::Result<()> {
+    let mut request = Vec::new();
+    let (address, connections, rate, seconds) = (argument(1), argument(2), argument(3), argument(4));
+    io::stdin().read_to_end(&mut request)?;
+    let mut load = Load::open(address, request, connections)?;
+    load.run(rate, seconds)?;
+    let (now, epoch) = (
+        Instant::now(),
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+    );
+    let mut out = BufWriter::new(io::stdout().lock());
+    for (asked, status, took) in &load.answers {
+        let at = epoch.saturating_sub(now.duration_since(*asked));
+        writeln!(out, "{}\t{status}\t{}", at.as_micros(), took.as_micros())?;
+    }
+    out.flush()
+}
