@@ -64,14 +64,14 @@ export class Journal {
   open(): Promise<void> {
     return this.#tasks.run(async () => {
       const { stateDir, receivers, gateway, log, now } = this.#parts;
-      this.#audit ??= await AuditLog.open(join(stateDir, 'audit'), { now, event: log });
+      if (this.#audit !== null) return;
+      const audit = await AuditLog.open(join(stateDir, 'audit'), { now, event: log });
       const directory = join(stateDir, 'webhooks');
       if (receivers.length > 0)
-        this.#webhooks ??= await Webhooks.open({ directory, receivers, gateway, event: log, now });
-      for (const { kind, fields } of this.#early.splice(0)) {
-        this.#audit.append(kind, fields);
-        this.#webhooks?.tell(kind, fields);
-      }
+        this.#webhooks = await Webhooks.open({ directory, receivers, gateway, event: log, now });
+      // Not before both are open: what happens meanwhile is told to both, in its order.
+      this.#audit = audit;
+      for (const { kind, fields } of this.#early.splice(0)) this.#keep(kind, fields);
     });
   }
 
@@ -80,10 +80,14 @@ export class Journal {
     this.#parts.log(level, message, fields);
     const kind = KINDS[message];
     if (kind === undefined) return;
-    if (this.#audit !== null) this.#audit.append(kind, fields);
+    if (this.#audit !== null) this.#keep(kind, fields);
     else if (this.#early.length < EARLY_MAX) this.#early.push({ kind, fields });
-    this.#webhooks?.tell(kind, fields);
   };
+
+  #keep(kind: AuditKind, fields: Record<string, unknown>): void {
+    this.#audit?.append(kind, fields);
+    this.#webhooks?.tell(kind, fields);
+  }
 
   /** Somebody who reaches the admin listener wants something done. */
   asked(action: string, fields: Record<string, unknown>): void {

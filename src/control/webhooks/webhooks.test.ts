@@ -6,7 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as immediately, setTimeout as sleep } from 'node:timers/promises';
+import { Journal } from '../audit/journal.ts';
 import { signatureOf, Webhooks, type WebhooksParts } from './webhooks.ts';
 
 const SECRET = 'shared';
@@ -15,6 +16,9 @@ interface Got {
   readonly type: string;
   readonly data: { readonly n?: number };
 }
+
+/** Of receivers, by their directories. */
+const urls = new Map<string, string>();
 
 /** A receiver that answers what it is told, and checks what it gets. */
 async function given(t: TestContext) {
@@ -34,6 +38,7 @@ async function given(t: TestContext) {
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+  urls.set(directory, url);
   const opened: Webhooks[] = [];
   t.after(async () => {
     for (const one of opened) await one.close();
@@ -93,6 +98,48 @@ test('a receiver that fails is tried again, also by the process that comes next'
   assert.deepEqual(
     got.map(({ data }) => data.n),
     [1, 2],
+  );
+});
+
+test('an event that says very much is told, cut', async (t) => {
+  const { got, open, until } = await given(t);
+  const webhooks = await open();
+  webhooks.tell('rejected', { n: 1, reason: 'x'.repeat(100_000) });
+  webhooks.tell('rejected', { n: 2, problems: Array.from({ length: 5_000 }, () => 'x'.repeat(100)) });
+  webhooks.tell('activated', { n: 3 });
+  await until(() => got.some(({ data }) => data.n === 3));
+  assert.deepEqual(
+    got.map(({ type }) => type),
+    ['cnx.rejected', 'cnx.rejected', 'cnx.activated'],
+  );
+});
+
+test('what happens while a journal is being opened is told to receivers as well, in its order', async (t) => {
+  const { directory, got, until } = await given(t);
+  const url = String(urls.get(directory));
+  const journal = new Journal({
+    stateDir: directory,
+    log: () => undefined,
+    receivers: [{ id: 'ops', url, secret: SECRET, kinds: [] }],
+    gateway: 'gw-1',
+    now: Date.now,
+  });
+  t.after(() => journal.suspend());
+  let n = 0;
+  const opening = { over: false };
+  void journal.open().then(() => (opening.over = true));
+  journal.event('info', 'bundle pinned', { n: n++ });
+  while (!opening.over) {
+    // The log is open, its receivers are not.
+    if (journal.view() !== null) journal.event('info', 'bundle pinned', { n: n++ });
+    await immediately();
+  }
+  journal.event('info', 'bundle pinned', { n: n++ });
+  const told = n;
+  await until(() => got.length === told);
+  assert.deepEqual(
+    got.map(({ data }) => data.n),
+    Array.from({ length: told }, (_, i) => i),
   );
 });
 

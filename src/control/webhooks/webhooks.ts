@@ -5,7 +5,8 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
-import { EventQueue } from './queue.ts';
+import { bounded } from '../audit/chain.ts';
+import { EVENT_BYTES_MAX, EventQueue } from './queue.ts';
 
 /** First pause after a failure; then twice the one before, up to the longest, and up to a fifth less at random. */
 export const PAUSE_FIRST_MS = 1_000;
@@ -97,12 +98,15 @@ export class Webhooks {
       type: `cnx.${kind}`,
       timestamp: new Date(now()).toISOString(),
       gateway,
-      data: fields,
+      data: bounded(fields),
     };
+    let body = JSON.stringify(event);
+    // As in the audit log: what is too long is left out, and that is said.
+    if (Buffer.byteLength(body) > EVENT_BYTES_MAX) body = JSON.stringify({ ...event, data: { leftOut: body.length } });
     for (const line of this.#lines) {
       const { kinds } = line.receiver;
       if (kinds.length > 0 && !kinds.includes(kind)) continue;
-      this.#next(line, () => line.queue.push(JSON.stringify(event)));
+      this.#next(line, () => line.queue.push(body));
       // A receiver that was away is not asked more often because more happens.
       if (line.failures === 0) this.#soon(line, 0);
     }
