@@ -340,6 +340,15 @@ impl Engine {
 
     /// The same for a body of our own, all of which is here. One that is short is compressed at once.
     pub(super) fn code_own(&mut self, slot: u32, plan: &Plan, coding: Coding, body: &mut Bytes) -> Coding {
+        // What is compressed on its way is held meanwhile, one copy for each client: slow ones must not take the room of bodies that stages ask for.
+        let held = self.collected.saturating_add(body.len());
+        if body.len() > AT_ONCE_BYTES_MAX && held > self.options.collected_bytes_max {
+            return Coding {
+                algorithm: None,
+                weakens: false,
+                ..coding
+            };
+        }
         let length = AnswerBody::Length(body.len() as u64);
         let coding = self.start_coding(slot, plan, coding, length);
         if body.len() > AT_ONCE_BYTES_MAX || self.filter_left == 0 {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use bytes::{Buf, Bytes};
+
 use super::Engine;
 use super::io::Got;
 use super::lines::{header_map, request_text, trailer_lines};
@@ -301,20 +303,29 @@ impl Engine {
         let x = &mut self.exchanges[slot as usize];
         let (key, stream, ended) = (x.down, x.stream, x.answer_ended);
         let mut outbox = std::mem::take(&mut x.outbox);
+        let mut rest = std::mem::take(&mut x.own_rest);
         let trailers = std::mem::take(&mut x.answer_trailers);
         let mut write_due = x.write_due;
         let due = self.now + self.options.write_ms;
         if let Some(h2) = self.h2(key) {
+            let waited = outbox.len() + rest.len();
             if !outbox.is_empty() {
                 let taken = h2.server.data(stream, &outbox, false);
                 outbox.drain(..taken);
-                if outbox.is_empty() {
-                    write_due = u64::MAX;
-                } else if taken > 0 {
-                    write_due = due;
-                }
             }
-            let done = ended && outbox.is_empty();
+            if outbox.is_empty() && !rest.is_empty() {
+                let taken = h2.server.data(stream, &rest, false);
+                rest.advance(taken);
+            }
+            let waits = outbox.len() + rest.len();
+            if waits == 0 {
+                // Whoever shares it may be the last one now.
+                rest = Bytes::new();
+                write_due = u64::MAX;
+            } else if waits < waited || write_due == u64::MAX {
+                write_due = due;
+            }
+            let done = ended && waits == 0;
             if done && trailers.is_empty() {
                 h2.server.data(stream, &[], true);
             } else if done {
@@ -323,6 +334,7 @@ impl Engine {
             self.touch(key);
             let x = &mut self.exchanges[slot as usize];
             x.outbox = outbox;
+            x.own_rest = rest;
             x.write_due = write_due;
             x.answer_trailers = trailers;
             if done {
@@ -434,5 +446,81 @@ impl Engine {
             *digit = DIGITS[(self.nonce >> 58) as usize];
         }
         key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::super::options::{ListenPlan, Options};
+    use super::*;
+    use crate::h2::Client;
+    use crate::layout::{event, verdict, word};
+
+    const LONG: usize = 6_000_000;
+
+    /// The slot of the request that a client begins with.
+    fn begun(engine: &mut Engine, stream: &mut TcpStream, client: &mut Client) -> u32 {
+        let mut room = [0; 16 * 1024];
+        for _ in 0..1_000 {
+            engine.poll();
+            for place in 0..engine.event_count() {
+                let [kind, slot, ..] = engine.slots.read_event(place);
+                if kind == event::BEGIN {
+                    engine.told();
+                    return slot as u32;
+                }
+            }
+            engine.told();
+            if let Ok(n) = stream.read(&mut room) {
+                client.feed(&room[..n]);
+            }
+            client.poll(&mut Vec::new()).unwrap();
+            let n = client.output().len();
+            stream.write_all(client.output()).unwrap();
+            client.sent(n);
+        }
+        panic!("no request");
+    }
+
+    #[test]
+    fn what_a_window_does_not_take_of_a_kept_body_is_not_copied() {
+        let mut engine = Engine::new(Options::default(), Vec::new()).unwrap();
+        let plan = ListenPlan {
+            number: 0,
+            address: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+            http2: true,
+            proxy_from: Vec::new(),
+        };
+        let port = engine.listen(plan).unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+        let mut client = Client::new(&Limits::default());
+        let parts = http::Request::get("http://a/").body(()).unwrap().into_parts().0;
+        client.request(parts, true).unwrap();
+        let slot = begun(&mut engine, &mut stream, &mut client);
+        let number = engine.keep(&vec![b'x'; LONG]);
+        assert!(engine.set_kept(slot, number, 0, LONG));
+        for at in [word::TARGET_AT, word::ANSWER_EDITS_AT] {
+            engine.slots.set_word(slot, at + 1, 0);
+        }
+        engine.slots.set_word(slot, word::CHOICE, 200);
+        engine.slots.set_word(slot, word::VERDICT, verdict::ANSWER);
+        engine.apply(slot);
+        let x = &engine.exchanges[slot as usize];
+        assert_eq!((x.phase, x.bytes_out), (Phase::Answering, LONG as u64));
+        assert_eq!(x.outbox.capacity(), 0);
+        // A client that takes nothing of it is given up.
+        assert!(x.write_due < u64::MAX && x.own_rest.len() > LONG / 2);
+        drop(stream);
+        while engine.open_exchanges() > 0 {
+            engine.poll();
+        }
+        engine.told();
+        assert!(engine.exchanges[slot as usize].own_rest.is_empty());
     }
 }

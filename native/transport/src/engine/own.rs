@@ -162,13 +162,11 @@ impl Engine {
             };
             if !bodiless {
                 x.bytes_out += body.len() as u64;
+                x.own_rest = body;
             }
             let from = line_end(&out);
             self.h2_respond(slot, status, &out[from..], bodiless);
             self.out = out;
-            if !bodiless {
-                self.h2_data(slot, &body);
-            }
             return self.answer_end(slot, &[]);
         }
         if !keep_alive {

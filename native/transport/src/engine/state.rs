@@ -157,6 +157,8 @@ pub struct Exchange {
     pub answer_ended: bool,
     /// Bytes for an HTTP/2 client that its windows do not take yet.
     pub outbox: Vec<u8>,
+    /// Bytes of an answer of our own that follow them, from where they lie.
+    pub own_rest: Bytes,
     /// When a client of HTTP/2 is given up whose window takes none of them; engine time, ms.
     pub write_due: u64,
     /// The client's side of a tunnel has ended.
@@ -242,6 +244,7 @@ impl Exchange {
             compress: None,
             answer_ended: false,
             outbox: Vec::new(),
+            own_rest: Bytes::new(),
             write_due: u64::MAX,
             client_ended: false,
             answer_trailers: Vec::new(),
@@ -282,6 +285,7 @@ impl Exchange {
             self.head_out = Vec::new();
         }
         self.own_body = Bytes::new();
+        self.own_rest = Bytes::new();
         self.held = Body::default();
         self.filter = None;
         self.compress = None;

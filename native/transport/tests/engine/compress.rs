@@ -302,6 +302,23 @@ fn answers_of_our_own_are_compressed_short_or_long() {
 }
 
 #[test]
+fn an_answer_of_our_own_that_finds_no_room_to_be_held_goes_as_it_is() {
+    let upstream = texts();
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.options.collected_bytes_max = 250_000;
+    let lane = start(plan);
+    let mut wire = Wire::to(lane.port);
+    for (n, room) in [(200_000, true), (300_000, false), (60_000, true), (200_000, true)] {
+        let got = ask(&mut wire, &format!("/b{n}"), "Accept-Encoding: gzip\r\n");
+        assert_eq!(got.has("content-encoding: gzip"), room, "{n}");
+        assert!(got.has("vary: accept-encoding"), "{}", got.head);
+        assert!(got.whole && (room || got.body.len() == n));
+    }
+    drop(wire);
+    lane.end();
+}
+
+#[test]
 fn clients_of_http_1_0_get_a_body_that_ends_with_the_connection() {
     let upstream = texts();
     let lane = start(Plan::to(&[upstream.address]));
