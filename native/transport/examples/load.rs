@@ -1,5 +1,7 @@
-//! A load that keeps its rate whatever the target does: requests come as those of many independent clients do (a Poisson process), each on a connection that is idle, and are timed from the moment
-//! at which they should have gone out. Generators that send for all their connections at once, every tick, measure their own bursts.
+//! A load that keeps its rate whatever the target does: requests come as those of many independent clients do (a Poisson process), each
+//! on a connection that is idle, and are timed from when they were due, whether or not a connection was idle then (or from when this
+//! process got its turn, for that is not the target's doing). Generators that send for all their connections at once, every tick, measure
+//! their own bursts.
 //!
 //! `load <address> <connections> <requests per second> <seconds> < request`; the request is sent as it is, and must keep its connection alive. Prints a line for each answer as
 //! h2load logs it: epoch µs of the request, status (-1: none came), µs until the end of the answer.
@@ -7,10 +9,11 @@
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
 /// How long answers are waited for after the last request.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -18,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const READ_BYTES: usize = 64 * 1024;
 const EVENTS_MAX: usize = 512;
+/// What the timer is called where connections have their number.
+const TIMER: u64 = u64::MAX;
 
 struct Connection {
     stream: TcpStream,
@@ -93,7 +98,9 @@ type Answer = (Instant, i32, Duration);
 struct Load {
     address: SocketAddr,
     request: Vec<u8>,
-    epoll: std::os::fd::OwnedFd,
+    epoll: OwnedFd,
+    /// Wakes for the next request: epoll's own time-out counts in milliseconds.
+    timer: OwnedFd,
     connections: Vec<Connection>,
     /// The longest idle goes first, so that all take their turns as those of many clients do.
     idle: VecDeque<usize>,
@@ -105,11 +112,14 @@ struct Load {
 impl Load {
     fn open(address: SocketAddr, request: Vec<u8>, count: usize) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
         let (connections, waiting, answers) = (Vec::with_capacity(count), VecDeque::new(), Vec::new());
         let mut load = Self {
             address,
             request,
             epoll,
+            timer,
             connections,
             idle: VecDeque::new(),
             waiting,
@@ -187,17 +197,25 @@ impl Load {
     }
 
     fn wait(&mut self, most: Duration, room: &mut [u8]) -> io::Result<()> {
-        let timeout = Timespec {
-            tv_sec: most.as_secs() as i64,
-            tv_nsec: i64::from(most.subsec_nanos()),
+        // Setting it again takes back that it rang; nothing at all would switch it off.
+        let rings = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: Timespec {
+                tv_sec: most.as_secs() as i64,
+                tv_nsec: i64::from(most.subsec_nanos()).max(1),
+            },
         };
+        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &rings)?;
         let mut events = Vec::with_capacity(EVENTS_MAX);
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout)) {
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         for event in events {
-            self.read(event.data.u64() as usize, room)?;
+            let connection = event.data.u64();
+            if connection != TIMER {
+                self.read(connection as usize, room)?;
+            }
         }
         Ok(())
     }
@@ -208,8 +226,9 @@ impl Load {
         let end = Instant::now() + Duration::from_secs_f64(seconds);
         let mut next = Instant::now();
         while next < end {
-            while next <= Instant::now() {
-                self.waiting.push_back(next);
+            let now = Instant::now();
+            while next <= now {
+                self.waiting.push_back(now);
                 next += rest(&mut chance, rate);
             }
             self.send_waiting()?;
