@@ -1,6 +1,6 @@
 /** What another bundle changes, as a guardrail will see it: between directories and bundles, by two commands. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -41,6 +41,30 @@ describe('what a bundle changes', async () => {
     for (const part of [change.routes, change.cells, change.limits, change.policies, change.files])
       assert.deepEqual([part.added, part.removed, part.changed], [{}, {}, {}]);
     for (const part of [change.waf, change.defaults, change.tenants]) assert.deepEqual(part.fields, []);
+  });
+
+  it('is compared with what is stable where the tag names a channel index', async () => {
+    const promoter = join(directory, 'promoter');
+    const made = await makeKey(promoter, 'p');
+    const builder = (await makeKey(join(directory, 'second'), 'b')).trust as { keys: { roles: string[] }[] };
+    const [keys, promoters] = [builder.keys, (made.trust as typeof builder).keys];
+    for (const key of promoters) key.roles = ['promoter'];
+    const trust = join(directory, 'trust.yaml');
+    writeFileSync(trust, JSON.stringify({ ...made.trust, keys: [...keys, ...promoters] }));
+    await call(bundleCommand, 'sign', former, '--key', join(directory, 'second', 'b.key'));
+    const tag = `oci:${layout}:index`;
+    const signs = ['--trust', trust, '--key', made.keyFile];
+    const set = await call(bundleCommand, 'channel', 'set', tag, ...signs, '--stable', CHANNEL);
+    assert.equal(set.code, 0, set.err);
+    const { code, out, err } = await call(bundleCommand, 'diff', tag, before);
+    assert.equal(code, 0, err);
+    assert.equal((JSON.parse(out) as Change).active?.digest, digest);
+    for (const args of [
+      ['inspect', tag],
+      ['tag', tag, 'x'],
+      ['sign', tag, '--key', made.keyFile],
+    ])
+      assert.match((await call(bundleCommand, ...args)).err, /index, not a bundle; cnx bundle channel/);
   });
 
   it('is printed alike by both commands, and denied in the words of a guardrail', async () => {

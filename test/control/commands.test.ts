@@ -173,6 +173,16 @@ describe('cnx bundle build', () => {
     assert.match((await call(bundleCommand, ['inspect', `${layout}:dirty`])).out, /revision: [0-9a-f]{40}-dirty\n/);
   });
 
+  it('raises the floor to its own number, as the runbooks ask for, where the release before stands', async (t) => {
+    const { at, state, build, layout, env } = await world(t);
+    assert.equal((await call(build, [at('src'), '--out', layout], env)).code, 0);
+    state.source = { ...ROUTES('{}'), release: { ...ROUTES('{}').release, floor: 2 } };
+    const raised = await call(build, [at('src'), '--out', layout], env);
+    assert.deepEqual([raised.code, raised.err], [0, '']);
+    assert.match(raised.out, /sequence 2/);
+    assert.match((await call(build, [at('src'), '--out', layout], env)).out, /^unchanged/);
+  });
+
   it('does not give one number to two bundles', async (t) => {
     const { at, state, build, layout, env } = await world(t);
     await call(build, [at('src'), '--out', layout, '--seq', '7'], env);

@@ -41,7 +41,7 @@ times come from SOURCE_DATE_EPOCH, else from the last commit of <dir>, else from
   --key   sign at once, before the tag moves, so that a gateway that watches never sees it unsigned
   --seq   sequence number; default: what release.yaml says, else the highest in the layout plus one.
           A build that changes nothing keeps its number and its digest.
-  --against  the release before, a <ref> or a directory: what policies promised there (input, entrypoints, result) may
+  --against  the release before, a <ref> (of a channel index what is stable) or a directory: what policies promised there (input, entrypoints, result) may
           change with a new major version only (docs/policy.md)
 `;
 
@@ -106,7 +106,9 @@ export async function assembleFor(
   const built = await builtBefore(layout);
   const current = await layout.resolve(tag);
   const before = current.state === 'found' ? built.get(current.digest) : undefined;
-  if (current.state === 'found' && before !== undefined && (wanted === undefined || wanted === before)) {
+  // A floor above the number of what stands there is a change, and no release could say it under that number.
+  const mayBeSame = before !== undefined && (wanted ?? before) === before && source.release.floor <= before;
+  if (current.state === 'found' && mayBeSame) {
     const again = assembleWith(source, before, origin);
     if (again.bundle.digest === current.digest) return { ...again, unchanged: true };
   }

@@ -8,7 +8,7 @@ import { readSide } from './side.ts';
 const HELP = `cnx bundle diff <before> <after> [--guardrail MODULE [--entrypoint RULE] [--data FILE]]
 
 Prints what <after> changes, as JSON: exactly what the guardrail of a gateway gets as input (docs/guardrail.md). Each of them is a bundle
-directory or a <ref>, which is not verified.
+directory or a <ref>, which is not verified; of a channel index what is stable is compared.
 
   --guardrail    asks this policy (.wasm); its reasons go to stderr, and the exit code is 1 when there are any
   --entrypoint   its rule; guardrail/deny unless told

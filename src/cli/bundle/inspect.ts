@@ -23,7 +23,10 @@ export const run: Command = command({
       const { bytes, contentType } = await opened.place.manifest(digest);
       const manifest = parseManifest(bytes, contentType);
       if (manifest.kind !== 'manifest')
-        throw new Rejection('wrong_artifact_type', `${digest} is an index, not a bundle`);
+        throw new Rejection(
+          'wrong_artifact_type',
+          `${digest} is an index, not a bundle; cnx bundle channel show prints one`,
+        );
       const release = await readReleaseUnverified(opened.place, digest);
       const { candidates, notes } = await opened.place.signatures(digest);
       const layers = manifest.layers.map((layer) => ({

@@ -123,7 +123,7 @@ function judgeChannelOrder(
   if (epoch !== own)
     throw new Rejection(
       'epoch_regressed',
-      `the channel index counts in epoch ${epoch}, the trust policy in ${own}: sign one for ${own}`,
+      `the channel index counts in epoch ${epoch}, the trust policy in ${own}: a promoter begins anew in it (cnx bundle channel set --stable BUNDLE --seq 1)`,
     );
   const last = known?.epoch === own ? known : undefined;
   if (last !== undefined && seq < last.seq)

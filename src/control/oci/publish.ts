@@ -71,7 +71,7 @@ export async function readReleaseUnverified(source: ArtifactSource, digest: Dige
 
 async function releaseOf(source: ArtifactSource, digest: Digest, root: ImageManifest | ImageIndex): Promise<Release> {
   if (root.kind !== 'manifest' || root.config.mediaType !== RELEASE)
-    throw new Rejection('wrong_artifact_type', `${digest} is not a bundle`);
+    throw new Rejection('wrong_artifact_type', whatItIs(digest, root));
   return parseRelease(await source.blob(root.config));
 }
 
@@ -156,7 +156,7 @@ export async function readRoot(source: ArtifactSource, digest: Digest): Promise<
   const { bytes, contentType } = await source.manifest(digest);
   const manifest = parseManifest(bytes, contentType);
   if (manifest.kind !== 'manifest' || manifest.artifactType !== BUNDLE_ARTIFACT) {
-    throw new Rejection('wrong_artifact_type', `${digest} is not a bundle`);
+    throw new Rejection('wrong_artifact_type', whatItIs(digest, manifest));
   }
   const descriptor: Descriptor = {
     mediaType: OCI_MANIFEST,
@@ -165,4 +165,10 @@ export async function readRoot(source: ArtifactSource, digest: Digest): Promise<
     artifactType: BUNDLE_ARTIFACT,
   };
   return { bytes, manifest, descriptor };
+}
+
+function whatItIs(digest: Digest, root: ImageManifest | ImageIndex): string {
+  return root.artifactType === CHANNEL_ARTIFACT
+    ? `${digest} is a channel index, not a bundle; cnx bundle channel shows, sets and signs it`
+    : `${digest} is not a bundle`;
 }
