@@ -4,12 +4,22 @@ import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import { RetryOn } from '../snapshot/guards.ts';
 import type { EndpointPlan } from '../snapshot/cell-plans.ts';
 import { endpointPlan, Given, LANE, OK } from '../../test/harness/pipeline.ts';
-import { TestWire, testRoute } from '../../test/harness/wire.ts';
+import { TestWire, testExchange, testRoute } from '../../test/harness/wire.ts';
 import type { Exchange } from './exchange.ts';
 import type { UpstreamAnswer } from './transport/transport.ts';
+import { REFUSALS } from './refusal.ts';
+import { Bulkheads } from './upstream/bulkheads.ts';
+import { EndpointUse } from './upstream/endpoint-use.ts';
 import { Retries } from './upstream/retries.ts';
 import { RetryBudget } from './upstream/retry-budget.ts';
 import { Verdict } from './verdict.ts';
+
+/** Whose budget is spent. */
+class NoRetries extends Retries {
+  override take(): boolean {
+    return false;
+  }
+}
 
 describe('an answer that is shown', () => {
   const first = endpointPlan(1);
@@ -54,6 +64,48 @@ describe('an answer that is shown', () => {
     assert.equal(given.inflight(1), 1);
     given.pipeline.finished(x, { ...OK, status: 503 });
     assert.equal(given.inflight(1), 0);
+  });
+
+  it('that passes after all has its tenant’s place in the bulkhead for as long as it passes', () => {
+    const columns = new EndpointColumns(EndpointColumns.create());
+    const bulkheads = new Bulkheads(columns, LANE, LANE + 1, 7);
+    const use = new EndpointUse(columns, LANE, bulkheads);
+    const guards = {
+      slot: 5,
+      retryBudget: { budgetPercent: 20, minRetryConcurrency: 3 },
+      bulkhead: { maxRequests: 0, maxRequestsPerTenant: 1 },
+    };
+    const room = (): boolean => {
+      const x = testExchange(new TestWire(), {});
+      x.tenant = 'acme';
+      const taken = bulkheads.take(x, 'one', guards);
+      bulkheads.release(x);
+      return taken;
+    };
+    for (const why of ['nobody else', 'no budget']) {
+      const given = new Given(why === 'no budget' ? { use, retries: new NoRetries() } : { use });
+      given.does.balance = (x) => {
+        x.tenant = 'acme';
+        if (x.failed.has(first.slot)) return x.refuse(REFUSALS.no_endpoint, 'none');
+        assert.ok(bulkheads.take(x, 'one', guards));
+        use.take(x, first);
+        return Verdict.Next;
+      };
+      const { balance } = given.does;
+      given.balances = (retries, endpoints) => {
+        Given.prototype.balances.call(given, retries, endpoints);
+        given.does.balance = balance;
+      };
+      const { x, wire } = shown(given, [first], true);
+      assert.equal(wire.passed, 1, why);
+      assert.equal(room(), false, why);
+      given.pipeline.finished(x, { ...OK, status: 503 });
+      assert.equal(room(), true, why);
+      assert.ok(
+        columns.faults.tenants.every((n) => n === 0),
+        why,
+      );
+    }
   });
 
   it('passes when a part of the request is gone', () => {

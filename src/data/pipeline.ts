@@ -296,12 +296,12 @@ export class Pipeline implements TransportEvents {
   #again(x: Exchange): boolean {
     const { use } = this.#parts;
     const endpoint = present(x.endpoint, 'endpoint');
-    const { upstreamStatus, cell, detail } = x;
+    const { upstreamStatus, cell, detail, tenantPlace } = x;
     const said = `${endpoint.identity}: ${upstreamStatus}`;
     use.release(x);
     if (!this.#retries.take(x)) {
       x.detail = `${said}; ${BUDGET_SPENT}`;
-      use.hold(x, endpoint);
+      use.resume(x, endpoint, tenantPlace);
       return false;
     }
     x.failed.add(endpoint.slot);
@@ -324,7 +324,7 @@ export class Pipeline implements TransportEvents {
     x.retryAfterS = 0;
     x.cell = cell;
     use.release(x);
-    use.hold(x, endpoint);
+    use.resume(x, endpoint, tenantPlace);
     return false;
   }
 

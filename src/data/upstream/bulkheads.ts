@@ -129,6 +129,12 @@ export class Bulkheads {
     return Math.min(a, b);
   }
 
+  /** Gives a place back to whom it was taken from, full or not: what is under way is counted. */
+  resume(x: Exchange, place: number): void {
+    this.#add(place, 1);
+    x.tenantPlace = place;
+  }
+
   release(x: Exchange): void {
     if (x.tenantPlace < 0) return;
     this.#add(x.tenantPlace, -1);

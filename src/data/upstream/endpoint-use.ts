@@ -71,6 +71,12 @@ export class EndpointUse {
     this.#count(x, endpoint, 1);
   }
 
+  /** No other attempt was made in the place of this one: it is in flight again, with the place of its tenant (-1: it had none). */
+  resume(x: Exchange, endpoint: EndpointPlan, tenantPlace: number): void {
+    this.hold(x, endpoint);
+    if (tenantPlace >= 0) this.#bulkheads?.resume(x, tenantPlace);
+  }
+
   /** The endpoint has sent its response head. Whatever it says, it accepts and answers: below 500 it is no longer suspected. */
   answered(x: Exchange, status: number): void {
     if (x.endpoint === null) return;
