@@ -19,6 +19,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 impl Engine {
     /// The final head of the upstream's answer.
     pub(super) fn answer_head(&mut self, slot: u32, bytes: &[u8], head: &ResponseHead) {
+        self.let_go_of_body(slot);
         let x = &self.exchanges[slot as usize];
         let (key, http10, tunnel) = (x.down, x.http10, head.status == 101);
         // HTTP/2 has no Upgrade: the method said it (RFC 8441 §5).

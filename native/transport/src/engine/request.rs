@@ -251,6 +251,15 @@ impl Engine {
         self.exchanges.get_mut(slot as usize)?.kept.lend()
     }
 
+    /// The answer's head goes out: no other attempt follows, and what was kept of the body for one leaves its room to others, however long the answer takes.
+    pub(super) fn let_go_of_body(&mut self, slot: u32) {
+        let x = &mut self.exchanges[slot as usize];
+        self.collected -= std::mem::take(&mut x.collected);
+        x.clear_kept();
+        x.kept_sent = 0;
+        x.kept_all = false;
+    }
+
     /// The transport itself has a reason to refuse: decisions are told, and word it. After the answer's head it can only be cut off.
     pub(super) fn refuse_for(&mut self, slot: u32, fault: Fault) {
         let x = &mut self.exchanges[slot as usize];

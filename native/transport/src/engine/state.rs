@@ -275,12 +275,17 @@ impl Exchange {
         self.stream = stream;
     }
 
-    /// Lets go of what it held.
-    pub fn clear(&mut self) {
+    /// Lets go of what was kept of its body. A little memory stays for the next one.
+    pub fn clear_kept(&mut self) {
         self.kept.clear();
         if self.kept.capacity() > 4096 {
             self.kept = Body::default();
         }
+    }
+
+    /// Lets go of what it held.
+    pub fn clear(&mut self) {
+        self.clear_kept();
         if self.head_out.capacity() > 8192 {
             self.head_out = Vec::new();
         }

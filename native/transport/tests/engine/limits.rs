@@ -255,3 +255,37 @@ fn bodies_beyond_the_bound_are_refused() {
     let seen = lane.end();
     assert_eq!(seen.lock().unwrap().faults, [Fault::BodyTooLarge as i32; 2]);
 }
+
+#[test]
+fn bodies_whose_answers_have_begun_leave_room_for_others() {
+    let upstream = upstream(|mut wire, _| {
+        while let Some(request) = wire.request() {
+            wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+            if request.path().ends_with("/endless") {
+                // An event stream: it goes on for as long as its client wants.
+                wire.ended();
+                return;
+            }
+            wire.send("0\r\n\r\n");
+        }
+    });
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.options.collected_bytes_max = 250_000;
+    let lane = plan.start();
+    let post = |wire: &mut Wire, path: &str| {
+        wire.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n"
+        ));
+        wire.send(vec![b'b'; 100_000]);
+        wire.head().unwrap().status()
+    };
+    let mut streams: Vec<Wire> = (0..4).map(|_| Wire::to(lane.port)).collect();
+    for wire in &mut streams {
+        assert_eq!(post(wire, "/i1000000/endless"), 200);
+    }
+    assert_eq!(post(&mut Wire::to(lane.port), "/i1000000/short"), 200);
+    drop(streams);
+    let seen = lane.end();
+    let seen = seen.lock().unwrap();
+    assert_eq!((seen.bodies.len(), seen.faults.len()), (5, 0));
+}
