@@ -3,9 +3,10 @@ import { test } from 'node:test';
 import { type Part, readBundle } from './bundle.ts';
 import { Document, renderProblem } from './document.ts';
 
-function problems(dependencies: readonly object[]): string {
+function problems(dependencies: readonly object[], probe?: object): string {
+  const cells = { cells: [{ id: 'shop', endpoints: [{ address: '10.0.0.1:80' }], probe }] };
   const documents = new Map<Part, Document>([
-    ['cells', new Document('cells.yaml', '{"cells":[{"id":"shop","endpoints":[{"address":"10.0.0.1:80"}]}]}')],
+    ['cells', new Document('cells.yaml', JSON.stringify(cells))],
     [
       'routes',
       new Document(
@@ -22,7 +23,13 @@ function problems(dependencies: readonly object[]): string {
 const db = { name: 'db', for: 'orders', watch: { address: '10.0.0.9:5432' } };
 
 test('dependencies that can be watched pass', () => {
-  assert.equal(problems([db, { name: 'shop', for: 'all of it', critical: true, watch: { cell: 'shop' } }]), '');
+  assert.equal(problems([db, { name: 'shop', for: 'all of it', watch: { cell: 'shop' } }]), '');
+});
+
+test('a critical cell needs a probe, or survival would never end', () => {
+  const shop = { name: 'shop', for: 'all of it', critical: true, watch: { cell: 'shop' } };
+  assert.match(problems([shop]), /dependencies\/0\/watch\/cell: cell "shop" has no probe.*give it one: `probe: /);
+  assert.equal(problems([shop], { path: '/healthz' }), '');
 });
 
 test('what cannot be watched, or is declared twice, is told', () => {

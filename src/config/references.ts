@@ -62,6 +62,7 @@ export function findProblems(b: Given, documents: ReadonlyMap<Part, Document>): 
       b.defaults.degradation,
       (path, message) => note('defaults', `/degradation${path}`, message),
       (path, kind, name) => refers(note, known, 'defaults', `/degradation${path}`, kind, name),
+      new Set(b.cells?.cells.filter((c) => c.probe === undefined).map((c) => c.id)),
     );
   for (const [i, cidr] of (b.defaults?.forwardedFrom ?? []).entries()) {
     const fault = networkFault(cidr);

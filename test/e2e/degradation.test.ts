@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { plainBundle } from '../harness/bundle.ts';
 import { TestGateway } from '../harness/gateway.ts';
 import { ask, codeOf, type Heard } from './client.ts';
 import { EndpointProcess } from './endpoint-process.ts';
@@ -182,5 +183,47 @@ describe('what services depend on is lost', () => {
     assert.match(gateway.stdout, /"dependency up".*"ledger"/);
     assert.equal(await metricOf(gateway, 'cnx_mode_changes_total', 'mode="limited"'), 2);
     assert.equal(await metricOf(gateway, 'cnx_dependency_down'), 0);
+  });
+});
+
+describe('a cell that all depends on is lost', () => {
+  it('survival, and back by its probes alone: in survival no request finds out that it is well', async () => {
+    const shop = await EndpointProcess.start('shop');
+    const gateway = await TestGateway.start({
+      bootstrap: { lanes: 1 },
+      bundle: plainBundle([], {
+        cells: {
+          cells: [
+            {
+              id: 'shop',
+              endpoints: [{ address: shop.address }],
+              probe: { path: '/', intervalMs: 200, timeoutMs: 150 },
+            },
+          ],
+        },
+        defaults: {
+          degradation: {
+            downAfterMs: 0,
+            upAfterMs: 0,
+            dependencies: [{ name: 'shop', for: 'everything there is', critical: true, watch: { cell: 'shop' } }],
+          },
+        },
+      }),
+    });
+    try {
+      const said = async (): Promise<string> => {
+        const heard = await ask(gateway.ports.http, '/');
+        return heard.status === 200 ? 'served' : (codeOf(heard) ?? '');
+      };
+      assert.equal(await said(), 'served');
+      await shop.kill();
+      await gateway.until('survival', async () => (await said()) === 'static_only');
+      await shop.run();
+      await gateway.until('it serves again', async () => (await said()) === 'served');
+      assert.match((await gateway.probe('/metrics')).body, /^cnx_mode(\{\})? 0$/m);
+    } finally {
+      await gateway.stop();
+      await shop.kill();
+    }
   });
 });
