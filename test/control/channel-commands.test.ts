@@ -118,6 +118,23 @@ describe('cnx bundle channel', () => {
     ]);
   });
 
+  it('is replaced by a bundle only when that is said', async (t) => {
+    const { call, ref, set, directory, indexNow } = await world(t);
+    assert.equal((await set('--stable', 'r1')).code, 0);
+    const layout = `oci:${join(directory, 'layout')}`;
+    for (const args of [
+      ['tag', `${layout}:r2`, 'prod'],
+      ['copy', `${layout}:r2`, ref],
+    ]) {
+      const refused = await call(...args);
+      assert.equal(refused.code, 2);
+      assert.match(refused.err, /prod names a channel index: cnx bundle channel set --stable .* --replace-index/);
+      assert.equal((await indexNow()).seq, 1);
+    }
+    assert.equal((await call('tag', `${layout}:r2`, 'prod', '--replace-index')).code, 0);
+    assert.match((await call('inspect', ref)).out, /sequence 2/);
+  });
+
   it('begins with the bundle that the tag names', async (t) => {
     const { layout, set, indexNow } = await world(t);
     await publishSigned(layout, bundle(1), [KEY_A], 'prod');

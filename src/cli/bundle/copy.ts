@@ -2,7 +2,16 @@ import { copyChannel, isIndexRoot } from '../../control/channel/publish.ts';
 import { copyBundle } from '../../control/oci/publish.ts';
 import { command, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
-import { digestIfThere, digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS, verifyNow } from './place.ts';
+import {
+  digestIfThere,
+  digestOfReference,
+  mustNotEndChannel,
+  openReference,
+  REPLACE_INDEX_HELP,
+  PLACE_HELP,
+  PLACE_OPTIONS,
+  verifyNow,
+} from './place.ts';
 
 type Name = 'push' | 'pull' | 'copy';
 
@@ -24,12 +33,17 @@ Copies a bundle with its signatures, byte for byte, ${WHAT[name]}; of a channel 
 the bundles that it names. The tag moves last, when everything else is there. One publisher at a time for one bundle's signatures.
 
   --trust   verify first as a new gateway with this trust policy would; what it would not take is not copied
-${name === 'pull' ? ABSENT_HELP : ''}
+${REPLACE_INDEX_HELP}${name === 'pull' ? ABSENT_HELP : ''}
 ${PLACE_HELP}`;
   return command({
     name: `bundle ${name}`,
     help,
-    options: { ...PLACE_OPTIONS, trust: { type: 'string' }, 'absent-ok': { type: 'boolean', default: false } },
+    options: {
+      ...PLACE_OPTIONS,
+      trust: { type: 'string' },
+      'absent-ok': { type: 'boolean', default: false },
+      'replace-index': { type: 'boolean', default: false },
+    },
     act: async ({ values, positionals, io }) => {
       const [from, to, extra] = positionals;
       if (from === undefined || to === undefined || extra !== undefined)
@@ -47,7 +61,9 @@ ${PLACE_HELP}`;
           return 0;
         }
         if (values.trust !== undefined) await verifyNow(source.place, digest, values.trust);
-        const copy = isIndexRoot(await source.place.manifest(digest)) ? copyChannel : copyBundle;
+        const index = isIndexRoot(await source.place.manifest(digest));
+        if (!index) await mustNotEndChannel(sink, values['replace-index']);
+        const copy = index ? copyChannel : copyBundle;
         const signatures = await copy(source.place, sink.place, digest, sink.reference.tag);
         io.stdout(`${DONE[name].padEnd(10)}  ${digest}\nto          ${to}\nsignatures  ${signatures}\n`);
         if (signatures === 0) io.stderr('note: the bundle is not signed; gateways wait until it is\n');

@@ -6,6 +6,7 @@ import type { Digest } from '../../control/oci/digest.ts';
 import { OciLayout } from '../../control/oci/layout.ts';
 import { type ArtifactPlace, resolveDigest } from '../../control/oci/publish.ts';
 import { parseReference, type Reference } from '../../control/oci/reference.ts';
+import { Rejection } from '../../control/oci/rejection.ts';
 import { openPlace } from '../../control/source/open.ts';
 import { readTrustFile } from '../../control/trust/file.ts';
 import { gatewayIdentity } from '../../control/trust/gateway.ts';
@@ -65,6 +66,33 @@ export async function digestIfThere({ reference, place }: OpenedPlace): Promise<
   const resolution = await place.resolve(reference.tag);
   return resolution.state === 'found' ? resolution.digest : null;
 }
+
+/**
+ * A bundle under a tag that names a channel index would end the channel: gateways would follow it past every rule of the promoters, and refuse the next index, for its
+ * number would begin anew. Throws UsageError where that is about to happen.
+ */
+export async function mustNotEndChannel({ reference, place }: OpenedPlace, replaceIndex: boolean): Promise<void> {
+  if (replaceIndex) return;
+  const now = await place.resolve(reference.tag);
+  if (now.state === 'found' && (await isIndexAt(place, now.digest)))
+    throw new UsageError(
+      `${reference.tag} names a channel index: cnx bundle channel set --stable or cnx rollout run bring bundles to those who follow it; --replace-index ends the channel`,
+    );
+}
+
+/** Whatever else stands there, an image say, is none. */
+async function isIndexAt(place: ArtifactPlace, digest: Digest): Promise<boolean> {
+  try {
+    return isIndexRoot(await place.manifest(digest));
+  } catch (error) {
+    if (error instanceof Rejection) return false;
+    throw error;
+  }
+}
+
+/** For commands that put a bundle under a tag. */
+export const REPLACE_INDEX_HELP = `  --replace-index   also where the tag names a channel index, which ends the channel
+`;
 
 /** Verifies as a new gateway with this trust policy would; of a channel index also each bundle that it names. @throws {Rejection} */
 export async function verifyNow(

@@ -4,7 +4,14 @@ import { Rejection } from '../../control/oci/rejection.ts';
 import { isReferrerTag } from '../../control/oci/source.ts';
 import { command, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
-import { digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS } from './place.ts';
+import {
+  digestOfReference,
+  mustNotEndChannel,
+  openReference,
+  PLACE_HELP,
+  PLACE_OPTIONS,
+  REPLACE_INDEX_HELP,
+} from './place.ts';
 
 const HELP = `cnx bundle tag <ref> <tag>
 
@@ -14,12 +21,13 @@ want a new release instead.
 
   cnx bundle tag registry.example/edge/config@sha256:<old> prod     goes back
 
+${REPLACE_INDEX_HELP}
 ${PLACE_HELP}`;
 
 export const run: Command = command({
   name: 'bundle tag',
   help: HELP,
-  options: PLACE_OPTIONS,
+  options: { ...PLACE_OPTIONS, 'replace-index': { type: 'boolean', default: false } },
   act: async ({ values, positionals, io }) => {
     const [text, tag, extra] = positionals;
     if (text === undefined || tag === undefined || extra !== undefined)
@@ -30,6 +38,7 @@ export const run: Command = command({
     try {
       const digest = await digestOfReference(opened);
       const next = await readReleaseUnverified(place, digest);
+      await mustNotEndChannel({ place, reference: { ...opened.reference, tag } }, values['replace-index']);
       const current = await place.resolve(tag);
       const before = current.state === 'found' ? await releaseOrNull() : null;
       await tagBundle(place, digest, tag);
