@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -141,6 +141,26 @@ test('what happens while a journal is being opened is told to receivers as well,
     got.map(({ data }) => data.n),
     Array.from({ length: told }, (_, i) => i),
   );
+});
+
+test('a disk that cannot be read for a while holds events back, and loses none', async (t) => {
+  const { directory, got, answers, open, until } = await given(t);
+  answers.status = 500;
+  const events: string[] = [];
+  const webhooks = await open({ event: (_, message) => events.push(message) });
+  webhooks.tell('reverted', { n: 1 });
+  await until(() => answers.asked > 0);
+  const path = join(directory, 'ops', '000000000001.json');
+  // A file that every read of fails.
+  renameSync(path, `${path}.kept`);
+  symlinkSync('/proc/self/mem', path);
+  const failed = 'the events of a webhook cannot be read or removed; it is tried again';
+  await until(() => events.includes(failed));
+  unlinkSync(path);
+  renameSync(`${path}.kept`, path);
+  answers.status = 204;
+  await until(() => got.length === 1);
+  assert.equal(events.filter((message) => message === failed).length, 1);
 });
 
 test('what waits is bounded: the oldest go', async (t) => {

@@ -52,6 +52,8 @@ interface Line {
   readonly queue: EventQueue;
   failures: number;
   fault: string | null;
+  /** Events could not be read or removed the last time; that was said. */
+  diskFailed: boolean;
   timer: NodeJS.Timeout | null;
   /** What is done for this receiver, one after the other. */
   tail: Promise<void>;
@@ -78,7 +80,15 @@ export class Webhooks {
     const webhooks = new Webhooks(parts);
     for (const receiver of parts.receivers) {
       const queue = await EventQueue.open(join(parts.directory, receiver.id), parts.queueMax);
-      const line: Line = { receiver, queue, failures: 0, fault: null, timer: null, tail: Promise.resolve() };
+      const line: Line = {
+        receiver,
+        queue,
+        failures: 0,
+        fault: null,
+        diskFailed: false,
+        timer: null,
+        tail: Promise.resolve(),
+      };
       webhooks.#lines.push(line);
       webhooks.#soon(line, 0);
     }
@@ -125,7 +135,7 @@ export class Webhooks {
     if (line.timer !== null) clearTimeout(line.timer);
     line.timer = setTimeout(() => {
       line.timer = null;
-      this.#next(line, () => this.#deliver(line));
+      this.#next(line, () => this.#tryToDeliver(line));
     }, ms).unref();
   }
 
@@ -135,6 +145,29 @@ export class Webhooks {
       const reason = error instanceof Error ? error.message : String(error);
       this.#parts.event('warn', 'an event for a webhook was lost', { webhook: line.receiver.id, reason });
     });
+  }
+
+  async #tryToDeliver(line: Line): Promise<void> {
+    try {
+      await this.#deliver(line);
+      line.diskFailed = false;
+    } catch (error) {
+      // The disk, not the receiver: nobody else would ask again.
+      const reason = error instanceof Error ? error.message : String(error);
+      if (!line.diskFailed)
+        this.#parts.event('warn', 'the events of a webhook cannot be read or removed; it is tried again', {
+          webhook: line.receiver.id,
+          reason,
+        });
+      line.diskFailed = true;
+      this.#soon(line, this.#pauseAfter(++line.failures));
+    }
+  }
+
+  /** At most this, and up to a fifth less. */
+  #pauseAfter(failures: number): number {
+    const first = this.#parts.pauseFirstMs ?? PAUSE_FIRST_MS;
+    return Math.min(PAUSE_MAX_MS, first * 2 ** Math.min(failures - 1, 20)) * (1 - Math.random() / 5);
   }
 
   async #deliver(line: Line): Promise<void> {
@@ -156,11 +189,7 @@ export class Webhooks {
         webhook: receiver.id,
         reason: why,
       });
-    const pause = Math.min(
-      PAUSE_MAX_MS,
-      (this.#parts.pauseFirstMs ?? PAUSE_FIRST_MS) * 2 ** Math.min(line.failures - 1, 20),
-    );
-    this.#soon(line, pause * (1 - Math.random() / 5));
+    this.#soon(line, this.#pauseAfter(line.failures));
   }
 
   /** Null when the receiver has it, else why not. */
