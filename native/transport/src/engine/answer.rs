@@ -196,7 +196,8 @@ impl Engine {
     /// A part of the answer's body.
     pub(super) fn answer_bytes(&mut self, slot: u32, bytes: &[u8], _last: bool) {
         let x = &self.exchanges[slot as usize];
-        if x.phase == Phase::Judging {
+        // A stream says more than was asked for, as far as its window lets it: that waits behind what is held already.
+        if x.phase == Phase::Judging || !x.held.is_empty() {
             return self.hold(slot, bytes);
         }
         if x.filter.is_some() {
@@ -246,7 +247,7 @@ impl Engine {
     /// The answer is complete.
     pub(super) fn answer_end(&mut self, slot: u32, trailers: &[u8]) {
         let x = &mut self.exchanges[slot as usize];
-        if x.phase == Phase::Judging {
+        if x.phase == Phase::Judging || !x.held.is_empty() {
             return self.held_ends(slot, trailers);
         }
         if x.phase != Phase::Answering {

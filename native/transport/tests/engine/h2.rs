@@ -19,6 +19,8 @@ pub struct Got {
     pub status: u16,
     pub interim: Vec<u16>,
     body: usize,
+    /// Bytes count up, as those of `/large` do.
+    in_order: bool,
     last: Vec<u8>,
     trailers: Option<HeaderMap>,
     ended: bool,
@@ -119,6 +121,9 @@ impl H2Client {
             }
             Event::Data { stream, bytes, ended } => {
                 let got = self.got.entry(stream).or_default();
+                let from = got.body;
+                got.in_order = (from == 0 || got.in_order)
+                    && bytes.iter().enumerate().all(|(at, byte)| *byte == counted(from + at));
                 got.body += bytes.len();
                 got.last.extend_from_slice(&bytes[..bytes.len().min(64)]);
                 got.ended |= ended;
@@ -157,6 +162,11 @@ pub fn speaking_h2(upstream: &Upstream) -> Plan {
     plan
 }
 
+/// A byte of `/large`.
+fn counted(at: usize) -> u8 {
+    (at % 251) as u8
+}
+
 /// How many streams an upstream has seen.
 #[derive(Default)]
 pub struct Streams {
@@ -181,7 +191,17 @@ fn serve_h2(mut stream: TcpStream, late: Duration, seen: &Streams) {
                     server.interim(stream, 103, HeaderMap::new());
                     seen.begun.fetch_add(1, SeqCst);
                     later.push((Instant::now() + late, stream));
-                    bodies.insert(stream, (if large { vec![b'l'; 1_000_000] } else { Vec::new() }, ended));
+                    bodies.insert(
+                        stream,
+                        (
+                            if large {
+                                (0..1_000_000).map(counted).collect()
+                            } else {
+                                Vec::new()
+                            },
+                            ended,
+                        ),
+                    );
                 }
                 Event::Data { stream, bytes, ended } => {
                     server.release(stream, bytes.len());
@@ -594,5 +614,28 @@ fn a_kept_body_answers_several_streams_at_once() {
         assert_eq!((got.status, got.body), (200, LONG - 1));
     }
     drop(client);
+    lane.end();
+}
+
+#[test]
+fn what_was_held_of_an_answer_goes_before_what_its_stream_says_next() {
+    let upstream = h2_upstream();
+    let mut plan = speaking_h2(&upstream);
+    plan.endpoints[0].0.http2 = true;
+    let lane = plan.start();
+    for path in ["/j100000/large", "/j300000/large", "/p/large"] {
+        let mut client = H2Client::to(lane.port, Some(20_000));
+        client.shut = true;
+        let stream = client.ask("GET", path, None);
+        client.until("a head", |c| c.got[&stream].status == 200);
+        // Its window takes little, and the upstream's lets more come than was asked for.
+        let until = Instant::now() + Duration::from_millis(100);
+        client.until("more", |_| Instant::now() > until);
+        client.shut = false;
+        client.client.release(stream, client.got[&stream].body);
+        let got = client.end(stream);
+        assert_eq!((got.body, got.reset), (1_000_000, None), "{path}");
+        assert!(got.in_order, "{path}");
+    }
     lane.end();
 }
