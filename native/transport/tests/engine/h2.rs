@@ -18,7 +18,7 @@ use crate::peers::{Upstream, obedient, upstream};
 pub struct Got {
     pub status: u16,
     pub interim: Vec<u16>,
-    body: usize,
+    pub body: usize,
     /// Bytes count up, as those of `/large` do.
     in_order: bool,
     last: Vec<u8>,

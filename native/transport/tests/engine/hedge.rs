@@ -489,3 +489,73 @@ fn a_body_that_takes_longer_than_the_delay_is_waited_for() {
     let seen = lane.end();
     assert_eq!(seen.lock().unwrap().hedges, 1);
 }
+
+#[test]
+fn answers_without_a_body_that_hedges_bring_leave_pipelines_in_step() {
+    let first = gated("first", 200, shut());
+    let bare = |http2: bool| {
+        if http2 {
+            return h2_upstream();
+        }
+        upstream(|mut wire, _| {
+            while let Some(request) = wire.request() {
+                let path = request.path().to_owned();
+                wire.send(if request.head.starts_with("HEAD ") {
+                    "HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\n"
+                } else if path.ends_with("204") {
+                    "HTTP/1.1 204 X\r\n\r\n"
+                } else if path.ends_with("304") {
+                    "HTTP/1.1 304 X\r\nContent-Length: 9\r\nETag: \"a\"\r\n\r\n"
+                } else {
+                    "HTTP/1.1 103 X\r\nLink: a\r\n\r\nHTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+                });
+            }
+        })
+    };
+    for how in ["h5", "H5"] {
+        let second = bare(false);
+        let lane = lane(&first, &second);
+        let mut wire = Wire::to(lane.port);
+        for (method, rest) in [
+            ("HEAD", "a"),
+            ("GET", "204"),
+            ("GET", "304"),
+            ("HEAD", "304"),
+            ("GET", "a"),
+        ] {
+            wire.send(format!("{method} /{how}/{rest} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        }
+        for status in [200, 204, 304] {
+            assert_eq!(wire.bare().unwrap().status(), status, "{how}");
+        }
+        assert_eq!(wire.bare().unwrap().status(), 200, "{how}");
+        // What a hedge says before its answer is no promise.
+        let last = wire.answer().unwrap();
+        assert_eq!((last.status(), &last.body[..]), (200, &b"ok"[..]), "{how}");
+        drop(wire);
+        assert_eq!(lane.end().lock().unwrap().raced, [HEDGE; 5]);
+    }
+    let second = bare(true);
+    let mut plan = Plan::to(&[first.address, second.address]);
+    plan.listen.http2 = true;
+    plan.endpoints[1].0.http2 = true;
+    let lane = plan.start();
+    let mut client = H2Client::to(lane.port, None);
+    for (method, path, length) in [
+        ("HEAD", "/h5/a", 0),
+        ("GET", "/H5/large", 1_000_000),
+        ("PUT", "/h5/a", 3_000),
+        ("HEAD", "/H5/a", 0),
+    ] {
+        let body = (method == "PUT").then_some((3_000, true));
+        let stream = client.ask(method, path, body);
+        let got = client.end(stream);
+        assert_eq!(
+            (got.status, got.body, got.reset),
+            (200, length, None),
+            "{method} {path}"
+        );
+    }
+    drop(client);
+    assert_eq!(lane.end().lock().unwrap().raced, [HEDGE; 4]);
+}
