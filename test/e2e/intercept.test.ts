@@ -37,6 +37,7 @@ const ROUTES = [
     answerHeaders: { set: { 'Cache-Control': 'max-age=60', 'X-Own': 'yes' }, add: { ETag: '"r"' } },
   }),
   route('html', { interceptErrors: ['5xx'], errorPages: [{ on: ['5xx'], html: 'pages/only.html' }] }),
+  route('login', { interceptErrors: ['401'], errorPages: PAGES }),
   route('off', { errorPages: PAGES }),
   route('cached', { ...some }, { cache: { staleIfErrorMs: 600_000 } }),
   route('again', some, { retries: 1, retryOn: ['5xx'] }),
@@ -71,6 +72,7 @@ for (const transport of ['native', 'uws']) {
         }
         if (kind === 'kept') fields['cache-control'] = 'max-age=600';
         const body = kind === 'worse' ? 'hunter3' : SECRET;
+        if (status === '401') response.setHeader('WWW-Authenticate', ['Negotiate', 'Basic realm="shop"']);
         response
           .writeHead(Number(status), { ...fields, 'set-cookie': 'debug=1', 'retry-after': '7', 'x-debug': 'on' })
           .end(request.method === 'HEAD' ? undefined : body);
@@ -116,6 +118,12 @@ for (const transport of ['native', 'uws']) {
       const json = await heard('/some/404', { accept: 'application/json', 'x-name': 'a"' });
       assert.deepEqual([json.status, json.body], [404, '{"status":404,"name":"a\\""}']);
       assert.match(String(json.headers.vary), /accept/i);
+    });
+
+    it('keep every way to log in that they name', async () => {
+      const { status, headers, body } = await heard('/login/401', { accept: 'text/html' });
+      assert.deepEqual([status, body.startsWith('<p>401')], [401, true]);
+      assert.equal(headers['www-authenticate'], 'Negotiate, Basic realm="shop"');
     });
 
     it('stay visible to the operator', async () => {

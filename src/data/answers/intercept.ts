@@ -3,6 +3,7 @@ import type { RespondPlan } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
 import { neverHeld } from '../transport/passing.ts';
 import { OWN_ANSWER_BYTES_MAX } from '../transport/bounds.ts';
+import type { UpstreamAnswer } from '../transport/transport.ts';
 import { editLateRefusal } from './answer-edits.ts';
 import { pageOfUpstream } from './pages.ts';
 
@@ -33,13 +34,21 @@ export function replace(x: Exchange, plan: RespondPlan): boolean {
   const { status } = answer;
   const page = pageOfUpstream(x, status);
   if (page === null || page.body.length > OWN_ANSWER_BYTES_MAX) return false;
-  for (const name of KEPT) {
-    const value = answer.header(name);
-    if (value !== undefined) wire.setAnswerHeader(name, value);
-  }
+  for (const name of KEPT) if (answer.header(name) !== undefined) keepField(x, answer, name);
   editLateRefusal(x, plan);
   wire.setAnswerHeader('cache-control', 'no-store');
   x.detail = `${x.detail === '' ? '' : `${x.detail}; `}${x.endpoint?.identity ?? 'endpoint'}: ${status}, a page took its place`;
   wire.answer(status, page.contentType, page.body);
   return true;
+}
+
+/** All lines of it: each may name another way to log in (RFC 9110 §11.6.1). */
+function keepField({ wire }: Exchange, answer: UpstreamAnswer, name: string): void {
+  let again = false;
+  for (let i = 0; i < answer.headerCount; i++) {
+    if (answer.headerName(i) !== name) continue;
+    if (again) wire.addAnswerHeader(name, answer.headerValue(i));
+    else wire.setAnswerHeader(name, answer.headerValue(i));
+    again = true;
+  }
 }
