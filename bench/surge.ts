@@ -129,8 +129,16 @@ export const surge: Bench = async (options) => {
       ...(refused.length === 0
         ? []
         : [row('refusal_cost', 'of a request', (used * peakOfCpu - served.length) / refused.length)]),
-      // What of the times below the gateway is: the generator and the upstream share a core, and their lines count in them too.
       row('line_median', 'ms', median(lines)),
+      // Where what is asked is more than can be answered at all, requests wait for connections, as they would in their clients.
+      row(
+        'waited_for_connection_p99',
+        'ms',
+        quantileMs(
+          during.map((answer) => ({ ...answer, us: answer.waitedUs })),
+          0.99,
+        ),
+      ),
       row('latency_p99_before', 'ms', quantileMs(calm, 0.99)),
       row('latency_p50_accepted', 'ms', quantileMs(served, 0.5)),
       row('latency_p99_accepted', 'ms', quantileMs(served, 0.99)),

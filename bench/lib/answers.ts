@@ -7,14 +7,17 @@ export interface Answer {
   /** -1: none came. */
   readonly status: number;
   readonly us: number;
+  /** Before it went out: for an idle connection; 0 where the generator does not tell. */
+  readonly waitedUs: number;
 }
 
-/** Lines of time, status and duration, between tabs. */
+/** Lines of time, status, duration and wait, between tabs. */
 export function answersOf(log: string): Answer[] {
   const answers: Answer[] = [];
   for (const line of log.split('\n')) {
-    const [at, status, us] = line.split('\t');
-    if (us !== undefined) answers.push({ at: Number(at), status: Number(status), us: Number(us) });
+    const [at, status, us, waited = '0'] = line.split('\t');
+    if (us !== undefined)
+      answers.push({ at: Number(at), status: Number(status), us: Number(us), waitedUs: Number(waited) });
   }
   return answers;
 }

@@ -1,7 +1,6 @@
 /**
- * Load at a rate, whatever the target answers: `native/transport/examples/load.rs`, HTTP/1.1 without TLS. Requests come as those of many independent clients do, and are timed from the moment at which they
- * should have gone out. Other generators (autocannon, h2load) send for all their connections at once, every tick: straight to an upstream, at a tenth of its peak, they see a p99 of 4 to 27 ms where
- * there is one of 0.3.
+ * Load at a rate, whatever the target answers: `native/transport/examples/load.rs`, HTTP/1.1 without TLS. Requests come as those of many independent clients do. Other generators (autocannon, h2load) send
+ * for all their connections at once, every tick: straight to an upstream, at a tenth of its peak, they see a p99 of 4 to 27 ms where there is one of 0.3.
  */
 import { spawn } from 'node:child_process';
 import { type Answer, answersOf, resultOf } from './answers.ts';

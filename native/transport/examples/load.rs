@@ -1,10 +1,9 @@
 //! A load that keeps its rate whatever the target does: requests come as those of many independent clients do (a Poisson process), each
-//! on a connection that is idle, and are timed from when they were due, whether or not a connection was idle then (or from when this
-//! process got its turn, for that is not the target's doing). Generators that send for all their connections at once, every tick, measure
-//! their own bursts.
+//! on a connection that is idle. Generators that send for all their connections at once, every tick, measure their own bursts.
 //!
-//! `load <address> <connections> <requests per second> <seconds> < request`; the request is sent as it is, and must keep its connection alive. Prints a line for each answer as
-//! h2load logs it: epoch µs of the request, status (-1: none came), µs until the end of the answer.
+//! `load <address> <connections> <requests per second> <seconds> < request`; the request is sent as it is, and must keep its connection
+//! alive. Prints a line for each answer as h2load logs it (epoch µs of the request, status, which is -1 where none came, µs until the
+//! end of the answer), and how many µs the request had waited for an idle connection.
 
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
@@ -26,8 +25,8 @@ const TIMER: u64 = u64::MAX;
 
 struct Connection {
     stream: TcpStream,
-    /// When the request that is under way should have gone out.
-    asked: Option<Instant>,
+    /// Of the request that is under way: when it went out, and how long it had waited.
+    asked: Option<(Instant, Duration)>,
     head: Vec<u8>,
     /// Of the answer whose head was read.
     status: i32,
@@ -92,8 +91,13 @@ impl Connection {
     }
 }
 
-/// What came of a request: when it should have gone out, its status, how long it took.
-type Answer = (Instant, i32, Duration);
+/// What came of a request.
+struct Answer {
+    sent: Instant,
+    status: i32,
+    took: Duration,
+    waited: Duration,
+}
 
 struct Load {
     address: SocketAddr,
@@ -148,7 +152,8 @@ impl Load {
             self.waiting.pop_front();
             self.idle.pop_front();
             let connection = &mut self.connections[i];
-            connection.asked = Some(asked);
+            let now = Instant::now();
+            connection.asked = Some((now, now - asked));
             let sent = connection.stream.write(&self.request);
             if !matches!(sent, Ok(n) if n == self.request.len()) {
                 self.over(i, -1)?;
@@ -160,8 +165,14 @@ impl Load {
     /// The request of a connection has its answer, or never will.
     fn over(&mut self, i: usize, status: i32) -> io::Result<()> {
         let connection = &mut self.connections[i];
-        if let Some(asked) = connection.asked.take() {
-            self.answers.push((asked, status, asked.elapsed()));
+        if let Some((sent, waited)) = connection.asked.take() {
+            let took = sent.elapsed();
+            self.answers.push(Answer {
+                sent,
+                status,
+                took,
+                waited,
+            });
         }
         connection.status = 0;
         if status < 0 || connection.closes {
@@ -240,12 +251,11 @@ impl Load {
             self.wait(PATIENCE / 100, &mut room)?;
             self.send_waiting()?;
         }
-        let never = self
-            .connections
-            .iter()
-            .filter_map(|c| c.asked)
-            .chain(self.waiting.drain(..));
-        self.answers.extend(never.map(|asked| (asked, -1, asked.elapsed())));
+        for i in 0..self.connections.len() {
+            if self.connections[i].asked.is_some() {
+                self.over(i, -1)?;
+            }
+        }
         Ok(())
     }
 }
@@ -276,9 +286,15 @@ fn main() -> io::Result<()> {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
     );
     let mut out = BufWriter::new(io::stdout().lock());
-    for (asked, status, took) in &load.answers {
-        let at = epoch.saturating_sub(now.duration_since(*asked));
-        writeln!(out, "{}\t{status}\t{}", at.as_micros(), took.as_micros())?;
+    for Answer {
+        sent,
+        status,
+        took,
+        waited,
+    } in &load.answers
+    {
+        let at = epoch.saturating_sub(now.duration_since(*sent)).as_micros();
+        writeln!(out, "{at}\t{status}\t{}\t{}", took.as_micros(), waited.as_micros())?;
     }
     out.flush()
 }
