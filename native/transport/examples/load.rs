@@ -246,10 +246,11 @@ impl Load {
             self.wait(next.saturating_duration_since(Instant::now()), &mut room)?;
             self.send_waiting()?;
         }
+        // What has not gone out by now never was asked.
+        self.waiting.clear();
         let patience = Instant::now() + PATIENCE;
         while self.idle.len() < self.connections.len() && Instant::now() < patience {
             self.wait(PATIENCE / 100, &mut room)?;
-            self.send_waiting()?;
         }
         for i in 0..self.connections.len() {
             if self.connections[i].asked.is_some() {
