@@ -141,6 +141,11 @@ test('with refusals that cost little, twice the peak leaves more than nine tenth
   assert.ok(p99Ms < 500, `${p99Ms}`);
 });
 
+test('where a refusal costs three tenths of a request, twice the peak leaves what refusing the other half does not take', () => {
+  const { served } = run(independent(2), { shedMs: 0.15 });
+  assert.ok(served > 0.9 * ((1 - 2 * 0.3) / 0.7), `${served}`);
+});
+
 test('where turning away helps little, a part of what was served before goes on being served', () => {
   const { served } = run(independent(2), { shedMs: 0.25 });
   assert.ok(served > 0.25, `${served}`);
