@@ -86,15 +86,22 @@ for (const transport of ['native', 'uws']) {
         }
       });
       gateway = await given.gateway({
-        bundle: plainBundle(
-          ports.map((port) => ({ address: `127.0.0.1:${port}`, capacity: 1_000 })),
-          {
-            // The other transport neither stores nor tries again because of an answer.
-            routes: { routes: native ? ROUTES : ROUTES.filter(({ id }) => id !== 'cached' && id !== 'again') },
-            waf: { mode: 'block', rules: ['waf/test.conf'] },
-            files: { ...FILES, 'waf/test.conf': RULES },
+        bundle: plainBundle([], {
+          // Errors are what these endpoints are for: none is an outlier by them, and a further attempt has somewhere to go.
+          cells: {
+            cells: [
+              {
+                id: 'one',
+                endpoints: ports.map((port) => ({ address: `127.0.0.1:${port}`, capacity: 1_000 })),
+                outlierDetection: { enabled: false },
+              },
+            ],
           },
-        ),
+          // The other transport neither stores nor tries again because of an answer.
+          routes: { routes: native ? ROUTES : ROUTES.filter(({ id }) => id !== 'cached' && id !== 'again') },
+          waf: { mode: 'block', rules: ['waf/test.conf'] },
+          files: { ...FILES, 'waf/test.conf': RULES },
+        }),
         bootstrap: { transport },
       });
     });
