@@ -194,21 +194,35 @@ export class TestGateway {
   }
 
   /** Resolves when `condition` holds, asked again and again; rejects with what the gateway printed when it ends first or time is up. */
-  async until(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = READY_TIMEOUT_MS): Promise<void> {
+  async until(
+    what: string | (() => string),
+    condition: () => boolean | Promise<boolean>,
+    timeoutMs = READY_TIMEOUT_MS,
+  ): Promise<void> {
+    const said = (): string => (typeof what === 'string' ? what : what());
     const deadline = performance.now() + timeoutMs;
     while (!(await condition())) {
       if (this.#exit !== undefined)
-        throw new Error(`the gateway ended (${this.#ending()}) before ${what}\n${this.#tail()}`);
-      if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}\n${this.#tail()}`);
+        throw new Error(`the gateway ended (${this.#ending()}) before ${said()}\n${this.#tail()}`);
+      if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${said()}\n${this.#tail()}`);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
 
   async untilReady(): Promise<void> {
-    await this.until('/readyz says yes', async () => {
-      const answer = await this.probe('/readyz').catch(() => undefined);
-      return answer?.status === 200;
-    });
+    let failure = '';
+    await this.until(
+      () => `/readyz says yes${failure}`,
+      async () => {
+        try {
+          return (await this.probe('/readyz')).status === 200;
+        } catch (error) {
+          // Nobody listens yet; if nobody ever does, this says why.
+          failure = ` (${String(error)})`;
+          return false;
+        }
+      },
+    );
   }
 
   /** Resolves when a line on stdout or stderr matches. */

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cnx_transport::layout::FailReason;
 
 use crate::driver::{Lane, Plan, plain};
-use crate::h2::{H2Client, h2_upstream, h2_upstream_after};
+use crate::h2_peers::{H2Client, h2_upstream, h2_upstream_after};
 use crate::peers::{Message, Upstream, Wire, upstream};
 
 const FIRST: i32 = 1;

@@ -7,6 +7,7 @@ mod compress;
 mod driver;
 mod gone;
 mod h2;
+mod h2_peers;
 mod hedge;
 mod http1;
 mod kept;
