@@ -2,6 +2,7 @@
 import { assetDirectory, isBinary } from './assets.ts';
 import { useAssets } from './base/worker-entry.ts';
 import type { Command, CommandIo } from './cli/io.ts';
+import { messageOf } from './cli/system-error.ts';
 import { ConfigError } from './config/document.ts';
 import { GATEWAY_VERSION } from './control/trust/gateway.ts';
 import { nearest } from './config/nearest.ts';
@@ -77,7 +78,7 @@ async function main(args: string[], io: CommandIo): Promise<number> {
     io.stdout(`${GATEWAY_VERSION}\n`);
     return 0;
   }
-  const row = COMMANDS[name];
+  const row = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (row === undefined) {
     const near = nearest(name, Object.keys(COMMANDS));
     io.stderr(
@@ -91,7 +92,7 @@ async function main(args: string[], io: CommandIo): Promise<number> {
     return await command(rest, io);
   } catch (error) {
     if (error instanceof ConfigError) io.stderr(`${error.message}\n`);
-    else io.stderr(`cnx ${name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    else io.stderr(`cnx ${name}: ${messageOf(error)}\n`);
     return isUsageError(error) ? 2 : 1;
   }
 }

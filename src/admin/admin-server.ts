@@ -13,6 +13,7 @@ import type { ModeView } from '../snapshot/mode.ts';
 import type { CachePurge } from '../snapshot/messages.ts';
 import type { Answer, Asked, SmallServer } from './answer.ts';
 import { json, listen, text, unlessReading } from './answer.ts';
+import { whyUnread } from './account.ts';
 import type {
   AuditView,
   WebhookView,
@@ -348,8 +349,9 @@ async function explain(parts: AdminParts, asked: Asked): Promise<Answer> {
   if (account === null) {
     return json('notFound', {
       error:
+        whyUnread(id) ??
         'no record of this request: not of this process, still running, turned away before the first stage, or overwritten by newer ones. ' +
-        'Refused requests are in the log: cnx explain --log FILE <request id>',
+          'Refused requests are in the log: cnx explain --log FILE <request id>',
     });
   }
   return asked.query.get('format') === 'text' ? text('ok', explainText(account)) : json('ok', explanationOf(account));

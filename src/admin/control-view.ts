@@ -132,6 +132,8 @@ export interface WebhookView {
   readonly id: string;
   /** Events that it has not been told of. */
   readonly waiting: number;
+  /** Events since start that it will never be told of. */
+  readonly dropped: number;
   /** Why it did not take the last one; null: it did, or there was none. */
   readonly fault: string | null;
 }
@@ -151,6 +153,8 @@ export interface RolloutActions {
   pin(digest: string, forMs: number, reason: string, again: boolean): Promise<number>;
   /** False: nothing was pinned. */
   unpin(reason: string): Promise<boolean>;
+  /** Why what was decided is not on the disk, and so may be forgotten at the next start; null: it is. */
+  unwritten(): string | null;
 }
 
 /** Answers of one revision within the window of the comparison. */

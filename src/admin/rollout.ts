@@ -8,10 +8,14 @@ export async function rolloutAction(actions: RolloutActions, asked: Asked): Prom
   if (asked.method !== 'POST') return json('methodNotAllowed', { error: 'only POST here' }, { allow: 'POST' });
   const reason = (asked.query.get('reason') ?? '').slice(0, REASON_CHARS_MAX);
   if (reason === '') return json('badRequest', { error: 'say why: reason=<text>, for the audit log' });
+  const done = (told: Record<string, unknown>): Answer => {
+    const unwritten = actions.unwritten();
+    return json('ok', unwritten === null ? told : { ...told, unwritten });
+  };
   try {
     switch (asked.path) {
       case '/v1/rollout/rollback':
-        return json('ok', { serves: await actions.rollBack(reason) });
+        return done({ serves: await actions.rollBack(reason) });
       case '/v1/rollout/pin': {
         const digest = asked.query.get('digest') ?? '';
         const until = await actions.pin(
@@ -20,10 +24,10 @@ export async function rolloutAction(actions: RolloutActions, asked: Asked): Prom
           reason,
           asked.query.get('again') === 'true',
         );
-        return json('ok', { pinned: digest, until: new Date(until).toISOString() });
+        return done({ pinned: digest, until: new Date(until).toISOString() });
       }
       case '/v1/rollout/unpin':
-        return json('ok', { unpinned: await actions.unpin(reason) });
+        return done({ unpinned: await actions.unpin(reason) });
       default:
         return json('notFound', { error: 'here are /v1/rollout/rollback, pin and unpin' });
     }

@@ -1,11 +1,11 @@
 /** `cnx explain`: why was this request answered as it was? Out of a running gateway, or out of its log. */
 import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { parseRequestId } from '../admin/account.ts';
-import { ask, isOk, urlOf } from '../admin/client.ts';
+import { parseRequestId, whyUnread } from '../admin/account.ts';
+import { ask, type Heard, isOk, urlOf } from '../admin/client.ts';
 import { explainText, explanationOf, readAccount } from '../admin/explain.ts';
 import type { Account } from '../admin/account.ts';
 import { command, HelpWanted } from './command.ts';
+import { tokenOf } from './file.ts';
 import type { Command } from './io.ts';
 
 const HELP = `usage: cnx explain <request id> [--admin URL] [--token-file FILE] [--json]
@@ -15,7 +15,8 @@ Tells each stage in order, what it decided, why, and how long it took. The reque
 
   --admin URL        admin listener of the gateway (default http://127.0.0.1:9902)
   --token-file FILE  bearer token of the admin listener
-  --log FILE         read the JSON log instead; refused requests are always in it. - is standard input
+  --log FILE         read the JSON log instead; refused requests are always in it, but for those that were turned
+                     away unread under overload, whose ids have an s before their number. - is standard input
   --json             the explanation as JSON
 
 Exit code 0: told; 1: no record of this request; 2: wrong usage.
@@ -37,6 +38,11 @@ export const run: Command = command({
   act: async ({ values, positionals, io }) => {
     const [id, ...more] = positionals;
     if (id === undefined || more.length > 0) throw new HelpWanted();
+    const unread = whyUnread(id);
+    if (unread !== null) {
+      io.stderr(`${unread}\n`);
+      return 1;
+    }
     if (parseRequestId(id) === null) {
       io.stderr(`"${id}" is no request id; one looks like 3f2a1b-00-0000002a\n`);
       return 2;
@@ -56,7 +62,7 @@ export const run: Command = command({
 
 /** The account, or why there is none. */
 async function fromGateway(admin: string, tokenFile: string | undefined, id: string): Promise<Account | string> {
-  const token = tokenFile === undefined ? null : (await readFile(tokenFile, 'utf8')).trim();
+  const token = await tokenOf(tokenFile);
   const heard = await ask(urlOf(admin, `v1/explain/${id}`), token);
   const account = isOk(heard.status) ? readAccount(heard.body) : null;
   return account ?? errorOf(heard.body, heard.status);
@@ -70,6 +76,19 @@ export function errorOf(body: string, status: number): string {
   } catch {
     // Not our JSON: something else listens there, which the text below says.
   }
+  return notOurs(status);
+}
+
+/** What a gateway's admin listener has answered, by the version of this command. Throws where something else listens there. */
+export function answerOf({ body, status }: Heard): unknown {
+  try {
+    return JSON.parse(body);
+  } catch (error) {
+    throw new Error(notOurs(status), { cause: error });
+  }
+}
+
+function notOurs(status: number): string {
   return `the answer (status ${status}) is not one of a gateway's admin listener`;
 }
 

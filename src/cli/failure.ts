@@ -5,6 +5,7 @@ import { Rejection, SourceError } from '../control/oci/rejection.ts';
 import { TrustPolicyError } from '../control/trust/policy.ts';
 import { type Failures, UsageError } from './command.ts';
 import type { CommandIo } from './io.ts';
+import { messageOf } from './system-error.ts';
 
 const MENDABLE: Failures = [SourceError, TrustPolicyError, ConfigError];
 
@@ -19,7 +20,7 @@ export function exitCodeOf(name: string, error: unknown, own: Failures, io: Comm
     return 1;
   }
   if (error instanceof Error && ([...MENDABLE, ...own].some((kind) => error instanceof kind) || isSystemError(error))) {
-    io.stderr(`cnx ${name}: ${error.message}\n`);
+    io.stderr(`cnx ${name}: ${messageOf(error)}\n`);
     return 1;
   }
   throw error;

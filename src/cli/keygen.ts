@@ -1,6 +1,7 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { mkdir, open } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/make-directory.ts';
 import type { KeyAlgorithm, KeyRole } from '../control/trust/policy.ts';
 import { command, UsageError } from './command.ts';
 import type { Command } from './io.ts';
@@ -64,11 +65,17 @@ export async function writeKeyPair(
   id: string,
   privateKey: KeyObject,
 ): Promise<{ privatePath: string; publicPath: string }> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory, 0o700);
   const privatePath = join(directory, `${id}.key`);
   const publicPath = join(directory, `${id}.pub`);
   await writeNew(privatePath, privateKey.export({ format: 'pem', type: 'pkcs8' }) as string, 0o600);
-  await writeNew(publicPath, createPublicKey(privateKey).export({ format: 'pem', type: 'spki' }) as string, 0o644);
+  try {
+    await writeNew(publicPath, createPublicKey(privateKey).export({ format: 'pem', type: 'spki' }) as string, 0o644);
+  } catch (error) {
+    // Nobody has been told of it.
+    await unlink(privatePath);
+    throw error;
+  }
   return { privatePath, publicPath };
 }
 

@@ -10,6 +10,7 @@ import { Gateway } from '../control/gateway.ts';
 import { addonPath } from '../native.ts';
 import { command, HelpWanted } from './command.ts';
 import type { Command, CommandIo } from './io.ts';
+import { messageOf } from './system-error.ts';
 import { registryOptions } from './registry.ts';
 
 const HELP = `usage: cnx run --config <bootstrap file> [--take-over]
@@ -73,7 +74,7 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
     process.once('SIGTERM', () => stop({ handedOver: false }));
     process.once('SIGINT', () => stop({ handedOver: false }));
     gateway.start().catch((error: unknown) => {
-      io.stderr(`cnx run: ${error instanceof Error ? error.message : String(error)}\n`);
+      io.stderr(`cnx run: ${messageOf(error)}\n`);
       gateway.stop().then(() => resolve(1), reject);
     });
   });

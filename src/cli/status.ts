@@ -1,10 +1,10 @@
 /** `cnx status`: what a running gateway runs and how it fares. */
-import { readFile } from 'node:fs/promises';
 import type { Status } from '../admin/admin-server.ts';
 import { ask, isOk, urlOf } from '../admin/client.ts';
 import { printable } from '../admin/explain.ts';
-import { errorOf } from './explain.ts';
+import { answerOf, errorOf } from './explain.ts';
 import { command, HelpWanted } from './command.ts';
+import { tokenOf } from './file.ts';
 import type { Command } from './io.ts';
 
 const HELP = `usage: cnx status [--admin URL] [--token-file FILE] [--json]
@@ -30,13 +30,14 @@ export const run: Command = command({
   act: async ({ values, positionals, io }) => {
     if (positionals.length > 0) throw new HelpWanted();
     const tokenFile = values['token-file'];
-    const token = tokenFile === undefined ? null : (await readFile(tokenFile, 'utf8')).trim();
+    const token = await tokenOf(tokenFile);
     const heard = await ask(urlOf(values.admin, 'v1/status'), token);
     if (!isOk(heard.status)) {
       io.stderr(`${errorOf(heard.body, heard.status)}\n`);
       return 1;
     }
-    io.stdout(values.json ? heard.body : statusText(JSON.parse(heard.body) as Status));
+    const told = answerOf(heard) as Status;
+    io.stdout(values.json ? heard.body : statusText(told));
     return 0;
   },
 });
@@ -77,6 +78,9 @@ export function statusText(s: Status): string {
   if (s.pin !== null) fact('pin', `${s.pin.digest}, until ${s.pin.until}: what the source names does not count`);
   if (s.audit !== null) fact('audit', `entry ${s.audit.n}, ${s.audit.hash}`);
   if (s.audit !== null && s.audit.fault !== null) fact('', `the audit log CANNOT be written: ${s.audit.fault}`);
+  for (const { id, dropped } of s.webhooks ?? [])
+    if (dropped > 0)
+      fact('webhook', `${id} will not be told of ${dropped} events: too many waited, or the disk failed`);
   for (const { id, waiting, fault } of s.webhooks ?? [])
     if (fault !== null) fact('webhook', `${id} does not take events, ${waiting} wait: ${fault}`);
   for (const k of s.kept.filter((item) => item.digest !== s.bundle?.digest))

@@ -322,7 +322,7 @@ export class Gateway {
           this.#journal.asked('purge', { ...purge });
           return this.#lanes.purge(purge);
         },
-        rollout: rolloutActions(this.#journal, this.#supply.overrides),
+        rollout: rolloutActions(this.#journal, this.#supply.overrides, () => this.#supply.unwritten()),
         ...(bootstrap.allowFaults ? { fault: (lane: number) => this.#lanes.fault(lane) } : {}),
       },
     });

@@ -23,6 +23,7 @@ import { OciLayout } from './oci/layout.ts';
 import { formatReference, parseReference, type Reference } from './oci/reference.ts';
 import type { RegistryOptions } from './oci/registry-http.ts';
 import { Rejection, SourceError } from './oci/rejection.ts';
+import { Decided } from './rollout/decided.ts';
 import { Overrides } from './rollout/overrides.ts';
 import type { Rollout, RolloutEnd } from './rollout/rollout.ts';
 import { systemClock } from './source/clock.ts';
@@ -63,6 +64,7 @@ export class BundleSupply {
   /** What operators decide. */
   readonly overrides: Overrides;
   readonly #parts: SupplyParts;
+  readonly #decided: Decided;
   readonly #reference: Reference;
   readonly #place: FailoverSource;
   readonly #channel: ChannelFollower;
@@ -79,6 +81,7 @@ export class BundleSupply {
   /** What was last said about being stale, so that it is said once. */
   #staleTold: string | null = null;
   #sourceTold: SourceStatus['state'] = 'current';
+  #frozen = false;
   readonly #rejections: Rejections;
   /** What chooses what serves, one after the other. */
   readonly #turns = new Serial();
@@ -108,23 +111,29 @@ export class BundleSupply {
       event: parts.event,
       now: parts.now,
     });
+    this.#decided = new Decided({
+      store: () => this.#requireStore(),
+      active: () => this.#serving?.bundle.digest ?? null,
+      epoch: () => this.#trust.policy.epoch,
+      event: parts.event,
+      now: parts.now,
+    });
     this.overrides = new Overrides({
+      unable: () => (this.#frozen ? 'it ends, or another process takes its place: ask that one' : null),
       state: () => this.#requireStore().state,
       find: (digest, again) => this.#find(digest, again),
-      serve: (bundle) =>
+      serve: (bundle, also) =>
         this.#turns.run(async () => {
           const trust = this.#trust;
           // What is kept has served: it is where one goes back to.
           await this.serve(bundle, this.#isKept(bundle.digest));
-          await this.#requireStore().activated(bundle, trust.policy.epoch, parts.now());
+          await this.#decided.serves(bundle, also);
           if (trust !== this.#trust) await this.#judge();
         }),
       active: () => this.#serving?.bundle.digest ?? null,
       revertTrial: async (reason) => (await parts.rollout?.revert(reason)) ?? false,
       abandonTrial: async (reason) => parts.rollout?.abandon(reason),
-      quarantine: (digest, reason) => this.#requireStore().quarantine(digest, reason),
-      release: async (digest) => this.#tellReleased(await this.#requireStore().releaseOne(digest)),
-      setPin: (pin) => this.#requireStore().pin(pin),
+      remember: (change) => this.#decided.remember((store) => store.remember(change)),
       lookAgain: () => {
         this.#poller?.reconsider();
         void this.#poller?.pollNow();
@@ -209,6 +218,7 @@ export class BundleSupply {
   /** From now on what the source says, and what the trust policy file says. */
   async follow(): Promise<void> {
     const { bundle } = this.#parts;
+    this.#frozen = false;
     const poller = new BundlePoller({
       source: this.#place,
       reference: this.#reference.digest ?? this.#reference.tag,
@@ -218,6 +228,7 @@ export class BundleSupply {
       clock: { ...systemClock, now: this.#parts.now },
       onStatus: (status) => {
         if (status.lastContactMs > 0) void this.#store?.contacted(status.lastContactMs);
+        if (this.#decided.waits) void this.#turns.run(() => this.#decided.writeAgain());
         this.#tellOfSource(status);
         this.#tellOfStaleness();
       },
@@ -239,16 +250,19 @@ export class BundleSupply {
     await this.#trustFile.look();
   }
 
-  /** Nothing is pulled or written any more, until `follow`. */
+  /** Nothing is pulled, decided or written any more, until `follow`. */
   async freeze(): Promise<void> {
+    this.#frozen = true;
     await this.#poller?.stop();
+    await this.overrides.settled();
+    await this.#turns.idle();
     await this.#store?.settled();
   }
 
   async close(): Promise<void> {
     this.overrides.close();
     await this.#trustFile.stop();
-    await this.#poller?.stop();
+    await this.freeze();
     await this.#store?.close();
     await this.#place.close();
   }
@@ -288,19 +302,21 @@ export class BundleSupply {
     this.#tellOfStaleness();
   }
 
+  /** Why what was decided here is not on the disk; null: it is. */
+  unwritten(): string | null {
+    return this.#store?.unwritten ?? null;
+  }
+
   /** A candidate has ended. */
   async ended(end: RolloutEnd): Promise<void> {
     const { bundle, outcome } = end;
     if (outcome === 'superseded') return;
     if (outcome === 'reverted') {
       this.#rejections.add(bundle.digest, bundle.release.seq, 'rollout', end.reason);
-      try {
-        await this.#requireStore().quarantine(bundle.digest, end.reason);
-      } finally {
-        // What the tag names is what was taken back: from now on it says so. Not waited for: a poll may wait for the rollout.
-        this.#poller?.reconsider();
-        void this.#poller?.pollNow();
-      }
+      await this.#decided.remember((store) => store.quarantine(bundle.digest, end.reason));
+      // What the tag names is what was taken back: from now on it says so. Not waited for: a poll may wait for the rollout.
+      this.#poller?.reconsider();
+      void this.#poller?.pollNow();
       return;
     }
     this.#serves(bundle, end.snapshot.revision, 0, null);
@@ -347,10 +363,6 @@ export class BundleSupply {
           reason: why,
         },
       );
-  }
-
-  #tellReleased(digests: readonly Digest[]): void {
-    if (digests.length > 0) this.#parts.event('info', 'what was taken back may be taken again', { digests });
   }
 
   /** A bundle that is kept, or that the source still has under its digest. `again`: also one that was taken back. */
@@ -428,7 +440,7 @@ export class BundleSupply {
       digest = named.digest;
       this.#underway = { digest, before };
       this.overrides.judge(digest);
-      this.#tellReleased(await store.releaseQuarantine(digest));
+      await this.#decided.releaseBut(digest);
       bundle = await verifyBundle(this.#place, digest, {
         ...this.#conditions(),
         trust,
@@ -439,6 +451,7 @@ export class BundleSupply {
         root: named.root,
         cache: store,
       });
+      await this.#channel.counts(named);
       if (bundle.digest === this.#serving?.bundle.digest) {
         // Signed anew, say, or trusted again.
         this.#serving = { ...this.#serving, bundle };

@@ -334,6 +334,17 @@ describe('a freeze of a channel', () => {
     assert.equal(again.source().stale, false);
   });
 
+  it('is told when the index has ended, also where the tag names a bundle that is not taken', async (t) => {
+    const { registry, supply, refused, clock } = await following(t);
+    registry.publish(bundle(13), [newKey()]);
+    registry.tags.set('prod', bundle(13).digest);
+    await refused(/key_not_trusted|untrusted|no signature|signature/);
+    assert.equal(supply.channel()?.seq, 3, 'who is not trusted ends nothing');
+    clock.nowMs += 31 * 86_400_000;
+    await supply.pollNow();
+    assert.match(supply.source().staleReason ?? '', /the channel index, or the keys that signed it, ended/);
+  });
+
   it('gets no ended index into a gateway that has not seen it', async (t) => {
     const { registry, refused } = await following(t);
     publishIndex(registry, channelIndex(4, [stable(NEW)], { expiresMs: NOW_MS - 1 }));

@@ -84,6 +84,37 @@ describe('several sources', () => {
     assert.equal(registries[1]?.requests[0]?.headers['if-none-match'], undefined);
   });
 
+  it('say anew at the first what only a mirror has named until then: there it may count, though from a mirror it did not', async (t) => {
+    const { registries, place } = await world(t);
+    const [first, second] = registries;
+    assert.ok(first && second);
+    await place.resolve('');
+    first.hook = answer(503);
+    second.tags.set('prod', OLD.digest);
+    const known = await place.resolve('');
+    assert.ok(known.state === 'found');
+    assert.equal((await place.resolve('', known)).state, 'unchanged');
+    // Somebody has gone back, and the mirror has heard of it sooner.
+    first.hook = undefined;
+    first.tags.set('prod', OLD.digest);
+    const found = await place.resolve('', known);
+    assert.equal(found.state, 'found');
+    assert.equal(place.mirror, false);
+    assert.equal((await place.resolve('', known)).state, 'unchanged', 'once');
+  });
+
+  it('are asked again after a while, though the clock was set back meanwhile', async (t) => {
+    const { registries, place, clock } = await world(t, 1);
+    const [first] = registries;
+    assert.ok(first);
+    clock.now = 100_000_000;
+    first.hook = answer(429, { 'retry-after': '60' });
+    await assert.rejects(place.resolve(''), { code: 'rate_limited' });
+    first.hook = undefined;
+    clock.now -= 86_400_000;
+    assert.equal((await place.resolve('')).state, 'found');
+  });
+
   it('give content from any of them when the first has lost or altered it', async (t) => {
     const { registries, place } = await world(t);
     const [first] = registries;

@@ -1,6 +1,15 @@
 /** A state file that is lost, torn, or an older one put back: what a gateway had come to stands in its audit log too, so that nothing leads it back. */
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { readMarks } from '../../src/control/audit/marks.ts';
@@ -197,6 +206,84 @@ describe('a state file', () => {
     rmSync(stateFile);
     const again = await start();
     serves(again, LATEST);
+  });
+});
+
+describe('an older state file that is put back', () => {
+  /** What lies there now, to be put back later. */
+  const older = (stateFile: string): (() => void) => {
+    const bytes = readFileSync(stateFile);
+    return () => writeFileSync(stateFile, bytes);
+  };
+
+  it('does not let in what was taken back since', async (t) => {
+    const { supply, start, serves, stateFile, refusal } = await advanced(t);
+    const putBack = older(stateFile);
+    await supply.overrides.rollBack('it was slow');
+    serves(supply, 19);
+    await supply.close();
+    putBack();
+    const again = await start();
+    serves(again, 19);
+    await again.follow();
+    serves(again, 19);
+    assert.match(refusal(again), /^quarantined/);
+  });
+
+  it('does not forget a pin that was made since, nor revive one that was ended', async (t) => {
+    const { supply, of, start, serves, stateFile, refusal } = await advanced(t);
+    const unpinned = older(stateFile);
+    await supply.overrides.pinTo(of(18).digest, 3_600_000, 'until it is understood');
+    await supply.close();
+    const pinned = older(stateFile);
+    unpinned();
+    const again = await start();
+    serves(again, 18);
+    await again.follow();
+    serves(again, 18);
+    assert.match(refusal(again), /^pinned/);
+    await again.overrides.unpin('it is understood');
+    await again.pollNow();
+    serves(again, LATEST);
+    await again.close();
+    pinned();
+    const third = await start();
+    assert.equal(third.overrides.pin, undefined);
+    await third.follow();
+    serves(third, LATEST);
+  });
+
+  it('does not bring back what served before: the start is with what served last', async (t) => {
+    const { supply, registry, start, serves, stateFile } = await advanced(t);
+    const putBack = older(stateFile);
+    const next = bundle(LATEST + 1);
+    registry.publish(next, [KEY_A]);
+    registry.tags.set('prod', next.digest);
+    await supply.pollNow();
+    serves(supply, LATEST + 1);
+    await supply.close();
+    putBack();
+    serves(await start(), LATEST + 1);
+  });
+
+  it('or one that is newer than the audit log: the stricter of the two holds', async (t) => {
+    const { supply, of, start, serves, stateFile, state, refusal } = await advanced(t);
+    await supply.freeze();
+    cpSync(join(state, 'audit'), join(state, 'audit-before'), { recursive: true });
+    await supply.follow();
+    await supply.overrides.rollBack('it was slow');
+    await supply.overrides.pinTo(of(18).digest, 3_600_000, 'until it is understood');
+    await supply.close();
+    rmSync(join(state, 'audit'), { recursive: true });
+    cpSync(join(state, 'audit-before'), join(state, 'audit'), { recursive: true });
+    assert.ok(existsSync(stateFile));
+    const again = await start();
+    serves(again, 18);
+    await again.follow();
+    assert.match(refusal(again), /^pinned/);
+    await again.overrides.unpin('it is understood');
+    await again.pollNow();
+    assert.match(refusal(again), /^quarantined/);
   });
 });
 

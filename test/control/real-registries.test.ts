@@ -2,8 +2,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, request as ask } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { referrersTag } from '../../src/control/oci/digest.ts';
@@ -14,6 +12,7 @@ import { BundlePoller } from '../../src/control/source/poller.ts';
 import { verifyBundle } from '../../src/control/trust/verify.ts';
 import { goTool } from '../harness/go-tool.ts';
 import { DebianRegistry } from './harness/debian-registry.ts';
+import { proxyOf } from './harness/registry-proxy.ts';
 import { bundle, KEY_A, KEY_B, publishSigned, trust, verified, verifyOptions } from './harness/sample.ts';
 
 const REPOSITORY = 'edge/config';
@@ -23,28 +22,6 @@ const REFERRERS = goTool({
   version: 'v0.20.3',
   source: fileURLToPath(new URL('../harness/referrers-registry', import.meta.url)),
 });
-
-/** Hands everything on to a registry, and notes what it was. */
-async function noted(t: TestContext, host: string) {
-  const requests: string[] = [];
-  const proxy = createServer((incoming, answer) => {
-    requests.push(`${incoming.method} ${incoming.url}`);
-    const { method, url, headers } = incoming;
-    const onward = ask(`http://${host}${url}`, { method, headers }, (got) => {
-      answer.writeHead(got.statusCode ?? 502, got.headers);
-      got.pipe(answer);
-    });
-    onward.on('error', () => answer.destroy());
-    incoming.pipe(onward);
-  });
-  proxy.listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-  t.after(() => {
-    proxy.closeAllConnections();
-    proxy.close();
-  });
-  return { requests, host: `127.0.0.1:${(proxy.address() as AddressInfo).port}` };
-}
 
 function open(t: TestContext, host: string): OciRegistry {
   const registry = new OciRegistry(host, REPOSITORY);
@@ -71,7 +48,7 @@ async function following(t: TestContext, source: OciRegistry) {
 describe("Debian's registry", () => {
   it('is asked one HEAD by a poll that finds nothing new, and for nothing twice by one that does', async (t) => {
     const debian = await DebianRegistry.start(t);
-    const { requests, host } = await noted(t, debian.host);
+    const { requests, host } = await proxyOf(t, debian.host);
     const publisher = open(t, debian.host);
     await publishSigned(publisher, bundle(1), [KEY_A], 'prod');
     const { poller, taken } = await following(t, open(t, host));
@@ -104,7 +81,7 @@ describe('a registry with the referrers API', () => {
     const child = spawn(REFERRERS.path, { stdio: ['ignore', 'pipe', 'ignore'] });
     t.after(() => child.kill('SIGKILL'));
     const [line] = (await once(child.stdout, 'data')) as [Buffer];
-    const { requests, host } = await noted(t, line.toString().trim());
+    const { requests, host } = await proxyOf(t, line.toString().trim());
     const registry = open(t, host);
     const built = bundle(1);
     await publishSigned(registry, built, [KEY_A, KEY_B], 'prod');

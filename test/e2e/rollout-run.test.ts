@@ -8,6 +8,7 @@ import type { Command } from '../../src/cli/io.ts';
 import { run as rolloutCommand } from '../../src/cli/rollout/rollout.ts';
 import type { Status } from '../../src/admin/admin-server.ts';
 import { DebianRegistry } from '../control/harness/debian-registry.ts';
+import { proxyOf } from '../control/harness/registry-proxy.ts';
 import { temporaryDirectory } from '../control/harness/sample.ts';
 import { type BundleParts, CHANNEL, makeKey, PRODUCT, writeBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
@@ -86,15 +87,16 @@ async function world(given: Given, bootstrap: Record<string, unknown> = {}) {
     gateways.push(gateway);
   }
   for (const gateway of gateways) await gateway.untilReady();
-  const rollOut = async (candidate: string, ...more: string[]) => {
+  const rollOutAt = async (at: string, candidate: string, ...more: string[]) => {
     const urls = gateways.flatMap(({ ports }) => ['--gateway', `http://127.0.0.1:${ports.admin}`]);
-    const args = ['run', ref, '--candidate', candidate, ...urls, '--trust', trustFile, '--key', promoter.keyFile];
+    const args = ['run', at, '--candidate', candidate, ...urls, '--trust', trustFile, '--key', promoter.keyFile];
     const told = await call(rolloutCommand, [...args, '--look', '1s', '--json', ...more]);
     return { ...told, report: told.out === '' ? null : (JSON.parse(told.out) as Report) };
   };
+  const rollOut = (candidate: string, ...more: string[]) => rollOutAt(ref, candidate, ...more);
   const servedBy = async (gateway: TestGateway): Promise<string> =>
     String((await ask(gateway.ports.http, '/a', { headers: { 'x-tenant': 'any' } })).headers['x-release']);
-  return { directory, host, ref, upstream, push, first, gateways, rollOut, servedBy, trustFile };
+  return { directory, host, ref, upstream, push, first, gateways, rollOut, rollOutAt, servedBy, trustFile };
 }
 
 describe('cnx rollout run', () => {
@@ -200,7 +202,7 @@ describe('cnx rollout run', () => {
   });
 
   it('holds at its deadline, or takes back, when a gateway does not answer; and endorses nothing that builders have not signed', async () => {
-    const { upstream, push, gateways, rollOut, directory, host, first } = await world(given);
+    const { upstream, push, gateways, rollOut, rollOutAt, directory, host, first } = await world(given);
     const [edge1, edge2, edge3] = gateways;
     assert.ok(edge1 && edge2 && edge3);
     await push(release(upstream.address, 2), 'r2');
@@ -209,8 +211,17 @@ describe('cnx rollout run', () => {
     assert.equal(held.code, 4, held.err);
     assert.match(held.report?.gateways.at(-1)?.detail ?? '', /does not answer/);
     await edge1.until('it is there', async () => (await statusOf(edge1)).bundle?.digest !== first);
-    const back = await rollOut('r2', '--steps', 'gateway=edge-1,100', '--deadline', '1s', '--late', 'roll-back');
+    // A registry that does not take the tag twice.
+    let untaken = 0;
+    const flaky = await proxyOf({ after: (end: () => unknown): void => given.ends(end) }, host, (method, path) => {
+      const now = method === 'PUT' && path.endsWith(`/manifests/${CHANNEL}`) && untaken < 2;
+      if (now) untaken++;
+      return now;
+    });
+    const late = ['--steps', 'gateway=edge-1,100', '--deadline', '1s', '--late', 'roll-back'];
+    const back = await rollOutAt(`${flaky.host}/edge/config:${CHANNEL}`, 'r2', ...late);
     assert.equal(back.code, 3, back.err);
+    assert.equal(untaken, 2, 'a registry that is away for a moment keeps nothing where it is');
     assert.equal((await statusOf(edge1)).bundle?.digest, first);
 
     const alien = await makeKey(join(directory, 'keys'), 'alien');

@@ -1,11 +1,11 @@
 /** `cnx audit verify|export`: the audit log of a gateway, from its files. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { logFiles } from '../../control/audit/files.ts';
 import { linesOf } from '../../control/audit/log.ts';
 import { verifyAudit } from '../../control/audit/verify.ts';
 import { command, UsageError } from '../command.ts';
+import { textOf } from '../file.ts';
 import type { Command, CommandIo } from '../io.ts';
 
 const HELP = `cnx audit verify <directory> [--key SPKI] [--holds N:HASH]
@@ -20,6 +20,11 @@ verify   finds any change, cut or reordering of its entries. Exit code 1 when th
 export   prints all entries, oldest first, as JSON lines
 `;
 
+/** What is named holds no log that could be looked at. */
+class NoLog extends Error {
+  override readonly name = 'NoLog';
+}
+
 export const run: Command = command({
   name: 'audit',
   help: HELP,
@@ -27,13 +32,14 @@ export const run: Command = command({
     key: { type: 'string' },
     holds: { type: 'string' },
   },
+  failures: [NoLog],
   act: async ({ values, positionals, io }) => {
     const [name, directory, extra] = positionals;
     if (directory === undefined || extra !== undefined || (name !== 'verify' && name !== 'export'))
       throw new UsageError('write cnx audit verify <directory> or cnx audit export <directory>');
+    const files = await filesOf(directory);
     if (name === 'export') {
-      for (const file of await logFiles(directory))
-        for (const line of await linesOf(join(directory, file))) io.stdout(`${line}\n`);
+      for (const file of files) for (const line of await linesOf(join(directory, file))) io.stdout(`${line}\n`);
       return 0;
     }
     return await verify(directory, await keyOf(directory, values.key), values.holds, io);
@@ -53,11 +59,42 @@ async function verify(directory: string, key: KeyObject, holds: string | undefin
   return 0;
 }
 
+/** Names of the log's files. Nothing to look at is no log that is whole. */
+async function filesOf(directory: string): Promise<readonly string[]> {
+  const files = await logFiles(directory).catch((error: unknown) => {
+    if (!isAbsent(error)) throw error;
+    return null;
+  });
+  if (files !== null && files.length > 0) return files;
+  const inside = join(directory, 'audit');
+  const meant = (await logFiles(inside).catch(() => [])).length > 0;
+  const what =
+    files === null ? `there is no directory ${directory}` : `${directory} holds no audit log (000001.jsonl and so on)`;
+  throw new NoLog(
+    meant
+      ? `${what}; ${inside} does`
+      : `${what}; name the directory audit in the state directory of a gateway (stateDir of its bootstrap)`,
+  );
+}
+
 async function keyOf(directory: string, spki: string | undefined): Promise<KeyObject> {
-  if (spki === undefined) return createPublicKey(await readFile(join(directory, 'key.pem'), 'utf8'));
+  const path = join(directory, 'key.pem');
+  if (spki === undefined)
+    try {
+      return createPublicKey(await textOf(path));
+    } catch (error) {
+      if (isAbsent(error))
+        throw new NoLog(`${path} is missing: say with --key whose log it is to be`, { cause: error });
+      if (typeof (error as NodeJS.ErrnoException).syscall === 'string') throw error;
+      throw new NoLog(`${path} is no key in PEM: say with --key whose log it is to be`, { cause: error });
+    }
   try {
     return createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
   } catch {
     throw new UsageError('--key is no base64 of a DER SubjectPublicKeyInfo');
   }
+}
+
+function isAbsent(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }

@@ -1,5 +1,4 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { isIndexRoot } from '../../control/channel/publish.ts';
 import { verifyChannel } from '../../control/channel/verify.ts';
 import type { Digest } from '../../control/oci/digest.ts';
@@ -14,6 +13,7 @@ import { EMPTY_SEQUENCE } from '../../control/trust/rules.ts';
 import { verifyBundle, type VerifyStep } from '../../control/trust/verify.ts';
 import { algorithmOf } from '../../control/trust/policy.ts';
 import { UsageError } from '../command.ts';
+import { textOf } from '../file.ts';
 import type { CommandIo } from '../io.ts';
 import { commandRegistryOptions } from '../registry.ts';
 
@@ -50,7 +50,7 @@ export async function openReference(
   const reference = parseReference(text);
   if (reference.kind === 'layout' && forWriting)
     return { reference, place: await OciLayout.create(reference.directory) };
-  const ca = flags['ca-file'] === undefined ? {} : { ca: await readFile(flags['ca-file'], 'utf8') };
+  const ca = flags['ca-file'] === undefined ? {} : { ca: await textOf(flags['ca-file']) };
   const place = openPlace(reference, commandRegistryOptions(text, { ...flags, ...ca }, io.env));
   return { reference, place };
 }
@@ -126,7 +126,7 @@ export async function verifyNow(
 export async function readSigningKey(path: string): Promise<KeyObject> {
   let key: KeyObject;
   try {
-    key = createPrivateKey(await readFile(path));
+    key = createPrivateKey(await textOf(path));
   } catch (error) {
     if (typeof (error as NodeJS.ErrnoException).syscall === 'string') throw error;
     throw new UsageError(`${path} is not an unencrypted private key in PEM; cnx keygen makes one`, { cause: error });

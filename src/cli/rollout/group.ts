@@ -1,7 +1,7 @@
 /** A group of gateways, asked how they stand to a candidate. */
 import type { Status } from '../../admin/admin-server.ts';
 import { ask, ASK_TIMEOUT_MS, isOk, urlOf } from '../../admin/client.ts';
-import { errorOf } from '../explain.ts';
+import { answerOf, errorOf } from '../explain.ts';
 import type { Heard, Standing } from './decide.ts';
 
 /** Gateways of one group, and how many are asked at once. */
@@ -21,7 +21,7 @@ export async function hear(group: Group, index: string | null, candidate: string
     try {
       const answer = await ask(urlOf(url, 'v1/status'), group.token, ASK_TIMEOUT_MS);
       if (!isOk(answer.status)) return unheard(url, errorOf(answer.body, answer.status));
-      const status = JSON.parse(answer.body) as Status;
+      const status = answerOf(answer) as Status;
       return { url, id: status.gateway?.id ?? '', standing: standingOf(status, index, candidate) };
     } catch (error) {
       return unheard(url, error instanceof Error ? error.message : String(error));

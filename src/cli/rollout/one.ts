@@ -1,12 +1,12 @@
 /** The commands that speak with one gateway. */
-import { readFile } from 'node:fs/promises';
 import type { Status } from '../../admin/admin-server.ts';
 import { ASK_TIMEOUT_MS, ask, isOk, urlOf } from '../../admin/client.ts';
 import type { HistoryView } from '../../admin/control-view.ts';
 import { printable } from '../../admin/explain.ts';
 import { durationOf } from '../duration.ts';
-import { errorOf } from '../explain.ts';
+import { answerOf, errorOf } from '../explain.ts';
 import { command, type Given, UsageError } from '../command.ts';
+import { tokenOf } from '../file.ts';
 import type { Command } from '../io.ts';
 import { channelLines, gatewayLines, rolloutLines } from '../status.ts';
 
@@ -32,15 +32,26 @@ function commandOfOne(name: string, help: string, act: (given: Asked) => Promise
   return command({ name: `rollout ${name}`, help: `${help}${GATEWAY_HELP}`, options: OPTIONS, act });
 }
 
-/** The answer's body, or null after the error has been told. */
-async function heard(given: Asked, path: string, method: 'GET' | 'POST'): Promise<string | null> {
-  const file = given.values['token-file'];
-  const token = file === undefined ? null : (await readFile(file, 'utf8')).trim();
+/** The answer, or null after the error has been told. */
+async function heard<T>(given: Asked, path: string, method: 'GET' | 'POST'): Promise<T | null> {
+  const token = await tokenOf(given.values['token-file']);
   const timeoutMs = method === 'GET' ? ASK_TIMEOUT_MS : ACTION_TIMEOUT_MS;
   const answer = await ask(urlOf(given.values.admin, path), token, timeoutMs, method);
-  if (isOk(answer.status)) return answer.body;
+  if (isOk(answer.status)) return answerOf(answer) as T;
   given.io.stderr(`${errorOf(answer.body, answer.status)}\n`);
   return null;
+}
+
+interface Unwritten {
+  /** Why it is not on the gateway's disk. */
+  readonly unwritten?: string;
+}
+
+function tellUnwritten({ io }: Asked, why: string | undefined): void {
+  if (why !== undefined)
+    io.stderr(
+      `but its state directory cannot be written (${printable(why)}): it is tried again with every look at the source, and a restart before that may forget this\n`,
+    );
 }
 
 function query(given: Asked, more: Readonly<Record<string, string>>): string {
@@ -54,9 +65,8 @@ export const status = commandOfOne(
   'status',
   'cnx rollout status [--json]\n\nWhat the gateway runs and why, and what a share of its identities tries.\n',
   async (given) => {
-    const body = await heard(given, 'v1/status', 'GET');
-    if (body === null) return 1;
-    const s = JSON.parse(body) as Status;
+    const s = await heard<Status>(given, 'v1/status', 'GET');
+    if (s === null) return 1;
     const { gateway, bundle, source, channel, rollout, pin, kept, rejections } = s;
     const told = { gateway, bundle, because: whyOf(s), source, channel, rollout, pin, kept, rejections };
     if (given.values.json) given.io.stdout(`${JSON.stringify(told, null, 2)}\n`);
@@ -108,10 +118,10 @@ export const history = commandOfOne(
   'history',
   'cnx rollout history [--json]\n\nWhat has happened to the bundles of the gateway, newest first, out of its audit log.\n',
   async (given) => {
-    const body = await heard(given, 'v1/rollout/history', 'GET');
-    if (body === null) return 1;
-    const { entries } = JSON.parse(body) as { readonly entries: readonly HistoryView[] };
-    given.io.stdout(given.values.json ? body : entries.map((e) => `${entryText(e)}\n`).join(''));
+    const told = await heard<{ readonly entries: readonly HistoryView[] }>(given, 'v1/rollout/history', 'GET');
+    if (told === null) return 1;
+    const { entries } = told;
+    given.io.stdout(given.values.json ? `${JSON.stringify(told)}\n` : entries.map((e) => `${entryText(e)}\n`).join(''));
     return 0;
   },
 );
@@ -127,9 +137,15 @@ export const rollback = commandOfOne(
   'rollback',
   'cnx rollout rollback --reason TEXT\n\nTakes back the bundle that is being tried; when none is, goes back to the bundle before the one that serves. What was taken\nback stays out until the source names something else.\n',
   async (given) => {
-    const body = await heard(given, `v1/rollout/rollback?${query(given, {})}`, 'POST');
-    if (body === null) return 1;
-    given.io.stdout(`serves ${(JSON.parse(body) as { readonly serves: string }).serves}\n`);
+    const told = await heard<{ readonly serves: string } & Unwritten>(
+      given,
+      `v1/rollout/rollback?${query(given, {})}`,
+      'POST',
+    );
+    if (told === null) return 1;
+    const { serves, unwritten } = told;
+    given.io.stdout(`serves ${serves}\n`);
+    tellUnwritten(given, unwritten);
     return 0;
   },
 );
@@ -143,9 +159,11 @@ export const pin = commandOfOne(
     if (digest === undefined || extra !== undefined || time === undefined)
       throw new UsageError('write cnx rollout pin <digest> --for 2h --reason TEXT');
     const path = `v1/rollout/pin?${query(given, { digest, forMs: String(durationOf(time)), ...(again ? { again: 'true' } : {}) })}`;
-    const body = await heard(given, path, 'POST');
-    if (body === null) return 1;
-    given.io.stdout(`pinned until ${(JSON.parse(body) as { readonly until: string }).until}\n`);
+    const told = await heard<{ readonly until: string } & Unwritten>(given, path, 'POST');
+    if (told === null) return 1;
+    const { until, unwritten } = told;
+    given.io.stdout(`pinned until ${until}\n`);
+    tellUnwritten(given, unwritten);
     return 0;
   },
 );
@@ -154,10 +172,15 @@ export const unpin = commandOfOne(
   'unpin',
   'cnx rollout unpin --reason TEXT\n\nLets the source count again.\n',
   async (given) => {
-    const body = await heard(given, `v1/rollout/unpin?${query(given, {})}`, 'POST');
-    if (body === null) return 1;
-    const { unpinned } = JSON.parse(body) as { readonly unpinned: boolean };
+    const told = await heard<{ readonly unpinned: boolean } & Unwritten>(
+      given,
+      `v1/rollout/unpin?${query(given, {})}`,
+      'POST',
+    );
+    if (told === null) return 1;
+    const { unpinned, unwritten } = told;
     given.io.stdout(unpinned ? 'the source counts again\n' : 'nothing was pinned\n');
+    tellUnwritten(given, unwritten);
     return 0;
   },
 );

@@ -1,6 +1,5 @@
 /** `cnx rollout run`: brings a bundle to all gateways of a channel step by step, for CI. What it knows stands in the signed index; a run that was ended is gone on with by the next. */
 import type { KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { type ChannelIndex, ruleText, selectorText, stableOf } from '../../control/channel/document.ts';
 import { bundleFor, type Current, currentOf, entryFor, publishChannel } from '../../control/channel/publish.ts';
 import { type Digest, shortDigest } from '../../control/oci/digest.ts';
@@ -13,6 +12,7 @@ import { openReference, PLACE_HELP, PLACE_OPTIONS, readSigningKey } from '../bun
 import { canaryRule } from '../bundle/rules.ts';
 import { durationOf } from '../duration.ts';
 import { command, onlyPositional, UsageError } from '../command.ts';
+import { textOf, tokenOf } from '../file.ts';
 import type { Command } from '../io.ts';
 import { type Act, actText, type CanaryRule, decide, detailOf, type Heard, phaseOf, type RunPlan } from './decide.ts';
 import { type Group, GROUP_MAX, hear, pollAll } from './group.ts';
@@ -131,7 +131,7 @@ export const run: Command = command({
     if (keys.length < needed)
       throw new UsageError(`--key FILE is needed ${needed} times: promoterThreshold is ${needed}`);
     const tokenFile = values['token-file'];
-    const token = tokenFile === undefined ? null : (await readFile(tokenFile, 'utf8')).trim();
+    const token = await tokenOf(tokenFile);
 
     const { reference, place } = await openReference(text, values, io);
     try {
@@ -238,10 +238,16 @@ async function go(run: Run, bounds: Bounds): Promise<Ending> {
       const leaving = last !== null && phaseOf(indexOf(last.current), plan.candidate) === 'rolled-back';
       if (leaving) return end('rolled-back', ROLLED_BACK, `${told}; not every gateway has said that it left it`);
       if (bounds.late === 'hold' || last === null || back === null || acted) return end('late', LATE, told);
-      const made = await perform(run, last, { act: 'roll-back', to: back, reason: `the deadline was over: ${told}` });
-      if (made !== null) done.push(made);
-      until = performance.now() + LEAVE_MS;
-      continue;
+      try {
+        const made = await perform(run, last, { act: 'roll-back', to: back, reason: `the deadline was over: ${told}` });
+        if (made !== null) done.push(made);
+        until = performance.now() + LEAVE_MS;
+        continue;
+      } catch (error) {
+        // As above; but the candidate must not stay where it is for a registry that was away just now.
+        if (!(error instanceof SourceError) || performance.now() > until + LEAVE_MS) throw error;
+        say(`is to be taken back, and waits for ${error.message}`);
+      }
     }
     if (!acted) await new Promise((resolve) => setTimeout(resolve, bounds.lookMs));
   }
@@ -344,7 +350,7 @@ async function perform(
 
 async function listed(file: string | undefined): Promise<string[]> {
   if (file === undefined) return [];
-  const lines = (await readFile(file, 'utf8')).split('\n').map((line) => line.trim());
+  const lines = (await textOf(file)).split('\n').map((line) => line.trim());
   return lines.filter((line) => line !== '' && !line.startsWith('#'));
 }
 

@@ -40,7 +40,7 @@ export const run: Command = command({
     const release = readRelease(values.from, values.setup, values.sha256);
     const dir = join(bundle, values.dir);
     const before = lockBefore(dir);
-    writeCrs(dir, release);
+    await writeCrs(dir, release);
     const bytes = [...release.files.values()].reduce((sum, file) => sum + file.length, 0);
     io.stdout(`OWASP Core Rule Set ${release.version}: ${release.files.size} files, ${bytes} bytes in ${dir}\n`);
     if (release.source.sha256 !== null) io.stdout(`archive     sha256:${release.source.sha256}\n`);

@@ -14,6 +14,14 @@ import { linesOf } from './log.ts';
 const VERIFIED_MAX = 4_096;
 /** Digests that may be remembered as taken back. */
 const REVERTED_MAX = 64;
+/** Pins that are remembered besides the last. */
+const FORMER_PINS_MAX = 16;
+
+export interface Pin {
+  readonly digest: Digest;
+  /** Milliseconds since 1970. */
+  readonly untilMs: number;
+}
 
 export interface Marks {
   /** The highest of a trust policy that has counted; 0: no entry says so. */
@@ -26,8 +34,10 @@ export interface Marks {
   readonly active: Digest | undefined;
   /** Taken back, and not let in again since; oldest first. */
   readonly quarantined: ReadonlyMap<Digest, string>;
-  /** Milliseconds since 1970. */
-  readonly pin: { readonly digest: Digest; readonly untilMs: number } | undefined;
+  /** What was said last. */
+  readonly pin: Pin | undefined;
+  /** That were ended, or followed by another; newest first. */
+  readonly formerPins: readonly Pin[];
   /** The newest channel index that has counted. */
   readonly channel: ChannelMark | undefined;
 }
@@ -65,7 +75,9 @@ class Reading {
   #activated = { epoch: 0, ...NOTHING_COUNTED };
   #active: Digest | undefined;
   #channel: ChannelMark | undefined;
+  /** Null: nothing was said. */
   #pin: Marks['pin'] | null = null;
+  readonly #formerPins: Pin[] = [];
   /** Let in again after they were taken back. */
   readonly #released = new Set<Digest>();
   readonly #quarantined = new Map<Digest, string>();
@@ -81,6 +93,7 @@ class Reading {
       active: this.#active,
       quarantined: new Map([...this.#quarantined].toReversed()),
       pin: this.#pin ?? undefined,
+      formerPins: this.#formerPins,
       channel: this.#channel,
     };
   }
@@ -113,8 +126,10 @@ class Reading {
       }
       case 'pinned': {
         const untilMs = Date.parse(String(fields['until']));
-        if (digest === undefined || this.#pin !== null || !Number.isFinite(untilMs)) return undefined;
-        return () => void (this.#pin = { digest, untilMs });
+        if (digest === undefined || !Number.isFinite(untilMs)) return undefined;
+        if (this.#pin === null) return () => void (this.#pin = { digest, untilMs });
+        if (this.#formerPins.length === FORMER_PINS_MAX) return undefined;
+        return () => void this.#formerPins.push({ digest, untilMs });
       }
       case 'unpinned':
         return this.#pin === null ? () => void (this.#pin = undefined) : undefined;

@@ -53,7 +53,6 @@ export class ChannelFollower {
           'index_required',
           'the tag points to no channel index, and the trust policy takes bundles only from one (channelIndex: required)',
         );
-      await this.#left();
       return { digest, root, by: source.mirror === true ? 'mirror' : 'tag' };
     }
     const verified = await verifyChannel(source, digest, root, { trust, known: this.#parts.kept(), nowMs: now() });
@@ -131,8 +130,9 @@ export class ChannelFollower {
     this.#parts.event('info', 'channel index taken', { digest, seq, epoch, bundle, role, rule, why, signers });
   }
 
-  /** The tag names bundles again. Which indexes have counted is remembered. */
-  async #left(): Promise<void> {
+  /** What was named has verified. Where it is a bundle at the tag itself, no index is followed any more: one that nobody trusts ends none, nor the alarm that it is over. Which have counted is remembered. */
+  async counts({ by }: Named): Promise<void> {
+    if (by === 'channel') return;
     const kept = this.#parts.kept();
     if (kept?.followed === true) await this.#parts.keep({ ...kept, followed: false });
   }

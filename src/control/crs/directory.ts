@@ -1,6 +1,7 @@
 /** A Core Rule Set in a bundle directory: written whole from a release, and read only when it is still what the release was. */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync, existsSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { CRS_FILES_MAX, LOCK_FILE, lockOf, lockText, parseLock, sha256 } from './lock.ts';
 import { type CrsRelease, ReleaseError } from './release.ts';
 
@@ -21,7 +22,7 @@ export interface CrsFile {
 }
 
 /** Puts a release into a directory, in the place of the one that stood there: whole, or not at all. What stands there must be a rule set of ours, or nothing. */
-export function writeCrs(dir: string, release: CrsRelease): void {
+export async function writeCrs(dir: string, release: CrsRelease): Promise<void> {
   if (existsSync(dir) && !existsSync(join(dir, LOCK_FILE)) && readdirSync(dir).length > 0)
     throw new ReleaseError(
       `${dir} holds something else than a rule set that this command has put there; name another directory`,
@@ -30,7 +31,7 @@ export function writeCrs(dir: string, release: CrsRelease): void {
   rmSync(next, { recursive: true, force: true });
   for (const [path, bytes] of release.files) {
     const file = join(next, path);
-    mkdirSync(dirname(file), { recursive: true });
+    await makeDirectory(dirname(file));
     writeFileSync(file, bytes);
   }
   writeFileSync(join(next, LOCK_FILE), lockText(lockOf(release.version, release.source, release.files)));

@@ -5,7 +5,7 @@
 import { unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { forOwnerOnly, HAND_OVER_INBOX, HAND_OVER_SOCKET, HAND_OVER_VERSION, Talk } from './talk.ts';
+import { forOwnerOnly, HAND_OVER_INBOX, HAND_OVER_SOCKET, HAND_OVER_VERSION, socketPath, Talk } from './talk.ts';
 
 /** Time for the next process to say what it wants, ms. */
 const ASK_MS = 5_000;
@@ -57,7 +57,7 @@ export class HandOverOffer {
   /** Waits for the next process from now on. Where no socket can be had (a file system without them, a path too long), that is said, and the gateway serves without. */
   async open(): Promise<void> {
     try {
-      if (await isAnswered(this.#path)) throw new Error('another gateway runs with this state directory');
+      if (await isAnswered(socketPath(this.#path))) throw new Error('another gateway runs with this state directory');
       await unlink(this.#path).catch(unlessAbsent);
       if (this.#closed) return;
       await new Promise<void>((resolve, reject) => {
@@ -116,7 +116,7 @@ export class HandOverOffer {
   }
 }
 
-/** Somebody listens there. */
+/** Somebody listens there, or it cannot be told that nobody does. */
 export async function isAnswered(path: string): Promise<boolean> {
   return await new Promise((resolve) => {
     const socket = connect(path);
@@ -124,8 +124,8 @@ export async function isAnswered(path: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    // Absent, or left behind by a process that is gone.
-    socket.once('error', () => resolve(false));
+    // Absent, or left behind by a process that is gone. One that is busy, or another user's, is not.
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'ENOENT' && code !== 'ECONNREFUSED'));
   });
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { TransportAddon } from '../../native/transport.ts';
 import type { ListenerPlan } from '../../snapshot/listener-plans.ts';
 import { unlessAbsent } from './offer.ts';
-import { forOwnerOnly, HAND_OVER_INBOX, HAND_OVER_SOCKET, HAND_OVER_VERSION, Talk } from './talk.ts';
+import { forOwnerOnly, HAND_OVER_INBOX, HAND_OVER_SOCKET, HAND_OVER_VERSION, socketPath, Talk } from './talk.ts';
 
 /** Time for the serving process to end what it writes: a bundle that it has begun to take is taken first. */
 const GRANT_MS = 60_000;
@@ -33,7 +33,7 @@ export class TakeOver {
 
   /** Asks the process that serves with this state directory, which writes nothing there from then on. Rejects when there is none, or when it refuses. */
   static async ask(stateDir: string, addon: InboxAddon): Promise<TakeOver> {
-    const path = join(stateDir, HAND_OVER_SOCKET);
+    const path = socketPath(join(stateDir, HAND_OVER_SOCKET));
     const socket = connect(path);
     const talk = new Talk(socket);
     await new Promise<void>((resolve, reject) => {

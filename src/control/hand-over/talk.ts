@@ -121,6 +121,19 @@ export function lineOf(text: string): Line | null {
   return fits ? (value as Line) : null;
 }
 
+/** Bytes of a socket's path (unix(7), `sun_path` without its end). */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+/** The path, unless it is too long for a socket: libuv would cut it off without a word, and name another file. @throws {Error} */
+export function socketPath(path: string): string {
+  const bytes = Buffer.byteLength(path);
+  if (bytes > SOCKET_PATH_BYTES_MAX)
+    throw new Error(
+      `${path} has ${bytes} bytes, a socket's path at most ${SOCKET_PATH_BYTES_MAX}: name a shorter stateDir`,
+    );
+  return path;
+}
+
 /** Does something that makes a socket file, which then is for this user alone. Umask and all that is the process's: only main calls it, and `make` is synchronous. */
 export function forOwnerOnly(make: () => void): void {
   const former = process.umask(0o177);

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeDirectory } from '../../base/make-directory.ts';
 
 /**
  * Called before every step that changes the disk, with what is about to happen. A test throws from it: everything before
@@ -23,28 +24,34 @@ export class DurableFiles {
     this.#crashPoint = crashPointForTests;
   }
 
-  /** @param mode permission bits of the file, subject to the umask. */
+  /** A write that fails leaves nothing behind. @param mode permission bits of the file, subject to the umask. */
   async write(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
     const directory = dirname(path);
     const temporary = join(directory, `${TEMPORARY_PREFIX}${randomBytes(8).toString('hex')}`);
     this.#crashPoint?.('write', path);
     const file = await open(temporary, 'wx', mode);
     try {
-      await file.writeFile(bytes);
-      this.#crashPoint?.('sync', path);
-      await file.sync();
-    } finally {
-      await file.close();
+      try {
+        await file.writeFile(bytes);
+        this.#crashPoint?.('sync', path);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      this.#crashPoint?.('rename', path);
+      await rename(temporary, path);
+    } catch (error) {
+      // A disk that is full is tried again and again, and must not be filled by that. A process that dies removes nothing. Whether it can be removed changes nothing of what is thrown.
+      if (isOfTheDisk(error)) await unlink(temporary).catch(() => undefined);
+      throw error;
     }
-    this.#crashPoint?.('rename', path);
-    await rename(temporary, path);
     this.#crashPoint?.('sync-directory', path);
     await this.#syncDirectory(directory);
   }
 
   async makeDirectory(path: string): Promise<void> {
     this.#crashPoint?.('mkdir', path);
-    await mkdir(path, { recursive: true });
+    await makeDirectory(path);
   }
 
   /** Removes a file; one that is gone already is no error. */
@@ -65,6 +72,11 @@ export class DurableFiles {
       await directory.close();
     }
   }
+}
+
+/** Not what a crash point throws. */
+function isOfTheDisk(error: unknown): boolean {
+  return typeof (error as NodeJS.ErrnoException).code === 'string';
 }
 
 export type BoundedRead =

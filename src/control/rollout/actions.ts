@@ -3,8 +3,13 @@ import type { RolloutActions } from '../../admin/control-view.ts';
 import type { Journal } from '../audit/journal.ts';
 import type { Overrides } from './overrides.ts';
 
-export function rolloutActions(journal: Journal, overrides: Overrides): RolloutActions {
+export function rolloutActions(
+  journal: Journal,
+  overrides: Overrides,
+  unwritten: RolloutActions['unwritten'],
+): RolloutActions {
   return {
+    unwritten,
     rollBack: (reason) => {
       journal.asked('rollback', { reason });
       return overrides.rollBack(reason);

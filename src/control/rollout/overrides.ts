@@ -1,8 +1,10 @@
 /** What an operator decides on one gateway, past what the source names: back to the bundle before, or staying on one for a time. */
+import { Serial } from '../../base/serial.ts';
 import { ActivationError } from '../activator.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { Rejection, SourceError } from '../oci/rejection.ts';
-import type { StoreState } from '../store/state.ts';
+import type { Change } from './decided.ts';
+import { type StoreState, withoutQuarantine, withQuarantine } from '../store/state.ts';
 import type { VerifiedBundle } from '../trust/verify.ts';
 
 /** Longest pin: who wants to stay for longer points the source at a digest. */
@@ -11,20 +13,20 @@ export const PIN_MS_MAX = 7 * 86_400_000;
 const PIN_LOOK_MS = 60_000;
 
 export interface OverridesParts {
+  /** Why nothing can be decided here now; null: it can. */
+  readonly unable: () => string | null;
   readonly state: () => StoreState;
   /** Verifies a bundle that is kept here, or else at the source. `again`: although it was taken back. Throws Rejection or SourceError. */
   readonly find: (digest: Digest, again: boolean) => Promise<VerifiedBundle>;
-  /** Makes it serve all requests and keeps it. Throws ActivationError. */
-  readonly serve: (bundle: VerifiedBundle) => Promise<void>;
+  /** Makes it serve all requests and keeps it, in one write with what else changes. Throws ActivationError; then nothing has. */
+  readonly serve: (bundle: VerifiedBundle, also?: Change) => Promise<void>;
   readonly active: () => Digest | null;
   /** Takes back what is being tried; false when nothing is. */
   readonly revertTrial: (reason: string) => Promise<boolean>;
   /** Ends what is being tried, without blame. */
   readonly abandonTrial: (reason: string) => Promise<void>;
-  readonly quarantine: (digest: Digest, reason: string) => Promise<void>;
-  /** It may be taken again. */
-  readonly release: (digest: Digest) => Promise<void>;
-  readonly setPin: (pin: StoreState['pin']) => Promise<void>;
+  /** Changes what is remembered; as `Decided.remember`, it never rejects. */
+  readonly remember: (change: Change) => Promise<void>;
   /** The source is looked at anew, soon. */
   readonly lookAgain: () => void;
   readonly event: (level: 'info' | 'warn', message: string, fields: Record<string, unknown>) => void;
@@ -39,6 +41,8 @@ export class OverrideRefused extends Error {
 
 export class Overrides {
   readonly #parts: OverridesParts;
+  /** What operators ask for, one after the other. */
+  readonly #tasks = new Serial();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(parts: OverridesParts) {
@@ -72,32 +76,55 @@ export class Overrides {
   }
 
   /** Takes back what is tried, else what serves: that stays out until the source names something else. The digest that serves now. */
-  async rollBack(reason: string): Promise<string> {
+  rollBack(reason: string): Promise<string> {
+    return this.#decide(() => this.#rollBack(reason));
+  }
+
+  async #rollBack(reason: string): Promise<string> {
     const { pin } = this;
     if (pin !== undefined) throw new OverrideRefused('it is pinned; end the pin first');
     if (await this.#parts.revertTrial(reason)) return this.#parts.active() ?? '';
     const bad = this.#parts.active();
-    const before = this.#parts.state().previous.find(({ digest }) => digest !== bad);
+    const former = this.#parts.state();
+    const before = former.previous.find(({ digest }) => digest !== bad);
     if (bad === null || before === undefined)
       throw new OverrideRefused('there is no bundle before the one that serves');
-    await this.#serve(before.digest, false);
-    await this.#parts.quarantine(bad, `taken back by an operator: ${reason}`);
+    const bundle = await this.#found(before.digest, false);
+    // First, so that a process that ends in between does not begin with it again.
+    const why = `taken back by an operator: ${reason}`;
+    await this.#parts.remember((state) => withQuarantine(state, bad, why));
+    try {
+      await this.#serve(bundle);
+    } catch (error) {
+      // It serves on, then.
+      if (!former.quarantined.has(bad)) await this.#parts.remember((state) => withoutQuarantine(state, [bad]));
+      throw error;
+    }
     this.#parts.event('warn', 'bundle taken back', { digest: bad, reason, by: 'operator' });
     this.#parts.lookAgain();
     return before.digest;
   }
 
   /** Serves this bundle and nothing else for a time, over restarts too. `again`: also one that was taken back, which then counts as taken back no longer. */
-  async pinTo(text: string, forMs: number, reason: string, again = false): Promise<number> {
+  pinTo(text: string, forMs: number, reason: string, again = false): Promise<number> {
+    return this.#decide(() => this.#pinTo(text, forMs, reason, again));
+  }
+
+  async #pinTo(text: string, forMs: number, reason: string, again: boolean): Promise<number> {
     const digest = parseDigest(text);
     if (digest === undefined) throw new OverrideRefused('a digest is sha256: and 64 lowercase hexadecimal digits');
     if (!Number.isSafeInteger(forMs) || forMs < 1 || forMs > PIN_MS_MAX)
       throw new OverrideRefused(`a pin lasts at most ${PIN_MS_MAX / 86_400_000} days`);
     await this.#parts.abandonTrial(`pinned to ${digest}`);
-    if (this.#parts.active() !== digest) await this.#serve(digest, again);
-    if (again) await this.#parts.release(digest);
+    const bundle = this.#parts.active() === digest ? null : await this.#found(digest, again);
+    const released = again && this.#parts.state().quarantined.has(digest);
     const untilMs = this.#parts.now() + forMs;
-    await this.#parts.setPin({ digest, untilMs });
+    const pinned = (state: StoreState): StoreState => ({
+      ...(again ? withoutQuarantine(state, [digest]) : state),
+      pin: { digest, untilMs },
+    });
+    await (bundle === null ? this.#parts.remember(pinned) : this.#serve(bundle, pinned));
+    if (released) this.#parts.event('info', 'what was taken back may be taken again', { digests: [digest] });
     this.#parts.event('warn', 'bundle pinned', { digest, until: new Date(untilMs).toISOString(), reason });
     this.#arm();
     this.#parts.lookAgain();
@@ -105,30 +132,38 @@ export class Overrides {
   }
 
   /** The source counts again. */
-  async unpin(reason: string): Promise<boolean> {
+  unpin(reason: string): Promise<boolean> {
+    return this.#decide(() => this.#unpin(reason));
+  }
+
+  /** When what was asked for until now is done. */
+  settled(): Promise<void> {
+    return this.#tasks.idle();
+  }
+
+  async #unpin(reason: string): Promise<boolean> {
     const { pin } = this.#parts.state();
     if (pin === undefined) return false;
-    await this.#parts.setPin(undefined);
+    await this.#parts.remember(({ pin: _over, ...rest }) => rest);
     this.#parts.event('info', 'pin is over', { digest: pin.digest, reason });
     this.#parts.lookAgain();
     return true;
   }
 
-  async #serve(digest: Digest, again: boolean): Promise<void> {
-    try {
-      await this.#parts.serve(await this.#parts.find(digest, again));
-    } catch (error) {
-      if (error instanceof Rejection && error.code === 'quarantined')
-        throw new OverrideRefused(
-          `${digest} cannot serve: ${error.message} (cnx rollout pin --again takes it nevertheless)`,
-          {
-            cause: error,
-          },
-        );
-      if (error instanceof Rejection || error instanceof SourceError || error instanceof ActivationError)
-        throw new OverrideRefused(`${digest} cannot serve: ${error.message}`, { cause: error });
-      throw error;
-    }
+  async #decide<T>(task: () => Promise<T>): Promise<T> {
+    return this.#tasks.run(async () => {
+      const why = this.#parts.unable();
+      if (why !== null) throw new OverrideRefused(why);
+      return task();
+    });
+  }
+
+  async #found(digest: Digest, again: boolean): Promise<VerifiedBundle> {
+    return told(digest, this.#parts.find(digest, again));
+  }
+
+  async #serve(bundle: VerifiedBundle, also?: Change): Promise<void> {
+    await told(bundle.digest, this.#parts.serve(bundle, also));
   }
 
   #arm(): void {
@@ -139,13 +174,28 @@ export class Overrides {
     this.#timer = setTimeout(
       () => {
         if (left > PIN_LOOK_MS) return this.#arm();
-        // A disk that cannot be written: the pin has ended all the same, by the clock.
+        // Where nothing can be decided now, whoever comes next sees by the clock that it is over.
         this.unpin('its time is over').catch((error: unknown) => {
-          this.#parts.event('warn', 'the end of a pin cannot be written', { reason: String(error) });
-          this.#parts.lookAgain();
+          if (!(error instanceof OverrideRefused)) throw error;
         });
       },
       Math.max(0, Math.min(left, PIN_LOOK_MS)),
     ).unref();
+  }
+}
+
+/** Why a bundle cannot serve is for the operator; anything else is a fault of ours. */
+async function told<T>(digest: Digest, done: Promise<T>): Promise<T> {
+  try {
+    return await done;
+  } catch (error) {
+    if (error instanceof Rejection && error.code === 'quarantined')
+      throw new OverrideRefused(
+        `${digest} cannot serve: ${error.message} (cnx rollout pin --again takes it nevertheless)`,
+        { cause: error },
+      );
+    if (error instanceof Rejection || error instanceof SourceError || error instanceof ActivationError)
+      throw new OverrideRefused(`${digest} cannot serve: ${error.message}`, { cause: error });
+    throw error;
   }
 }

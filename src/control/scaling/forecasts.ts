@@ -1,6 +1,7 @@
 /** What is predicted for each scope, and the file that keeps it over restarts. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDirectory } from '../../base/make-directory.ts';
 import { BUCKET_MS, HoltWinters } from './holt-winters.ts';
 
 /** Scopes that are predicted: cells, and the gateway itself. */
@@ -97,7 +98,7 @@ export class Forecasts {
     if (!this.#changed) return;
     this.#changed = false;
     const scopes = Object.fromEntries([...this.#scopes].map(([name, { model }]) => [name, model.state()]));
-    await mkdir(dirname(this.#file), { recursive: true });
+    await makeDirectory(dirname(this.#file));
     const next = `${this.#file}.next`;
     await writeFile(next, JSON.stringify({ format: FORMAT, scopes }), { mode: 0o600 });
     await rename(next, this.#file);

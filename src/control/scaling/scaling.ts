@@ -5,6 +5,7 @@ import { ENDPOINT_SLOTS } from '../../snapshot/endpoint-columns.ts';
 import {
   CELL_OUTCOMES,
   CellOutcome,
+  Count,
   type Histogram,
   LaneColumns,
   STATUS_CLASSES,
@@ -113,7 +114,11 @@ export class Scaling {
     const failedAt = STATUS_CLASSES.indexOf('5xx');
     let requests = 0;
     let failed = 0;
-    for (const { requests: cells } of this.#lanes) {
+    for (const { requests: cells, counts } of this.#lanes) {
+      // What a lane turned away before any stage had no route, but it was asked for.
+      const away = counts[Count.TurnedAway] as number;
+      requests += away;
+      failed += away;
       for (let i = 0; i < cells.length; i++) {
         requests += cells[i] as number;
         if (i % STATUS_CLASSES.length === failedAt) failed += cells[i] as number;

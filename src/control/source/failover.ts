@@ -22,6 +22,8 @@ export class FailoverSource implements ArtifactSource {
   readonly #restUntilMs: number[];
   /** The place that answered last. */
   #answering = 0;
+  /** Named by a mirror, and by the first place not since. */
+  #foundAtMirror: Digest | undefined;
 
   constructor(sources: readonly [NamedSource, ...NamedSource[]], now: () => number = Date.now) {
     this.#sources = sources;
@@ -45,13 +47,14 @@ export class FailoverSource implements ArtifactSource {
     let missing: Resolution | undefined;
     const errors: SourceError[] = [];
     for (const [i, { source, reference }] of this.#sources.entries()) {
-      if (this.#now() < (this.#restUntilMs[i] ?? 0)) continue;
+      // Longer than anybody may ask for: the clock was set back.
+      const restMs = (this.#restUntilMs[i] ?? 0) - this.#now();
+      if (restMs > 0 && restMs <= BACKOFF_MAX_MS) continue;
       try {
-        // A validator means something to the place that gave it only.
-        const asked = known === undefined || i === this.#answering ? known : { digest: known.digest };
-        const resolution = await source.resolve(reference, asked);
+        const resolution = await source.resolve(reference, this.#knownTo(i, known));
         if (resolution.state !== 'missing') {
           this.#answering = i;
+          if (resolution.state === 'found') this.#foundAtMirror = i === 0 ? undefined : resolution.digest;
           return resolution;
         }
         missing ??= resolution;
@@ -73,6 +76,12 @@ export class FailoverSource implements ArtifactSource {
       cause: first,
       retryAfterMs: first.retryAfterMs,
     });
+  }
+
+  /** What a place is asked with. A validator means something to the one that gave it only; and that the first names what a mirror had named is news, for it may then be taken. */
+  #knownTo(i: number, known: KnownTag | undefined): KnownTag | undefined {
+    if (known === undefined || (i === 0 && known.digest === this.#foundAtMirror)) return undefined;
+    return i === this.#answering ? known : { digest: known.digest };
   }
 
   async manifest(digest: Digest): Promise<FetchedManifest> {

@@ -110,7 +110,14 @@ export function withQuarantine(state: StoreState, digest: Digest, reason: string
   return { ...state, quarantined: new Map(entries.slice(-QUARANTINE_MAX)) };
 }
 
-/** The state, raised to what the gateway's own audit log says it had come to. What only the state file says and the log says too is taken from the log when there is no such file. */
+export function withoutQuarantine(state: StoreState, digests: readonly Digest[]): StoreState {
+  return { ...state, quarantined: new Map([...state.quarantined].filter(([digest]) => !digests.includes(digest))) };
+}
+
+/**
+ * The state, raised to what the gateway's own audit log says it had come to: the stricter of the two holds, for an older state file may have been put back. `lost`: there is none, and the log
+ * alone counts.
+ */
 export function raisedTo(state: StoreState, marks: Marks | undefined, lost: boolean): StoreState {
   if (marks === undefined) return state;
   const { epoch, highestSeq, highestDigest, floor } = marks;
@@ -120,8 +127,22 @@ export function raisedTo(state: StoreState, marks: Marks | undefined, lost: bool
     const higher = highestSeq > state.highestSeq ? { highestSeq, highestDigest } : {};
     raised = { ...state, ...higher, floor: Math.max(state.floor, floor) };
   }
-  if (lost) raised = { ...raised, quarantined: marks.quarantined, pin: marks.pin };
+  const own = lost ? undefined : state.pin;
+  // One that the log does not know was written down just before the process ended, and is newer than all that the log says.
+  const newer = own !== undefined && !isAmong(own, marks);
+  const taken = [...marks.quarantined].filter(([digest]) => !(newer && own.digest === digest));
+  const quarantined = new Map([...taken, ...(lost ? [] : state.quarantined)].slice(-QUARANTINE_MAX));
+  raised = { ...raised, quarantined, pin: newer ? own : marks.pin };
   return withChannelMark(raised, marks.channel);
+}
+
+function isAmong(pin: NonNullable<StoreState['pin']>, { pin: last, formerPins }: Marks): boolean {
+  return [last, ...formerPins].some((known) => known?.digest === pin.digest && known.untilMs === pin.untilMs);
+}
+
+/** Whether the audit log says more of what has served than the state file: then that is an older one, or was not written any more. */
+export function isBehind(state: StoreState, marks: Marks): boolean {
+  return marks.epoch > state.epoch || (marks.epoch === state.epoch && marks.highestSeq > state.highestSeq);
 }
 
 /** The state, raised to a channel index that has counted: not followed until the source names it again; older ones are not followed any more. */

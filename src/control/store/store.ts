@@ -18,6 +18,7 @@ import { type GatewayIdentity, inEpoch, type SequenceState } from '../trust/rule
 import { type VerifiedBundle, verifyBundle } from '../trust/verify.ts';
 import {
   EMPTY_STATE,
+  isBehind,
   type KeptBundle,
   type KeptChannel,
   keptOf,
@@ -28,6 +29,7 @@ import {
   type StoreState,
   withActive,
   withChannelMark,
+  withoutQuarantine,
   withQuarantine,
 } from './state.ts';
 
@@ -60,6 +62,8 @@ export interface BootOptions {
   readonly takenBackToo?: boolean;
 }
 
+type Change = (state: StoreState) => StoreState;
+
 export interface Boot {
   /** The best bundle that verifies; undefined when there is none. */
   readonly bundle: VerifiedBundle | undefined;
@@ -81,8 +85,12 @@ export class BundleStore {
   #state: StoreState;
   #damage: string | undefined;
   #fault: string | undefined;
+  /** What counts is more than what is written. */
+  #unwritten = false;
   /** By the audit log. */
   #servedLast: Digest | undefined;
+  /** The state file is older than that. */
+  #behind = false;
   /** Changes, one after the other. */
   readonly #changes = new Serial();
 
@@ -119,6 +127,7 @@ export class BundleStore {
       read.damage ?? lost,
     );
     store.#servedLast = marks?.active;
+    store.#behind = marks !== undefined && read.state.active !== undefined && isBehind(read.state, marks);
     return store;
   }
 
@@ -146,7 +155,7 @@ export class BundleStore {
     const { policy } = options.trust;
     // Keys that were revoked since count only where the policy says so and nothing else is left.
     for (const revokedCount of policy.serveRevoked === true ? [false, true] : [false]) {
-      for (const { digest } of keptOf(this.#state)) {
+      for (const digest of this.#wanted(options.nowMs)) {
         if (options.except?.has(digest) === true) continue;
         if (!revokedCount && passedOver.some((passed) => passed.digest === digest)) continue;
         try {
@@ -159,6 +168,14 @@ export class BundleStore {
       }
     }
     return undefined;
+  }
+
+  /** What to start with, best first: a pinned one before what was active, and before that what served last where the state file is older. */
+  #wanted(nowMs: number): ReadonlySet<Digest> {
+    const { pin } = this.#state;
+    const pinned = pin !== undefined && pin.untilMs > nowMs ? [pin.digest] : [];
+    const last = this.#behind && this.#servedLast !== undefined ? [this.#servedLast] : [];
+    return new Set([...pinned, ...last, ...keptOf(this.#state).map(({ digest }) => digest)]);
   }
 
   /** Verifies a kept bundle anew, with a trust policy that has changed. @throws {Rejection} when it would not be served by it. */
@@ -187,25 +204,38 @@ export class BundleStore {
     });
   }
 
-  /** Records that the bundle serves: it is what the next boot starts with. Keeps it first if that has not been done. Then removes what is no longer needed. */
-  async activated(bundle: VerifiedBundle, epoch: number, nowMs: number): Promise<void> {
-    await this.keep(bundle);
+  /**
+   * Records that the bundle serves: it is what the next boot starts with. Keeps it first if that has not been done. Then removes what is no longer needed. `also` changes with it, in
+   * one write; as of {@link remember} it counts whatever the disk does.
+   */
+  async activated(bundle: VerifiedBundle, epoch: number, nowMs: number, also?: Change): Promise<void> {
     const { seq, floor } = bundle.release;
-    await this.#change((state) => {
-      // A start with what served before is not a new activation.
-      const again = state.active?.digest === bundle.digest && state.active.activatedAtMs > 0;
-      const activatedAtMs = again ? state.active.activatedAtMs : nowMs;
-      return withActive(state, { digest: bundle.digest, seq, floor, activatedAtMs }, epoch);
-    });
+    try {
+      await this.keep(bundle);
+      await this.#change((state) => {
+        // A start with what served before is not a new activation.
+        const again = state.active?.digest === bundle.digest && state.active.activatedAtMs > 0;
+        const activatedAtMs = again ? state.active.activatedAtMs : nowMs;
+        const active = withActive(state, { digest: bundle.digest, seq, floor, activatedAtMs }, epoch);
+        return also === undefined ? active : also(active);
+      });
+    } catch (error) {
+      if (also !== undefined) await this.#changes.run(async () => this.#hold(also(this.#state)));
+      this.#fault = messageOf(error);
+      throw error;
+    }
     this.#damage = undefined;
     await this.#changes.run(() => this.#collect());
   }
 
-  /** Remembers that an operator keeps the gateway on a bundle. */
-  async pin(pin: StoreState['pin']): Promise<void> {
-    await this.#change((state) => {
-      const { pin: _former, ...rest } = state;
-      return pin === undefined ? rest : { ...rest, pin };
+  /**
+   * Remembers what was decided here: a bundle that is taken back, or let in again, a pin. It counts from then on. Rejects when it cannot be written; then the next write says it, and each answer
+   * of the source tries one.
+   */
+  async remember(change: Change): Promise<void> {
+    await this.#changes.run(async () => {
+      this.#hold(change(this.#state));
+      await this.#write(this.#state);
     });
   }
 
@@ -222,47 +252,39 @@ export class BundleStore {
     await this.#changes.run(() => this.#collect());
   }
 
-  /** Remembers a digest as taken back; it is not activated again until it is forgotten. */
+  /** Remembers a digest as taken back; it is not activated again until it is forgotten. Counts as of {@link remember}. */
   async quarantine(digest: Digest, reason: string): Promise<void> {
-    await this.#change((state) => withQuarantine(state, digest, reason));
+    await this.remember((state) => withQuarantine(state, digest, reason));
   }
 
-  /** Forgets what was quarantined except this digest: the tag has moved on. Resolves with what was forgotten. */
-  releaseQuarantine(except?: Digest): Promise<readonly Digest[]> {
-    return this.#release((digest) => digest !== except);
-  }
-
-  /** Forgets that this digest was quarantined, for an operator wants it. Resolves with what was forgotten. */
-  releaseOne(digest: Digest): Promise<readonly Digest[]> {
-    return this.#release((one) => one === digest);
-  }
-
-  async #release(goes: (digest: Digest) => boolean): Promise<readonly Digest[]> {
-    const released = [...this.#state.quarantined.keys()].filter(goes);
-    if (released.length === 0) return released;
-    await this.#change((state) => ({
-      ...state,
-      quarantined: new Map([...state.quarantined].filter(([digest]) => !goes(digest))),
-    }));
-    return released;
+  /** Forgets what was quarantined except this digest: the tag has moved on. Counts as of {@link remember}. */
+  async releaseQuarantine(except?: Digest): Promise<void> {
+    const released = [...this.#state.quarantined.keys()].filter((digest) => digest !== except);
+    if (released.length > 0) await this.remember((state) => withoutQuarantine(state, released));
   }
 
   /**
-   * The source has answered. Written to disk once a minute at most. Never rejects: a disk that cannot be written must not
+   * The source has answered. Written to disk once a minute at most, unless something else waits to be written. Never rejects: a disk that cannot be written must not
    * stop a gateway that serves; what it said is in `fault`.
    */
   async contacted(nowMs: number): Promise<void> {
-    if (nowMs - this.#state.lastContactMs < CONTACT_PERIOD_MS && nowMs >= this.#state.lastContactMs) return;
+    const { lastContactMs } = this.#state;
+    if (!this.#unwritten && nowMs - lastContactMs < CONTACT_PERIOD_MS && nowMs >= lastContactMs) return;
     try {
       await this.#change((state) => ({ ...state, lastContactMs: nowMs }));
-    } catch (error) {
-      this.#fault = error instanceof Error ? error.message : String(error);
+    } catch {
+      // Said by `fault`; the next answer tries again.
     }
   }
 
   /** Why the last write failed; undefined when it succeeded. For status and alarms. */
   get fault(): string | undefined {
     return this.#fault;
+  }
+
+  /** Why what counts is not on the disk; undefined: it is. */
+  get unwritten(): string | undefined {
+    return this.#unwritten ? (this.#fault ?? 'it is being written') : undefined;
   }
 
   /** Resolves when everything that was begun is written. */
@@ -346,19 +368,35 @@ export class BundleStore {
     return [...new Set(roots)].slice(0, RECOVERY_MAX);
   }
 
-  async #change(next: (state: StoreState) => StoreState): Promise<void> {
+  async #change(next: Change): Promise<void> {
     await this.#changes.run(async () => {
       const state = next(this.#state);
-      await this.#files.write(join(this.#directory, 'state.json'), stateBytes(state), 0o600);
+      await this.#write(state);
       this.#state = state;
-      this.#fault = undefined;
     });
+  }
+
+  /** It counts, and is still to be written. */
+  #hold(state: StoreState): void {
+    this.#state = state;
+    this.#unwritten = true;
+  }
+
+  async #write(state: StoreState): Promise<void> {
+    try {
+      await this.#files.write(join(this.#directory, 'state.json'), stateBytes(state), 0o600);
+    } catch (error) {
+      this.#fault = messageOf(error);
+      throw error;
+    }
+    this.#unwritten = false;
+    this.#fault = undefined;
   }
 
   /** Drops bundles that are neither active nor among the previous ones, and blobs that nothing refers to. */
   async #collect(): Promise<void> {
     const kept = new Set(
-      [this.#state.active, ...this.#state.previous, this.#state.channel].flatMap((item) =>
+      [this.#state.active, ...this.#state.previous, this.#state.channel, this.#state.pin].flatMap((item) =>
         item === undefined ? [] : [item.digest],
       ),
     );
@@ -411,6 +449,10 @@ export class BundleStore {
 /** What cosign 1 and 2 put beside a bundle is none. */
 function isSignatureTag(entry: Descriptor): boolean {
   return entry.annotations?.[REF_NAME_ANNOTATION]?.startsWith('sha256-') === true;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** The rejections and failures of a store; a bug is thrown on. */

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as immediately, setTimeout as sleep } from 'node:timers/promises';
 import { Journal } from '../audit/journal.ts';
-import { signatureOf, Webhooks, type WebhooksParts } from './webhooks.ts';
+import { signatureOf, WAITING_MAX, Webhooks, type WebhooksParts } from './webhooks.ts';
 
 const SECRET = 'shared';
 
@@ -169,13 +169,33 @@ test('what waits is bounded: the oldest go', async (t) => {
   const webhooks = await open({ queueMax: 3 });
   for (let n = 0; n < 10; n++) webhooks.tell('reverted', { n });
   await until(() => answers.asked > 1 && webhooks.states()[0]?.waiting === 3);
-  assert.deepEqual(webhooks.states(), [{ id: 'ops', waiting: 3, fault: 'it answered 500' }]);
+  assert.deepEqual(webhooks.states(), [{ id: 'ops', waiting: 3, dropped: 7, fault: 'it answered 500' }]);
   answers.status = 204;
   await until(() => got.length === 3);
   assert.deepEqual(
     got.map(({ data }) => data.n),
     [7, 8, 9],
   );
+});
+
+test('what waits for the disk is bounded: what comes when it is full is dropped, counted and told once', async (t) => {
+  const { answers, open, until } = await given(t);
+  answers.status = 503;
+  const told: Record<string, unknown>[] = [];
+  const webhooks = await open({
+    queueMax: 4 * WAITING_MAX,
+    event: (_level, message, fields) => void (message.includes('dropped') && told.push(fields)),
+  });
+  const state = () => webhooks.states()[0] ?? assert.fail();
+  // All within one turn: as far as memory knows, the disk hangs.
+  for (let n = 0; n < WAITING_MAX + 50; n++) webhooks.tell('activated', { n });
+  assert.equal(state().dropped, 50);
+  assert.equal(told.length, 1);
+  await until(() => state().waiting === WAITING_MAX);
+  webhooks.tell('activated', { n: -1 });
+  await until(() => state().waiting === WAITING_MAX + 1);
+  assert.equal(state().dropped, 50, 'and there is room again');
+  assert.equal(told.length, 1);
 });
 
 test('a key is the text that it is, or what its base64 after whsec_ says, as libraries of Standard Webhooks take it', () => {

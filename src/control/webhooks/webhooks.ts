@@ -12,6 +12,8 @@ import { EVENT_BYTES_MAX, EventQueue } from './queue.ts';
 export const PAUSE_FIRST_MS = 1_000;
 export const PAUSE_MAX_MS = 300_000;
 const TIMEOUT_MS = 10_000;
+/** Events that wait in memory for one receiver's directory, behind a disk that hangs or an attempt that is under way. */
+export const WAITING_MAX = 1_000;
 const ANSWER_BYTES_MAX = 64 * 1024;
 
 export interface Receiver {
@@ -43,6 +45,8 @@ export interface ReceiverState {
   readonly id: string;
   /** Events that it has not been told of. */
   readonly waiting: number;
+  /** Events since start that it will never be told of: there was no room, or the disk refused them. */
+  readonly dropped: number;
   /** Why the last one was not taken; null: it was. */
   readonly fault: string | null;
 }
@@ -54,6 +58,11 @@ interface Line {
   fault: string | null;
   /** Events could not be read or removed the last time; that was said. */
   diskFailed: boolean;
+  /** Events that wait in memory, and those that found no room there or could not be written. */
+  waiting: number;
+  dropped: number;
+  /** There was no room the last time; that was said. */
+  full: boolean;
   timer: NodeJS.Timeout | null;
   /** What is done for this receiver, one after the other. */
   tail: Promise<void>;
@@ -86,6 +95,9 @@ export class Webhooks {
         failures: 0,
         fault: null,
         diskFailed: false,
+        waiting: 0,
+        dropped: 0,
+        full: false,
         timer: null,
         tail: Promise.resolve(),
       };
@@ -96,7 +108,12 @@ export class Webhooks {
   }
 
   states(): readonly ReceiverState[] {
-    return this.#lines.map(({ receiver, queue, fault }) => ({ id: receiver.id, waiting: queue.length, fault }));
+    return this.#lines.map(({ receiver, queue, fault, dropped }) => ({
+      id: receiver.id,
+      waiting: queue.length,
+      dropped: queue.dropped + dropped,
+      fault,
+    }));
   }
 
   /** Never throws and waits for nothing. */
@@ -116,9 +133,35 @@ export class Webhooks {
     for (const line of this.#lines) {
       const { kinds } = line.receiver;
       if (kinds.length > 0 && !kinds.includes(kind)) continue;
-      this.#next(line, () => line.queue.push(body));
+      if (!this.#hasRoom(line)) continue;
+      line.waiting++;
+      this.#next(line, async () => {
+        line.waiting--;
+        await this.#push(line, body);
+      });
       // A receiver that was away is not asked more often because more happens.
       if (line.failures === 0) this.#soon(line, 0);
+    }
+  }
+
+  #hasRoom(line: Line): boolean {
+    const full = line.waiting >= WAITING_MAX;
+    if (full) line.dropped++;
+    if (full && !line.full)
+      this.#parts.event('warn', 'events for a webhook are dropped: too many wait for the disk', {
+        webhook: line.receiver.id,
+        waiting: line.waiting,
+      });
+    line.full = full;
+    return !full;
+  }
+
+  async #push(line: Line, body: string): Promise<void> {
+    try {
+      await line.queue.push(body);
+    } catch (error) {
+      line.dropped++;
+      throw error;
     }
   }
 
