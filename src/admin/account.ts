@@ -161,6 +161,14 @@ export function parseRequestId(id: string): { instance: string; lane: number; se
   };
 }
 
+/** Why there is no record under an id whose request was turned away unread (src/data/request-id.ts); null when it is none of these. */
+export function whyUnread(id: string): string | null {
+  const m = /^[0-9a-f]{6}-([0-9a-f]{2})-s[0-9a-f]{8,14}$/u.exec(id);
+  if (m === null) return null;
+  const lane = Number.parseInt(m[1] as string, 16);
+  return `refused with 503 shed: lane ${lane} was overloaded and turned the request away before its route was looked for; such requests are counted (cnx_shed_total{class="unread"}) and have no record`;
+}
+
 type Named = 'route' | 'limit' | 'policy' | 'cell' | 'issuer' | 'endpoint';
 
 function named(names: RevisionNames | null, what: Named, index: number): string | null {

@@ -58,7 +58,7 @@ export const METRICS = {
     'counter',
     '',
     [],
-    'Requests turned away before any stage (no snapshot yet, or exchangesMax reached). Counted among the refusals too.',
+    'Requests turned away before any stage (no snapshot yet, exchangesMax reached, or unread under overload). Counted among the refusals too.',
   ),
   // Stages
   cnx_stage_duration_seconds: row(
@@ -191,7 +191,7 @@ export const METRICS = {
     'counter',
     '',
     ['class'],
-    'Requests that were turned away since a lane was overloaded, by the class of their route or header (critical, default, sheddable).',
+    'Requests that were turned away since a lane was overloaded, by the class of their route or header (critical, default, sheddable); unread: before their route was looked for, so without a record.',
   ),
   cnx_shed_share: row('gauge', '', ['lane'], 'Share of all requests that a lane turns away, 0 to 1, every 100 ms.'),
   cnx_lane_queue_seconds: row('gauge', 'seconds', ['lane'], 'Delay that stands in a lane, as overload sees it.'),
@@ -331,7 +331,12 @@ export const METRICS = {
     ['outcome'],
     'Bundles that were tried, by how that ended: `promoted`, `reverted` (they did worse), `superseded` (something else was to serve).',
   ),
-  cnx_channel_seq: row('gauge', '', [], 'Sequence of the channel index that is followed; 0 = the tag names bundles.'),
+  cnx_channel_seq: row(
+    'gauge',
+    '',
+    [],
+    'Sequence of the channel index that is followed, also while it cannot be had; 0 = none is: the tag names a bundle itself, and that was taken.',
+  ),
   cnx_channel_canary: row('gauge', '', [], '1: a channel index assigns a canary to this gateway, not what is stable.'),
   cnx_audit_failed: row(
     'gauge',
@@ -345,6 +350,12 @@ export const METRICS = {
     '',
     ['webhook'],
     'Events that a receiver has not been told of yet; 1,000 at most, then the oldest go.',
+  ),
+  cnx_webhook_dropped_total: row(
+    'counter',
+    '',
+    ['webhook'],
+    'Events that a receiver will never be told of: too many waited, on the disk or for it, or the disk refused them.',
   ),
   cnx_bundle_source_contact_timestamp_seconds: row(
     'gauge',

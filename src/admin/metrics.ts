@@ -38,6 +38,8 @@ import { QUANTILES } from './percentiles.ts';
 /** Endpoints with series of their own. */
 export const ENDPOINTS_MEASURED_MAX = 500;
 
+/** Beside the classes. */
+const SHED_UNREAD = ['unread', Count.ShedUnread] as const;
 const US_PER_S = 1e6;
 const NS_PER_S = 1e9;
 const LOOP_RESOLUTION_MS = 20;
@@ -220,6 +222,8 @@ export class Metrics {
       cnx_bundle_revisions_held: () => one(control.revisionsHeld?.() ?? 0),
       cnx_webhook_waiting: () =>
         (control.webhooks?.() ?? []).map(({ id, waiting }) => ({ labels: { webhook: id }, value: waiting })),
+      cnx_webhook_dropped_total: () =>
+        (control.webhooks?.() ?? []).map(({ id, dropped }) => ({ labels: { webhook: id }, value: dropped })),
       policy_load_failures: () => one(control.policyLoadFailures()),
       cnx_cache_requests_total: () => list('outcome', CACHE_OUTCOMES, (c) => c.cache)().slice(1),
       cnx_cache_stored_total: sum((c) => c.counts[Count.CacheStored]),
@@ -249,10 +253,12 @@ export class Metrics {
         ),
       cnx_cell_duration_seconds: () => cellHistograms(lanes),
       cnx_shed_total: () =>
-        REQUEST_CLASSES.map((name, i) => ({
-          value: lanes.reduce((n, c) => n + (c.counts[Count.ShedCritical + i] ?? 0), 0),
-          labels: { class: name },
-        })),
+        [...REQUEST_CLASSES.map((name, i) => [name, Count.ShedCritical + i] as const), SHED_UNREAD].map(
+          ([name, count]) => ({
+            value: lanes.reduce((n, c) => n + (c.counts[count] ?? 0), 0),
+            labels: { class: name },
+          }),
+        ),
       cnx_shed_share: perLane((c) => c.gauges[Gauge.ShedShare] ?? 0),
       cnx_lane_queue_seconds: perLane((c) => (c.gauges[Gauge.QueueMs] ?? 0) / 1000),
       cnx_bulkhead_refusals_total: () => [

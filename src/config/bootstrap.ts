@@ -139,7 +139,12 @@ export const DownstreamConfig = closed(
     handshakeTimeoutMs: Ms('From accept to the end of the TLS handshake.', 100, 600_000, 10_000),
     headTimeoutMs: Ms("From a request head's first byte to its end.", 100, 600_000, 10_000),
     idleTimeoutMs: Ms('Between two requests of a connection.', 100, 86_400_000, 60_000),
-    writeTimeoutMs: Ms('For a client that takes nothing of what waits for it.', 100, 3_600_000, 30_000),
+    writeTimeoutMs: Ms(
+      'For a client that takes nothing of what waits for it (of HTTP/2: less than bodyRateMin).',
+      100,
+      3_600_000,
+      30_000,
+    ),
     bodyRateMin: Type.Integer({
       minimum: 0,
       maximum: 1_073_741_824,

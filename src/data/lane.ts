@@ -16,7 +16,9 @@ import { setCountries } from './country.ts';
 import { Observe } from './observe.ts';
 import { LaneLoadWatch } from './overload/lane-load.ts';
 import { Overload } from './overload/overload.ts';
+import { highestClass } from './overload/request-class.ts';
 import { Pipeline } from './pipeline.ts';
+import { REFUSALS } from './refusal.ts';
 import { Leaving } from './lane/leaving.ts';
 import { type Revision, stillUsed } from './lane/revision.ts';
 import { LaneStages } from './lane/stages.ts';
@@ -88,7 +90,12 @@ async function start(): Promise<void> {
   });
   const maker = await transportOf(setup, addon);
   const transport = await maker({ events: pipeline, laneIndex: setup.laneIndex });
-  const load = new LaneLoadWatch(overload, { open: () => pipeline.open, waitedMs: transport.waitedMs });
+  const load = new LaneLoadWatch(overload, {
+    open: () => pipeline.open,
+    waitedMs: transport.waitedMs,
+    unread: transport.unread,
+    turnedAway: (count) => observer.turnedAway(REFUSALS.shed, count),
+  });
   /** Revisions that are live, and those with open exchanges. */
   const revisions: Revision[] = [];
   let active: Revision | null = null;
@@ -157,6 +164,7 @@ async function start(): Promise<void> {
     rival = null;
     for (const revision of revisions) revision.row = null;
     pipeline.activate(active);
+    overload.setHighest(highestClass(snapshot));
     say({ kind: 'activated', revision: snapshot.revision });
     retire();
   };
@@ -188,6 +196,7 @@ async function start(): Promise<void> {
     rival.share = share;
     rival.cells = cells;
     pipeline.divide(rival);
+    overload.setHighest(Math.min(highestClass(active.snapshot), highestClass(snapshot)));
     say({ kind: 'divided', revision: snapshot.revision, share });
     retire();
   };

@@ -152,10 +152,10 @@ export class Observe implements Observer {
     return this.#differences++ < DIFFERENCES_PER_TICK_MAX;
   }
 
-  turnedAway(row: RefusalRow): void {
+  turnedAway(row: RefusalRow, count: number): void {
     const { counts, refusals } = this.columns;
-    counts[Count.TurnedAway] = (counts[Count.TurnedAway] as number) + 1;
-    refusals[row.index] = (refusals[row.index] as number) + 1;
+    add(counts, Count.TurnedAway, count);
+    add(refusals, row.index, count);
   }
 
   /** Publishes the values of the moment; call it once a second. */

@@ -2,7 +2,6 @@
  * The loop: the only thing that moves an exchange on. Transport events come in, stages are entered in the order of STAGES, and the observer
  * always runs last, exactly once per exchange.
  */
-import type { StageName } from '../snapshot/stages.ts';
 import { STAGE_INDEX, STAGES } from '../snapshot/stages.ts';
 import { present } from '../base/assert.ts';
 import type { Prng } from '../base/prng.ts';
@@ -13,7 +12,8 @@ import type { Revision } from './lane/revision.ts';
 import type { Rival } from './rollout/rival.ts';
 import type { RefusalRow } from './refusal.ts';
 import { REFUSALS, SWITCHED_STATUS } from './refusal.ts';
-import type { Stage } from './stage.ts';
+import { requestIdPrefix } from './request-id.ts';
+import { enterStage, type StageTable } from './stage-table.ts';
 import type { Ending, TransportEvents, Wire } from './transport/transport.ts';
 import { FailReason } from './transport/transport.ts';
 import type { EndpointUse } from './upstream/endpoint-use.ts';
@@ -26,8 +26,8 @@ export interface Observer {
   ended(x: Exchange): void;
   /** A stage threw: a bug of ours. */
   bug(stage: string, error: unknown, x: Exchange): void;
-  /** A request was turned away before it became an exchange. */
-  turnedAway(row: RefusalRow): void;
+  /** Requests were turned away before they became exchanges. */
+  turnedAway(row: RefusalRow, count: number): void;
 }
 
 /** What a pipeline is made of. */
@@ -38,7 +38,7 @@ export interface PipelineParts {
   readonly exchangesMax: number;
   /** Last sequence number that may have been given out by a lane of this index before (`Observe.seqBefore`); 0 unless it was restarted. */
   readonly seqBefore?: number;
-  readonly stages: Readonly<Record<StageName, Stage>>;
+  readonly stages: StageTable;
   readonly observer: Observer;
   readonly use: EndpointUse;
   /** Absent: without budgets. */
@@ -50,7 +50,11 @@ export interface PipelineParts {
   readonly tick: () => number;
 }
 
-const HEX2 = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+/** Request ids that are made at once: those that differ in their last two digits. */
+const IDS = 256;
+const LAST_DIGITS = Array.from({ length: IDS }, (_, byte) => byte.toString(16).padStart(2, '0'));
+/** Joined by what ids begin with they are the ids, one after another. */
+const BEHIND_START = ['', ...LAST_DIGITS];
 const MATCH = STAGE_INDEX.match;
 const BALANCE = STAGE_INDEX.balance;
 const RESPOND = STAGE_INDEX.respond;
@@ -87,14 +91,14 @@ const FAIL_TEXT: Readonly<Record<FailReason, string>> = {
 
 export class Pipeline implements TransportEvents {
   readonly #parts: PipelineParts;
-  readonly #stages: readonly Stage[];
+  readonly #stages: StageTable;
   readonly #retries: Retries;
   readonly #hedging: Hedging;
   readonly #idPrefix: string;
   readonly #free: Exchange[] = [];
   #made = 0;
   #seq = 0;
-  #idStart = '';
+  #ids = '';
   #revision: Revision | null = null;
   /** Another one that is live, while a share of requests tries it. */
   #rival: Rival | null = null;
@@ -103,9 +107,10 @@ export class Pipeline implements TransportEvents {
     this.#parts = parts;
     this.#seq = parts.seqBefore ?? 0;
     this.#retries = parts.retries ?? new Retries();
-    this.#stages = STAGES.map((name) => parts.stages[name]);
-    this.#hedging = new Hedging(parts.use, this.#retries, this.#stages.slice(BALANCE), parts.tick);
-    this.#idPrefix = `${parts.instance}-${parts.laneIndex.toString(16).padStart(2, '0')}-`;
+    this.#stages = parts.stages;
+    const fromBalance = STAGES.slice(BALANCE).map((name) => parts.stages[name]);
+    this.#hedging = new Hedging(parts.use, this.#retries, fromBalance, parts.tick);
+    this.#idPrefix = requestIdPrefix(parts.instance, parts.laneIndex);
   }
 
   /** Replaces the revision that new exchanges see; running ones keep theirs. No other is live afterwards. */
@@ -130,7 +135,7 @@ export class Pipeline implements TransportEvents {
     if (x === null || revision === null) {
       const row = revision === null ? REFUSALS.not_ready : REFUSALS.overloaded;
       if (x !== null) this.#free.push(x);
-      this.#parts.observer.turnedAway(row);
+      this.#parts.observer.turnedAway(row, 1);
       wire.refuse(row, this.#nextId());
       return null;
     }
@@ -141,7 +146,7 @@ export class Pipeline implements TransportEvents {
     x.now = x.startedAt = this.#parts.now();
     x.startedTick = this.#parts.tick();
     x.timed = this.#seq % STAGE_TIMING_SAMPLE === 0;
-    if (this.#rival === null) this.#run(x, this.#stages.length);
+    if (this.#rival === null) this.#run(x, STAGES.length);
     else this.#divided(x, this.#rival);
     return x;
   }
@@ -155,7 +160,7 @@ export class Pipeline implements TransportEvents {
       x.revision = rival.revision;
       x.at = 0;
     }
-    this.#run(x, this.#stages.length);
+    this.#run(x, STAGES.length);
   }
 
   wake(x: Exchange, ticket: number): void {
@@ -163,7 +168,7 @@ export class Pipeline implements TransportEvents {
     x.ticket++;
     x.now = this.#parts.now();
     if (x.shown) this.#judge(x);
-    else this.#run(x, this.#stages.length);
+    else this.#run(x, STAGES.length);
   }
 
   failed(x: Exchange, reason: FailReason, replayable: boolean, whole = false): void {
@@ -182,7 +187,7 @@ export class Pipeline implements TransportEvents {
         x.detail = `tried again after ${detail}`;
         x.at = BALANCE;
         x.phase = 0;
-        this.#run(x, this.#stages.length);
+        this.#run(x, STAGES.length);
         return;
       }
       detail += `; ${BUDGET_SPENT}`;
@@ -254,17 +259,16 @@ export class Pipeline implements TransportEvents {
     return new Exchange(this.#made++);
   }
 
-  /** `<instance>-<lane>-<seq>`: all but the last two digits are the same for 256 requests. */
+  /** `<instance>-<lane>-<seq>`: a part of a longer text, for one that is put together would be copied at the first look at its characters. */
   #nextId(): string {
     const seq = ++this.#seq;
-    const low = seq & 0xff;
-    if (low === 0 || this.#idStart === '')
-      this.#idStart =
-        this.#idPrefix +
-        Math.floor(seq / 256)
-          .toString(16)
-          .padStart(6, '0');
-    return this.#idStart + (HEX2[low] as string);
+    const last = seq % IDS;
+    if (last === 0 || this.#ids === '') {
+      const start = Math.floor(seq / IDS).toString(16);
+      this.#ids = BEHIND_START.join(this.#idPrefix + start.padStart(6, '0'));
+    }
+    const length = this.#ids.length / IDS;
+    return this.#ids.slice(last * length, (last + 1) * length);
   }
 
   /** Moves it on until a stage says otherwise, or to the stage `end`; true when it got there. */
@@ -273,8 +277,7 @@ export class Pipeline implements TransportEvents {
     const stages = this.#stages;
     try {
       while (x.at < end) {
-        const stage = stages[x.at] as Stage;
-        const verdict = x.timed || isTimed(x) ? this.#timed(stage, x) : stage.enter(x);
+        const verdict = x.timed || isTimed(x) ? this.#timed(x) : enterStage(stages, x);
         if (verdict === Verdict.Next) {
           x.at++;
           x.phase = 0;
@@ -309,11 +312,11 @@ export class Pipeline implements TransportEvents {
     x.phase = 0;
     x.random = this.#parts.prng.uint32();
     try {
-      if ((this.#stages[BALANCE] as Stage).enter(x) === Verdict.Next) {
+      if (this.#stages.balance.enter(x) === Verdict.Next) {
         x.detail = `tried again after ${said}${x.detail === detail ? '' : `; ${x.detail}`}`;
         x.upstreamStatus = 0;
         x.at = RESPOND;
-        this.#run(x, this.#stages.length);
+        this.#run(x, STAGES.length);
         return true;
       }
     } catch (error) {
@@ -335,7 +338,7 @@ export class Pipeline implements TransportEvents {
     // Whose time it is: what rules do to an answer is the WAF's.
     const at = x.kept === null ? RESPOND : WAF;
     try {
-      const verdict = this.#stages[RESPOND]?.answered?.(x) ?? Verdict.Next;
+      const verdict = this.#stages.respond.answered?.(x) ?? Verdict.Next;
       x.stageUs[at] = (x.stageUs[at] ?? 0) + (this.#parts.tick() - from) * 1000;
       if (verdict === Verdict.Next) {
         // What the endpoint said, as if nobody had looked.
@@ -348,10 +351,10 @@ export class Pipeline implements TransportEvents {
     }
   }
 
-  #timed(stage: Stage, x: Exchange): Verdict {
+  #timed(x: Exchange): Verdict {
     const from = this.#parts.tick();
     const at = x.at;
-    const verdict = stage.enter(x);
+    const verdict = enterStage(this.#stages, x);
     x.stageUs[at] = (x.stageUs[at] ?? 0) + (this.#parts.tick() - from) * 1000;
     return verdict;
   }

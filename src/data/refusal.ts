@@ -101,6 +101,9 @@ export const REFUSALS = rowsOf();
 /** The table, by `RefusalRow.index`. */
 export const REFUSAL_LIST: readonly RefusalRow[] = Object.freeze(Object.values(REFUSALS));
 
+/** Whole seconds after which a client may come again that was turned away under overload. */
+export const SHED_RETRY_AFTER_S = 1;
+
 /** The answer to `OPTIONS *`, which asks the gateway itself (RFC 9110 §9.3.7). */
 export const ASTERISK_STATUS = 204;
 

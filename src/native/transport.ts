@@ -13,6 +13,16 @@ export interface TransportRefusal {
   readonly close: boolean;
 }
 
+/** How requests are turned away before they are told. */
+export interface TransportShed {
+  /** Number of the refusal. */
+  readonly row: number;
+  /** Time after which a client may come again, seconds. */
+  readonly retryAfterS: number;
+  /** What their request ids begin with; `s` and a number follow. */
+  readonly idPrefix: string;
+}
+
 export interface TransportOptions {
   /** Exchanges open at once; beyond it connections are closed unanswered. */
   readonly exchangesMax: number;
@@ -33,6 +43,7 @@ export interface TransportOptions {
   readonly writeMs: number;
   /** Slowest request body, bytes a second. */
   readonly bodyRateMin: number;
+  readonly shed: TransportShed;
 }
 
 /** A certificate with its key, PEM; `names` empty: those of the certificate. */
@@ -177,6 +188,10 @@ export interface TransportEngine {
   openConnections(): number;
   /** The least time since the last call that a request that is ready waited to be read, ms; 0: there is no queue of requests; -1: nothing is known yet. Measured while it is asked once a second or more often. */
   waitedMs(): number;
+  /** From now on this share of requests, 0 to 1, is turned away before it is told. */
+  setShed(share: number): void;
+  /** How many were since the last call. */
+  takeShed(): number;
   /** Accepts no more, and asks clients to leave. */
   drain(): void;
   /** Closes everything. `onTurn` is not called any more: the last events begin at the number returned and end at `lastEvents()`. */

@@ -32,6 +32,9 @@ export const WAF_WANTED_BODY = 2;
 
 /** Bytes of a verdict with no match. */
 export const WAF_VERDICT_HEAD_BYTES = 32;
+/** Place of the work in it, and of what follows. */
+const WORK_AT = 16;
+const BEHIND_WORK = 24;
 /** Bytes that hold any verdict: 64 matches with their longest texts. */
 export const WAF_VERDICT_BYTES_MAX = WAF_VERDICT_HEAD_BYTES + 64 * (14 + 200 + 100 + 100);
 
@@ -106,6 +109,17 @@ export function readVerdict(out: Buffer, offset = 0): WafVerdict {
 /** Bytes of a packed verdict, its matches included. */
 export function verdictBytes(out: Buffer): number {
   return Math.max(WAF_VERDICT_HEAD_BYTES, out.readUInt32LE(24));
+}
+
+/** Whether two packed verdicts say the same, but for the work that they took. */
+export function sameVerdict(a: Buffer, b: Buffer): boolean {
+  const length = verdictBytes(a);
+  return (
+    a.length >= length &&
+    b.length >= length &&
+    a.compare(b, 0, WORK_AT, 0, WORK_AT) === 0 &&
+    a.compare(b, BEHIND_WORK, length, BEHIND_WORK, length) === 0
+  );
 }
 
 /** What the rules want to see of the answer, of a packed verdict, by number. */

@@ -53,6 +53,8 @@ export const CACHE_OUTCOMES = ['none', 'hit', 'stale', 'validated', 'miss', 'byp
 export const COMPRESSED_BY = ['gzip', 'br', 'zstd'] as const;
 /** Classes of requests, the most important first; what routes hold are places in it. */
 export const REQUEST_CLASSES = ['critical', 'default', 'sheddable'] as const;
+/** The class of a route that names none. */
+export const DEFAULT_CLASS = REQUEST_CLASSES.indexOf('default');
 
 /** Upper bounds of the buckets, µs; a last one without bound follows. */
 export const REQUEST_BOUNDS_US = [
@@ -111,6 +113,8 @@ export const Count = {
   HedgesWon: 16,
   HedgesLost: 17,
   HedgesDenied: 18,
+  /** Under overload, before their class was known. */
+  ShedUnread: 19,
 } as const;
 const COUNTS = 32;
 

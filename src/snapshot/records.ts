@@ -199,6 +199,10 @@ export class RecordWriter {
   #next: number;
   #slot = 0;
   #at = 0;
+  // Where in each view the numbers of the record begin.
+  #wides = 0;
+  #spans = 0;
+  #ints = 0;
   #textAt = 0;
   #textEnd = 0;
   #text = 0;
@@ -236,28 +240,39 @@ export class RecordWriter {
     ring.head[Head.Claimed] = (this.#next + RECORD_UNITS) | 0;
     ring.starts[this.#slot] = this.#next;
     Atomics.store(ring.guards, this.#slot, ((this.#position >>> ring.shift) * 2 + 1) | 0);
+    this.#wides = this.#at >>> 3;
+    this.#spans = (this.#at + SPAN_AT) >>> 2;
+    this.#ints = (this.#at + INT_AT) >>> 2;
+    // Most texts are empty, and need not be written.
+    const shapes = (this.#at + SHAPE_AT) >>> 2;
+    const i32 = this.#i32;
+    for (let i = 0; i < TEXTS.length; i++) i32[shapes + i] = 0;
     this.#textAt = this.#at + TEXT_AT;
     this.#textEnd = this.#at + RECORD_BYTES;
     this.#text = 0;
   }
 
   wide(field: Wide, value: number): void {
-    this.#f64[(this.#at >>> 3) + field] = value;
+    this.#f64[this.#wides + field] = value;
   }
 
   span(field: number, us: number): void {
-    this.#f32[((this.#at + SPAN_AT) >>> 2) + field] = us;
+    this.#f32[this.#spans + field] = us;
   }
 
   int(field: Int, value: number): void {
-    this.#i32[((this.#at + INT_AT) >>> 2) + field] = value;
+    this.#i32[this.#ints + field] = value;
   }
 
   /** Appends the next text in the order of TEXTS; cut at its bound or at the end of the record, never within a character. */
   text(value: string): void {
     const index = this.#text++;
+    if (value !== '') this.#append(index, value);
+  }
+
+  #append(index: number, value: string): void {
     const max = Math.min(TEXT_MAX[index] as number, this.#textEnd - this.#textAt);
-    const bytes = value.length === 0 ? 0 : this.#write(value, max, TEXT_UTF8[index] === true);
+    const bytes = this.#write(value, max, TEXT_UTF8[index] === true);
     const shape = ((this.#at + SHAPE_AT) >>> 1) + index * 2;
     this.#u16[shape] = bytes;
     this.#u16[shape + 1] = Math.min(value.length, 0xffff);

@@ -22,6 +22,8 @@ export interface Snapshot {
   /** Expressions that rewrite paths; 0 = none. */
   readonly rewrites: NativeHandle;
   readonly routes: RouteTable;
+  /** The most important class that one of them has (`REQUEST_CLASSES`). */
+  readonly highestClass: number;
   /** Files that routes answer with; absent: none. */
   readonly files?: FileTable;
   /** Pages in the place of refusals, by index; absent: none. */

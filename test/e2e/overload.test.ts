@@ -17,6 +17,14 @@ const TOLD_APART_MS = 3_000;
 const crs = crsDirectory();
 const LONG = `?${Array.from({ length: 40 }, (_, i) => `field${i}=some+words+that+are+looked+at+${i}`).join('&')}`;
 
+const ONE = {
+  id: 'all',
+  match: { path: { prefix: '/' } },
+  access: 'public',
+  reason: 'for a test',
+  respond: { direct: { body: 'served' } },
+};
+
 describe('a gateway that is asked for more than it can serve', {
   skip: crs === null && 'the Core Rule Set is not here',
 }, () => {
@@ -137,6 +145,62 @@ describe('a gateway that is asked for more than it can serve', {
   });
 });
 
+describe('a gateway whose routes are all of one class, under such a flood', {
+  skip: crs === null && 'the Core Rule Set is not here',
+}, () => {
+  const given = new Given();
+  after(() => given.end());
+
+  /** A gateway after a flood, what that has heard, and how many were turned away unread. */
+  const flooded = async (parts: object): Promise<{ gateway: TestGateway; flood: Flood; unread: number }> => {
+    const gateway = await given.gateway({
+      sheds: true,
+      bundle: plainBundle(['127.0.0.1:9'], {
+        routes: { routes: [{ ...ONE, ...parts }] },
+        waf: { mode: 'block', crs: { dir: 'waf/crs' } },
+        files: { ...crsBundleFiles(crs as string), 'pages/away.txt': '${code}' },
+      }),
+      bootstrap: { overload: { delayTargetMs: 10 } },
+    });
+    const flood = new Flood(gateway.ports.http, [{ clients: 300, path: `/${LONG}` }]);
+    try {
+      await gateway.until('enough are refused', () => {
+        flood.check();
+        return flood.heard(0, 503) >= 3_000 && flood.heard(0, 200) >= 100;
+      });
+    } finally {
+      flood.end();
+    }
+    await gateway.until(
+      'nothing is turned away',
+      async () => (await metricOf(gateway, 'cnx_shed_share', 'lane', '0')) === 0,
+    );
+    return { gateway, flood, unread: await metricOf(gateway, 'cnx_shed_total', 'class', 'unread') };
+  };
+
+  it('turns most of them away unread, counts each of them, and says so to who asks by its id', async () => {
+    const { gateway, flood, unread } = await flooded({});
+    const read = await metricOf(gateway, 'cnx_shed_total', 'class', 'default');
+    assert.ok(unread > 3 * read && read > 0, `${unread} unread, ${read} read`);
+    assert.equal(flood.tallies[0]?.odd, 0, 'they hear what the others hear');
+    const refused = await metricOf(gateway, 'cnx_refusals_total', 'code', 'shed');
+    assert.equal(refused, unread + read);
+    const heard = flood.heard(0, 503);
+    assert.ok(refused >= heard && refused <= heard + 300, `${refused} refusals, ${heard} heard`);
+    const told = await fetch(`http://127.0.0.1:${gateway.ports.admin}/v1/explain/000000-00-s0000002a`);
+    assert.equal(told.status, 404);
+    assert.match(JSON.stringify(await told.json()), /turned the request away before its route was looked for/);
+  });
+
+  it('reads all of them where the operator has words of his own for it', async () => {
+    const { unread, gateway } = await flooded({
+      respond: { ...ONE.respond, errorPages: [{ on: ['5xx'], text: 'pages/away.txt' }] },
+    });
+    assert.equal(unread, 0);
+    assert.ok((await metricOf(gateway, 'cnx_shed_total', 'class', 'default')) >= 3_000);
+  });
+});
+
 describe('a gateway whose process gets a tenth of a core', () => {
   const given = new Given();
   after(() => given.end());
@@ -161,6 +225,10 @@ describe('a gateway whose process gets a tenth of a core', () => {
       flood.end();
     }
     assert.deepEqual([...(flood.tallies[0]?.answers.keys() ?? [])], [200]);
-    assert.equal(await metricOf(gateway, 'cnx_lane_queue_seconds', 'lane', '0'), 0);
+    // The last look may have been at the last of them, a moment's line.
+    await gateway.until(
+      'no line stands',
+      async () => (await metricOf(gateway, 'cnx_lane_queue_seconds', 'lane', '0')) === 0,
+    );
   });
 });

@@ -6,7 +6,7 @@ import { Prng } from '../../src/base/prng.ts';
 import { Overload } from '../../src/data/overload/overload.ts';
 import type { Exchange } from '../../src/data/exchange.ts';
 import { Verdict } from '../../src/data/verdict.ts';
-import { LaneColumns } from '../../src/snapshot/lane-columns.ts';
+import { DEFAULT_CLASS, LaneColumns } from '../../src/snapshot/lane-columns.ts';
 import { TestWire, testExchange, testRoute } from './wire.ts';
 
 const EPOCH = 1_800_000_000_000;
@@ -23,6 +23,8 @@ export interface SimulatedLane {
   /** Time that a request takes of the lane, and one that is turned away, ms. Half as much more or less, evenly. */
   readonly serveMs: number;
   readonly shedMs: number;
+  /** The same, when it is turned away unread; absent: all are read. */
+  readonly unreadMs?: number;
   /** Of it, what the answer takes. */
   readonly answerShare?: number;
   readonly upstreamMs?: number;
@@ -68,6 +70,7 @@ export function simulate(lane: SimulatedLane, clients: readonly SimulatedClient[
   const columns = new LaneColumns(LaneColumns.create());
   const target = lane.delayTargetMs ?? 150;
   const overload = new Overload({ enabled: true, delayTargetMs: target, heapPercent: 90 }, columns, 7);
+  if (lane.unreadMs !== undefined) overload.setHighest(DEFAULT_CLASS);
   const line = new Line();
   const answered = new Line();
   const next = (): Entry | null =>
@@ -83,6 +86,8 @@ export function simulate(lane: SimulatedLane, clients: readonly SimulatedClient[
   let stands = { at: 0, ran: 0, begun: 0 };
   let ran = 0;
   let begun = 0;
+  /** Turned away unread: of all requests this share, and so many since the last look. */
+  const unread = { share: 0, count: 0 };
   const work = (ms: number): void => {
     ran += ms;
     now += ms / (lane.core ?? 1);
@@ -101,7 +106,9 @@ export function simulate(lane: SimulatedLane, clients: readonly SimulatedClient[
       const standing = lineBefore();
       const waitMs = least < Number.POSITIVE_INFINITY ? least : standing >= LATE_MS ? standing : -1;
       if (waitMs >= 0) {
-        overload.look({ now: EPOCH + now, waitMs, open, heap: 0.1 });
+        overload.look({ now: EPOCH + now, waitMs, open, heap: 0.1, unread: unread.count });
+        unread.share = overload.unread;
+        unread.count = 0;
         least = Number.POSITIVE_INFINITY;
         lookedAt = now;
       }
@@ -117,14 +124,17 @@ export function simulate(lane: SimulatedLane, clients: readonly SimulatedClient[
     }
     let served = true;
     if (entry.kind === Kind.Request) {
+      begun++;
+      const goesUnread = unread.share > 0 && random() < unread.share;
       const x = exchanges[client.class ?? 1] as Exchange;
       x.now = EPOCH + Math.floor(now);
       x.random = prng.uint32();
       x.clientAddress = '192.0.2.1';
       x.tenant = client.tenant ?? '';
-      served = overload.admit(x) === Verdict.Next;
-      begun++;
-      work(spread * (served ? lane.serveMs * (1 - answerShare) : lane.shedMs));
+      served = !goesUnread && overload.admit(x) === Verdict.Next;
+      if (goesUnread) unread.count++;
+      const refusedMs = goesUnread ? (lane.unreadMs ?? lane.shedMs) : lane.shedMs;
+      work(spread * (served ? lane.serveMs * (1 - answerShare) : refusedMs));
       if (served) {
         open++;
         answered.add({ at: now + (lane.upstreamMs ?? 2), kind: Kind.Answer, client, asked: entry.asked });

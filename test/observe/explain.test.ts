@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { accountOf, parseRequestId, requestId } from '../../src/admin/account.ts';
+import { requestIdPrefix } from '../../src/data/request-id.ts';
+import { accountOf, parseRequestId, requestId, whyUnread } from '../../src/admin/account.ts';
 import { explainText, explanationOf, printable, readAccount } from '../../src/admin/explain.ts';
 import { RevisionNames } from '../../src/admin/names.ts';
 import { Prng } from '../../src/base/prng.ts';
@@ -202,7 +203,11 @@ test('request ids are what the pipeline writes', () => {
     '../../etc',
   ]) {
     assert.equal(parseRequestId(id), null, id);
+    assert.equal(whyUnread(id), null, id);
   }
+  const unread = `${requestIdPrefix('0a1b2c', 3)}s0000002a`;
+  assert.equal(parseRequestId(unread), null);
+  assert.match(whyUnread(unread) ?? '', /shed: lane 3 was overloaded/);
 });
 
 test('nothing from outside can write on the terminal', () => {

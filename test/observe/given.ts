@@ -89,6 +89,7 @@ export function givenSnapshot(
     router: 0,
     rewrites: 0,
     routes: { count: routes.length, text, offsets, entries: new SharedArrayBuffer(4 * routes.length) },
+    highestClass: 1,
     waf: -1,
     wafLimits: { laneBytesMax: 4096, readsTls: false },
     issuers: [

@@ -170,7 +170,7 @@ test('what is counted adds up', () => {
   cached.attempts = 2;
   cached.aborted = true;
   observe.ended(cached);
-  observe.turnedAway(REFUSALS.overloaded);
+  observe.turnedAway(REFUSALS.overloaded, 1);
   observe.close();
   const orders = rowOf(columns.routeNames, 'orders');
   assert.equal(columns.requests[orders * STATUS_CLASSES.length + 2], 2);
@@ -278,7 +278,7 @@ test('the tick publishes the values of the moment', () => {
 
 test('every refusal has a counter of its own', () => {
   const { observe, columns } = given();
-  for (const row of REFUSAL_LIST) observe.turnedAway(row);
+  for (const row of REFUSAL_LIST) observe.turnedAway(row, 1);
   observe.close();
   assert.deepEqual(
     Array.from(columns.refusals.subarray(0, REFUSAL_LIST.length)),

@@ -51,7 +51,7 @@ export async function makerOf(name: TransportName): Promise<TransportMaker> {
     }
     case 'native': {
       const { makeNativeTransport } = await import('../../src/data/transport/native/index.ts');
-      return makeNativeTransport(native(), { exchangesMax: EXCHANGES_MAX, downstream: DOWNSTREAM });
+      return makeNativeTransport(native(), { exchangesMax: EXCHANGES_MAX, downstream: DOWNSTREAM, instance: 'abcdef' });
     }
   }
 }
@@ -290,6 +290,7 @@ function emptySnapshot(): Snapshot {
     router: 0,
     rewrites: 0,
     routes: { count: 0, text: nothing, offsets: nothing, entries: [] } as unknown as Snapshot['routes'],
+    highestClass: 1,
     waf: -1,
     wafLimits: { laneBytesMax: 0, readsTls: false },
     issuers: [],

@@ -512,6 +512,16 @@ impl TransportEngine {
 
     /// The least time since the last call that a request that is ready waited to be read, ms; 0: there is no queue of requests; -1: nothing is known yet.
     #[napi]
+    pub fn set_shed(&self, share: f64) {
+        self.lane.with(|engine| engine.set_shed(share));
+    }
+
+    #[napi]
+    pub fn take_shed(&self) -> f64 {
+        self.lane.with(Engine::take_shed).unwrap_or(0) as f64
+    }
+
+    #[napi]
     pub fn waited_ms(&self) -> f64 {
         let waited = self.lane.with(Engine::waited).flatten();
         waited.map_or(-1.0, |waited| waited.as_secs_f64() * 1000.0)

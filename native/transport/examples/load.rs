@@ -1,9 +1,10 @@
 //! A load that keeps its rate whatever the target does: requests come as those of many independent clients do (a Poisson process), each
 //! on a connection that is idle. Generators that send for all their connections at once, every tick, measure their own bursts.
 //!
-//! `load <address> <connections> <requests per second> <seconds> < request`; the request is sent as it is, and must keep its connection
-//! alive. Prints a line for each answer as h2load logs it (epoch µs of the request, status, which is -1 where none came, µs until the
-//! end of the answer), and how many µs the request had waited for an idle connection.
+//! `load <address> <seconds> <connections>@<requests per second>… < requests`: as many requests, with a zero byte between them, as kinds of
+//! load. One process asks all of them, for several on one core would measure each other's turns. Each is sent as it is, and must keep its
+//! connection alive. Prints a line for each answer as h2load logs it (epoch µs of the request, status, which is -1 where none came, µs until
+//! the end of the answer), how many µs the request had waited for an idle connection, and which kind it was.
 
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
@@ -24,6 +25,7 @@ const EVENTS_MAX: usize = 512;
 const TIMER: u64 = u64::MAX;
 
 struct Connection {
+    kind: usize,
     stream: TcpStream,
     /// Of the request that is under way: when it went out, and how long it had waited.
     asked: Option<(Instant, Duration)>,
@@ -35,12 +37,13 @@ struct Connection {
 }
 
 impl Connection {
-    fn to(address: SocketAddr) -> io::Result<Self> {
+    fn to(address: SocketAddr, kind: usize) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let head = Vec::with_capacity(HEAD_BYTES_MAX);
         Ok(Self {
+            kind,
             stream,
             asked: None,
             head,
@@ -97,42 +100,58 @@ struct Answer {
     status: i32,
     took: Duration,
     waited: Duration,
+    kind: usize,
 }
 
-struct Load {
-    address: SocketAddr,
+/// One kind of load.
+struct Kind {
     request: Vec<u8>,
-    epoll: OwnedFd,
-    /// Wakes for the next request: epoll's own time-out counts in milliseconds.
-    timer: OwnedFd,
-    connections: Vec<Connection>,
+    /// Requests per second.
+    rate: f64,
+    /// When the next one is due.
+    next: Instant,
     /// The longest idle goes first, so that all take their turns as those of many clients do.
     idle: VecDeque<usize>,
     /// Requests that found no idle connection.
     waiting: VecDeque<Instant>,
+}
+
+struct Load {
+    address: SocketAddr,
+    kinds: Vec<Kind>,
+    epoll: OwnedFd,
+    /// Wakes for the next request: epoll's own time-out counts in milliseconds.
+    timer: OwnedFd,
+    connections: Vec<Connection>,
     answers: Vec<Answer>,
 }
 
 impl Load {
-    fn open(address: SocketAddr, request: Vec<u8>, count: usize) -> io::Result<Self> {
+    fn open(address: SocketAddr, plans: Vec<(Vec<u8>, usize, f64)>) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
-        let (connections, waiting, answers) = (Vec::with_capacity(count), VecDeque::new(), Vec::new());
         let mut load = Self {
             address,
-            request,
+            kinds: Vec::new(),
             epoll,
             timer,
-            connections,
-            idle: VecDeque::new(),
-            waiting,
-            answers,
+            connections: Vec::new(),
+            answers: Vec::new(),
         };
-        for i in 0..count {
-            load.connections.push(Connection::to(address)?);
-            load.watch(i)?;
-            load.idle.push_back(i);
+        for (number, (request, count, rate)) in plans.into_iter().enumerate() {
+            let from = load.connections.len();
+            for i in from..from + count {
+                load.connections.push(Connection::to(address, number)?);
+                load.watch(i)?;
+            }
+            load.kinds.push(Kind {
+                request,
+                rate,
+                next: Instant::now(),
+                idle: (from..from + count).collect(),
+                waiting: VecDeque::new(),
+            });
         }
         Ok(load)
     }
@@ -148,23 +167,34 @@ impl Load {
     }
 
     fn send_waiting(&mut self) -> io::Result<()> {
-        while let (Some(&asked), Some(&i)) = (self.waiting.front(), self.idle.front()) {
-            self.waiting.pop_front();
-            self.idle.pop_front();
+        for kind in 0..self.kinds.len() {
+            self.send_waiting_of(kind)?;
+        }
+        Ok(())
+    }
+
+    fn send_waiting_of(&mut self, number: usize) -> io::Result<()> {
+        loop {
+            let kind = &mut self.kinds[number];
+            let (Some(&asked), Some(&i)) = (kind.waiting.front(), kind.idle.front()) else {
+                return Ok(());
+            };
+            kind.waiting.pop_front();
+            kind.idle.pop_front();
             let connection = &mut self.connections[i];
             let now = Instant::now();
             connection.asked = Some((now, now - asked));
-            let sent = connection.stream.write(&self.request);
-            if !matches!(sent, Ok(n) if n == self.request.len()) {
+            let sent = connection.stream.write(&kind.request);
+            if !matches!(sent, Ok(n) if n == kind.request.len()) {
                 self.over(i, -1)?;
             }
         }
-        Ok(())
     }
 
     /// The request of a connection has its answer, or never will.
     fn over(&mut self, i: usize, status: i32) -> io::Result<()> {
         let connection = &mut self.connections[i];
+        let kind = connection.kind;
         if let Some((sent, waited)) = connection.asked.take() {
             let took = sent.elapsed();
             self.answers.push(Answer {
@@ -172,14 +202,15 @@ impl Load {
                 status,
                 took,
                 waited,
+                kind,
             });
         }
         connection.status = 0;
         if status < 0 || connection.closes {
-            self.connections[i] = Connection::to(self.address)?;
+            self.connections[i] = Connection::to(self.address, kind)?;
             self.watch(i)?;
         }
-        self.idle.push_back(i);
+        self.kinds[kind].idle.push_back(i);
         Ok(())
     }
 
@@ -200,7 +231,7 @@ impl Load {
             }
             // The target closes what is idle when it likes to.
             Err(_) if idle => {
-                self.connections[i] = Connection::to(self.address)?;
+                self.connections[i] = Connection::to(self.address, connection.kind)?;
                 self.watch(i)
             }
             Err(_) => self.over(i, -1),
@@ -231,25 +262,31 @@ impl Load {
         Ok(())
     }
 
-    fn run(&mut self, rate: f64, seconds: f64) -> io::Result<()> {
+    fn run(&mut self, seconds: f64) -> io::Result<()> {
         let mut room = vec![0; READ_BYTES];
         let mut chance = 0x9e37_79b9_7f4a_7c15_u64;
         let end = Instant::now() + Duration::from_secs_f64(seconds);
-        let mut next = Instant::now();
-        while next < end {
+        loop {
             let now = Instant::now();
-            while next <= now {
-                self.waiting.push_back(now);
-                next += rest(&mut chance, rate);
+            for kind in &mut self.kinds {
+                while kind.next <= now && kind.next < end {
+                    kind.waiting.push_back(now);
+                    kind.next += rest(&mut chance, kind.rate);
+                }
             }
+            let Some(next) = self.kinds.iter().map(|kind| kind.next).min().filter(|next| *next < end) else {
+                break;
+            };
             self.send_waiting()?;
             self.wait(next.saturating_duration_since(Instant::now()), &mut room)?;
             self.send_waiting()?;
         }
         // What has not gone out by now never was asked.
-        self.waiting.clear();
+        for kind in &mut self.kinds {
+            kind.waiting.clear();
+        }
         let patience = Instant::now() + PATIENCE;
-        while self.idle.len() < self.connections.len() && Instant::now() < patience {
+        while self.connections.iter().any(|c| c.asked.is_some()) && Instant::now() < patience {
             self.wait(PATIENCE / 100, &mut room)?;
         }
         for i in 0..self.connections.len() {
@@ -271,17 +308,27 @@ fn rest(chance: &mut u64, rate: f64) -> Duration {
     Duration::from_secs_f64(-uniform.ln() / rate)
 }
 
-fn argument<T: std::str::FromStr>(n: usize) -> T {
-    let given = std::env::args().nth(n).and_then(|text| text.parse().ok());
-    given.expect("load <address:port> <connections> <requests per second> <seconds> < request")
+const USAGE: &str = "load <address:port> <seconds> <connections>@<requests per second>... < requests";
+
+fn argument<T: std::str::FromStr>(text: Option<String>) -> T {
+    text.and_then(|text| text.parse().ok()).expect(USAGE)
 }
 
 fn main() -> io::Result<()> {
-    let mut request = Vec::new();
-    let (address, connections, rate, seconds) = (argument(1), argument(2), argument(3), argument(4));
-    io::stdin().read_to_end(&mut request)?;
-    let mut load = Load::open(address, request, connections)?;
-    load.run(rate, seconds)?;
+    let mut requests = Vec::new();
+    io::stdin().read_to_end(&mut requests)?;
+    let mut arguments = std::env::args().skip(1);
+    let (address, seconds) = (argument(arguments.next()), argument(arguments.next()));
+    let rates: Vec<String> = arguments.collect();
+    let requests: Vec<&[u8]> = requests.split(|byte| *byte == 0).collect();
+    assert!(!rates.is_empty() && rates.len() == requests.len(), "{USAGE}");
+    let plans = rates.iter().zip(requests).map(|(rate, request)| {
+        let (connections, rate) = rate.split_once('@').expect(USAGE);
+        let parsed = (argument(Some(connections.into())), argument(Some(rate.into())));
+        (request.to_vec(), parsed.0, parsed.1)
+    });
+    let mut load = Load::open(address, plans.collect())?;
+    load.run(seconds)?;
     let (now, epoch) = (
         Instant::now(),
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
@@ -292,10 +339,12 @@ fn main() -> io::Result<()> {
         status,
         took,
         waited,
+        kind,
     } in &load.answers
     {
         let at = epoch.saturating_sub(now.duration_since(*sent)).as_micros();
-        writeln!(out, "{at}\t{status}\t{}\t{}", took.as_micros(), waited.as_micros())?;
+        let (took, waited) = (took.as_micros(), waited.as_micros());
+        writeln!(out, "{at}\t{status}\t{took}\t{waited}\t{kind}")?;
     }
     out.flush()
 }

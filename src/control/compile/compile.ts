@@ -114,6 +114,7 @@ export async function compileBundle(
     rewrites: routes.rewrites,
     ...staticsOf(routes),
     routes: routes.table,
+    highestClass: routes.highestClass,
     waf: waf.program,
     wafLimits: { laneBytesMax: config.waf.laneBytesMax, readsTls: waf.readsTls },
     issuers,

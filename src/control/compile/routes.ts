@@ -7,7 +7,7 @@ import type { BundleConfig } from '../../config/bundle.ts';
 import type { CorsConfig } from '../../config/cors.ts';
 import { Timeouts, type RouteConfig } from '../../config/route.ts';
 import { METHOD_BITS_ALL, type RouterAddon, type RouterRoute } from '../../native/router.ts';
-import { REQUEST_CLASSES } from '../../snapshot/lane-columns.ts';
+import { DEFAULT_CLASS, REQUEST_CLASSES } from '../../snapshot/lane-columns.ts';
 import type {
   ForwardLimits,
   HeaderPredicate,
@@ -64,6 +64,7 @@ export interface CompiledRoutes {
   readonly statics: StaticAnswers;
   readonly pages: readonly number[];
   readonly table: RouteTable;
+  readonly highestClass: number;
   /** Takes router and expressions out of the registry. */
   release(): void;
 }
@@ -118,6 +119,7 @@ export function compileRoutes(input: RoutesInput): CompiledRoutes {
     statics,
     pages,
     table: tableOf(plans, gathered.usual.texts(), entries),
+    highestClass: Math.min(DEFAULT_CLASS, ...new Set(plans.map((plan) => plan.priority?.class ?? DEFAULT_CLASS))),
     release: () => {
       if (handle !== 0) native.routerDrop(handle);
       if (rewriteTable !== 0) native.rewritesDrop(rewriteTable);

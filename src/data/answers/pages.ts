@@ -1,6 +1,7 @@
 /** The operator's own words in the place of a refusal's problem+json: which page, of which kind, with what the request says escaped. */
 import { STATUS_CODES } from 'node:http';
 import type { PagePlan, TextKind } from '../../snapshot/respond-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { TextPart } from '../../snapshot/variables.ts';
 import type { Exchange } from '../exchange.ts';
 import { CONTENT_TYPE_PROBLEM, type RefusalRow } from '../refusal.ts';
@@ -18,10 +19,14 @@ const CONTENT_TYPES: Readonly<Record<TextKind, string>> = {
 export function pageOf(x: Exchange, row: RefusalRow): OwnPage | null {
   const { pages, pagesOfNoRoute = [] } = x.revision.snapshot;
   if (pages === undefined) return null;
-  const status = String(row.status);
-  const page = chosen(pages, x.route?.respond.pages ?? pagesOfNoRoute, [row.code, status, classOf(status)]);
+  const page = chosen(pages, x.route?.respond.pages ?? pagesOfNoRoute, namesOf(row));
   if (page === null) return null;
   return written(x, page);
+}
+
+/** Whether any page may stand in the place of this refusal. */
+export function hasPageOf(pages: Snapshot['pages'], row: RefusalRow): boolean {
+  return pages?.some(({ on }) => namesOf(row).some((name) => on.includes(name))) ?? false;
 }
 
 /** In the place of an upstream's own error with this status, of which nothing passes. Null: there is no page for it. */
@@ -52,6 +57,12 @@ function written(x: Exchange, page: PagePlan): OwnPage | null {
 /** A template with its variables escaped for what it is. */
 export function bodyOf(parts: readonly TextPart[], kind: TextKind, x: Exchange): string {
   return kind === 'html' ? textOf(parts, x, html) : kind === 'json' ? textOf(parts, x, json) : textOf(parts, x);
+}
+
+/** By which pages name it, the most exact first. */
+function namesOf(row: RefusalRow): readonly string[] {
+  const status = String(row.status);
+  return [row.code, status, classOf(status)];
 }
 
 function classOf(status: string): string {

@@ -16,7 +16,7 @@ async function turns(count: number, requests: number, keep: () => void): Promise
     new LaneColumns(LaneColumns.create()),
     1,
   );
-  const watch = new LaneLoadWatch(overload, { open: () => 100, waitedMs: null });
+  const watch = new LaneLoadWatch(overload, { open: () => 100, waitedMs: null, unread: null, turnedAway: () => {} });
   try {
     for (let i = 0; i < count; i++) {
       for (let r = 0; r < requests; r++) {

@@ -1,6 +1,7 @@
 /** What a lane sees of its own load: how long what is ready waits in line, how full its heap is. Runs on the lane's timers, not on the request path. */
 import { performance } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
+import type { UnreadShed } from '../transport/transport.ts';
 import type { Overload } from './overload.ts';
 
 /** Between two looks at the clock, ms, and between two judgements. */
@@ -22,6 +23,10 @@ export interface LaneLoadSources {
    * measure it, and the lateness of a timer stands for it.
    */
   readonly waitedMs: (() => number) | null;
+  /** As of the transport: who turns requests away unread. */
+  readonly unread: UnreadShed | null;
+  /** Told how many it has turned away. */
+  readonly turnedAway: (count: number) => void;
 }
 
 export class LaneLoadWatch {
@@ -65,12 +70,17 @@ export class LaneLoadWatch {
     if (now - this.#lookedAt < LOOK_MS || this.#ticks < (waitedMs === null ? TICKS_MIN : 1)) return;
     this.#ticks = 0;
     const heap = getHeapStatistics();
+    const { unread, turnedAway } = this.#sources;
+    const count = unread?.take() ?? 0;
+    if (count > 0) turnedAway(count);
     this.#overload.look({
+      unread: count,
       now: Date.now(),
       waitMs: this.#least,
       open: this.#sources.open(),
       heap: heap.used_heap_size / heap.heap_size_limit,
     });
+    unread?.set(this.#overload.unread);
     this.#least = Number.POSITIVE_INFINITY;
     this.#lookedAt = now;
     this.#arrived = 0;

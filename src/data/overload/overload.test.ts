@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prng } from '../../base/prng.ts';
 import { Count, LaneColumns, REQUEST_CLASSES } from '../../snapshot/lane-columns.ts';
+import type { PagePlan } from '../../snapshot/respond-plans.ts';
 import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import { Verdict } from '../verdict.ts';
 import { Overload } from './overload.ts';
-import { classOf } from './request-class.ts';
+import { classOf, highestClass } from './request-class.ts';
 import { Shares } from './shares.ts';
 
 const NOW = 1_800_000_000_000;
@@ -23,13 +24,14 @@ class Lane {
     this.overload = new Overload({ ...plan, ...more }, this.columns, 99);
   }
 
-  look(waitMs: number, more: { readonly heap?: number; readonly open?: number } = {}): void {
+  look(waitMs: number, more: { readonly heap?: number; readonly open?: number; readonly unread?: number } = {}): void {
     this.now += 100;
     this.overload.look({
       now: this.now,
       waitMs,
       heap: more.heap ?? 0.1,
       open: more.open ?? 500,
+      unread: more.unread ?? 0,
     });
   }
 
@@ -107,6 +109,54 @@ test('the lowest class goes first, the highest last', () => {
   assert.ok((shares[1] ?? 0) > 0.3, shares.join());
   assert.ok((lane.columns.counts[Count.ShedSheddable] ?? 0) > (lane.columns.counts[Count.ShedDefault] ?? 0));
   assert.equal(lane.columns.counts[Count.ShedCritical], 0);
+});
+
+test('most of what no class is spared from is turned away unread, and in all as much of each class as if all were read', () => {
+  for (const [highest, asking] of [
+    [-1, [1, 2]],
+    [0, [0, 1, 2]],
+    [1, [1]],
+    [1, [1, 2]],
+    [2, [2]],
+  ] as const) {
+    for (const target of [0.3, 0.6, 0.9]) {
+      const [some, read] = [new Lane(), new Lane()];
+      some.overload.setHighest(highest);
+      const rounds = 400;
+      const shares = [some, read].map((lane) => {
+        const shed = [0, 0, 0];
+        let unread = 0;
+        for (let round = -100; round < rounds; round++) {
+          const away = { before: unread, ofClass: [0, 0, 0] };
+          for (const its of asking)
+            for (let i = 0; i < 60; i++) {
+              const goesUnread = prng.uint32() / 2 ** 32 < lane.overload.unread;
+              if (goesUnread) unread++;
+              const refused = goesUnread || lane.overload.admit(lane.request({ class: its })) === Verdict.Refuse;
+              if (refused) away.ofClass[its] = (away.ofClass[its] ?? 0) + 1;
+            }
+          if (round >= 0)
+            for (const its of asking) shed[its] = (shed[its] ?? 0) + (away.ofClass[its] ?? 0) / 60 / rounds;
+          lane.look(lane.overload.shed < target ? 60 : 45, { unread: unread - away.before });
+        }
+        assert.equal(lane.columns.counts[Count.ShedUnread], unread);
+        assert.equal(unread > 0, lane === some && (shed[highest] ?? 0) > 0.05, `${highest} ${asking.join()} ${target}`);
+        return shed;
+      });
+      for (const its of asking) {
+        const [a = 0, b = 0] = shares.map((shed) => shed[its]);
+        assert.ok(Math.abs(a - b) < 0.06, `class ${its} of ${asking.join()}, ${target}: ${a} and ${b}`);
+      }
+    }
+  }
+});
+
+test('where a page stands in the place of the refusal, all are read', () => {
+  const page = (on: string): PagePlan => ({ on: [on], bodies: { text: [] } });
+  assert.equal(highestClass({ highestClass: 1 }), 1);
+  assert.equal(highestClass({ highestClass: 0, pages: [page('404'), page('upstream_reset')] }), 0);
+  for (const on of ['shed', '503', '5xx'])
+    assert.equal(highestClass({ highestClass: 1, pages: [page('404'), page(on)] }), -1);
 });
 
 test('a header may lower the class of a request, never raise it', () => {

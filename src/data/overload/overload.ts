@@ -3,12 +3,14 @@
  * first, so that the line stays as long as it may be and the lane has always something to serve.
  *
  * The signal is the lane's own line and nothing else: time that passes upstream says nothing of it, and no other cell's tenants are to suffer for a slow one. Besides how full its heap is.
+ *
+ * What would be turned away of any class needs no reading: most of that the transport turns away by itself, for less than half of what it costs here. The rest comes here and shows who asks how much.
  */
 import type { OverloadPlan } from '../../snapshot/messages.ts';
 import { Count, Gauge, REQUEST_CLASSES } from '../../snapshot/lane-columns.ts';
 import { chance, Salt } from '../chance.ts';
 import type { Exchange } from '../exchange.ts';
-import { REFUSALS } from '../refusal.ts';
+import { REFUSALS, SHED_RETRY_AFTER_S } from '../refusal.ts';
 import { readTenant } from '../tenant.ts';
 import { Verdict } from '../verdict.ts';
 import { classOf } from './request-class.ts';
@@ -20,8 +22,8 @@ const SHEDDABLE = 2;
 const REQUESTS_MIN = 32;
 /** Of what came by class this much counts in the next look, too. */
 const KEPT = 0.5;
-/** Whole seconds after which a client may come again. */
-const RETRY_AFTER_S = 1;
+/** Of what could be turned away unread, as much is read nevertheless: from it is known what comes, and it has records. */
+const READ_ALL_THE_SAME = 1 / 16;
 const PERCENT = 100;
 
 /** What a lane sees of itself. */
@@ -34,6 +36,8 @@ export interface LaneLoad {
   readonly open: number;
   /** Share of the heap that is used, 0 … 1. */
   readonly heap: number;
+  /** Requests since the last look that the transport has turned away unread. */
+  readonly unread: number;
 }
 
 export class Overload {
@@ -45,6 +49,11 @@ export class Overload {
   readonly #came = new Float64Array(REQUEST_CLASSES.length);
   /** Shares of the classes that are turned away, 0 … 1. */
   readonly #sheds = new Float64Array(REQUEST_CLASSES.length);
+  /** No request has a higher class than this one; -1: none may be turned away unread. */
+  #highest = -1;
+  /** Share of all requests that is turned away unread, and of those that are read by class. */
+  #unread = 0;
+  readonly #shedsOfRead = new Float64Array(REQUEST_CLASSES.length);
   /** Since the last look. */
   #arrived = 0;
   #turnedAway = 0;
@@ -67,9 +76,19 @@ export class Overload {
     return this.#share.share;
   }
 
-  /** Requests since the last look. */
+  /** Requests since the last look that were read. */
   get arrived(): number {
     return this.#arrived;
+  }
+
+  /** Share of all requests that is to be turned away unread until the next look. */
+  get unread(): number {
+    return this.#unread;
+  }
+
+  /** From the next look on: no request has a higher class than this one; -1: none may be turned away unread. */
+  setHighest(highest: number): void {
+    this.#highest = highest;
   }
 
   /** Whether there is something to look at: requests have come since the last look, or there was a line then. */
@@ -83,12 +102,15 @@ export class Overload {
   look(load: LaneLoad): void {
     if (!this.#plan.enabled) return;
     const { heapPercent } = this.#plan;
-    const queued = load.open + this.#arrived >= REQUESTS_MIN;
+    const { counts, gauges } = this.#columns;
+    counts[Count.ShedUnread] = (counts[Count.ShedUnread] as number) + load.unread;
+    const came = this.#arrived + load.unread;
+    const queued = load.open + came >= REQUESTS_MIN;
     const waitMs = queued ? load.waitMs : 0;
     const shed = this.#share.look({
       delayMs: waitMs,
       heapFull: queued && load.heap * PERCENT >= heapPercent,
-      came: this.#arrived,
+      came,
       served: this.#arrived - this.#turnedAway,
       ms: this.#lookedAt === 0 ? 0 : Math.max(0, load.now - this.#lookedAt),
     });
@@ -96,7 +118,6 @@ export class Overload {
     this.#arrived = 0;
     this.#turnedAway = 0;
     this.#spread(shed);
-    const { gauges } = this.#columns;
     gauges[Gauge.ShedShare] = shed;
     gauges[Gauge.QueueMs] = waitMs;
   }
@@ -109,14 +130,15 @@ export class Overload {
     const { share } = this.#share;
     const above = share > 0 && this.#shares.take(keyOf(x), x.now);
     const its = above ? SHEDDABLE : wanted;
-    this.#came[its] = (this.#came[its] as number) + 1;
+    // It stands for those who were not read.
+    this.#came[its] = (this.#came[its] as number) + 1 / (1 - this.#unread);
     this.#arrived++;
-    if (share === 0 || !chance(x.random, Salt.Shed, this.#sheds[its] as number)) return Verdict.Next;
+    if (share === 0 || !chance(x.random, Salt.Shed, this.#shedsOfRead[its] as number)) return Verdict.Next;
     this.#turnedAway++;
     const { counts } = this.#columns;
     const count = Count.ShedCritical + wanted;
     counts[count] = (counts[count] as number) + 1;
-    x.wire.setAnswerHeader('retry-after', String(RETRY_AFTER_S));
+    x.wire.setAnswerHeader('retry-after', String(SHED_RETRY_AFTER_S));
     return x.refuse(REFUSALS.shed, above ? SHED_ABOVE : (SHED_TEXT[wanted] as string));
   }
 
@@ -132,6 +154,11 @@ export class Overload {
       this.#sheds[i] = n < 1 ? (left > 0 || (all < 1 && i > 0) ? shed : 0) : Math.min(1, left / n);
       left = Math.max(0, left - n);
       came[i] = n * KEPT;
+    }
+    this.#unread = (1 - READ_ALL_THE_SAME) * (this.#sheds[this.#highest] ?? 0);
+    for (let i = 0; i < came.length; i++) {
+      const its = this.#sheds[i] as number;
+      this.#shedsOfRead[i] = Math.max(0, (its - this.#unread) / (1 - this.#unread));
     }
   }
 }

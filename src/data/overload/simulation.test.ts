@@ -146,6 +146,21 @@ test('where a refusal costs three tenths of a request, twice the peak leaves wha
   assert.ok(served > 0.9 * ((1 - 2 * 0.3) / 0.7), `${served}`);
 });
 
+test('what is turned away unread is turned away as well, and twice the peak leaves what its cost allows', () => {
+  for (const clients of [independent(2), bursts(200, 2)]) {
+    const { served, p99Ms } = run(clients, { shedMs: 0.15, unreadMs: 0.05 });
+    assert.ok(served > 0.9 * ((1 - 2 * 0.11) / 0.89), `${served}`);
+    assert.ok(p99Ms < 600, `${p99Ms}`);
+  }
+});
+
+test('unread or not: when the surge is over nobody is turned away after two seconds', () => {
+  const lane = { ...LANE, unreadMs: 0.02 };
+  const answers = simulate(lane, [...independent(2, 0, 6_000), ...independent(0.5, 6_000)], UNTIL_MS);
+  assert.ok(outcomeOf(answers.filter(({ at }) => at < 6_000)).shed > 0.4);
+  assert.equal(outcomeOf(answers, 8_000).shed, 0);
+});
+
 test('where turning away helps little, a part of what was served before goes on being served', () => {
   const { served } = run(independent(2), { shedMs: 0.25 });
   assert.ok(served > 0.25, `${served}`);

@@ -324,6 +324,14 @@ export interface Compressed {
   readonly busy: number;
 }
 
+/** Requests that the transport turns away by itself, as `REFUSALS.shed`, as soon as their head is read: they are never told. */
+export interface UnreadShed {
+  /** From now on this share of them, 0 to 1. Chance says which. */
+  set(share: number): void;
+  /** How many since the last call. */
+  take(): number;
+}
+
 /** One transport in one lane. */
 export interface Transport {
   /**
@@ -349,6 +357,8 @@ export interface Transport {
   readonly openConnections: number;
   /** The least time since the last call that a request that is ready waited to be read, ms; 0: there is no queue of requests; negative: nothing is known yet. Null: it is not measured. */
   readonly waitedMs: (() => number) | null;
+  /** Null: all requests are told. */
+  readonly unread: UnreadShed | null;
 }
 
 /** What a transport is made of. */

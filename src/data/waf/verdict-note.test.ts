@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Masker, matchesNotTold } from '../../admin/masking.ts';
 import { native } from '../../native.ts';
-import { packRequest, WAF_VERDICT_BYTES_MAX } from '../../native/waf.ts';
+import { packRequest, verdictBytes, WAF_VERDICT_BYTES_MAX } from '../../native/waf.ts';
 import { TEXTS } from '../../snapshot/records.ts';
 import { Exchange } from '../exchange.ts';
 import { noteAnswer, noteRequest } from './verdict-note.ts';
@@ -63,4 +63,28 @@ test('those of the answer follow those of the request, and both fit', () => {
   const matches = masker.matches(x.wafMatches);
   assert.equal(matches.filter((m) => m.decides).length, 2);
   assert.equal(matches.length + matchesNotTold(x.wafMatches), 82);
+});
+
+test('a verdict that is like the one before but for its work is told alike, any other as what it is', () => {
+  const told = (out: Buffer): readonly [string, number, string] => {
+    const x = new Exchange(0);
+    const why = noteRequest(x, out);
+    return [why, x.wafScore, x.wafMatches];
+  };
+  const one = verdictOf(1, '/');
+  const another = verdictOf(2, '/');
+  const first = told(one);
+  const more = Buffer.from(one);
+  more.writeBigUInt64LE(more.readBigUInt64LE(16) + 5n, 16);
+  assert.deepEqual(told(more), first);
+  for (const at of [8, 12, 28, verdictBytes(one) - 1]) {
+    const changed = Buffer.from(one);
+    changed[at] = (changed[at] ?? 0) ^ 1;
+    assert.notDeepEqual(told(changed), first, `byte ${at}`);
+    assert.deepEqual(told(one), first);
+  }
+  assert.notDeepEqual(told(another), first);
+  // What came after it in the same memory is no part of a verdict.
+  assert.deepEqual(told(one.subarray(0, verdictBytes(one))), first);
+  assert.equal(told(verdictOf(60, '/'))[0], told(verdictOf(60, '/'))[0]);
 });

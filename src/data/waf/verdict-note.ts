@@ -1,23 +1,54 @@
 /** What a packed verdict of the WAF says, into an exchange's record. */
-import { readVerdict, type WafMatch, type WafVerdict } from '../../native/waf.ts';
+import { readVerdict, sameVerdict, verdictBytes, type WafMatch, type WafVerdict } from '../../native/waf.ts';
 import type { Exchange } from '../exchange.ts';
 
 /** Score and matches of a request; answers why, in a line. */
 export function noteRequest(x: Exchange, out: Buffer): string {
-  const verdict = readVerdict(out);
-  x.wafScore = verdict.score;
-  x.wafMatches = told(verdict, REQUEST_BYTES_MAX);
-  return why(verdict);
+  const note = ofRequests.of(out);
+  x.wafScore = note.score;
+  x.wafMatches = note.matches;
+  return note.why;
 }
 
 /** The same of its answer: the matches follow those of the request. */
 export function noteAnswer(x: Exchange, out: Buffer): string {
-  const verdict = readVerdict(out);
-  x.wafAnswerScore = verdict.score;
-  const found = told(verdict, ANSWER_BYTES_MAX);
+  const note = ofAnswers.of(out);
+  x.wafAnswerScore = note.score;
   const { wafMatches: before } = x;
-  x.wafMatches = before.length <= NONE.length ? found : `${before.slice(0, -1)},${found.slice(1)}`;
-  return `answer: ${why(verdict)}`;
+  x.wafMatches = before.length <= NONE.length ? note.matches : `${before.slice(0, -1)},${note.matches.slice(1)}`;
+  return `answer: ${note.why}`;
+}
+
+/** What a verdict says. */
+interface Note {
+  readonly score: number;
+  /** JSON text. */
+  readonly matches: string;
+  readonly why: string;
+}
+
+/** Longest verdict whose note is kept. */
+const KEPT_BYTES_MAX = 4_096;
+
+/** Notes, the last one kept: where a rule finds the same in one request after another, it is written once. */
+class Notes {
+  readonly #bytesMax: number;
+  readonly #last = Buffer.alloc(KEPT_BYTES_MAX);
+  #note: Note | null = null;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  of(out: Buffer): Note {
+    if (this.#note !== null && sameVerdict(out, this.#last)) return this.#note;
+    const verdict = readVerdict(out);
+    const note = { score: verdict.score, matches: told(verdict, this.#bytesMax), why: why(verdict) };
+    const length = verdictBytes(out);
+    this.#note = length > KEPT_BYTES_MAX ? null : note;
+    if (length <= KEPT_BYTES_MAX) out.copy(this.#last, 0, 0, length);
+    return note;
+  }
 }
 
 /** Its rules can refuse nothing any more: they report. */
@@ -33,6 +64,8 @@ function why(verdict: WafVerdict): string {
 /** Room for a request's matches in a record and for those of its answer (together `wafMatches` of snapshot/records.ts). Unit: bytes. */
 const REQUEST_BYTES_MAX = 1_200;
 const ANSWER_BYTES_MAX = 400;
+const ofRequests = new Notes(REQUEST_BYTES_MAX);
+const ofAnswers = new Notes(ANSWER_BYTES_MAX);
 /** Longest value and message, from what is best read to what finds room when many rules matched. */
 const DETAIL = [
   [100, 200],

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use cnx_transport::engine::options::{Cidr, Options, RefusalTemplate};
+use cnx_transport::engine::options::{Cidr, Options, RefusalTemplate, ShedPlan};
 use cnx_transport::tls::{
     CertificatePlan, ClientAuth, ClientTls, ClientTlsPlan, MinVersion, ServerTls, ServerTlsPlan, TicketKeys,
     client_tls, server_tls,
@@ -25,6 +25,14 @@ pub struct TransportRefusal {
     pub close: bool,
 }
 
+/// How requests are turned away unread.
+#[napi(object)]
+pub struct TransportShed {
+    pub row: u32,
+    pub retry_after_s: u32,
+    pub id_prefix: String,
+}
+
 #[napi(object)]
 pub struct TransportOptions {
     pub exchanges_max: u32,
@@ -37,12 +45,16 @@ pub struct TransportOptions {
     pub idle_ms: u32,
     pub write_ms: u32,
     pub body_rate_min: u32,
+    pub shed: TransportShed,
 }
 
 impl TransportOptions {
     pub fn split(self) -> Result<(Options, Vec<RefusalTemplate>)> {
         if self.internal_row as usize >= self.refusals.len() {
             return Err(Error::new(Status::InvalidArg, "internalRow is no refusal"));
+        }
+        if self.shed.row as usize >= self.refusals.len() {
+            return Err(Error::new(Status::InvalidArg, "shed.row is no refusal"));
         }
         let options = Options {
             exchanges_max: self.exchanges_max as usize,
@@ -53,6 +65,11 @@ impl TransportOptions {
             idle_ms: u64::from(self.idle_ms),
             write_ms: u64::from(self.write_ms),
             body_rate_min: u64::from(self.body_rate_min),
+            shed: Some(ShedPlan {
+                row: self.shed.row as usize,
+                retry_after_s: self.shed.retry_after_s,
+                id_prefix: self.shed.id_prefix,
+            }),
             ..Options::default()
         };
         let refusals = self.refusals.into_iter().map(|row| RefusalTemplate {

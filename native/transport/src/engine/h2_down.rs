@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes};
 use super::Engine;
 use super::io::Got;
 use super::lines::{header_map, request_text, trailer_lines};
+use super::request::is_call;
 use super::slab::Key;
 use super::state::{Down, H1, Phase, Proto, Stage};
 use crate::h2::{Event, Limits, Protocol, Server};
@@ -202,21 +203,18 @@ impl Engine {
         if !ended && !websocket && head.framing == Framing::None {
             head.framing = Framing::Chunked;
         }
-        match self.take_slot() {
-            Some(slot) => {
-                if let Some(h2) = self.h2(key) {
-                    h2.streams.insert(stream, slot);
-                }
-                self.begin(slot, key, stream, &text, &head, fault);
-                let x = &mut self.exchanges[slot as usize];
-                x.body_ended = ended || websocket || fault.is_some();
-                x.inbox_ended = ended;
+        let shed = fault.is_none() && self.shed_http2(key, stream, &head, is_call(&head, &text), ended);
+        let slot = if shed { None } else { self.take_slot() };
+        if let Some(slot) = slot {
+            if let Some(h2) = self.h2(key) {
+                h2.streams.insert(stream, slot);
             }
-            None => {
-                if let Some(h2) = self.h2(key) {
-                    h2.server.reset(stream, REFUSED_STREAM);
-                }
-            }
+            self.begin(slot, key, stream, &text, &head, fault);
+            let x = &mut self.exchanges[slot as usize];
+            x.body_ended = ended || websocket || fault.is_some();
+            x.inbox_ended = ended;
+        } else if !shed && let Some(h2) = self.h2(key) {
+            h2.server.reset(stream, REFUSED_STREAM);
         }
         self.request_head = head;
         self.out = text;
@@ -289,13 +287,25 @@ impl Engine {
             Some(h2) if !waits => h2.server.data(stream, bytes, false),
             _ => 0,
         };
-        let due = self.now + self.options.write_ms;
         let x = &mut self.exchanges[slot as usize];
         x.outbox.extend_from_slice(&bytes[taken..]);
-        if !x.outbox.is_empty() && (x.write_due == u64::MAX || taken > 0) {
-            x.write_due = due;
+        if !x.outbox.is_empty() {
+            self.h2_waits(slot, taken);
         }
         self.touch(key);
+    }
+
+    /// Bytes wait for the stream's windows, which have just taken so many. The client gets more time when it took what the slowest body brings: one that opens its window by a byte now and then
+    /// ("data dribble", CVE-2019-9511) would otherwise hold them, and the upstream, for ever.
+    fn h2_waits(&mut self, slot: u32, taken: usize) {
+        let least = (self.options.body_rate_min * self.options.write_ms / 1_000).max(1);
+        let due = self.now + self.options.write_ms;
+        let x = &mut self.exchanges[slot as usize];
+        x.write_taken += taken as u64;
+        if x.write_due == u64::MAX || x.write_taken >= least {
+            x.write_due = due;
+            x.write_taken = 0;
+        }
     }
 
     /// What waits for the stream's windows, then the end.
@@ -305,8 +315,6 @@ impl Engine {
         let mut outbox = std::mem::take(&mut x.outbox);
         let mut rest = std::mem::take(&mut x.own_rest);
         let trailers = std::mem::take(&mut x.answer_trailers);
-        let mut write_due = x.write_due;
-        let due = self.now + self.options.write_ms;
         if let Some(h2) = self.h2(key) {
             let waited = outbox.len() + rest.len();
             if !outbox.is_empty() {
@@ -321,9 +329,6 @@ impl Engine {
             if waits == 0 {
                 // Whoever shares it may be the last one now.
                 rest = Bytes::new();
-                write_due = u64::MAX;
-            } else if waits < waited || write_due == u64::MAX {
-                write_due = due;
             }
             let done = ended && waits == 0;
             if done && trailers.is_empty() {
@@ -335,8 +340,12 @@ impl Engine {
             let x = &mut self.exchanges[slot as usize];
             x.outbox = outbox;
             x.own_rest = rest;
-            x.write_due = write_due;
             x.answer_trailers = trailers;
+            if waits > 0 {
+                self.h2_waits(slot, waited - waits);
+            } else {
+                x.write_due = u64::MAX;
+            }
             if done {
                 self.finish(slot);
             }
@@ -362,7 +371,7 @@ impl Engine {
     }
 
     /// A connection without streams has a deadline.
-    fn h2_idle(&mut self, key: Key) {
+    pub(super) fn h2_idle(&mut self, key: Key) {
         let due = self.now + self.options.idle_ms;
         if let Some(Down {
             deadline,

@@ -19,6 +19,7 @@
 //! | `time.rs` | deadlines |
 //! | `turn.rs` | what is ready at descriptors, upstreams first |
 //! | `hedge.rs` | a second attempt beside one that is slow |
+//! | `shed.rs` | requests that are turned away unread under overload |
 //! | `wait.rs` | how long what is ready waits to be read |
 
 mod accept;
@@ -40,6 +41,7 @@ pub mod options;
 mod own;
 mod pool;
 mod request;
+mod shed;
 mod slab;
 mod slots;
 mod state;
@@ -67,6 +69,7 @@ pub use self::kept::KEPT_MAX;
 use self::kept::Kept;
 use self::options::{ListenPlan, Options, RefusalTemplate};
 use self::pool::Endpoint;
+use self::shed::Shed;
 use self::slab::{Key, Slab};
 pub use self::slots::Pages;
 use self::slots::Slots;
@@ -112,6 +115,7 @@ pub struct Engine {
     epoll_up: OwnedFd,
     epoll_both: OwnedFd,
     waits: Waits,
+    shed: Shed,
     hedges: Hedges,
     /// Of upstreams, and of clients and listeners.
     ready: Vec<epoll::Event>,
@@ -187,6 +191,7 @@ impl Engine {
             options,
             refusals,
             waits: Waits::new(&epoll, WAITS)?,
+            shed: Shed::new(),
             hedges: Hedges::new(&epoll_up, HEDGES)?,
             epoll,
             epoll_up,

@@ -27,7 +27,7 @@ pub struct Options {
     pub body_rate_ms: u64,
     /// Bytes a second.
     pub body_rate_min: u64,
-    /// A client that takes nothing of what waits for it.
+    /// A client that takes nothing of what waits for it; one of HTTP/2, less than `body_rate_min` of it.
     pub write_ms: u64,
     /// After an answer that ends the connection: time for the client to read it.
     pub linger_ms: u64,
@@ -53,6 +53,19 @@ pub struct Options {
     pub waiting_min: usize,
     /// Requests of one connection before it is asked to leave: 0 = no bound.
     pub requests_per_connection_max: u32,
+    /// What requests are told that are turned away before anybody decides; none: no request is.
+    pub shed: Option<ShedPlan>,
+}
+
+/// How a request is turned away under overload.
+#[derive(Clone, Debug)]
+pub struct ShedPlan {
+    /// Number of the refusal.
+    pub row: usize,
+    /// Time after which a client may come again, seconds.
+    pub retry_after_s: u32,
+    /// What request ids begin with.
+    pub id_prefix: String,
 }
 
 impl Default for Options {
@@ -81,6 +94,7 @@ impl Default for Options {
             waiting_per_connection: 2,
             waiting_min: 64,
             requests_per_connection_max: 0,
+            shed: None,
         }
     }
 }

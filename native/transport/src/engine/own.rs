@@ -10,7 +10,7 @@ use super::state::{AnswerBody, Phase};
 use crate::layout::word;
 
 /// gRPC tells its own status in fields; HTTP's is always this.
-const GRPC_HTTP_STATUS: u16 = 200;
+pub(super) const GRPC_HTTP_STATUS: u16 = 200;
 /// A body of our own up to this goes behind its head in one piece, and under TLS in one record; a longer one is not copied.
 const JOINED_BYTES_MAX: usize = 8 * 1024;
 
@@ -57,11 +57,7 @@ impl Engine {
         edits.write(&mut out);
         out.extend_from_slice(VIA);
         out.extend_from_slice(&self.date);
-        out.extend_from_slice(b"grpc-status: ");
-        write_number(&mut out, grpc_status(status));
-        out.extend_from_slice(b"\r\ngrpc-message: ");
-        out.extend_from_slice(reason(status).as_bytes());
-        out.extend_from_slice(b"\r\n");
+        write_call_status(&mut out, status);
         let x = &mut self.exchanges[slot as usize];
         x.filter = None;
         x.status = GRPC_HTTP_STATUS;
@@ -228,4 +224,13 @@ impl Engine {
         self.out = out;
         self.pass_held(slot);
     }
+}
+
+/// What a gRPC client is told in the place of a status of HTTP.
+pub(super) fn write_call_status(out: &mut Vec<u8>, status: u16) {
+    out.extend_from_slice(b"grpc-status: ");
+    write_number(out, grpc_status(status));
+    out.extend_from_slice(b"\r\ngrpc-message: ");
+    out.extend_from_slice(reason(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }

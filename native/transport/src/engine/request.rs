@@ -23,6 +23,9 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 impl Engine {
     /// Makes an exchange of an HTTP/1 head. With a fault, what could be read of it is still shown, for the record.
     pub(super) fn head_arrived(&mut self, key: Key, bytes: &[u8], head: &RequestHead, fault: Option<Fault>) {
+        if fault.is_none() && self.shed_http1(key, head) {
+            return;
+        }
         let Some(slot) = self.take_slot() else {
             // No room even to refuse it in words.
             self.drop_down(key);
@@ -63,12 +66,7 @@ impl Engine {
         down.deadline = u64::MAX;
         let (listener, peer, local_port) = (down.listener, down.peer, down.local_port);
         let secure = down.io.tls.is_some();
-        let grpc = head.known[CONTENT_TYPE];
-        let grpc = sound
-            && usize::try_from(grpc)
-                .ok()
-                .and_then(|place| head.fields.get(place))
-                .is_some_and(|field| is_grpc(field.value.of(bytes)));
+        let grpc = sound && is_call(head, bytes);
 
         let x = &mut self.exchanges[slot as usize];
         x.begin(key, stream);
@@ -281,6 +279,14 @@ impl Engine {
         x.deadline = self.now + self.options.decide_ms;
         self.tell(event::REFUSED, slot, [fault as i32, 0, 0, 0, 0]);
     }
+}
+
+/// Whether a sound request is a call of gRPC.
+pub(super) fn is_call(head: &RequestHead, bytes: &[u8]) -> bool {
+    usize::try_from(head.known[CONTENT_TYPE])
+        .ok()
+        .and_then(|place| head.fields.get(place))
+        .is_some_and(|field| is_grpc(field.value.of(bytes)))
 }
 
 /// `application/grpc`, alone or with a suffix (the gRPC protocol over HTTP/2).

@@ -159,8 +159,9 @@ pub struct Exchange {
     pub outbox: Vec<u8>,
     /// Bytes of an answer of our own that follow them, from where they lie.
     pub own_rest: Bytes,
-    /// When a client of HTTP/2 is given up whose window takes none of them; engine time, ms.
+    /// When a client of HTTP/2 is given up whose window takes too few of them; engine time, ms. What it took since that was said.
     pub write_due: u64,
+    pub write_taken: u64,
     /// The client's side of a tunnel has ended.
     pub client_ended: bool,
     /// Trailer lines of the answer.
@@ -246,6 +247,7 @@ impl Exchange {
             outbox: Vec::new(),
             own_rest: Bytes::new(),
             write_due: u64::MAX,
+            write_taken: 0,
             client_ended: false,
             answer_trailers: Vec::new(),
             uplink: Vec::new(),

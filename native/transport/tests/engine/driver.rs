@@ -163,8 +163,16 @@ impl Plan {
 }
 
 impl Lane {
-    pub fn run(&self, command: impl FnOnce(&mut Engine) + Send + 'static) {
+    /// Done when the lane comes to it.
+    pub fn post(&self, command: impl FnOnce(&mut Engine) + Send + 'static) {
         self.commands.send(Box::new(command)).unwrap();
+    }
+
+    /// Done when it returns; what the engine said.
+    pub fn run<T: Send + 'static>(&self, command: impl FnOnce(&mut Engine) -> T + Send + 'static) -> T {
+        let (tell, told) = channel();
+        self.post(move |engine| tell.send(command(engine)).unwrap());
+        told.recv().unwrap()
     }
 
     pub fn open(&self) -> (usize, usize) {

@@ -12,7 +12,7 @@ use crate::peers::{Wire, obedient, upstream};
 fn within_one_turn(lane: &Lane, work: impl FnOnce()) {
     let (tell, told) = channel();
     let (wake, woken) = channel::<()>();
-    lane.run(move |_| {
+    lane.post(move |_| {
         tell.send(()).unwrap();
         let _ = woken.recv();
     });

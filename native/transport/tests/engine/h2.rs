@@ -66,6 +66,35 @@ fn a_window_that_stays_shut_holds_the_upstream_and_ends_by_its_deadline() {
 }
 
 #[test]
+fn a_window_that_opens_by_a_byte_now_and_then_is_as_good_as_shut() {
+    let upstream = obedient();
+    for (bytes, whole) in [(1, false), (20, true)] {
+        let mut plan = speaking_h2(&upstream);
+        plan.options.write_ms = 400;
+        plan.options.body_rate_min = 200;
+        let lane = plan.start();
+        let mut client = H2Client::to(lane.port, Some(2 * bytes));
+        client.shut = true;
+        let stream = client.ask("GET", "/f0/len/1000", None);
+        let mut released = 0;
+        client.until("an end", |c| !c.got[&stream].last.is_empty());
+        let begun = Instant::now();
+        while !client.got[&stream].ended && client.got[&stream].reset.is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{bytes}: it is held");
+            let here = client.got[&stream].body;
+            let n = (here - released).min(bytes as usize);
+            client.client.release(stream, n);
+            released += n;
+            client.turn();
+            std::thread::sleep(Duration::from_millis(15));
+        }
+        assert_eq!(client.got[&stream].ended, whole, "{bytes} at a time");
+        drop(client);
+        lane.end();
+    }
+}
+
+#[test]
 fn resets_and_lost_connections_free_exchanges() {
     let upstream = obedient();
     let mut plan = speaking_h2(&upstream);

@@ -308,7 +308,7 @@ fn a_listener_that_closes_takes_in_who_has_connected() {
     let lane = Plan::to(&[]).start();
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let (stopped, told) = std::sync::mpsc::channel();
-    lane.run(move |engine| {
+    lane.post(move |engine| {
         // The engine does not run: clients wait to be accepted.
         let _ = wait.recv();
         engine.drain();

@@ -1,9 +1,5 @@
 //! Bodies that are kept and answer many requests.
 
-use std::sync::mpsc::channel;
-
-use cnx_transport::engine::Engine;
-
 use crate::driver::{Lane, Plan};
 use crate::peers::{Wire, obedient};
 
@@ -15,17 +11,10 @@ pub fn bytes(n: usize) -> Vec<u8> {
     (0..n).map(|i| (i % 251) as u8).collect()
 }
 
-/// What the engine says.
-pub fn said<T: Send + 'static>(lane: &Lane, ask: impl FnOnce(&mut Engine) -> T + Send + 'static) -> T {
-    let (tell, hear) = channel();
-    lane.run(move |engine| tell.send(ask(engine)).unwrap());
-    hear.recv().unwrap()
-}
-
 /// A lane that keeps the body as number 1.
 pub fn keeping(plan: Plan, n: usize) -> Lane {
     let lane = plan.start();
-    assert_eq!(said(&lane, move |engine| engine.keep(&bytes(n))), 1);
+    assert_eq!(lane.run(move |engine| engine.keep(&bytes(n))), 1);
     lane
 }
 
@@ -42,9 +31,9 @@ fn one_body_answers_many_requests_and_those_on_their_way_outlive_it() {
         let head = wire.head().unwrap();
         assert!(head.has(&format!("content-length: {}", LONG - 1)), "{}", head.head);
     }
-    assert_eq!(said(&lane, |engine| engine.kept()), (1, LONG));
+    assert_eq!(lane.run(|engine| engine.kept()), (1, LONG));
     lane.run(|engine| engine.let_go(1));
-    assert_eq!(said(&lane, |engine| engine.kept()), (0, 0));
+    assert_eq!(lane.run(|engine| engine.kept()), (0, 0));
     for wire in &mut slow {
         assert!(wire.exactly(LONG - 1) == bytes(LONG)[1..]);
         // It came after it was let go of.
@@ -76,7 +65,7 @@ fn short_ones_and_heads_are_as_answers_of_our_own() {
 fn parts_beyond_its_end_are_none() {
     let upstream = obedient();
     let lane = keeping(Plan::to(&[upstream.address]), 100);
-    let whole = said(&lane, |engine| {
+    let whole = lane.run(|engine| {
         [
             engine.set_kept(0, 1, 0, 101),
             engine.set_kept(0, 1, 50, 49),

@@ -13,4 +13,5 @@ mod http1;
 mod kept;
 mod limits;
 mod peers;
+mod shed;
 mod tls;

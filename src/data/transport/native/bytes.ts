@@ -1,8 +1,9 @@
 /** Text into shared memory, one byte per char. */
 import { NOT_IN_VALUE } from '../fields.ts';
 
-/** A loop over chars is cheaper than a call up to about this many. */
+/** A loop over chars is cheaper than a call up to about this many; and than two, one of which looks whether all are visible. */
 const LOOP_MAX = 64;
+const VISIBLE_LOOP_MAX = 128;
 const NOT_VISIBLE = /[^\x21-\x7e]/;
 
 /** True when the text can be a field value: one byte per char, no controls but tab. */
@@ -31,7 +32,7 @@ export function writeLatin1(to: Buffer, at: number, text: string): number {
 
 /** Writes a text of visible ASCII; returns where it ends, or -1 when it holds anything else. */
 export function writeVisible(to: Buffer, at: number, text: string): number {
-  if (text.length > LOOP_MAX) return NOT_VISIBLE.test(text) ? -1 : at + to.latin1Write(text, at, text.length);
+  if (text.length > VISIBLE_LOOP_MAX) return NOT_VISIBLE.test(text) ? -1 : at + to.latin1Write(text, at, text.length);
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c < 0x21 || c > 0x7e) return -1;

@@ -5,7 +5,7 @@
 import type { HeaderEdits } from '../../../snapshot/route-plans.ts';
 import { applyEdits } from '../edit-list.ts';
 import { EDITS_MAX } from '../bounds.ts';
-import { writeField, writeLatin1 } from './bytes.ts';
+import { writeField } from './bytes.ts';
 import { Edit, LONG_EDITS_BYTES } from './layout.ts';
 import type { EditableName } from './names.ts';
 import { editable, NAMES_MAX } from './names.ts';
@@ -106,6 +106,7 @@ export class Edits {
     if (list === undefined) packed.set(edits, (list = pack(edits)));
     if (list === null) return false;
     const { bytes, count, names } = list;
+    if (count === 0) return true;
     const edited = this.#edited;
     for (let i = 0; i < names.length; i++) if (edited[names[i] as number] === this.#use) return applyEdits(this, edits);
     if (this.#count + count > EDITS_MAX || !this.#hasRoom(bytes.length)) return !(this.#lost = true);
@@ -139,13 +140,16 @@ export class Edits {
 
   /** Writes the name; where its value goes, or -1 when there is no room. */
   #room(kind: number, known: EditableName, valueBytes: number): number {
-    const { lower } = known;
+    const name = known.bytes;
     const more = this.#replaces(kind, known) ? 0 : 1;
-    if (this.#count + more > EDITS_MAX || !this.#hasRoom(HEAD_BYTES + lower.length + valueBytes)) {
+    if (this.#count + more > EDITS_MAX || !this.#hasRoom(HEAD_BYTES + name.length + valueBytes)) {
       this.#lost = true;
       return -1;
     }
-    return writeLatin1(this.#bytes, this.#end + HEAD_BYTES, lower);
+    const bytes = this.#bytes;
+    const at = this.#end + HEAD_BYTES;
+    for (let i = 0; i < name.length; i++) bytes[at + i] = name[i] as number;
+    return at + name.length;
   }
 
   /** The value is written: the edit counts. */

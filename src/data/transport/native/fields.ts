@@ -1,6 +1,7 @@
 /** A table of header fields as it lies in a slot's memory: the request's, or the upstream's answer's. Nothing is made of it that nobody asks for, and nothing twice. */
 import { KNOWN_NAMES, SLOT_BYTES } from './layout.ts';
 import { KNOWN_ID } from './names.ts';
+import type { Texts } from './texts.ts';
 
 export const WORD_BYTES = 4;
 
@@ -10,6 +11,8 @@ export interface Chunk {
   readonly bytes: Buffer;
   /** Its number, as the WAF knows it (`wafHeadMemory`). */
   readonly number: number;
+  /** The lane's. */
+  readonly texts: Texts;
 }
 
 /** Where a table is: words from the slot's first one on, but for `head`. */
@@ -26,6 +29,7 @@ export interface FieldPlaces {
 export class NativeFields {
   protected readonly words: Int32Array;
   protected readonly bytes: Buffer;
+  protected readonly texts: Texts;
   /** Index of the slot's first word, and of its first byte, in the chunk. */
   protected readonly base: number;
   protected readonly from: number;
@@ -42,6 +46,7 @@ export class NativeFields {
   constructor(chunk: Chunk, place: number, places: FieldPlaces) {
     this.words = chunk.words;
     this.bytes = chunk.bytes;
+    this.texts = chunk.texts;
     this.from = place * SLOT_BYTES;
     this.base = this.from / WORD_BYTES;
     this.#places = places;
@@ -76,7 +81,7 @@ export class NativeFields {
     if (made !== undefined) return made;
     const packed = this.words[this.#table + 2 * index] as number;
     const at = this.#heads + (packed & 0xffff);
-    const value = this.bytes.latin1Slice(at, at + (packed >>> 16));
+    const value = this.texts.of(this.bytes, at, packed >>> 16);
     this.#values[index] = value;
     if (index >= this.#valuesMade) this.#valuesMade = index + 1;
     return value;

@@ -121,6 +121,6 @@ export class NativeHead extends NativeFields {
     const length = this.words[this.base + pair + 1] as number;
     if (length === 0) return '';
     const at = this.from + HEAD_AT + (this.words[this.base + pair] as number);
-    return this.bytes.latin1Slice(at, at + length);
+    return this.texts.of(this.bytes, at, length);
   }
 }

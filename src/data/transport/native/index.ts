@@ -8,8 +8,17 @@ import type { WafAddon } from '../../../native/waf.ts';
 import type { CompressPlan } from '../../../snapshot/route-plans.ts';
 import type { DownstreamPlan, ListenerPlan, ListenerTls } from '../../../snapshot/listener-plans.ts';
 import type { EndpointPlan } from '../../../snapshot/cell-plans.ts';
-import { REFUSAL_LIST, REFUSALS, refusalBody } from '../../refusal.ts';
-import type { Compressed, Ending, TlsFacts, Transport, TransportEvents, TransportMaker } from '../transport.ts';
+import { REFUSAL_LIST, REFUSALS, refusalBody, SHED_RETRY_AFTER_S } from '../../refusal.ts';
+import { requestIdPrefix } from '../../request-id.ts';
+import type {
+  Compressed,
+  Ending,
+  TlsFacts,
+  Transport,
+  TransportEvents,
+  TransportMaker,
+  UnreadShed,
+} from '../transport.ts';
 import { FailReason } from '../transport.ts';
 import { Compressions } from './compressions.ts';
 import { Endpoints } from './endpoints.ts';
@@ -17,6 +26,7 @@ import type { Chunk } from './fields.ts';
 import { FAULT_ROWS } from './head.ts';
 import { CHUNK_SLOTS, Event, EVENT_WORDS, FIELDS_AT, HEAD_AT, SLOT_BYTES, Word } from './layout.ts';
 import { openListener, renewTls } from './listener.ts';
+import { Texts } from './texts.ts';
 import type { WireHost } from './wire.ts';
 import { NativeWire } from './wire.ts';
 
@@ -43,23 +53,27 @@ export interface NativeBounds {
   /** Exchanges that the pipeline takes at once. */
   readonly exchangesMax: number;
   readonly downstream: DownstreamPlan;
+  /** First part of request ids, 6 hexadecimal digits. */
+  readonly instance: string;
 }
 
 /** Makes the transport of one lane. */
 export function makeNativeTransport(addon: NativeAddon, bounds: NativeBounds): TransportMaker {
-  return (setup) => Promise.resolve(new NativeTransport(addon, setup.events, bounds));
+  return (setup) => Promise.resolve(new NativeTransport(addon, setup.events, bounds, setup.laneIndex));
 }
 
 class NativeTransport implements Transport, WireHost {
   readonly events: TransportEvents;
   readonly engine: TransportEngine;
   readonly listeners: ListenerPlan[] = [];
+  readonly unread: UnreadShed;
   readonly #addon: NativeAddon;
   readonly #endpoints: Endpoints;
   readonly #compressions: Compressions;
   readonly #verdicts: Int32Array;
   readonly #told: Int32Array;
   readonly #chunks: Chunk[] = [];
+  readonly #texts = new Texts();
   /** By slot; made at the slot's first use. */
   readonly #wires: NativeWire[] = [];
   readonly #ending: Ending = { status: 0, bytesIn: 0, bytesOut: 0 };
@@ -71,7 +85,7 @@ class NativeTransport implements Transport, WireHost {
   #settling: NativeWire[] = [];
   #settlingUse: number[] = [];
 
-  constructor(addon: NativeAddon, events: TransportEvents, bounds: NativeBounds) {
+  constructor(addon: NativeAddon, events: TransportEvents, bounds: NativeBounds, laneIndex: number) {
     const { downstream } = bounds;
     this.events = events;
     this.#addon = addon;
@@ -90,10 +104,17 @@ class NativeTransport implements Transport, WireHost {
           return { status: row.status, beforeId, afterId, close: row.close };
         }),
         internalRow: REFUSALS.internal_error.index,
+        shed: {
+          row: REFUSALS.shed.index,
+          retryAfterS: SHED_RETRY_AFTER_S,
+          idPrefix: requestIdPrefix(bounds.instance, laneIndex),
+        },
       },
       (count) => this.#turn(count),
     );
-    this.#endpoints = new Endpoints(this.engine);
+    const { engine } = this;
+    this.unread = { set: (share) => engine.setShed(share), take: () => engine.takeShed() };
+    this.#endpoints = new Endpoints(engine);
     this.#compressions = new Compressions(this.engine);
     this.#verdicts = this.engine.verdicts();
     const told = this.engine.events();
@@ -336,6 +357,7 @@ class NativeTransport implements Transport, WireHost {
         FIELDS_AT,
         HEAD_AT,
       ),
+      texts: this.#texts,
     };
   }
 

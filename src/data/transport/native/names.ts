@@ -13,6 +13,8 @@ export const NAMES_MAX = 1024;
 /** A name that stages may edit. */
 export interface EditableName {
   readonly lower: string;
+  /** `lower`, for copying. */
+  readonly bytes: Uint8Array;
   /** 1 … NAMES_MAX, one for each lower-case name; 0 is shared by those that are not remembered. */
   readonly number: number;
 }
@@ -34,7 +36,7 @@ function learn(name: string): EditableName | null {
     number = numbers.size + 1;
     numbers.set(lower, number);
   }
-  const made = fits ? { lower, number } : null;
+  const made = fits ? { lower, bytes: Buffer.from(lower, 'latin1'), number } : null;
   if (remembered.size < NAMES_MAX) remembered.set(name, made);
   return made;
 }

@@ -33,6 +33,7 @@ class UwsTransport implements Transport, WireHost {
   draining = false;
   openConnections = 0;
   readonly waitedMs = null;
+  readonly unread = null;
   readonly #uws: Uws;
   #listeners: Listener[] = [];
   #closed = false;
