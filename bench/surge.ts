@@ -7,7 +7,7 @@ import { crsBundleFiles, crsDirectory } from '../test/harness/crs.ts';
 import { type BenchGateway, startGateway } from './lib/gateway.ts';
 import { type Answer, quantileMs } from './lib/answers.ts';
 import { hasWrk, type Load, saturate } from './lib/load.ts';
-import { steadily } from './lib/paced.ts';
+import { type Rated, steadily, together } from './lib/paced.ts';
 import { type Server, upstream } from './lib/peers.ts';
 import { cpuTimes, sleep } from './lib/process.ts';
 import { type Figure, median } from './lib/row.ts';
@@ -159,19 +159,18 @@ export const noisy: Bench = async (options) => {
   const share = first.peak * QUIET_SHARE;
   const { up, gateway, load } = await place({ ...options, seconds: 1 }, share * ALLOWED_TIMES);
   try {
-    const asking = (tenant: string, rate: number): Promise<readonly Answer[]> =>
-      steadily(
-        { ...load, connections: 16, headers: { ...BROWSER, 'x-tenant': tenant }, seconds: options.seconds },
-        rate,
-      );
-    const quiet = async (): Promise<Answer[]> =>
-      (await Promise.all(QUIET_TENANTS.map((tenant) => asking(tenant, share)))).flat();
+    const asking = (tenant: string, rate: number): Rated => [
+      { ...load, connections: 16, headers: { ...BROWSER, 'x-tenant': tenant }, seconds: options.seconds },
+      rate,
+    ];
+    const quiet = QUIET_TENANTS.map((tenant) => asking(tenant, share));
     const p99: { readonly before: number[]; readonly during: number[] } = { before: [], during: [] };
     const [others, louds]: [Answer[], Answer[]] = [[], []];
     // In turns: a machine's pauses are as long as what is looked for.
     for (let i = 0; i < NOISY_ROUNDS * options.rounds; i++) {
-      p99.before.push(quantileMs(await quiet(), 0.99));
-      const [during, loud] = await Promise.all([quiet(), asking('zed', NOISY_TIMES * share)]);
+      p99.before.push(quantileMs((await together(quiet)).flat(), 0.99));
+      const [loud = [], ...rest] = await together([asking('zed', NOISY_TIMES * share), ...quiet]);
+      const during = rest.flat();
       p99.during.push(quantileMs(during, 0.99));
       for (const answer of during) others.push(answer);
       for (const answer of loud) louds.push(answer);

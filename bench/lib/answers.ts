@@ -9,15 +9,23 @@ export interface Answer {
   readonly us: number;
   /** Before it went out: for an idle connection; 0 where the generator does not tell. */
   readonly waitedUs: number;
+  /** Of several kinds of load the number of its own. */
+  readonly kind: number;
 }
 
-/** Lines of time, status, duration and wait, between tabs. */
+/** Lines of time, status, duration, wait and kind, between tabs. */
 export function answersOf(log: string): Answer[] {
   const answers: Answer[] = [];
   for (const line of log.split('\n')) {
-    const [at, status, us, waited = '0'] = line.split('\t');
-    if (us !== undefined)
-      answers.push({ at: Number(at), status: Number(status), us: Number(us), waitedUs: Number(waited) });
+    const [at, status, us, waited = '0', kind = '0'] = line.split('\t');
+    if (us === undefined) continue;
+    answers.push({
+      at: Number(at),
+      status: Number(status),
+      us: Number(us),
+      waitedUs: Number(waited),
+      kind: Number(kind),
+    });
   }
   return answers;
 }

@@ -8,14 +8,24 @@ import type { Load, LoadResult } from './load.ts';
 import { LOAD_CORE } from './process.ts';
 import { builtExample } from './example.ts';
 
+/** One kind of load, and how many requests per second of it over all its connections. */
+export type Rated = readonly [load: Load, rate: number];
+
 /** Every answer. `rate`: requests per second over all connections. */
 export async function steadily(load: Load, rate: number): Promise<readonly Answer[]> {
-  const { host, hostname, port, pathname, search } = new URL(load.url);
-  const headers = Object.entries(load.headers ?? {}).map(([name, value]) => `${name}: ${value}\r\n`);
-  const own = 'host' in (load.headers ?? {}) ? '' : `host: ${host}\r\n`;
-  const program = [builtExample('load'), `${hostname}:${port}`, load.connections, rate, load.seconds].map(String);
+  const [answers = []] = await together([[load, rate]]);
+  return answers;
+}
+
+/** Every answer, by kind of load. All of them ask the same address, for as long as the first one says. */
+export async function together(kinds: readonly Rated[]): Promise<readonly (readonly Answer[])[]> {
+  const [first] = kinds;
+  if (first === undefined) return [];
+  const { hostname, port } = new URL(first[0].url);
+  const rates = kinds.map(([{ connections }, rate]) => `${connections}@${rate}`);
+  const program = [builtExample('load'), `${hostname}:${port}`, String(first[0].seconds), ...rates];
   const child = spawn('taskset', ['-c', String(LOAD_CORE), ...program], { stdio: ['pipe', 'pipe', 'inherit'] });
-  child.stdin.end(`GET ${pathname}${search} HTTP/1.1\r\n${own}${headers.join('')}\r\n`);
+  child.stdin.end(kinds.map(([load]) => requestOf(load)).join('\0'));
   const chunks: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
   const code = await new Promise<number | null>((resolve, reject) => {
@@ -23,7 +33,15 @@ export async function steadily(load: Load, rate: number): Promise<readonly Answe
     child.once('close', resolve);
   });
   if (code !== 0) throw new Error(`the load generator ended with ${code}`);
-  return answersOf(Buffer.concat(chunks).toString('latin1'));
+  const answers = answersOf(Buffer.concat(chunks).toString('latin1'));
+  return kinds.map((_, kind) => answers.filter((answer) => answer.kind === kind));
+}
+
+function requestOf(load: Load): string {
+  const { host, pathname, search } = new URL(load.url);
+  const headers = Object.entries(load.headers ?? {}).map(([name, value]) => `${name}: ${value}\r\n`);
+  const own = 'host' in (load.headers ?? {}) ? '' : `host: ${host}\r\n`;
+  return `GET ${pathname}${search} HTTP/1.1\r\n${own}${headers.join('')}\r\n`;
 }
 
 export async function paced(load: Load, rate: number): Promise<LoadResult> {
