@@ -106,6 +106,7 @@ async function start(): Promise<void> {
     const used = stillUsed(revisions, [active, rival?.revision ?? null]);
     if (used.length === revisions.length) return;
     revisions.splice(0, revisions.length, ...used);
+    stages.authenticator.retain(new Set(used.flatMap((r) => r.authn.issuers)));
     say({ kind: 'inUse', revisions: used.map((r) => r.snapshot.revision) });
   };
   const leaving = new Leaving(columns, setup.laneIndex);

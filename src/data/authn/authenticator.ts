@@ -36,8 +36,8 @@ export class Authenticator {
   readonly #wake: Wake;
   readonly #ask: (jwksUrl: string) => void;
   readonly #nowMs: () => number;
-  /** By the plan's text: an issuer that a new snapshot repeats keeps its keys and tokens. */
-  #issuers = new Map<string, Issuer>();
+  /** Of all snapshots that are live, by the plan's text: an issuer that a new snapshot repeats keeps its keys and tokens. */
+  readonly #issuers = new Map<string, Issuer>();
   readonly #remoteKeys = new Map<string, string>();
   readonly #tokens = new Recent<string, CachedToken>(
     TOKENS_MAX,
@@ -52,17 +52,19 @@ export class Authenticator {
     this.#nowMs = nowMs;
   }
 
-  /** The issuers of a snapshot, in its order. */
+  /** The issuers of a snapshot, in its order. They get keys until `retain` leaves them out. */
   open(snapshot: Snapshot): readonly Issuer[] {
-    const next = new Map<string, Issuer>();
-    const list = snapshot.issuers.map((plan) => {
+    return snapshot.issuers.map((plan) => {
       const key = JSON.stringify(plan);
       const issuer = this.#issuers.get(key) ?? this.#make(plan);
-      next.set(key, issuer);
+      this.#issuers.set(key, issuer);
       return issuer;
     });
-    this.#issuers = next;
-    return list;
+  }
+
+  /** Lets go of all issuers but these: those of revisions that still serve. The last one opened may be tried and taken back, and the one before it goes on. */
+  retain(live: ReadonlySet<Issuer>): void {
+    for (const [key, issuer] of this.#issuers) if (!live.has(issuer)) this.#issuers.delete(key);
   }
 
   #make(plan: IssuerPlan): Issuer {

@@ -4,7 +4,7 @@
  */
 import type { IssuerPlan } from '../../snapshot/snapshot.ts';
 import { checkClaims, type ClaimsResult } from './claims.ts';
-import { objectOf } from './jws.ts';
+import { objectOfBytes } from './jws.ts';
 import { importKeys, verifySignature, type VerifyKey } from './keys.ts';
 
 /** How long a request waits for keys that were asked for. */
@@ -20,7 +20,7 @@ export class Issuer {
   generation = 0;
   #keys: readonly VerifyKey[] = [];
   #rejected: readonly string[] = [];
-  #loaded: Promise<void>;
+  #loaded = Promise.resolve();
   #haveKeys = false;
   /** The key set that was taken over last. */
   #text = '';
@@ -33,7 +33,7 @@ export class Issuer {
     this.plan = plan;
     this.#ask = ask;
     this.#nowMs = nowMs;
-    this.#loaded = plan.jwks === null ? Promise.resolve() : this.setKeys(plan.jwks);
+    if (plan.jwks !== null) void this.setKeys(plan.jwks);
   }
 
   /** Keys that were left out, and why. */
@@ -49,7 +49,10 @@ export class Issuer {
       return this.#loaded;
     }
     this.#text = jwks;
+    // One after another: an older set that takes longer to read must not bring back what a newer one has withdrawn.
+    const before = this.#loaded;
     const load = async (): Promise<void> => {
+      await before;
       const { keys, rejected } = await importKeys(parsed(jwks), this.plan.algorithms);
       this.#rejected = rejected;
       if (keys.length === 0 && this.#haveKeys) return;
@@ -73,7 +76,7 @@ export class Issuer {
     }
     if (result.kind === 'unknownKid') return { kind: 'invalid', why: 'the key id is not known' };
     if (result.kind === 'invalid') return { kind: 'invalid', why: result.why };
-    const claims = objectOf(Buffer.from(result.payload).toString('base64url'));
+    const claims = objectOfBytes(Buffer.from(result.payload));
     if (claims === null) return { kind: 'invalid', why: 'the payload is no JSON object with unique keys' };
     return checkClaims(claims, this.plan, issuerIndex, this.#nowMs() / 1000);
   }

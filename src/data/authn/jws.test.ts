@@ -78,4 +78,12 @@ describe('claims', () => {
     assert.equal(readClaims('no token'), null);
     assert.equal(objectOf(''), null);
   });
+
+  it('are UTF-8: bytes that are none would all become the same character', () => {
+    for (const bytes of [[0xff], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xc3]]) {
+      const text = Buffer.concat([Buffer.from('{"sub":"'), Buffer.from(bytes), Buffer.from('"}')]);
+      assert.equal(objectOf(text.toString('base64url')), null, text.toString('hex'));
+    }
+    assert.deepEqual(objectOf(part('{"sub":"\u00e9\u{1f511}"}')), { sub: '\u00e9\u{1f511}' });
+  });
 });

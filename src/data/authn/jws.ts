@@ -1,4 +1,5 @@
 /** The outside of a compact JWS (RFC 7515 §7.1): strict base64url, header and payload as objects, before any key is touched. */
+import { isUtf8 } from 'node:buffer';
 import { repeatedKey } from '../../base/json-keys.ts';
 
 export interface JwsHeader {
@@ -9,8 +10,8 @@ export interface JwsHeader {
 /** Strict base64url without padding (RFC 7515 §2): what decodes must encode back to the same text. */
 const SEGMENT = /^[A-Za-z0-9_-]+$/;
 
-/** Unused bits of the last character must be zero, or two tokens mean the same. */
-function isCanonical(segment: string): boolean {
+/** Unused bits of the last character must be zero, or two texts mean the same. */
+export function isBase64Url(segment: string): boolean {
   const tail = segment.length % 4;
   if (tail === 1 || !SEGMENT.test(segment)) return false;
   if (tail === 0) return true;
@@ -18,9 +19,15 @@ function isCanonical(segment: string): boolean {
   return (last & (tail === 2 ? 15 : 3)) === 0;
 }
 
-/** A JSON object from a segment, without repeated keys; null when it is anything else. */
+/** A JSON object from a segment, UTF-8 (RFC 7519 §7.2) and without repeated keys; null when it is anything else. */
 export function objectOf(segment: string): Readonly<Record<string, unknown>> | null {
-  const text = Buffer.from(segment, 'base64url').toString('utf8');
+  return objectOfBytes(Buffer.from(segment, 'base64url'));
+}
+
+/** The same from bytes. What is not UTF-8 would become U+FFFD, and claims that differ would be one. */
+export function objectOfBytes(bytes: Buffer): Readonly<Record<string, unknown>> | null {
+  if (!isUtf8(bytes)) return null;
+  const text = bytes.toString('utf8');
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value !== 'object' || value === null || Array.isArray(value) || repeatedKey(text) !== null) return null;
@@ -36,7 +43,7 @@ export function readHeader(token: string): JwsHeader | null {
   const [protectedHeader, payload, signature] = parts;
   if (parts.length !== 3 || protectedHeader === undefined || payload === undefined || signature === undefined)
     return null;
-  if (!isCanonical(protectedHeader) || !isCanonical(signature) || (payload !== '' && !isCanonical(payload)))
+  if (!isBase64Url(protectedHeader) || !isBase64Url(signature) || (payload !== '' && !isBase64Url(payload)))
     return null;
   const header = objectOf(protectedHeader);
   if (header === null || 'crit' in header || 'b64' in header) return null;

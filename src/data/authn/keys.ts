@@ -1,7 +1,7 @@
 /** Keys of one issuer: imported once, chosen by `kid` and pinned algorithm, weak ones left out. */
 import { createPublicKey, type JsonWebKey as NodeJwk } from 'node:crypto';
 import { compactVerify, type CryptoKey, importJWK, type JWK } from 'jose';
-import { readHeader } from './jws.ts';
+import { isBase64Url, readHeader } from './jws.ts';
 
 /** Keys kept of one set; the rest is ignored and said. */
 export const KEYS_MAX = 64;
@@ -46,8 +46,8 @@ function isRoca(n: bigint): boolean {
   });
 }
 
-/** Why a key must not be used with an algorithm, or null. */
-export function unfit(jwk: JWK, algorithm: string): string | null {
+/** Why a key is for something else than this algorithm, or null. */
+function unmeant(jwk: JWK, algorithm: string): string | null {
   const needs = NEEDS[algorithm];
   if (needs === undefined) return `algorithm ${algorithm} is not known`;
   if (jwk.kty !== needs.kty) return `key type ${jwk.kty ?? '(none)'} does not fit ${algorithm}`;
@@ -56,14 +56,21 @@ export function unfit(jwk: JWK, algorithm: string): string | null {
     return `the key is for ${jwk.alg}`;
   }
   if (jwk.use !== undefined && jwk.use !== 'sig') return `the key's use is ${jwk.use}`;
-  if (Array.isArray(jwk.key_ops) && !jwk.key_ops.includes('verify')) return 'the key may not verify (key_ops)';
-  if (jwk.kty === 'RSA') return unfitRsa(jwk);
-  if (jwk.kty === 'oct') {
-    const bytes = Buffer.from(jwk.k ?? '', 'base64url').length;
-    const least = HMAC_BYTES_MIN[algorithm] ?? 0;
-    if (bytes < least) return `the secret has ${bytes} bytes; ${algorithm} needs ${least}`;
-  }
+  // Members of the wrong type (RFC 7517 §4) are no leave to overlook what they were to say: a number as name would make the key fit every `kid`.
+  if (jwk.kid !== undefined && typeof jwk.kid !== 'string') return 'its name (kid) is no text';
+  if (jwk.key_ops !== undefined && !(Array.isArray(jwk.key_ops) && jwk.key_ops.includes('verify')))
+    return 'the key may not verify (key_ops)';
   return null;
+}
+
+/** What is wrong with the numbers of a key for this algorithm, or null. */
+function unsound(jwk: JWK, algorithm: string): string | null {
+  if (jwk.kty === 'RSA') return unfitRsa(jwk);
+  const crv = NEEDS[algorithm]?.crv;
+  if (crv !== undefined) return unfitPoint(jwk, crv);
+  const bytes = bytesOf(jwk.k)?.length ?? 0;
+  const least = HMAC_BYTES_MIN[algorithm] ?? 0;
+  return bytes < least ? `the secret has ${bytes} bytes; ${algorithm} needs ${least}` : null;
 }
 
 function isEdwards(algorithm: string): boolean {
@@ -82,9 +89,49 @@ function unfitRsa(jwk: JWK): string | null {
   return null;
 }
 
+/** Bytes of a coordinate by curve: always all of them, zeros in front included (RFC 7518 §6.2.1.2, RFC 8037 §2). */
+const COORDINATE_BYTES: Readonly<Record<string, number>> = { 'P-256': 32, 'P-384': 48, 'P-521': 66, Ed25519: 32 };
+
+/** Whether it lies on its curve is found by whoever imports it. */
+function unfitPoint(jwk: JWK, crv: string): string | null {
+  for (const name of crv === 'Ed25519' ? (['x'] as const) : (['x', 'y'] as const)) {
+    const coordinate = bytesOf(jwk[name]);
+    if (coordinate === null) return `${name} is missing or no base64url`;
+    const least = COORDINATE_BYTES[crv];
+    if (coordinate.length !== least) return `${name} has ${coordinate.length} bytes; ${crv} has ${least}`;
+    if (crv === 'Ed25519' && isSmallOrder(coordinate)) return 'the point has a small order: anybody can sign for it';
+  }
+  return null;
+}
+
+/**
+ * Encodings of the points of Ed25519 whose order divides 8, without the sign's bit (RFC 8032 §5.1.2): under such a key one signature holds for many texts or for all, and
+ * OpenSSL does not object. Also those that are not reduced.
+ */
+const SMALL_ORDER: ReadonlySet<string> = new Set([
+  '00'.repeat(32),
+  `01${'00'.repeat(31)}`,
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  `ec${'ff'.repeat(30)}7f`,
+  `ed${'ff'.repeat(30)}7f`,
+  `ee${'ff'.repeat(30)}7f`,
+]);
+
+function isSmallOrder(point: Buffer): boolean {
+  const unsigned = Buffer.from(point);
+  unsigned[31] = (unsigned[31] ?? 0) & 0x7f;
+  return SMALL_ORDER.has(unsigned.toString('hex'));
+}
+
 function numberOf(base64url: unknown): bigint | null {
-  if (typeof base64url !== 'string' || !/^[A-Za-z0-9_-]+$/.test(base64url)) return null;
-  return BigInt(`0x${Buffer.from(base64url, 'base64url').toString('hex')}`);
+  const bytes = bytesOf(base64url);
+  return bytes === null ? null : BigInt(`0x${bytes.toString('hex')}`);
+}
+
+/** Bytes of a member, or null: `Buffer` by itself overlooks what is not of the alphabet. */
+function bytesOf(base64url: unknown): Buffer | null {
+  return typeof base64url === 'string' && isBase64Url(base64url) ? Buffer.from(base64url, 'base64url') : null;
 }
 
 /** Imports what can be used of a JWKS under pinned algorithms. `rejected` says which keys were left out and why. */
@@ -96,6 +143,7 @@ export async function importKeys(
   if (!Array.isArray(list)) return { keys: [], rejected: ['the key set has no array `keys`'] };
   const keys: VerifyKey[] = [];
   const rejected: string[] = [];
+  const names = new Names();
   if (list.length > KEYS_MAX) rejected.push(`only the first ${KEYS_MAX} of ${list.length} keys are used`);
   for (const [i, jwk] of (list.slice(0, KEYS_MAX) as JWK[]).entries()) {
     const name = typeof jwk?.kid === 'string' ? `key "${jwk.kid}"` : `key ${i}`;
@@ -108,7 +156,10 @@ export async function importKeys(
     for (const algorithm of algorithms) {
       try {
         // Within the try: a key set comes from elsewhere, and members of the wrong type must cost this key, not the lane.
-        const reason = unfit(jwk, algorithm);
+        const other = unmeant(jwk, algorithm);
+        // Counted also when it cannot be used: a token may have been meant for it.
+        if (other === null && jwk.kid !== undefined) names.count(jwk.kid, algorithm);
+        const reason = other ?? unsound(jwk, algorithm);
         if (reason !== null) {
           // The reason of an algorithm that the key is meant for says more than "wrong type".
           if (why === '' || NEEDS[algorithm]?.kty === jwk.kty) why = reason;
@@ -125,18 +176,28 @@ export async function importKeys(
     }
     if (!fits) rejected.push(`${name}: ${why}`);
   }
-  return { keys: unambiguous(keys, rejected), rejected };
+  return { keys: keys.filter((key) => !names.ambiguous(key, rejected)), rejected };
 }
 
-/** Two keys of one name for one algorithm: which one is meant cannot be told (RFC 7517 §4.5), so neither is used. */
-function unambiguous(keys: readonly VerifyKey[], rejected: string[]): readonly VerifyKey[] {
-  return keys.filter((key) => {
-    const same = keys.filter((k) => k.kid !== undefined && k.kid === key.kid && k.algorithm === key.algorithm);
-    if (same.length <= 1) return true;
-    if (same[0] === key)
-      rejected.push(`key "${key.kid ?? ''}": ${same.length} keys have this name for ${key.algorithm}`);
-    return false;
-  });
+/** How many keys of a set have a name for an algorithm. Of several, which one is meant cannot be told (RFC 7517 §4.5), so none is used. */
+class Names {
+  readonly #counts = new Map<string, number>();
+  readonly #said = new Set<string>();
+
+  count(kid: string, algorithm: string): void {
+    const name = `${algorithm} ${kid}`;
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
+  }
+
+  /** Says so once for each name. */
+  ambiguous({ kid, algorithm }: VerifyKey, rejected: string[]): boolean {
+    const name = `${algorithm} ${kid ?? ''}`;
+    const count = kid === undefined ? 0 : (this.#counts.get(name) ?? 0);
+    if (count <= 1) return false;
+    if (!this.#said.has(name)) rejected.push(`key "${kid ?? ''}": ${count} keys have this name for ${algorithm}`);
+    this.#said.add(name);
+    return true;
+  }
 }
 
 /** A verifier has no business with private parts. `alg` and `key_ops` were checked; without them import does not object to a pinned algorithm. */
@@ -154,7 +215,7 @@ export type SignatureResult =
 /** Keys tried for a token without `kid`. */
 const TRIES_MAX = 4;
 
-/** Checks the signature of a compact JWS: pinned algorithms, keys by `kid`; without one every fitting key, at most four. */
+/** Checks the signature of a compact JWS: pinned algorithms, keys of its `kid` before those without a name; without one every fitting key. At most four. */
 export async function verifySignature(
   token: string,
   keys: readonly VerifyKey[],
@@ -164,14 +225,9 @@ export async function verifySignature(
   if (header === null) return { kind: 'invalid', why: 'no well-formed compact JWS' };
   if (!algorithms.includes(header.alg))
     return { kind: 'invalid', why: `algorithm ${header.alg} is not among the pinned ones` };
-  const fitting = keys.filter(
-    (k) => k.algorithm === header.alg && (header.kid === undefined || k.kid === undefined || k.kid === header.kid),
-  );
-  if (fitting.length === 0) {
-    if (header.kid !== undefined && !keys.some((k) => k.kid === header.kid))
-      return { kind: 'unknownKid', kid: header.kid };
-    return { kind: 'invalid', why: `no key for algorithm ${header.alg}` };
-  }
+  const { kid } = header;
+  const fitting = keys.filter((k) => k.algorithm === header.alg && (kid === undefined || k.kid === kid));
+  if (kid !== undefined) fitting.push(...keys.filter((k) => k.algorithm === header.alg && k.kid === undefined));
   for (const candidate of fitting.slice(0, TRIES_MAX)) {
     try {
       const { payload } = await compactVerify(token, candidate.key, { algorithms: [header.alg] });
@@ -180,5 +236,10 @@ export async function verifySignature(
       // Not this key; the verdict after the last one says so.
     }
   }
-  return { kind: 'invalid', why: 'the signature does not match' };
+  // Newer keys may have the name, though one without a name was tried.
+  if (kid !== undefined && !keys.some((k) => k.kid === kid)) return { kind: 'unknownKid', kid };
+  return {
+    kind: 'invalid',
+    why: fitting.length === 0 ? `no key for algorithm ${header.alg}` : 'the signature does not match',
+  };
 }

@@ -4,6 +4,7 @@ import { CompactSign, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose
 import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
 import type { IssuerPlan, Snapshot } from '../../snapshot/snapshot.ts';
 import { Authenticator } from '../authn/authenticator.ts';
+import { importKeys } from '../authn/keys.ts';
 import { Credential, type Exchange } from '../exchange.ts';
 import { Verdict } from '../verdict.ts';
 import { AuthenticateStage, openAuthn } from './authenticate.ts';
@@ -59,6 +60,9 @@ function token(claims: object, key = es, header: object = {}): Promise<string> {
     .setProtectedHeader({ alg: key.jwk.alg ?? '', kid: key.jwk.kid ?? '', ...header })
     .sign(key.privateKey);
 }
+
+/** Of a token that fits any key, so that nobody asks for the one it names. */
+const nameless = { kid: undefined };
 
 /** Signs an arbitrary payload text, as a careless issuer might. */
 function signText(payload: string, header: object = {}): Promise<string> {
@@ -196,6 +200,51 @@ describe('keys of a remote issuer', () => {
       await Promise.all([running, issuer?.setKeys(JSON.stringify({ keys: [other.jwk] }))]);
       assert.equal(bench.authenticator.cached(`Bearer ${t}`, bench.authn.issuers, [0], NOW * 1000), null);
     }
+  });
+
+  it('of a snapshot that goes on serving come to it, though another one was opened after it', async () => {
+    const url = 'https://id.example/jwks';
+    const remote = plan({ jwks: null, jwksUrl: url });
+    const bench = new Bench([remote]);
+    bench.authenticator.setKeys(url, JSON.stringify({ keys: [es.jwk] }));
+    // Tried, and taken back: the first one is not opened again.
+    const tried = bench.authenticator.open({
+      issuers: [{ ...remote, audiences: ['shop', 'more'] }],
+    } as unknown as Snapshot);
+    bench.authenticator.retain(new Set([...bench.authn.issuers, ...tried]));
+    bench.authenticator.retain(new Set(bench.authn.issuers));
+    assert.equal((await bench.run(`Bearer ${await token(good)}`)).verdict, Verdict.Next);
+    // The key is withdrawn and replaced by another.
+    bench.authenticator.setKeys(url, JSON.stringify({ keys: [other.jwk] }));
+    assert.equal((await bench.run(`Bearer ${await token(good, other)}`)).verdict, Verdict.Next);
+    const { verdict } = await bench.run(`Bearer ${await token(good, es, nameless)}`);
+    assert.equal(verdict, Verdict.Refuse, 'signed with the key that was withdrawn');
+  });
+
+  it('of an issuer that no live snapshot has come to nobody', async () => {
+    const url = 'https://id.example/jwks';
+    const bench = new Bench([plan({ jwks: null, jwksUrl: url })]);
+    bench.authenticator.retain(new Set());
+    bench.authenticator.setKeys(url, JSON.stringify({ keys: [es.jwk] }));
+    assert.equal(bench.authn.issuers[0]?.generation, 0);
+    assert.equal(
+      bench.authenticator.open({ issuers: [bench.authn.issuers[0]?.plan] } as unknown as Snapshot)[0]?.generation,
+      0,
+    );
+  });
+
+  it('that came last count, though those before them take longer to read', async () => {
+    const url = 'https://id.example/jwks';
+    const bench = new Bench([plan({ jwks: null, jwksUrl: url })]);
+    const many = Array.from({ length: 63 }, (_, i) => ({ ...rs.jwk, kid: `rs${i}` }));
+    bench.authenticator.setKeys(url, JSON.stringify({ keys: [...many, es.jwk] }));
+    bench.authenticator.setKeys(url, JSON.stringify({ keys: [other.jwk] }));
+    assert.equal((await bench.run(`Bearer ${await token(good, other)}`)).verdict, Verdict.Next);
+    // Whatever was still being read is read by now.
+    await importKeys({ keys: [...many, ...many] }, ['RS256', 'ES256']);
+    const { verdict } = await bench.run(`Bearer ${await token(good, es, nameless)}`);
+    assert.equal(verdict, Verdict.Refuse, 'its key was withdrawn');
+    assert.equal((await bench.run(`Bearer ${await token({ ...good, sub: 'ben' }, other)}`)).verdict, Verdict.Next);
   });
 
   it('are asked for when a key id is unknown, and the request goes on when they come', async () => {
