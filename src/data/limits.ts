@@ -28,6 +28,7 @@ import {
   type LimitsAddon,
 } from '../native/limits.ts';
 import type { LimitKeyPart, LimitPlan, Snapshot } from '../snapshot/snapshot.ts';
+import { onlyBelieved } from './answers/received.ts';
 import { countryOf } from './country.ts';
 import type { Exchange } from './exchange.ts';
 import { REFUSALS } from './refusal.ts';
@@ -243,20 +244,13 @@ function keyText(x: Exchange, part: LimitKeyPart): string {
     case 'claim':
       return x.identity === null ? '' : claimText(claimAt(x.identity.claims, part.name));
     case 'header':
-      return onlyHeader(x, part.name);
+      return onlyBelieved(x, part.name);
   }
 }
 
 function claimText(value: unknown): string {
   if (typeof value === 'string') return value;
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
-}
-
-/** The field's value when there is exactly one: of two, the upstream might believe the other, and a client would get a bucket for each first one. */
-function onlyHeader(x: Exchange, name: string): string {
-  const { wire } = x;
-  const first = wire.header(name);
-  return first === undefined || wire.repeats(name) ? '' : first;
 }
 
 function wholeSeconds(ms: number, least: number): string {

@@ -2,6 +2,7 @@
 import type { InputSource, InputTls, InputUser } from '../policy/input.ts';
 import { PolicyEvaluator } from '../policy/evaluator.ts';
 import type { PolicyPlan, Snapshot } from '../snapshot/snapshot.ts';
+import { believed } from './answers/received.ts';
 import { countryOf } from './country.ts';
 import type { Exchange } from './exchange.ts';
 import { readTenant } from './tenant.ts';
@@ -61,16 +62,8 @@ export class ExchangeInput implements InputSource {
     return this.x.wire.tls;
   }
 
-  /** All values of a field: a policy that saw only the first could be told another story than the upstream. */
+  /** All values of a field: a policy that saw only the first could be told another story than the upstream. A claim's field holds the token's word. */
   header(name: string): string | undefined {
-    const { wire } = this.x;
-    const first = wire.header(name);
-    if (first === undefined || !wire.repeats(name)) return first;
-    let all = '';
-    for (let i = 0, seen = 0; i < wire.headerCount; i++) {
-      if (wire.headerName(i) !== name) continue;
-      all = seen++ === 0 ? wire.headerValue(i) : `${all}, ${wire.headerValue(i)}`;
-    }
-    return all;
+    return believed(this.x, name);
   }
 }

@@ -4,6 +4,7 @@
  */
 import { Recent } from '../base/recent.ts';
 import type { TenantSource } from '../snapshot/route-plans.ts';
+import { onlyBelieved } from './answers/received.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Longest tenant id, characters. */
@@ -42,7 +43,7 @@ export function isTenant(tenant: string): boolean {
 export function tenantFromHead(x: Exchange, source: Exclude<TenantSource, { readonly from: 'claim' }>): string {
   switch (source.from) {
     case 'header':
-      return onlyHeader(x, source.name);
+      return onlyBelieved(x, source.name);
     case 'host':
       return part(x.host, '.', source.label);
     case 'path':
@@ -75,12 +76,6 @@ export function claimAt(claims: Readonly<Record<string, unknown>>, name: string)
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   return Number.isSafeInteger(value) && (value as number) >= 0 ? String(value) : '';
-}
-
-/** The field's value when there is exactly one: of two, the upstream might believe the other. */
-function onlyHeader(x: Exchange, name: string): string {
-  const first = x.wire.header(name);
-  return first === undefined || x.wire.repeats(name) ? '' : first;
 }
 
 /** The part with this index between separators; `''` when there are fewer. */

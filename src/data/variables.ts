@@ -2,9 +2,9 @@
 import { STATUS_CODES } from 'node:http';
 import { present } from '../base/assert.ts';
 import type { TextPart, Variable } from '../snapshot/variables.ts';
+import { believed } from './answers/received.ts';
 import { countryOf } from './country.ts';
 import type { Exchange } from './exchange.ts';
-import { joined } from './joined.ts';
 import { claimAt } from './tenant.ts';
 
 /** What a value from a token or a certificate may hold to become part of a field: printable ASCII. */
@@ -78,7 +78,7 @@ export function valueOf(variable: Variable, x: Exchange): string {
     case 'status':
       return x.refusal !== null ? String(x.refusal.status) : x.shown ? String(x.upstreamStatus) : '';
     case 'header':
-      return bounded(joined(wire, variable.name));
+      return bounded(believed(x, variable.name));
     case 'claim':
       return x.identity === null ? '' : claimText(claimAt(x.identity.claims, variable.name));
   }

@@ -144,7 +144,7 @@ export const PolicyInput = Type.Object(
     headers: Type.Optional(
       Type.Record(Type.String(), Type.String(), {
         description:
-          'Values of the header fields that were named (`headers.<name>`), by lower-case name; repeated ones are joined with a comma and a space (RFC 9110 §5.3), absent ones are left out.',
+          'Values of the header fields that were named (`headers.<name>`), by lower-case name; repeated ones are joined with a comma and a space (RFC 9110 §5.3; cookies with a semicolon), absent ones are left out. Those that an issuer makes from claims hold what the token says.',
       }),
     ),
   },

@@ -47,7 +47,7 @@ export interface InputSource {
   readonly user: InputUser | null;
   /** Null without TLS. */
   readonly tls: InputTls | null;
-  /** Value by lower-case name; repeated fields joined with `, ` (RFC 9110 §5.3). */
+  /** Value by lower-case name; repeated fields joined with `, ` (RFC 9110 §5.3), cookies with `; ` (RFC 9113 §8.2.3). A claim's field: what the token says. */
   header(name: string): string | undefined;
 }
 

@@ -53,6 +53,27 @@ for (const transport of ['native', 'uws'] as const) {
                 issuers: ['main'],
                 respond: { requestHeaders: { set: { 'X-Own': 'ours' } } },
               }),
+              route('made', {
+                access: 'public',
+                reason: 'tokens without a policy',
+                issuers: ['main'],
+                respond: {
+                  requestHeaders: {
+                    append: { 'X-Claim-C0': 'behind it', 'X-List': 'ours' },
+                    setIfAbsent: { 'X-Claim-C1': 'nobody', 'X-Claim-C2': 'nobody', 'X-Other': 'ours' },
+                  },
+                },
+              }),
+              route('open', {
+                access: 'public',
+                reason: 'no tokens at all',
+                respond: {
+                  requestHeaders: {
+                    append: { 'X-Claim-C0': 'ours' },
+                    setIfAbsent: { 'X-Claim-C1': 'nobody' },
+                  },
+                },
+              }),
             ],
           },
           issuers: {
@@ -103,6 +124,38 @@ for (const transport of ['native', 'uws'] as const) {
       const head = seen(heard);
       for (const name of CLAIMS) assert.equal(head[`x-claim-${name}`], `of ${name}`);
       assert.deepEqual([head['x-own'], head['x-forwarded-for']], ['ours', '127.0.0.1']);
+    });
+
+    it('what is added to a claim, or stands in for one, knows the token and not what the client says of itself', async () => {
+      const token = await issuer.token({ c0: 'of the token', c1: 'of the token' });
+      const lies = { 'x-claim-c0': 'a lie', 'x-claim-c1': 'a lie', 'x-claim-c2': 'a lie', 'x-list': 'one' };
+      for (const headers of [{}, lies]) {
+        const heard = await ask(gateway.ports.http, '/made', {
+          headers: { ...headers, authorization: `Bearer ${token}` },
+        });
+        assert.equal(heard.status, 200, heard.body);
+        const head = seen(heard);
+        assert.deepEqual(
+          [head['x-claim-c0'], head['x-claim-c1'], head['x-claim-c2'], head['x-other']],
+          ['of the token, behind it', 'of the token', 'nobody', 'ours'],
+        );
+        assert.equal(head['x-list'], headers === lies ? 'one, ours' : 'ours');
+      }
+    });
+
+    it('nor where no token is asked for, nor what the client has named as of its connection', async () => {
+      const lies = { 'x-claim-c0': 'a lie', 'x-claim-c1': 'a lie' };
+      const head = seen(await ask(gateway.ports.http, '/open', { headers: lies }));
+      assert.deepEqual([head['x-claim-c0'], head['x-claim-c1']], ['ours', 'nobody']);
+      const token = await issuer.token({});
+      const hop = {
+        authorization: `Bearer ${token}`,
+        connection: 'x-list, x-other',
+        'x-list': 'one',
+        'x-other': 'one',
+      };
+      const other = seen(await ask(gateway.ports.http, '/made', { headers: hop }));
+      assert.deepEqual([other['x-list'], other['x-other']], ['ours', 'ours']);
     });
   });
 }

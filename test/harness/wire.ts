@@ -5,6 +5,7 @@ import { UpstreamPaths } from '../../src/data/answers/upstream-target.ts';
 import type { Wire } from '../../src/data/transport/transport.ts';
 import { native } from '../../src/native.ts';
 import type { RoutePlan, WafRoutePlan } from '../../src/snapshot/route-plans.ts';
+import type { IssuerPlan } from '../../src/snapshot/snapshot.ts';
 
 export { RecordedWire as TestWire, type WireOptions } from '../../src/data/rehearsal/recorded-wire.ts';
 
@@ -69,8 +70,11 @@ export function testRoute(over: Partial<RoutePlan> = {}): RoutePlan {
 
 /** A live exchange over a test wire. */
 export function testExchange(wire: Wire, revision: Partial<Revision>, route: RoutePlan | null = null): Exchange {
+  // Whoever says nothing of issuers has none. The same objects: stages know revisions and snapshots by them.
+  const snapshot = (revision.snapshot ?? {}) as { issuers?: readonly IssuerPlan[] };
+  snapshot.issuers ??= [];
   const x = new Exchange(0);
-  x.begin(wire, revision as Revision);
+  x.begin(wire, Object.assign(revision, { snapshot }) as Revision);
   x.route = route;
   x.now = x.startedAt = Date.now();
   x.secure = wire.secure;

@@ -1,9 +1,9 @@
 /** Edits of header fields whose values are made for each request. */
 import type { MadeEdits, MadeField } from '../../snapshot/variables.ts';
 import type { Exchange } from '../exchange.ts';
-import { between, joined } from '../joined.ts';
-import { isClaim } from '../transport/claims.ts';
+import { between } from '../joined.ts';
 import { textOf } from '../variables.ts';
+import { received } from './received.ts';
 
 /** Edits the upstream request. False when the wire takes one of them no more: values together are too long. */
 export function makeRequestEdits(x: Exchange, edits: MadeEdits): boolean {
@@ -31,11 +31,6 @@ export function makeRequestEdits(x: Exchange, edits: MadeEdits): boolean {
 /** Of a further attempt: only what names the endpoint is another. */
 export function remakeRequestEdits(x: Exchange, edits: MadeEdits): boolean {
   return edits.byEndpoint ? setAll(x, edits) : true;
-}
-
-/** What the client sent, as far as it passes. */
-function received(x: Exchange, name: string): string | undefined {
-  return isClaim(name) ? undefined : joined(x.wire, name);
 }
 
 /** An empty value takes the field away, a client's own copy included. */

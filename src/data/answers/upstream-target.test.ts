@@ -25,7 +25,7 @@ const paths = new UpstreamPaths(native());
 function exchange(over: Partial<RespondPlan>, encodedPath: string): Exchange {
   const plan = { ...testRoute().respond, ...over };
   const x = testExchange(new TestWire({ headers: ['x-brand', encodedPath] }), {}, testRoute({ respond: plan }));
-  Object.assign(x, { revision: { snapshot: { rewrites: handle, cells: [] } }, encodedPath });
+  Object.assign(x, { revision: { snapshot: { rewrites: handle, cells: [], issuers: [] } }, encodedPath });
   return x;
 }
 

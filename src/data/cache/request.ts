@@ -4,12 +4,11 @@ import type { RoutePlan } from '../../snapshot/route-plans.ts';
 import type { NativeHandle } from '../../snapshot/snapshot.ts';
 import type { MadeEdits, TextPart } from '../../snapshot/variables.ts';
 import { madeUpstream } from '../answers/made-edits.ts';
+import { received } from '../answers/received.ts';
 import { hasPrefix, madeHost, PREFIX_FIELD } from '../answers/upstream-target.ts';
 import type { Exchange } from '../exchange.ts';
-import { between, joined } from '../joined.ts';
+import { between } from '../joined.ts';
 import { CLIENT_CERT_FIELD, clientCertificateField } from '../stages/client-certificate.ts';
-import { isClaim } from '../transport/claims.ts';
-import { listHas } from '../transport/fields.ts';
 import { textOf } from '../variables.ts';
 
 /** Path and query in canonical form, as they are keyed and purged. */
@@ -128,32 +127,11 @@ export function fieldUpstream(x: Exchange, name: string): string | undefined {
 
 function fixedUpstream(x: Exchange, name: string): string | undefined {
   const edits = x.route?.respond.request;
-  if (edits === undefined) return authenticUpstream(x, name);
-  let value = edits.remove.includes(name) ? undefined : authenticUpstream(x, name);
+  if (edits === undefined) return received(x, name);
+  let value = edits.remove.includes(name) ? undefined : received(x, name);
   for (let i = 0; i < edits.set.length; i += 2) if (edits.set[i] === name) value = edits.set[i + 1];
   for (let i = 0; i < edits.add.length; i += 2)
     if (edits.add[i] === name)
       value = value === undefined ? edits.add[i + 1] : `${value}${between(name)}${edits.add[i + 1]}`;
   return value;
-}
-
-function authenticUpstream(x: Exchange, name: string): string | undefined {
-  const headers = x.identity?.headers ?? [];
-  for (let i = 0; i < headers.length; i += 2) if (headers[i]?.toLowerCase() === name) return headers[i + 1];
-  if (isClaim(name) || isClaimOfIssuer(x, name) || isNominated(x, name)) return undefined;
-  return joined(x.wire, name);
-}
-
-/** Named by the request's Connection field: it ends here (RFC 9110 §7.6.1), so no answer follows from it. */
-function isNominated(x: Exchange, name: string): boolean {
-  const connection = joined(x.wire, 'connection');
-  return connection !== undefined && listHas(connection, name);
-}
-
-/** Names that issuers make from claims: a client's own never reach the upstream. */
-function isClaimOfIssuer(x: Exchange, name: string): boolean {
-  for (const { claimHeaders } of x.revision.snapshot.issuers) {
-    for (let i = 1; i < claimHeaders.length; i += 2) if (claimHeaders[i]?.toLowerCase() === name) return true;
-  }
-  return false;
 }

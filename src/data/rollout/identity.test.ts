@@ -23,7 +23,9 @@ function identity(
   readings = new TokenReadings(),
 ): void {
   const x = new Exchange(0);
-  x.begin(new TestWire({ headers: Object.entries(headers).flat() }), { snapshot: {} } as unknown as Revision);
+  x.begin(new TestWire({ headers: Object.entries(headers).flat() }), {
+    snapshot: { issuers: [] },
+  } as unknown as Revision);
   x.host = 'acme.example.com';
   x.path = '/t/globex/orders';
   x.clientAddress = ADDRESS;

@@ -18,7 +18,7 @@ function takes(route: Partial<RoutePlan> | null, tenant: string, cells: readonly
   const active = {
     entries: [0],
     route: () => plan,
-    snapshot: { router: 1, cells: CELLS.map((id) => ({ id })), ring: RING, pins: new Map([[PINNED, 2]]) },
+    snapshot: { router: 1, issuers: [], cells: CELLS.map((id) => ({ id })), ring: RING, pins: new Map([[PINNED, 2]]) },
   } as unknown as Revision;
   const router = { routerFind: () => (plan === null ? ROUTE_NONE : 0) } as unknown as RouterAddon;
   const rival = new Rival({ router, active, revision: active, key: { k0: 1, k1: 2 } });

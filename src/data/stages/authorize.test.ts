@@ -142,7 +142,9 @@ describe('authorize', () => {
 
   it('shows a policy all values of a header, so that it is told what the upstream is told', () => {
     const input = new ExchangeInput();
-    input.x = testExchange(new TestWire({ headers: ['x-a', '1', 'x-b', '2', 'x-a', '3'] }), {}, testRoute());
+    const snapshot = { issuers: [] } as unknown as Snapshot;
+    const wire = new TestWire({ headers: ['x-a', '1', 'x-b', '2', 'x-a', '3'] });
+    input.x = testExchange(wire, { snapshot }, testRoute());
     assert.deepEqual([input.header('x-a'), input.header('x-b'), input.header('x-c')], ['1, 3', '2', undefined]);
   });
 
