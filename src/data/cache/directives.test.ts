@@ -62,6 +62,27 @@ describe('Cache-Control', () => {
     assert.equal(answerDirectives(`a=${'x'.repeat(DIRECTIVES_CHARS_MAX)}`, undefined).noStore, true);
   });
 
+  it('what quotes hide is not stored: they do not close, or stand where no value begins', () => {
+    for (const field of [
+      'max-age=100, x="a, no-store',
+      'max-age=100, x="a\\", no-store',
+      'x="a, private, max-age=100',
+      'max-age=100, a"b, no-store, c"d',
+      'max-age=100, "a, private, b"',
+      'max-age=100, x="a" "b, no-store, c"',
+      'max-age=100, x=a"b, no-store, "c',
+    ])
+      assert.equal(answerDirectives(field, undefined).noStore, true, field);
+    for (const field of [
+      'x="a, no-store", max-age=100',
+      'x= "a, no-store", max-age=100',
+      'x="a\\"b", y="", max-age=100',
+    ]) {
+      assert.equal(answerDirectives(field, undefined).noStore, false, field);
+      assert.equal(age(field), 100, field);
+    }
+  });
+
   it('is read without fault whatever it holds, and never to more than it says', () => {
     fc.assert(
       fc.property(fc.string({ maxLength: 200 }), (text) => {

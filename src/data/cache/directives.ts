@@ -13,15 +13,20 @@ export const DIRECTIVES_CHARS_MAX = 4_096;
 export type Directives = ReadonlyMap<string, string | null>;
 
 const NONE: Directives = new Map();
-const TOO_LONG: Directives = new Map([['no-store', null]]);
+/** Of what is too long, or has quotes that do not close: whatever it was to say, nothing is stored. */
+const NO_STORE: Directives = new Map([['no-store', null]]);
 
-/** Reads a list of directives. Values may be tokens or quoted strings, whatever the directive; what is neither keeps its whole text as value. */
+/**
+ * Reads a list of directives. Values may be tokens or quoted strings, whatever the directive; what is neither keeps its whole text as value. A quote that is not closed would hide what
+ * stands behind it, and one that begins no value what stands between it and the next: they make the list `no-store`.
+ */
 export function parseDirectives(field: string | undefined): Directives {
   if (field === undefined || field === '') return NONE;
-  if (field.length > DIRECTIVES_CHARS_MAX) return TOO_LONG;
+  if (field.length > DIRECTIVES_CHARS_MAX) return NO_STORE;
   const found = new Map<string, string | null>();
   for (let at = 0; at < field.length; ) {
     const end = memberEnd(field, at);
+    if (end < 0) return NO_STORE;
     const member = field.slice(at, end).trim();
     at = end + 1;
     if (member === '') continue;
@@ -32,16 +37,24 @@ export function parseDirectives(field: string | undefined): Directives {
   return found;
 }
 
-/** The comma that ends a member, outside of quotes, or the end. */
+/** The comma that ends a member, outside of quotes, or the end; -1 when quotes are not where they may be. */
 function memberEnd(field: string, from: number): number {
-  let quoted = false;
   for (let i = from; i < field.length; i++) {
     const c = field[i];
-    if (quoted && c === '\\') i++;
-    else if (c === '"') quoted = !quoted;
-    else if (c === ',' && !quoted) return i;
+    if (c === ',') return i;
+    if (c !== '"') continue;
+    if (!beginsValue(field, from, i)) return -1;
+    for (i++; i < field.length && field[i] !== '"'; i++) if (field[i] === '\\') i++;
+    if (i >= field.length) return -1;
   }
   return field.length;
+}
+
+/** A value begins behind the equals sign; white space between them is none of the grammar, but there are servers that write it. */
+function beginsValue(field: string, from: number, at: number): boolean {
+  let before = at - 1;
+  while (before >= from && (field[before] === ' ' || field[before] === '\t')) before--;
+  return before >= from && field[before] === '=';
 }
 
 function valueOf(text: string): string {
@@ -121,7 +134,7 @@ const ITEM =
  * field counts as absent. Of two with one name the last counts, as the format has it.
  */
 export function parseTargeted(field: string): Directives | null {
-  if (field.length > DIRECTIVES_CHARS_MAX) return TOO_LONG;
+  if (field.length > DIRECTIVES_CHARS_MAX) return NO_STORE;
   const found = new Map<string, string | null>();
   const cursor = { text: field.replaceAll(/^ +| +$/g, ''), at: 0 };
   if (cursor.text === '') return null;

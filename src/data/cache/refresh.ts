@@ -126,8 +126,35 @@ export function fieldsUpstream(x: Exchange): string[] {
     ...madeNames(route?.respond.requestMade ?? null),
   ])
     take(name);
-  for (let i = 0; i < wire.headerCount; i++) take(wire.headerName(i));
+  for (let i = 0; i < wire.headerCount; i++) {
+    const name = wire.headerName(i);
+    if (!name.includes('_') || !isWritten(x, name.replaceAll('_', '-'))) take(name);
+  }
   return fields;
+}
+
+/** Fields that say who asks: `forward` writes them, or they are left out here. */
+const WRITTEN: ReadonlySet<string> = new Set([
+  ...LEFT_OUT,
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  PREFIX_FIELD,
+  CLIENT_CERT_FIELD,
+]);
+
+/**
+ * Whether the gateway or the route writes or removes the field of this name. `X_User` is `X-User` to CGI and its heirs, so such a copy of a client does not go where the transport
+ * would have hidden it.
+ */
+function isWritten(x: Exchange, name: string): boolean {
+  if (WRITTEN.has(name)) return true;
+  if (x.revision.snapshot.issuers.some(({ claimHeaders }) => claimHeaders.some((h, i) => i % 2 === 1 && h === name)))
+    return true;
+  const { request, requestMade } = x.route?.respond ?? {};
+  if (request !== undefined && (request.remove.includes(name) || request.set.some((n, i) => i % 2 === 0 && n === name)))
+    return true;
+  // A line that is added stands beside the client's, whatever its name.
+  return requestMade !== null && requestMade !== undefined && madeNames({ ...requestMade, add: [] }).includes(name);
 }
 
 function madeNames(made: MadeEdits | null): string[] {

@@ -15,6 +15,8 @@ describe('Vary', () => {
     assert.deepEqual(varyNames('Foo, bar,FOO ,'), ['bar', 'foo']);
     assert.deepEqual(varyNames(undefined), []);
     for (const field of ['*', ', *', '*, Foo', 'Foo, *']) assert.equal(varyNames(field), null, field);
+    for (const field of ['Accept; Cookie', 'Accept Cookie', 'Cookie:', '"Cookie"', 'Accept, (Cookie)', 'Cookie=1'])
+      assert.equal(varyNames(field), null, `${field} holds what is no name`);
     assert.equal(varyNames(Array.from({ length: 17 }, (_, i) => `f${i}`).join()), null);
   });
 

@@ -1,4 +1,5 @@
 /** Which stored answer a request selects (RFC 9111 §4.1): the fields that `Vary` names must be as they were, after normalising what means the same. */
+import { TOKEN } from '../transport/fields.ts';
 import { names } from './fields.ts';
 
 /** Names that a Vary field may list; an answer with more is not stored. */
@@ -9,11 +10,13 @@ const MEMBERS_MAX = 64;
 /** Lists of preferences whose order means nothing where their weights are equal (RFC 9110 §12.4, §12.5), and whose case means nothing. */
 const PREFERENCES: ReadonlySet<string> = new Set(['accept', 'accept-charset', 'accept-encoding', 'accept-language']);
 
-/** Names of a Vary field, sorted, each once; null when nothing can match it again: `*`, or too many. */
+/** Names of a Vary field, sorted, each once; null when nothing can match it again: `*`, too many, or what is no name and so might mean any (`Accept; Cookie`). */
 export function varyNames(field: string | undefined): readonly string[] | null {
   if (field === undefined) return [];
   const listed = [...new Set(names(field))].sort();
-  return listed.includes('*') || listed.length > VARY_NAMES_MAX ? null : listed;
+  return listed.includes('*') || listed.length > VARY_NAMES_MAX || !listed.every((name) => TOKEN.test(name))
+    ? null
+    : listed;
 }
 
 /** A field's value in the form in which it is compared; undefined when the request has none. */
