@@ -89,6 +89,10 @@ test('queries keep their shape and lose their secrets', () => {
     [`next=a%3D${jwt}`, `next=a%3D${MASK}`],
     ['q=Bearer%20abcdef123', `q=Bearer ${MASK}`],
     ['&&=&', '&&=&'],
+    ['next=/login?token=abc', `next=/login?token=${MASK}`],
+    ['next=https%3A%2F%2Fh%2F%3Ftoken%3Dabc&a=1', `next=https%3A%2F%2Fh%2F%3Ftoken%3D${MASK}&a=1`],
+    ['q=password%3Dhunter2', `q=password%3D${MASK}`],
+    ['password%3Dhunter2', `password%3D${MASK}`],
   ];
   for (const [query, masked] of table) assert.equal(masker.query(query), masked);
   assert.equal(
@@ -125,13 +129,43 @@ test('pairs and tokens in free text are masked', () => {
     ['limit per-address', 'limit per-address'],
     ["1' OR '1'='1", "1' OR '1'='1"],
     ['x%3Dtoken%3Dabc', `x%3Dtoken%3D${MASK}`],
+    ['https://shop.example/a?token=abc&x=1', `https://shop.example/a?token=${MASK}&x=1`],
+    ['redirected to https://h:8443/?a=b&password=c', `redirected to https://h:8443/?a=b&password=${MASK}`],
+    ['a:b:token=abc', `a:b:token=${MASK}`],
+    ['{"password" : "a b, c","b":1}', `{"password" : "${MASK}","b":1}`],
+    ['{"password":"a\\"b"}', `{"password":"${MASK}"}`],
+    ['{"password":"cut of', `{"password":"${MASK}`],
+    ['token%253Dabc', `token%253D${MASK}`],
+    ['%22password%22%3A%22hunter2%22', `%22password%22%3A${MASK}`],
+    ['token%3Dabc123%3D%3D', `token%3D${MASK}`],
+    ['Cookie: a=1; sid=abc; b=2', `Cookie: ${MASK}`],
+    ['https://user:hunter2@host/x', `https://user:${MASK}@host/x`],
+    ['https%3A%2F%2Fuser%3Ahunter2%40host', `https%3A%2F%2Fuser%3A${MASK}%40host`],
+    ['https://host:8443/x', 'https://host:8443/x'],
   ];
   for (const [text, masked] of table) assert.equal(masker.text(text), masked);
 });
 
 test('masking long hostile texts takes no more than a moment', () => {
   // Linear: at 100 KB a quadratic one would take minutes and fail by the runner's limit.
-  for (const unit of ['a', '=', 'a=', 'eyJ', 'eyJaaaaaa.', 'bearer ', '%3d', '"\' ', '.-%']) {
+  for (const unit of [
+    'a',
+    '=',
+    'a=',
+    'eyJ',
+    'eyJaaaaaa.',
+    'bearer ',
+    '%3d',
+    '"\' ',
+    '.-%',
+    'a:',
+    'token=',
+    'token="',
+    '//a:',
+    '%2f%2fa%3a',
+    '%25253',
+    'cookie:',
+  ]) {
     masker.text(unit.repeat(100_000 / unit.length));
     masker.query(unit.repeat(100_000 / unit.length));
   }

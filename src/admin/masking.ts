@@ -103,18 +103,35 @@ export class Masker {
 
   #parameter(piece: string): string {
     const equals = piece.indexOf('=');
-    if (equals < 0) return maskTokens(piece);
+    if (equals < 0) return this.text(piece);
     const name = piece.slice(0, equals);
     if (this.#everyValue || this.isMasked(name)) return `${name}=${MASK}`;
-    return `${name}=${maskTokens(piece.slice(equals + 1))}`;
+    // A value may be an address with a query of its own, or a form.
+    return `${name}=${this.text(piece.slice(equals + 1))}`;
   }
 
-  /** Free text (a matched value, a path, a detail) with what looks like a secret masked. */
+  /** Free text (a matched value, a path, a detail, an address) with what looks like a secret masked. */
   text(text: string): string {
     if (!SUSPECT.test(text)) return text;
-    return maskTokens(text).replaceAll(PAIR, (whole, name: string, sign: string) =>
-      this.isMasked(name) ? `${name}${sign}${MASK}` : whole,
-    );
+    return this.#pairs(maskTokens(text).replaceAll(USERINFO, `$1$2$3${MASK}$4`));
+  }
+
+  #pairs(text: string): string {
+    let masked = '';
+    let from = 0;
+    PAIR.lastIndex = 0;
+    for (let found = PAIR.exec(text); found !== null; found = PAIR.exec(text)) {
+      const [whole, name = '', sign = ''] = found;
+      // What is no secret may hold a pair that is one: `https://host/?token=…`.
+      if (!this.isMasked(name)) continue;
+      const at = found.index + whole.length;
+      const end = valueEnd(text, at, sign, name);
+      // There is nothing to mask.
+      if (end === at) continue;
+      masked += text.slice(from, at) + MASK;
+      from = PAIR.lastIndex = end;
+    }
+    return from === 0 ? text : masked + text.slice(from);
   }
 
   /** Matches of the WAF out of a record's text. Of a text that was cut, the matches that are whole, and of the last one its rule and variable. */
@@ -170,8 +187,29 @@ function isRest(match: unknown): boolean {
   return typeof match === 'object' && match !== null && 'more' in match;
 }
 
-/** `name=value`, `name: value`, `"name":"value"`, also with a percent-encoded equals sign. */
-const PAIR = /([\w.%[\]-]{1,64})(["']?\s{0,8}(?:=|:|%3[dD])\s{0,8}["']?)([^\s&;,"'<>]+)/gu;
+/** Begin of `name=value`, `name: value`, `"name":"value"`, also with the sign percent-encoded, up to three times. The name ends at the first sign. */
+const PAIR = /((?:(?!%(?:25){0,2}3[aAdD])[\w.%[\]-]){1,64})(["']?\s{0,8}(?:=|:|%(?:25){0,2}3[aAdD])\s{0,8}["']?)/gu;
+/** Where a value without quotes ends. */
+const VALUE_END = /[\s&;,"'<>]/gu;
+
+/** Where the value that begins at `at` ends: at its closing quote, if its sign ends in one; a list of cookies at the line's end. */
+function valueEnd(text: string, at: number, sign: string, name: string): number {
+  const quote = sign.at(-1);
+  if (quote === '"' || quote === "'") {
+    let i = at;
+    while (i < text.length && text[i] !== quote) i += text[i] === '\\' ? 2 : 1;
+    return Math.min(i, text.length);
+  }
+  if (sign.includes(':') && name.toLowerCase().endsWith('cookie')) {
+    const line = text.indexOf('\n', at);
+    return line < 0 ? text.length : line;
+  }
+  VALUE_END.lastIndex = at;
+  return VALUE_END.exec(text)?.index ?? text.length;
+}
+
+/** The password of an address (RFC 3986 §3.2.1), also percent-encoded. */
+const USERINFO = /(\/\/|%2f%2f)([^\s/?#@:%]{0,64})(:|%3a)[^\s/?#@]{1,256}?(@|%40)/giu;
 
 /**
  * Credentials as they stand in an Authorization header (RFC 9110 §11.4), and JSON Web Tokens: those only where a word begins, so that a text of nothing
@@ -181,7 +219,7 @@ const TOKEN =
   /\b(bearer|basic|digest|negotiate)(\s+|\+|%20)[\w.~+/=-]{6,}|(?<=^|[^\w-]|%[0-9a-f]{2})eyJ[\w-]{6,}(?:\.[\w-]*){1,4}/giu;
 
 /** What a text must contain to hold a pair or a token: most paths do not, and the log masks every one of them. */
-const SUSPECT = /[=:]|%3|eyJ|bearer|basic|digest|negotiate/iu;
+const SUSPECT = /[=:]|%(?:25){0,2}3|eyJ|bearer|basic|digest|negotiate/iu;
 
 function maskTokens(text: string): string {
   if (!SUSPECT.test(text)) return text;
