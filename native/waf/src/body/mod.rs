@@ -3,6 +3,7 @@
 
 pub mod json;
 pub mod multipart;
+mod part;
 pub mod urlencoded;
 pub mod xml;
 
@@ -22,6 +23,8 @@ pub trait Sink {
     fn number(&mut self, var: Var, n: i64);
     /// A bound was passed.
     fn exceed(&mut self, limit: Limit);
+    /// The error that follows is that the text ends: of a body of which only the begin is here, nothing else was to be expected.
+    fn cut(&mut self) {}
 }
 
 /// Appends the text with its `%HH` escapes decoded; wrong escapes stay.
@@ -52,6 +55,7 @@ pub(crate) mod tests {
         pub items: Vec<(Var, String, String)>,
         pub flags: Vec<Var>,
         pub room: usize,
+        pub cut: bool,
     }
 
     impl Sink for Collected {
@@ -77,6 +81,9 @@ pub(crate) mod tests {
         }
         fn number(&mut self, _: Var, _: i64) {}
         fn exceed(&mut self, _: Limit) {}
+        fn cut(&mut self) {
+            self.cut = true;
+        }
     }
 
     pub fn collected() -> Collected {
