@@ -69,11 +69,11 @@ pub fn waf_json(bytes: &[u8]) {
     assert!(read.is_err() || std::str::from_utf8(bytes).is_ok() || bytes.is_empty());
 }
 
-/// XML bodies: no panic, nothing expands.
+/// XML bodies: no panic, nothing expands. Of a tag that is broken attributes may have been seen before it is seen as text.
 pub fn waf_xml(bytes: &[u8]) {
     let mut found = Count::default();
     let _ = cnx_waf::body::xml::parse(bytes, &mut found);
-    found.check(bytes.len(), 1);
+    found.check(bytes.len(), 2);
 }
 
 /// Multipart bodies, the first line being the boundary: no panic, parts no longer than what was read.

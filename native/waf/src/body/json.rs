@@ -5,8 +5,10 @@
 use super::Sink;
 use crate::bytes::hex_pair;
 
-/// Longest name of an argument; longer ones are cut.
+/// Longest name of an argument; a longer one is seen once, and an error.
 const NAME_BYTES_MAX: usize = 4096;
+/// Bytes of the longest escape: one that is wrong so near to the end may go on behind it.
+const ESCAPE_BYTES_MAX: usize = 6;
 
 /// Most bytes of scratch memory that are kept for the next document.
 const ROOM_KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -31,9 +33,17 @@ struct Parser<'a> {
     at: usize,
 }
 
-/// Parses a document. An error names what is wrong; what came before it has reached the sink.
+/// Parses a document. An error names what is wrong; what came before it has reached the sink, and so has a string that is never closed.
 pub fn parse(text: &[u8], depth_max: usize, room: &mut Room, sink: &mut dyn Sink) -> Result<(), &'static str> {
     let mut p = Parser { text, at: 0 };
+    let result = document(&mut p, depth_max, room, sink);
+    if result.is_err() && p.at + ESCAPE_BYTES_MAX > text.len() {
+        sink.cut();
+    }
+    result
+}
+
+fn document(p: &mut Parser<'_>, depth_max: usize, room: &mut Room, sink: &mut dyn Sink) -> Result<(), &'static str> {
     if room.value.capacity() > ROOM_KEPT_BYTES_MAX {
         room.value = Vec::new();
     }
@@ -57,16 +67,17 @@ pub fn parse(text: &[u8], depth_max: usize, room: &mut Room, sink: &mut dyn Sink
                 p.space();
                 let close = if open == b'[' { b']' } else { b'}' };
                 if p.peek() != Some(close) {
-                    begin_member(&mut p, name, levels, value, sink)?;
+                    begin_member(p, name, levels, value, sink)?;
                     continue;
                 }
             }
             Some(b'"') => {
                 value.clear();
-                p.string(value)?;
+                let whole = p.string(value);
                 if !sink.argument(name, value) {
                     return Ok(());
                 }
+                whole?;
             }
             Some(_) => {
                 let scalar = p.scalar()?;
@@ -82,9 +93,9 @@ pub fn parse(text: &[u8], depth_max: usize, room: &mut Room, sink: &mut dyn Sink
         loop {
             p.space();
             let Some(level) = levels.last() else {
-                return if p.at == text.len() {
+                return if p.at == p.text.len() {
                     // RFC 8259 §8.1.
-                    let is_utf8 = std::str::from_utf8(text).is_ok();
+                    let is_utf8 = std::str::from_utf8(p.text).is_ok();
                     is_utf8.then_some(()).ok_or("the JSON body is not UTF-8")
                 } else {
                     Err("text follows the JSON body")
@@ -95,7 +106,7 @@ pub fn parse(text: &[u8], depth_max: usize, room: &mut Room, sink: &mut dyn Sink
                     p.at += 1;
                     p.space();
                     name.truncate(level.name);
-                    begin_member(&mut p, name, levels, value, sink)?;
+                    begin_member(p, name, levels, value, sink)?;
                     break;
                 }
                 (Some(b']'), true) | (Some(b'}'), false) => {
@@ -116,7 +127,7 @@ fn begin_member(
     name: &mut Vec<u8>,
     levels: &mut [Level],
     key: &mut Vec<u8>,
-    _sink: &mut dyn Sink,
+    sink: &mut dyn Sink,
 ) -> Result<(), &'static str> {
     let Some(level) = levels.last_mut() else {
         return Err("the JSON body is malformed");
@@ -131,8 +142,13 @@ fn begin_member(
             return Err("a key of the JSON body is no string");
         }
         key.clear();
-        p.string(key)?;
+        let whole = p.string(key);
         name.extend_from_slice(key);
+        if whole.is_err() || name.len() > NAME_BYTES_MAX {
+            sink.argument(name, b"");
+            whole?;
+            return Err("a name of the JSON body is too long");
+        }
         p.space();
         if p.peek() != Some(b':') {
             return Err("a key of the JSON body has no value");
@@ -140,8 +156,9 @@ fn begin_member(
         p.at += 1;
         p.space();
     }
-    let longest = NAME_BYTES_MAX.max(level.name);
-    name.truncate(longest);
+    if name.len() > NAME_BYTES_MAX {
+        return Err("a name of the JSON body is too long");
+    }
     Ok(())
 }
 
@@ -173,12 +190,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A string, unescaped to the end of `out`. The opening quote is here.
+    /// A string, unescaped to the end of `out`, also as far as it goes when something is wrong with it. The opening quote is here.
     fn string(&mut self, out: &mut Vec<u8>) -> Result<(), &'static str> {
         self.at += 1;
         loop {
             let rest = &self.text[self.at..];
             let Some(stop) = memchr::memchr2(b'"', b'\\', rest) else {
+                out.extend_from_slice(rest);
+                self.at = self.text.len();
                 return Err("a string of the JSON body is never closed");
             };
             if rest[..stop].iter().any(|b| *b < 0x20) {
@@ -286,6 +305,35 @@ mod tests {
         assert_eq!(ok("[]"), []);
         assert_eq!(ok("\"x\"")[0].0, "json");
         assert_eq!(ok("[[1],[2]]")[1].0, "json.array_1.array_0");
+    }
+
+    #[test]
+    fn nothing_of_a_string_hides_behind_its_length_or_the_end() {
+        let run = |text: &str| {
+            let mut c = collected();
+            let result = parse(text.as_bytes(), 10, &mut Room::default(), &mut c);
+            (result.is_err(), c.cut, c.arguments)
+        };
+        let long = "k".repeat(NAME_BYTES_MAX);
+        let (wrong, cut, arguments) = run(&format!("{{\"{long}attack\":1, \"b\":2}}"));
+        assert!(wrong && !cut && arguments.iter().any(|(n, _)| n.ends_with("attack")));
+        for (text, name, value) in [
+            (r#"{"a":"attack"#, "json.a", "attack"),
+            (r#"{"a":"att\u0061ck\u00"#, "json.a", "attack"),
+            (r#"{"a":1,"attack"#, "json.attack", ""),
+        ] {
+            let (wrong, cut, arguments) = run(text);
+            assert!(wrong && cut, "{text}");
+            assert_eq!(arguments.last(), Some(&(name.to_owned(), value.to_owned())));
+        }
+        for text in [
+            r#"{"a":tru e,"b":"attack"}"#,
+            r#"{"a":1,}           "#,
+            r#"["\x",       1]"#,
+        ] {
+            let (wrong, cut, _) = run(text);
+            assert!(wrong && !cut, "{text}");
+        }
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl Transaction {
             left: max,
             bytes: 0,
             exceeded: None,
+            cut: false,
         };
         let mut decoded = std::mem::take(&mut sink.tx.decoded);
         body::urlencoded::parse(query, separator, &mut decoded, &mut sink);
@@ -271,6 +272,7 @@ impl Transaction {
             left,
             bytes: 0,
             exceeded: None,
+            cut: false,
         };
         let settings = &program.settings;
         let result: Result<(), &str> = match processor {
@@ -292,7 +294,7 @@ impl Transaction {
             Some(BodyProcessor::Xml) => body::xml::parse(content, &mut sink),
             Some(BodyProcessor::Raw) | None => Ok(()),
         };
-        let (bytes, exceeded) = (sink.bytes, sink.exceeded);
+        let (bytes, exceeded, cut) = (sink.bytes, sink.exceeded, sink.cut);
         if let Some(limit) = exceeded {
             self.exceed(limit);
         }
@@ -307,8 +309,8 @@ impl Transaction {
             .map_or(0, |e| crate::bytes::to_int(self.values.get(e.value)));
         self.put_int(Var::ArgsCombinedSize, before.saturating_add(bytes));
         match result {
-            // Half of a document never ends well: what was read of it counts.
-            Err(_) if partial => {}
+            // Half of a document never ends well: what was read of it counts. An error before its end would hide what follows.
+            Err(_) if partial && cut => {}
             Err(reason) => {
                 for var in [Var::ReqbodyError, Var::ReqbodyProcessorError] {
                     self.put_int(var, 1);

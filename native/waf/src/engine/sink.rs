@@ -13,6 +13,8 @@ pub(super) struct ArgSink<'t> {
     pub left: usize,
     pub bytes: i64,
     pub exceeded: Option<Limit>,
+    /// The text ended where the parser wanted more.
+    pub cut: bool,
 }
 
 impl Sink for ArgSink<'_> {
@@ -56,6 +58,10 @@ impl Sink for ArgSink<'_> {
 
     fn exceed(&mut self, limit: Limit) {
         self.exceeded = Some(limit);
+    }
+
+    fn cut(&mut self) {
+        self.cut = true;
     }
 }
 

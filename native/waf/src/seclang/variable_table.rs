@@ -177,7 +177,7 @@ variables! {
     User "USER" Store Rule "persistent once initcol or setuid opened it; else values of this transaction";
     UserId "USERID" One Rule "what setuid said";
     WebAppId "WEBAPPID" One Head "what SecWebAppId says";
-    Xml "XML" Many Body "`/*`: the text of the document; `//@*`: every attribute value";
+    Xml "XML" Many Body "`/*`: the text of the document, and what its document type declares; `//@*`: every attribute value";
 }
 
 /// How many variables there are.
