@@ -23,6 +23,10 @@ pub struct H2Up {
     pub client: Client,
     pub streams: HashMap<u32, u32>,
     pub touched: bool,
+    /// Since when something is asked and nothing at all was said; engine time, ms. u64::MAX: nothing is asked.
+    pub silent_since: u64,
+    /// No more streams are opened on it.
+    pub leaving: bool,
 }
 
 impl Engine {
@@ -45,9 +49,11 @@ impl Engine {
         up.stage = UpStage::Shared;
         up.deadline = due;
         up.h2 = Some(Box::new(H2Up {
-            client: Client::new(&Limits::default()),
+            client: Client::new(&Limits::upstream()),
             streams: HashMap::new(),
             touched: false,
+            silent_since: u64::MAX,
+            leaving: false,
         }));
         let endpoint = up.endpoint;
         self.endpoints[endpoint as usize].shared.push(key);
@@ -72,11 +78,15 @@ impl Engine {
     pub(super) fn share_connection(&mut self, slot: u32, endpoint: u32) -> bool {
         for place in 0..self.endpoints[endpoint as usize].shared.len() {
             let key = self.endpoints[endpoint as usize].shared[place];
-            if self.h2_up(key).is_some_and(|h2| h2.client.ready()) {
+            if self.h2_up_ready(key) {
                 return self.h2_up_request(slot, key);
             }
         }
         false
+    }
+
+    fn h2_up_ready(&mut self, key: Key) -> bool {
+        self.h2_up(key).is_some_and(|h2| h2.client.ready())
     }
 
     fn h2_up_request(&mut self, slot: u32, key: Key) -> bool {
@@ -99,6 +109,7 @@ impl Engine {
             return true;
         };
         h2.streams.insert(stream, slot);
+        h2.silent_since = h2.silent_since.min(now);
         up.deadline = u64::MAX;
         x.phase = Phase::Forwarding;
         x.up = Some(key);
@@ -113,7 +124,7 @@ impl Engine {
         x.uplink.clear();
         x.uplink.extend_from_slice(&x.kept);
         x.kept_sent = x.kept.len();
-        if x.kept.len() > replay_max {
+        if x.kept.len() > replay_max && !x.body_ended {
             x.kept = Body::default();
             x.kept_sent = 0;
             x.kept_all = false;
@@ -159,6 +170,7 @@ impl Engine {
     }
 
     pub(super) fn h2_up_read(&mut self, key: Key, scratch: &mut [u8]) {
+        let now = self.now;
         for _ in 0..super::READS_PER_TURN {
             let Some(up) = self.ups.get_mut(key) else { return };
             let Some(h2) = up.h2.as_deref_mut() else { return };
@@ -167,6 +179,7 @@ impl Engine {
             }
             match up.io.read(scratch) {
                 Got::Bytes(n) => {
+                    h2.silent_since = if h2.streams.is_empty() { u64::MAX } else { now };
                     h2.client.feed(&scratch[..n]);
                     self.h2_up_turn(key);
                 }
@@ -194,6 +207,13 @@ impl Engine {
             let sent = self.h2_up_send(key);
             if state.is_err() {
                 return self.h2_up_lost(key);
+            }
+            // Streams become free without an exchange that says so: the upstream allows more of them, or has been told of resets.
+            if let Some(endpoint) = self.ups.get(key).map(|up| up.endpoint)
+                && !self.endpoints[endpoint as usize].waiting.is_empty()
+                && self.h2_up_ready(key)
+            {
+                self.h2_up_serve(endpoint);
             }
             if quiet && sent < FRAMED_BYTES_MAX && !self.h2_up(key).is_some_and(|h2| h2.touched) {
                 return;
@@ -265,9 +285,9 @@ impl Engine {
             }
             Event::Closing => {
                 // It takes no more: those that wait go elsewhere.
+                self.h2_up_retire(key);
                 if let Some(up) = self.ups.get(key) {
                     let endpoint = up.endpoint;
-                    self.endpoints[endpoint as usize].shared.retain(|k| *k != key);
                     self.open_connections_to(endpoint);
                 }
             }
@@ -341,7 +361,7 @@ impl Engine {
         let x = &mut self.exchanges[slot as usize];
         let stream = std::mem::take(&mut x.up_stream);
         let request_ended = x.request_ended;
-        let due = self.now + self.options.idle_ms;
+        let (idle, linger) = (self.now + self.options.idle_ms, self.now + self.options.linger_ms);
         let Some(up) = self.ups.get_mut(key) else { return };
         let endpoint = up.endpoint;
         let Some(h2) = up.h2.as_deref_mut() else { return };
@@ -349,7 +369,7 @@ impl Engine {
             h2.client.reset(stream, CANCEL);
         }
         if h2.streams.is_empty() {
-            up.deadline = due;
+            up.deadline = if h2.leaving { linger } else { idle };
         }
         self.touch_up(key);
         if !self.endpoints[endpoint as usize].waiting.is_empty() {
@@ -407,16 +427,40 @@ impl Engine {
         self.resume_up.push(key);
     }
 
-    /// Opens no more streams on it.
+    /// The answer to an exchange did not come in time. A connection on which nothing was said for so long is no better than none: its host may be gone without a word, and
+    /// the system would not find that out for a quarter of an hour. Streams that are open on it have their own time.
+    pub(super) fn h2_up_overdue(&mut self, slot: u32) {
+        let now = self.now;
+        let x = &self.exchanges[slot as usize];
+        let (Some(key), head_ms) = (x.up, x.head_ms) else {
+            return;
+        };
+        let silent = self
+            .h2_up(key)
+            .is_some_and(|h2| h2.silent_since.saturating_add(head_ms) <= now);
+        if silent {
+            self.h2_up_retire(key);
+        }
+    }
+
+    /// No more streams are opened on it; those that are open go on.
+    fn h2_up_retire(&mut self, key: Key) {
+        let Some(up) = self.ups.get_mut(key) else { return };
+        let endpoint = up.endpoint;
+        let Some(h2) = up.h2.as_deref_mut() else { return };
+        h2.leaving = true;
+        h2.client.go_away();
+        self.endpoints[endpoint as usize].shared.retain(|k| *k != key);
+        self.touch_up(key);
+    }
+
+    /// The same at once; it ends when nothing is open on it.
     pub(super) fn h2_up_leave(&mut self, key: Key) {
         let due = self.now + self.options.linger_ms;
         let Some(up) = self.ups.get_mut(key) else { return };
-        let endpoint = up.endpoint;
         up.deadline = due;
-        let Some(h2) = up.h2.as_deref_mut() else { return };
-        let idle = h2.streams.is_empty();
-        h2.client.go_away();
-        self.endpoints[endpoint as usize].shared.retain(|k| *k != key);
+        let idle = up.h2.as_deref().is_some_and(|h2| h2.streams.is_empty());
+        self.h2_up_retire(key);
         self.h2_up_turn(key);
         if idle {
             self.drop_up(key);

@@ -44,6 +44,7 @@ impl Engine {
                 Due::Connection => self.fail(slot, FailReason::Busy),
                 Due::Head => {
                     if x.request_ended || !self.client_is_slow(slot) {
+                        self.h2_up_overdue(slot);
                         self.fail(slot, FailReason::Timeout);
                     } else {
                         self.refuse_for(slot, Fault::RequestTimeout);
@@ -74,6 +75,7 @@ impl Engine {
                 // No other endpoint has time left for it.
                 x.kept_all = false;
                 self.hedge_is_off(slot);
+                self.h2_up_overdue(slot);
                 self.fail(slot, FailReason::Timeout);
             }
             Phase::Judging => self.held_broke(slot, FailReason::Timeout),

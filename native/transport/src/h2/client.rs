@@ -44,7 +44,9 @@ impl Client {
             .initial_connection_window_size(limits.connection_window_bytes)
             .max_send_buffer_size(limits.send_bytes_max)
             .data_frame_budget(limits.data_frame_budget())
-            .max_local_error_reset_streams(Some(limits.stream_errors_max))
+            // What was on its way to streams that were let go counts as errors of streams too, however many exchanges ago that was: a bound over the connection's
+            // life would end it under all that share it.
+            .max_local_error_reset_streams(None)
             .max_concurrent_reset_streams(limits.streams_max as usize);
         let (woken, waker) = Flag::new();
         // Writes to memory that is empty: done at once.
@@ -139,12 +141,6 @@ impl Client {
             return None;
         }
         let opener = self.opener.as_mut()?;
-        if !matches!(
-            opener.poll_ready(&mut Context::from_waker(&self.waker)),
-            Poll::Ready(Ok(()))
-        ) {
-            return None;
-        }
         if parts.extensions.get::<super::Protocol>().is_some() && !opener.is_extended_connect_protocol_enabled() {
             return None;
         }
@@ -152,6 +148,7 @@ impl Client {
         let to_head = parts.method == Method::HEAD;
         let (response, body) = opener.send_request(Request::from_parts(parts, ()), end).ok()?;
         let stream = body.stream_id().as_u32();
+        self.core.guard.requested();
         self.core.streams.requested(
             stream,
             Requested {
@@ -165,11 +162,15 @@ impl Client {
         Some(stream)
     }
 
-    /// True while a stream may be opened.
-    pub fn ready(&self) -> bool {
-        self.opener
-            .as_ref()
-            .is_some_and(|opener| self.open_streams() < opener.current_max_send_streams().min(self.streams_max))
+    /// True while a stream may be opened. Those that were let go count with h2 until their resets are framed.
+    pub fn ready(&mut self) -> bool {
+        let open = self.core.streams.open();
+        let Some(opener) = &mut self.opener else { return false };
+        open < opener.current_max_send_streams().min(self.streams_max)
+            && matches!(
+                opener.poll_ready(&mut Context::from_waker(&self.waker)),
+                Poll::Ready(Ok(()))
+            )
     }
 
     /// Streams that may be open at once, as the peer allows and we do.

@@ -324,6 +324,11 @@ impl Guard {
         }
     }
 
+    /// Client: a request was begun. Its reset is no flood: a client of ours may have what it asks for end so, and it shares the connection with others.
+    pub fn requested(&mut self) {
+        self.resets.give(1);
+    }
+
     /// Bytes of bodies went through, either way.
     pub fn flowed(&mut self, bytes: usize) {
         self.control.give((bytes / BYTES_PER_FRAME) as i64);

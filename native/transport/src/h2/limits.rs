@@ -17,7 +17,8 @@ pub struct Limits {
     pub output_bytes_max: usize,
     /// Bytes of input that may wait because the output is full; `wants_input` says so.
     pub input_bytes_max: usize,
-    /// Resets by the peer in a burst, and messages of it that are malformed (rapid reset, CVE-2023-44487); each completed exchange gives one back.
+    /// Resets by the peer in a burst, and messages of it that are malformed (rapid reset, CVE-2023-44487); each completed exchange gives one back, and so
+    /// does each request that is begun on the client's side.
     pub resets_max: u32,
     /// Resets by the peer that are given back each second.
     pub resets_per_second: u32,
@@ -25,7 +26,7 @@ pub struct Limits {
     pub control_frames_max: u32,
     /// Frames without use that are given back each second.
     pub control_frames_per_second: u32,
-    /// Errors of streams that h2 answers with a reset, over the life of the connection (MadeYouReset, CVE-2025-8671), refused streams among them.
+    /// Server: errors of streams that h2 answers with a reset, over the life of the connection (MadeYouReset, CVE-2025-8671), refused streams among them.
     pub stream_errors_max: usize,
     /// Interim answers (1xx) to one request.
     pub interim_max: u32,
@@ -56,6 +57,17 @@ const FRAME_COST_BYTES: usize = 256;
 const SHORTEST_FRAME_BYTES: usize = 10;
 
 impl Limits {
+    /// Those of a connection to an upstream. All of its streams may fill their windows at once: what one client does not take must not hold up what others on the same
+    /// connection are owed. Exchanges bound the memory, as each of them has its own window.
+    #[must_use]
+    pub fn upstream() -> Limits {
+        let limits = Limits::default();
+        Limits {
+            connection_window_bytes: limits.streams_max * limits.window_bytes,
+            ..limits
+        }
+    }
+
     /// What small DATA frames may cost until their bytes are taken. All that was fed is taken in the same turn, so that what may be fed bounds it already: h2's own
     /// bound, made for applications that let bytes lie, would end the streams of small messages that arrive fast (gRPC).
     pub(super) fn data_frame_budget(&self) -> usize {

@@ -7,7 +7,7 @@
 //! Framing and its errors; HPACK; the states of streams; both windows, and that peers keep to them; pseudo-header fields: known, once, before the others, complete;
 //! names in lower case and of token characters, values without controls; connection-specific fields and TE (RFC 9113 §8.2.2); content-length against DATA, also
 //! where trailers end a body; the count of streams (REFUSED_STREAM), the size of heads (431, or a reset; four times as much ends the connection), CONTINUATION frames,
-//! DATA frames that are empty or tiny, resets before a request was told, errors of streams over the connection's life (MadeYouReset). A malformed head that
+//! DATA frames that are empty or tiny, resets before a request was told, errors of a client's streams over the connection's life (MadeYouReset). A malformed head that
 //! can be decoded resets its stream with PROTOCOL_ERROR; one that cannot ends the connection, as HPACK's state is lost.
 //!
 //! # What is added here

@@ -8,6 +8,7 @@ mod driver;
 mod gone;
 mod h2;
 mod h2_peers;
+mod h2_upstreams;
 mod hedge;
 mod http1;
 mod kept;

@@ -7,3 +7,4 @@ mod leaving;
 mod malformed;
 mod pair;
 mod raw;
+mod shared;
