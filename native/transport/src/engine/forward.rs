@@ -175,6 +175,10 @@ impl Engine {
                 x.kept_all = false;
             }
         }
+        if !x.kept_all {
+            // More is sent on only when little waits: of what was collected, nearly all has left.
+            self.collected -= std::mem::take(&mut x.collected);
+        }
         if x.phase == Phase::Forwarding && x.due == Due::Head {
             x.deadline = self.now + x.head_ms;
         }

@@ -31,6 +31,8 @@ pub struct H2 {
     pub streams: HashMap<u32, u32>,
     pub touched: bool,
     pub leaving: bool,
+    /// It has begun a request.
+    pub served: bool,
 }
 
 impl H2 {
@@ -40,6 +42,7 @@ impl H2 {
             streams: HashMap::new(),
             touched: false,
             leaving: false,
+            served: false,
         }
     }
 }
@@ -153,12 +156,14 @@ impl Engine {
             }
             Event::Trailers { stream, fields } => {
                 let Some(slot) = self.h2_slot(key, stream) else { return };
-                // Of a body that was refused half way nothing more is of interest.
-                if self.exchanges[slot as usize].body_ended {
-                    return;
-                }
                 let x = &mut self.exchanges[slot as usize];
-                x.trailers = trailer_lines(&fields);
+                // A tunnel ends with them as with its last bytes. Of a body that was refused half way nothing more is of interest.
+                if !x.websocket {
+                    if x.body_ended {
+                        return;
+                    }
+                    x.trailers = trailer_lines(&fields);
+                }
                 x.inbox_ended = true;
                 self.pump_body(slot);
             }
@@ -183,6 +188,9 @@ impl Engine {
     }
 
     fn h2_request(&mut self, key: Key, stream: u32, parts: &http::request::Parts, ended: bool) {
+        if let Some(h2) = self.h2(key) {
+            h2.served = true;
+        }
         let protocol = parts.extensions.get::<Protocol>();
         let websocket = protocol.is_some_and(|p| p.as_str() == "websocket");
         let mut text = std::mem::take(&mut self.out);
@@ -212,6 +220,7 @@ impl Engine {
             self.begin(slot, key, stream, &text, &head, fault);
             let x = &mut self.exchanges[slot as usize];
             x.body_ended = ended || websocket || fault.is_some();
+            x.expects = !x.body_ended && head.expects();
             x.inbox_ended = ended;
         } else if !shed && let Some(h2) = self.h2(key) {
             h2.server.reset(stream, REFUSED_STREAM);

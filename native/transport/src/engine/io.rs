@@ -468,6 +468,11 @@ impl Io {
         }
     }
 
+    /// After its end: whether the peer said so itself, and not only whoever carries its bytes.
+    pub fn ended_cleanly(&self) -> bool {
+        self.tls.as_ref().is_none_or(|session| session.closed_cleanly())
+    }
+
     /// True when nothing that is sent will reach the peer.
     pub fn peer_is_reset(&mut self) -> bool {
         self.is_broken() || !matches!(rustix::net::sockopt::socket_error(&self.fd), Ok(Ok(())))

@@ -14,6 +14,9 @@ pub const BODY_NO_ROOM: i32 = 4;
 impl Engine {
     /// The final head is here: it goes on at once, unless decisions have asked to see it. Other protocols are none of their business.
     pub(super) fn answer_arrived(&mut self, slot: u32, bytes: &[u8], head: &ResponseHead) {
+        if self.opens_tunnel(slot, head.status) {
+            return self.fail(slot, FailReason::Invalid);
+        }
         let asked = self.exchanges[slot as usize].asks && head.status != 101;
         let whole = self.exchanges[slot as usize].complete_copy();
         let raced = self.exchanges[slot as usize].raced;
@@ -25,6 +28,13 @@ impl Engine {
             self.tell(event::HEAD, slot, row);
             self.answer_head(slot, bytes, head);
         }
+    }
+
+    /// Whether a status other than 101 would open a tunnel to whoever sees it: over HTTP/2 any success does, of the CONNECT that asks for a WebSocket (RFC 8441 §5), and the body
+    /// that follows would be its frames.
+    pub(super) fn opens_tunnel(&self, slot: u32, status: u16) -> bool {
+        let x = &self.exchanges[slot as usize];
+        x.websocket && x.stream != 0 && (200..300).contains(&status)
     }
 
     /// Lays the head out in the slot. It fits: no longer one is read.

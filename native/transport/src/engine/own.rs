@@ -6,7 +6,7 @@ use super::Engine;
 use super::answer::{CLOSE, KEEP_ALIVE, line_end};
 use super::compress::{Answer, Coding};
 use super::fields::{Edits, VIA, grpc_status, reason, write_field, write_length, write_number, write_status};
-use super::state::{AnswerBody, Phase};
+use super::state::{AnswerBody, Due, Phase};
 use crate::layout::word;
 
 /// gRPC tells its own status in fields; HTTP's is always this.
@@ -77,7 +77,7 @@ impl Engine {
 
     pub(super) fn answer_own(&mut self, slot: u32) {
         let status = u16::try_from(self.slots.word(slot, word::CHOICE)).unwrap_or(0);
-        if !(200..600).contains(&status) {
+        if !(200..600).contains(&status) || self.opens_tunnel(slot, status) {
             self.abort(slot, false);
             return self.cut(slot);
         }
@@ -201,6 +201,8 @@ impl Engine {
         } else {
             AnswerBody::Chunked
         };
+        // It was decided. How long the client may take is not the time of decisions.
+        x.due = Due::Nothing;
         self.collected += body.len();
         x.held = Vec::from(body).into();
         x.held_from = 0;

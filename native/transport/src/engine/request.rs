@@ -224,7 +224,9 @@ impl Engine {
         x.deadline = self.now + self.options.collect_ms;
         let (key, stream, expects) = (x.down, x.stream, std::mem::take(&mut x.expects));
         if stream != 0 {
-            // 100 Continue is a matter of course in HTTP/2: the window says what may be sent.
+            if expects {
+                self.h2_respond(slot, 100, &[], false);
+            }
             self.resume_body.push(slot);
             return BODY_PENDING;
         }

@@ -127,6 +127,7 @@ impl Engine {
 
     fn check_down(&mut self, key: Key) {
         let (now, write_ms) = (self.now, self.options.write_ms);
+        let (idle_ms, linger_ms) = (self.options.idle_ms, self.options.linger_ms);
         let Some(down) = self.downs.get_mut(key) else { return };
         if down.io.pending() > 0 && !down.io.writable {
             if down.stalled_since == 0 {
@@ -148,10 +149,13 @@ impl Engine {
                 Stage::Exchange | Stage::Tunnel => {}
             },
             Proto::H2(h2) if !h2.streams.is_empty() => {}
-            // A moment for what is on its way, then the end.
+            // Answers are on their way still. A client that takes nothing of them has a deadline of its own.
+            Proto::H2(h2) if down.io.pending() > 0 || !h2.server.output().is_empty() => {
+                down.deadline = now + idle_ms;
+            }
+            // With the notice goes a PING, which is answered when all that went before it has arrived: then the connection ends by itself.
             Proto::H2(h2) if !h2.leaving => {
-                let due = now + self.options.linger_ms;
-                down.deadline = due;
+                down.deadline = now + if h2.served { write_ms } else { linger_ms };
                 self.h2_leave(key);
             }
             Proto::H2(_) => self.h2_lost(key),

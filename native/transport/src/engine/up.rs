@@ -275,7 +275,10 @@ impl Engine {
         let slot = up.slot;
         up.keep_alive = false;
         match up.stage {
-            UpStage::Body if matches!(up.body, OutBody::UntilClose) => self.response_ended(key, slot, &[]),
+            // Who merely closes below TLS may be somebody on the way: then nobody knows whether that was all (RFC 9112 §9.8).
+            UpStage::Body if matches!(up.body, OutBody::UntilClose) && up.io.ended_cleanly() => {
+                self.response_ended(key, slot, &[]);
+            }
             UpStage::Tunnel => self.tunnel_ended_up(slot),
             _ => self.upstream_broke(key),
         }

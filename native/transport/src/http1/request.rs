@@ -99,6 +99,11 @@ impl RequestHead {
         self.known[known as usize] >= 0
     }
 
+    /// The client expects 100 Continue, if there is a body at all; to be asked of a sound head.
+    pub fn expects(&self) -> bool {
+        self.has(EXPECT)
+    }
+
     fn is_repeated(&self, known: u8) -> bool {
         self.repeated & (1 << known) != 0
     }

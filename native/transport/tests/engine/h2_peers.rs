@@ -36,6 +36,8 @@ pub struct H2Client {
     pub shut: bool,
     pub closing: bool,
     pub over: bool,
+    /// Bytes that it reads at once.
+    room: usize,
 }
 
 impl H2Client {
@@ -55,7 +57,14 @@ impl H2Client {
             shut: false,
             closing: false,
             over: false,
+            room: 64 * 1024,
         }
+    }
+
+    /// From now on it takes so few bytes at once, and its kernel keeps few for it.
+    pub fn small_reads(&mut self, bytes: usize) {
+        rustix::net::sockopt::set_socket_recv_buffer_size(&self.stream, bytes).unwrap();
+        self.room = bytes;
     }
 
     pub fn ask(&mut self, method: &str, path: &str, body: Option<(usize, bool)>) -> u32 {
@@ -100,7 +109,7 @@ impl H2Client {
             self.over |= self.stream.write_all(&out).is_err();
             self.client.sent(out.len());
         }
-        let mut room = vec![0; 64 * 1024];
+        let mut room = vec![0; self.room];
         match self.stream.read(&mut room) {
             Ok(0) => self.over = true,
             Ok(n) => self.client.feed(&room[..n]),

@@ -10,6 +10,7 @@ mod h2;
 mod h2_peers;
 mod h2_upstreams;
 mod hedge;
+mod hostile;
 mod http1;
 mod kept;
 mod limits;

@@ -222,6 +222,41 @@ fn upstreams_are_reached_by_tls_and_their_names_are_checked() {
 }
 
 #[test]
+fn an_answer_that_ends_with_its_connection_ends_with_the_goodbye_of_tls() {
+    let (server, client) = both();
+    let upstream = upstream(move |wire, _| {
+        let mut secure = Secure {
+            session: Session::server(&server),
+            stream: wire.stream,
+        };
+        secure.send(b"");
+        let whole = secure.head().contains("/whole");
+        secure.send(b"HTTP/1.1 200 OK\r\n\r\nhalf or whole");
+        if whole {
+            secure.session.close();
+            secure.flush();
+        }
+    });
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.endpoints[0].0.tls = Some((client, "localhost".to_owned()));
+    let lane = plan.start();
+    for (path, whole) in [
+        ("/f0/whole", true),
+        ("/f0/cut", false),
+        ("/j1000/whole", true),
+        ("/j1000/cut", false),
+    ] {
+        let mut wire = crate::peers::Wire::to(lane.port);
+        let answer = wire.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).answer();
+        let answer = answer.filter(|answer| answer.status() == 200 && answer.whole);
+        assert_eq!(answer.is_some(), whole, "{path}");
+    }
+    let seen = lane.end();
+    // What looks whole would be stored, and answer others (RFC 9112 §9.8).
+    assert_eq!(seen.lock().unwrap().answers, [(0, b"half or whole".to_vec())]);
+}
+
+#[test]
 fn a_kept_body_goes_through_tls_behind_what_waits_and_before_what_follows() {
     let upstream = obedient();
     let (server, client) = both();

@@ -1,0 +1,186 @@
+//! Clients that do at an unexpected moment what the protocol lets them do, or ask for what decisions did not think of.
+
+use std::time::Duration;
+
+use cnx_transport::compress::{Algorithm, Levels, Plan as Compression};
+use cnx_transport::h2::Protocol;
+use http::{HeaderMap, HeaderValue, Request, request};
+
+use crate::driver::Plan;
+use crate::h2_peers::{Got, H2Client, speaking_h2};
+use crate::peers::{Wire, obedient};
+
+/// An extended CONNECT for a WebSocket (RFC 8441).
+fn handshake(path: &str) -> request::Parts {
+    let (mut parts, ()) = Request::builder()
+        .method("CONNECT")
+        .uri(format!("http://a{path}"))
+        .header("sec-websocket-version", "13")
+        .body(())
+        .unwrap()
+        .into_parts();
+    parts.extensions.insert(Protocol::from_static("websocket"));
+    parts
+}
+
+#[test]
+fn an_upstream_that_does_not_switch_opens_no_tunnel_over_http2() {
+    let upstream = obedient();
+    let lane = speaking_h2(&upstream).start();
+    let mut client = H2Client::to(lane.port, None);
+    client.until("settings", |c| c.client.extended_connect());
+    for (path, status) in [
+        ("/f0/len/5", 502),
+        ("/f0/none/204", 502),
+        ("/p/len/5", 502),
+        ("/f0/none/404", 404),
+    ] {
+        let stream = client.ask_parts(handshake(path), Some((0, false)));
+        client.sending.clear();
+        assert_eq!(client.end(stream).status, status, "{path}");
+    }
+    // An answer of our own is none either.
+    let stream = client.ask_parts(handshake("/a"), Some((0, false)));
+    client.sending.clear();
+    let got = client.end(stream);
+    assert!(got.status == 0 && got.reset.is_some(), "{got:?}");
+    drop(client);
+    // Whoever speaks HTTP/1 sees that nothing was switched.
+    let mut wire = Wire::to(lane.port);
+    wire.send(
+        "GET /f0/len/5 HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+    );
+    assert_eq!(wire.answer().unwrap().status(), 200);
+    drop(wire);
+    lane.end();
+}
+
+#[test]
+fn trailers_end_the_clients_side_of_a_tunnel_too() {
+    let upstream = obedient();
+    let lane = speaking_h2(&upstream).start();
+    let mut client = H2Client::to(lane.port, None);
+    client.until("settings", |c| c.client.extended_connect());
+    let stream = client.ask_parts(handshake("/f0/up/2"), Some((0, false)));
+    client.sending.clear();
+    client.until("hello", |c| c.got[&stream].body == 5);
+    client.client.data(stream, b"ping", false);
+    client.until("ping", |c| c.got[&stream].body == 9);
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-t", HeaderValue::from_static("1"));
+    client.client.trailers(stream, trailers);
+    let got = client.end(stream);
+    assert_eq!((got.status, &got.last[..]), (200, &b"hellopingbye"[..]));
+    drop(client);
+    lane.end();
+}
+
+#[test]
+fn who_waits_for_100_continue_over_http2_gets_it() {
+    let upstream = obedient();
+    let lane = speaking_h2(&upstream).start();
+    let mut client = H2Client::to(lane.port, None);
+    for path in ["/f0/echo", "/i100/echo"] {
+        let parts = Request::post(format!("http://a{path}"))
+            .header("expect", "100-continue")
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0;
+        let stream = client.client.request(parts, false).unwrap();
+        client.got.insert(stream, Got::default());
+        client.until("100", |c| c.got[&stream].interim == [100]);
+        client.sending.insert(stream, (5, false));
+        let got = client.end(stream);
+        assert_eq!((got.status, got.body), (200, 5), "{path}");
+    }
+    drop(client);
+    lane.end();
+}
+
+#[test]
+fn a_slow_client_of_a_long_answer_of_our_own_is_not_taken_for_slow_decisions() {
+    let upstream = obedient();
+    let mut plan = speaking_h2(&upstream);
+    plan.options.decide_ms = 200;
+    let lane = plan.start();
+    lane.run(|engine| {
+        let gzip = Compression {
+            algorithms: vec![Algorithm::Gzip],
+            types: vec!["text/*".into()],
+            bytes_min: 100,
+            levels: Levels {
+                gzip: 6,
+                brotli: 5,
+                zstd: 3,
+            },
+        };
+        assert!(engine.set_compression(1, gzip));
+    });
+    let mut client = H2Client::to(lane.port, Some(500));
+    client.shut = true;
+    let parts = Request::get("http://a/b40000000")
+        .header("accept-encoding", "gzip")
+        .body(())
+        .unwrap()
+        .into_parts()
+        .0;
+    let stream = client.ask_parts(parts, None);
+    client.until("a part", |c| c.got[&stream].body > 0);
+    let until = std::time::Instant::now() + Duration::from_millis(600);
+    client.until("time", |_| std::time::Instant::now() > until);
+    client.shut = false;
+    client.client.release(stream, client.got[&stream].body);
+    let got = client.end(stream);
+    assert_eq!((got.reset, got.ended), (None, true));
+    drop(client);
+    lane.end();
+}
+
+#[test]
+fn what_was_collected_of_a_long_upload_counts_no_more_once_it_has_left() {
+    let upstream = obedient();
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.options.collected_bytes_max = 500_000;
+    let lane = plan.start();
+    let mut slow: Vec<Wire> = (0..3)
+        .map(|n| {
+            let mut wire = Wire::to(lane.port);
+            wire.send("POST /i400000/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n")
+                .send("x".repeat(410_000));
+            assert!(lane.until_seen(|seen| seen.bodies.len() == n + 1));
+            wire.send("and a little more");
+            wire
+        })
+        .collect();
+    for wire in &mut slow {
+        wire.send("x".repeat(2_000_000 - 410_000 - 17));
+        assert_eq!(wire.answer().unwrap().body.len(), 2_000_000);
+    }
+    assert_eq!(lane.seen.lock().unwrap().faults, []);
+    drop(slow);
+    lane.end();
+}
+
+#[test]
+fn a_connection_that_still_takes_answers_is_not_idle() {
+    let upstream = obedient();
+    let mut plan = speaking_h2(&upstream);
+    plan.options.idle_ms = 100;
+    plan.options.linger_ms = 50;
+    let lane = plan.start();
+    let mut client = H2Client::to(lane.port, Some(1024 * 1024));
+    client.small_reads(16 * 1024);
+    let streams = [(); 2].map(|()| client.ask("GET", "/f0/len/500000", None));
+    client.until("ends", |c| {
+        // Slow enough that all was taken over long before it has arrived.
+        std::thread::sleep(Duration::from_millis(10));
+        c.over || streams.iter().all(|stream| c.got[stream].ended)
+    });
+    for stream in streams {
+        let got = &client.got[&stream];
+        assert_eq!((got.body, got.ended, got.reset), (500_000, true, None));
+    }
+    drop(client);
+    lane.end();
+}
