@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::compress::{Answer, Coding};
-use super::fields::{Edits, VIA, write_field, write_length, write_number};
+use super::fields::{Edits, VIA, retain_lines, write_field, write_length, write_number};
 use super::hedge::Hedge;
 use super::state::{AnswerBody, Due, InBody, Phase, Stage};
 use crate::http1::{Framing, ResponseHead, chunk_prefix};
@@ -262,11 +262,16 @@ impl Engine {
         }
         x.answer_ended = true;
         x.due = Due::Nothing;
+        let mut trailers = trailers.to_vec();
+        if !trailers.is_empty() {
+            let edits = Edits(self.slots.written_at(slot, word::ANSWER_EDITS_AT).unwrap_or_default());
+            retain_lines(&mut trailers, |name| !edits.hides(name));
+        }
         if x.stream != 0 {
             if x.answer == AnswerBody::None {
                 self.finish(slot);
             } else {
-                x.answer_trailers = trailers.to_vec();
+                x.answer_trailers = trailers;
                 self.pump_answer(slot);
             }
             return;
@@ -275,7 +280,7 @@ impl Engine {
         let Some(down) = self.downs.get_mut(key) else { return };
         if x.answer == AnswerBody::Chunked {
             down.io.queue(b"0\r\n");
-            down.io.queue(trailers);
+            down.io.queue(&trailers);
             down.io.queue(b"\r\n");
         }
         if !down.io.flush() {

@@ -212,7 +212,7 @@ impl Engine {
                 match decoded {
                     Ok(decoded) => {
                         if decoded.done {
-                            self.exchanges[slot as usize].trailers = decoder.trailers().to_vec();
+                            self.set_trailers(slot, decoder.trailers().to_vec());
                             self.h1(key)?.body = InBody::Done;
                             self.body_bytes(slot, &[], true);
                         } else if let Some(h1) = self.h1(key) {

@@ -130,6 +130,21 @@ impl Edits<'_> {
     }
 }
 
+/// Leaves out of trailer lines those whose fields do not pass: what decisions take away or replace in a head does not come after the body either, for there are readers that merge the two.
+pub fn retain_lines(lines: &mut Vec<u8>, passes: impl Fn(&[u8]) -> bool) {
+    let mut at = 0;
+    while at < lines.len() {
+        let rest = &lines[at..];
+        let end = at + memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        let name = at + memchr::memchr(b':', rest).unwrap_or(0);
+        if passes(&lines[at..name]) {
+            at = end;
+        } else {
+            lines.drain(at..end);
+        }
+    }
+}
+
 fn is_line(text: &[u8]) -> bool {
     memchr::memchr3(b'\r', b'\n', 0, text).is_none()
 }
@@ -358,6 +373,20 @@ mod tests {
             ("1s", None),
         ] {
             assert_eq!(grpc_timeout_ms(text.as_bytes()), ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_that_do_not_pass_are_left_out() {
+        for (lines, left) in [
+            ("", ""),
+            ("a: 1\r\n", "a: 1\r\n"),
+            ("b: 1\r\n", ""),
+            ("b: 1\r\na: b\r\nb: a: 2\r\nb: \r\nc: \r\n", "a: b\r\nc: \r\n"),
+        ] {
+            let mut lines = lines.as_bytes().to_vec();
+            retain_lines(&mut lines, |name| name != b"b");
+            assert_eq!(lines, left.as_bytes());
         }
     }
 

@@ -1,7 +1,7 @@
 //! Verdicts, and the request on its way upstream.
 
 use super::Engine;
-use super::fields::{Edits, VIA, grpc_timeout_ms, is_claim, write_field, write_length};
+use super::fields::{Edits, VIA, grpc_timeout_ms, is_claim, retain_lines, write_field, write_length};
 use super::hedge::Hedge;
 use super::slab::Key;
 use super::slots::Slots;
@@ -100,6 +100,7 @@ impl Engine {
             self.abort(slot, false);
             return self.cut(slot);
         }
+        strip_trailers(&self.slots, slot, x);
         x.endpoint = endpoint as u32;
         x.kept_sent = 0;
         x.sent_again = false;
@@ -114,6 +115,16 @@ impl Engine {
             self.await_hedge(slot, hedge_ms);
         }
         self.wait_for_connection(slot);
+    }
+
+    /// The body has ended with these trailer lines.
+    pub(super) fn set_trailers(&mut self, slot: u32, lines: Vec<u8>) {
+        let x = &mut self.exchanges[slot as usize];
+        x.trailers = lines;
+        // Before there is a verdict, it is done with that.
+        if x.phase != Phase::Deciding {
+            strip_trailers(&self.slots, slot, x);
+        }
     }
 
     /// A line break in the request line would be a second one.
@@ -265,6 +276,12 @@ impl Engine {
             [reason as i32, i32::from(again) | i32::from(whole) << 1, 0, 0, 0],
         );
     }
+}
+
+/// A request's trailers say no more than its head may.
+fn strip_trailers(slots: &Slots, slot: u32, x: &mut Exchange) {
+    let edits = Edits(slots.written_at(slot, word::REQUEST_EDITS_AT).unwrap_or_default());
+    retain_lines(&mut x.trailers, |name| !is_claim(name) && !edits.hides(name));
 }
 
 /// Body bytes that are kept, in the coding of the upstream request; `end`: and its end if all is here.

@@ -156,15 +156,15 @@ impl Engine {
             }
             Event::Trailers { stream, fields } => {
                 let Some(slot) = self.h2_slot(key, stream) else { return };
-                let x = &mut self.exchanges[slot as usize];
+                let x = &self.exchanges[slot as usize];
                 // A tunnel ends with them as with its last bytes. Of a body that was refused half way nothing more is of interest.
                 if !x.websocket {
                     if x.body_ended {
                         return;
                     }
-                    x.trailers = trailer_lines(&fields);
+                    self.set_trailers(slot, trailer_lines(&fields));
                 }
-                x.inbox_ended = true;
+                self.exchanges[slot as usize].inbox_ended = true;
                 self.pump_body(slot);
             }
             Event::Writable { stream } => {

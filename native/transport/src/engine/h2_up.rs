@@ -448,9 +448,10 @@ impl Engine {
         let Some(up) = self.ups.get_mut(key) else { return };
         let endpoint = up.endpoint;
         let Some(h2) = up.h2.as_deref_mut() else { return };
-        h2.leaving = true;
+        let e = &mut self.endpoints[endpoint as usize];
+        e.retired += u32::from(!std::mem::replace(&mut h2.leaving, true));
+        e.shared.retain(|k| *k != key);
         h2.client.go_away();
-        self.endpoints[endpoint as usize].shared.retain(|k| *k != key);
         self.touch_up(key);
     }
 

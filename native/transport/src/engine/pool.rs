@@ -32,6 +32,8 @@ pub struct Endpoint {
     /// Connections, those that are being made included.
     pub open: u32,
     pub connecting: u32,
+    /// Of those that are open, the ones of HTTP/2 that take no more streams.
+    pub retired: u32,
     pub waiting: VecDeque<u32>,
 }
 
@@ -46,6 +48,7 @@ impl Engine {
             shared: Vec::new(),
             open: 0,
             connecting: 0,
+            retired: 0,
             waiting: VecDeque::new(),
         };
         // Numbers of those that were dropped and have no connection left are used again.
@@ -161,8 +164,10 @@ impl Engine {
                 return;
             };
             let carries = if plan.http2 { SHARED_BY } else { 1 };
+            // Those that only serve what is open on them make room for others, once: however long a stream lasts, an endpoint that asks its clients to come anew is not lost to them.
+            let counted = e.open - e.retired.min(plan.connections_max);
             if addresses.is_empty()
-                || e.open >= plan.connections_max
+                || counted >= plan.connections_max
                 || e.connecting as usize * carries >= e.waiting.len()
             {
                 return;
@@ -301,7 +306,10 @@ impl Engine {
         match up.stage {
             UpStage::Connecting | UpStage::Handshake => e.connecting -= 1,
             UpStage::Idle => e.idle.retain(|k| *k != key),
-            UpStage::Shared => e.shared.retain(|k| *k != key),
+            UpStage::Shared => {
+                e.shared.retain(|k| *k != key);
+                e.retired -= u32::from(up.h2.is_some_and(|h2| h2.leaving));
+            }
             UpStage::Head | UpStage::Body | UpStage::Tunnel => {}
         }
         if !e.waiting.is_empty() {

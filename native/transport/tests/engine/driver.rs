@@ -9,6 +9,8 @@
 //! `/d/…` every byte of its body twice, and one more at its end · `/m100/…` collect, then it passes, compressed by plan 1 · `/e100/…` collect, then
 //! it passes by a filter that cannot go on.
 //!
+//! `/u/…` forward to endpoint 0 with `x-user: ours`, and without the answer's `x-secret`.
+//!
 //! `/h50/…` forward to endpoint 0, and after 50 ms without a head to endpoint 1 as well · `/H50/…` the same, and ask to see the answer.
 //!
 //! `/k/…` compress by plan 1 what endpoint 0 answers · `/b1000` so many bytes of our own, of plan 1 too · `/y3` what is kept by number 3, of plan 1 too,

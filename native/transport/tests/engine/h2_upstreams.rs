@@ -53,12 +53,15 @@ fn over_one(upstream: &Upstream) -> Plan {
 #[test]
 fn clients_that_take_nothing_hold_up_no_others_of_the_connection() {
     let upstream = h2_upstream();
-    let lane = over_one(&upstream).start();
+    let mut plan = over_one(&upstream);
+    plan.head_ms = 20_000;
+    let lane = plan.start();
     let mut slow = H2Client::to(lane.port, Some(65_535));
     slow.shut = true;
-    let streams: Vec<u32> = (0..40).map(|_| slow.ask("GET", "/f0/large", None)).collect();
+    // Together they leave more untaken than the 1 MiB that the connection's window once was.
+    let streams: Vec<u32> = (0..10).map(|_| slow.ask("GET", "/f0/large", None)).collect();
     slow.until("heads", |c| streams.iter().all(|stream| c.got[stream].status == 200));
-    let mut wires: Vec<Wire> = (0..20).map(|_| Wire::to(lane.port)).collect();
+    let mut wires: Vec<Wire> = (0..6).map(|_| Wire::to(lane.port)).collect();
     for wire in &mut wires {
         wire.send("GET /f0/large HTTP/1.1\r\nHost: a\r\n\r\n");
     }
@@ -188,6 +191,34 @@ fn one_slow_answer_does_not_end_the_use_of_a_connection_that_answers_others() {
     }
     assert_eq!(client.end(slow).status, 502);
     assert_eq!(upstream.accepted.load(SeqCst), 1);
+    drop(client);
+    lane.end();
+}
+
+#[test]
+fn a_leaving_connection_that_still_serves_makes_room_for_another() {
+    let upstream = upstream(|wire, number| {
+        serve(wire.stream, &Limits::default(), |server, stream, parts| {
+            if parts.uri.path().ends_with("/lasting") {
+                server.respond(stream, 200, HeaderMap::new(), false);
+                server.go_away();
+            } else {
+                server.respond(stream, if number == 0 { 500 } else { 204 }, HeaderMap::new(), true);
+            }
+        });
+    });
+    let lane = over_one(&upstream).start();
+    let mut client = H2Client::to(lane.port, None);
+    let lasting = client.ask("POST", "/f0/lasting", None);
+    client.until("a head", |c| c.got[&lasting].status == 200);
+    // GOAWAY comes with it, or a little later.
+    std::thread::sleep(Duration::from_millis(50));
+    for _ in 0..3 {
+        let stream = client.ask("POST", "/f0/x", None);
+        assert_eq!(client.end(stream).status, 204);
+    }
+    assert!(!client.got[&lasting].ended && client.got[&lasting].reset.is_none());
+    assert_eq!(upstream.accepted.load(SeqCst), 2);
     drop(client);
     lane.end();
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Request, request};
 
 use crate::driver::Plan;
 use crate::h2_peers::{Got, H2Client, speaking_h2};
-use crate::peers::{Wire, obedient};
+use crate::peers::{Wire, obedient, upstream};
 
 /// An extended CONNECT for a WebSocket (RFC 8441).
 fn handshake(path: &str) -> request::Parts {
@@ -183,4 +183,53 @@ fn a_connection_that_still_takes_answers_is_not_idle() {
     }
     drop(client);
     lane.end();
+}
+
+#[test]
+fn what_decisions_take_from_a_head_does_not_come_after_the_body() {
+    let secretive = upstream(|mut wire, _| {
+        while let Some(request) = wire.request() {
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Secret: s\r\n\r\n";
+            let names = request.trailers.replace('\n', ", ");
+            wire.send(format!(
+                "{head}1\r\nx\r\n0\r\nX-Secret: s\r\nX_Secret: s\r\nX-Got: {names}\r\n\r\n"
+            ));
+        }
+    });
+    for http2 in [false, true] {
+        let lane = speaking_h2(&secretive).start();
+        for (path, sees) in [("/u/x", "x-t: 1"), ("/w/x", "x-user: theirs, x-t: 1")] {
+            let (got, secret) = if http2 {
+                let mut client = H2Client::to(lane.port, None);
+                let stream = client.ask("POST", path, Some((3, false)));
+                client.sending.clear();
+                while client.client.data(stream, b"abc", false) == 0 {
+                    client.turn();
+                }
+                let mut trailers = HeaderMap::new();
+                for (name, value) in [("x-user", "theirs"), ("x-original-url", "/admin"), ("x-t", "1")] {
+                    trailers.insert(name, HeaderValue::from_static(value));
+                }
+                client.client.trailers(stream, trailers);
+                let trailers = client.end(stream).trailers.clone().unwrap();
+                (
+                    trailers["x-got"].to_str().unwrap().to_owned(),
+                    trailers.contains_key("x-secret"),
+                )
+            } else {
+                let mut wire = Wire::to(lane.port);
+                let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+                wire.send(head + "3\r\nabc\r\n0\r\nX-User: theirs\r\nX_Original_Url: /admin\r\nX-T: 1\r\n\r\n");
+                let answer = wire.answer().unwrap();
+                let got = answer.trailers.lines().find_map(|line| line.strip_prefix("x-got: "));
+                (got.unwrap().to_owned(), answer.trailers.contains("x-secret"))
+            };
+            assert_eq!(
+                (got.trim_end_matches([',', ' ']), secret),
+                (sees, path == "/w/x"),
+                "{path} {http2}"
+            );
+        }
+        lane.end();
+    }
 }

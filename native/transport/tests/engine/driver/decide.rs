@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use cnx_transport::engine::Filter;
-use cnx_transport::layout::{ANSWER_AT, CHUNK_SLOTS, EDITS_AT, HEAD_AT, SLOT_BYTES, answer, verdict, word};
+use cnx_transport::layout::{ANSWER_AT, CHUNK_SLOTS, EDITS_AT, HEAD_AT, SLOT_BYTES, answer, edit, verdict, word};
 
 use super::{Driver, WAIT};
 
@@ -63,6 +63,7 @@ impl Driver {
                 self.set(slot, word::HEDGE_MS, number);
                 true
             }
+            "u" => self.edited(slot),
             "p" | "j" | "q" | "x" | "v" | "o" | "d" | "n" | "e" => self.forward(slot, 0),
             "k" | "m" => {
                 self.set(slot, word::COMPRESS, 1);
@@ -110,6 +111,25 @@ impl Driver {
             }
             _ => false,
         }
+    }
+
+    /// Forwards to endpoint 0, with `x-user: ours` in the request and without `x-secret` in the answer.
+    fn edited(&mut self, slot: u32) -> bool {
+        const AT: usize = 1024;
+        self.forward(slot, 0);
+        let set = [&[edit::SET, 6, 4, 0][..], b"x-userours"].concat();
+        let remove = [&[edit::REMOVE, 8, 0, 0][..], b"x-secret"].concat();
+        self.write(slot, AT, &set);
+        self.write(slot, AT + set.len(), &remove);
+        for (at, value) in [
+            (word::REQUEST_EDITS_AT, AT),
+            (word::REQUEST_EDITS_AT + 1, set.len()),
+            (word::ANSWER_EDITS_AT, AT + set.len()),
+            (word::ANSWER_EDITS_AT + 1, remove.len()),
+        ] {
+            self.set(slot, at, value as i32);
+        }
+        true
     }
 
     /// 200 with the body of our own that was set, which plan 1 may compress.
