@@ -13,6 +13,9 @@ it('a purge names one thing, in the form in which it is stored', () => {
     target: '/b~?x=%7B1%7D',
   });
   assert.deepEqual(of('prefix=http://h/a/'), { by: 'prefix', host: 'h', target: '/a/' });
+  // As normalize knows it: the dot that ends an absolute name is none of it.
+  assert.deepEqual(of('url=http://Shop.example./a'), { by: 'address', host: 'shop.example', target: '/a' });
+  assert.deepEqual(of('url=http://[2001:DB8:0::1]/a'), { by: 'address', host: '[2001:db8::1]', target: '/a' });
 });
 
 it('anything else is told what is wrong', () => {
@@ -24,6 +27,7 @@ it('anything else is told what is wrong', () => {
     'url=/a',
     'url=ftp://h/',
     'url=http://h/%252F',
+    'url=http://h!/a',
     'host=a',
     'tag=a&all=true',
   ])

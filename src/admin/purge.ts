@@ -1,4 +1,5 @@
 /** What `POST /v1/cache/purge` asks to forget: exactly one of `url`, `prefix`, `tag`, `all`. */
+import { readHost } from '../data/normalize/host.ts';
 import { canonicalTarget } from '../data/normalize/reference.ts';
 import type { CachePurge } from '../snapshot/messages.ts';
 
@@ -28,6 +29,7 @@ export function purgeOf(query: URLSearchParams): CachePurge | string {
 function addressOf(by: 'address' | 'prefix', value: string): CachePurge | string {
   const url = URL.canParse(value) ? new URL(value) : null;
   if (url === null || !/^https?:$/.test(url.protocol)) return `"${value}" is no http or https URL`;
+  const host = readHost(url.hostname);
   const target = canonicalTarget(url);
-  return target === null ? `no request can ask for "${value}"` : { by, host: url.hostname, target };
+  return host === null || target === null ? `no request can ask for "${value}"` : { by, host, target };
 }

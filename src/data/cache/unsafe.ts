@@ -1,5 +1,6 @@
 /** A request that may change something: when it has succeeded, what is stored of its address, and of those that its answer names, is no longer believed (RFC 9111 §4.4). */
 import type { Exchange } from '../exchange.ts';
+import { readHost } from '../normalize/host.ts';
 import { canonicalTarget } from '../normalize/reference.ts';
 import { Verdict } from '../verdict.ts';
 import { forwardedStatus } from './cache-status.ts';
@@ -50,5 +51,5 @@ export class Unsafe implements Caching {
 function sameOrigin(x: Exchange, reference: string | undefined, own: string): string | null {
   if (reference === undefined || !URL.canParse(reference, `http://${x.host}${own}`)) return null;
   const url = new URL(reference, `http://${x.host}${own}`);
-  return url.hostname === x.host ? canonicalTarget(url) : null;
+  return readHost(url.hostname) === x.host ? canonicalTarget(url) : null;
 }

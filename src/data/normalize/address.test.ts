@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { isIP } from 'node:net';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { clientBehind, formatAddress, formatIpv6, Networks, parseAddress } from './address.ts';
+import { clientBehind, clientKey, formatAddress, formatIpv6, Networks, parseAddress } from './address.ts';
 
 const bytes = (text: string): Uint8Array => parseAddress(text) ?? new Uint8Array(0);
 
@@ -110,4 +110,17 @@ describe('the client behind proxies', () => {
     const long = `${Array(5_000).fill('1.1.1.1').join(',')},203.0.113.5,10.0.0.2`;
     assert.equal(client('10.0.0.1', [long], ['10.0.0.0/8']), '203.0.113.5');
   });
+});
+
+it('one client is one IPv4 address, or one /64 of IPv6', () => {
+  for (const [address, key] of [
+    ['192.0.2.1', '192.0.2.1'],
+    ['2001:db8:0:1:a:b:c:d', '2001:db8:0:1::'],
+    ['2001:db8::1', '2001:db8::'],
+    ['::1', '::'],
+    ['fe80:1:2:3::', 'fe80:1:2:3::'],
+    ['unknown', 'unknown'],
+    ['', ''],
+  ] as const)
+    assert.equal(clientKey(address), key, address);
 });

@@ -104,6 +104,16 @@ export function formatIpv6(bytes: Uint8Array): string {
   return text;
 }
 
+/** Bytes of an IPv6 address that its holder does not choose (RFC 6177): one customer has all the others. */
+const NETWORK_BYTES = 8;
+
+/** By what an address counts as one client: an IPv6 address by its /64, as limits do; anything else by itself. */
+export function clientKey(address: string): string {
+  if (!address.includes(':')) return address;
+  const bytes = parseIpv6(address);
+  return bytes === null ? address : formatIpv6(bytes.fill(0, NETWORK_BYTES));
+}
+
 function groupAt(bytes: Uint8Array, group: number): number {
   return ((bytes[group * 2] ?? 0) << 8) | (bytes[group * 2 + 1] ?? 0);
 }

@@ -35,13 +35,15 @@ class Lane {
     });
   }
 
-  request(o: { readonly class?: number; readonly tenant?: string; readonly header?: string } = {}): Exchange {
+  request(
+    o: { readonly class?: number; readonly tenant?: string; readonly header?: string; readonly address?: string } = {},
+  ): Exchange {
     const wire = new TestWire({ headers: o.header === undefined ? [] : ['x-class', o.header] });
     const priority = o.class === undefined ? {} : { priority: { class: o.class, header: 'x-class' } };
     const x = testExchange(wire, {}, { ...testRoute(), ...priority });
     x.now = this.now;
     x.random = prng.uint32();
-    x.clientAddress = '192.0.2.1';
+    x.clientAddress = o.address ?? '192.0.2.1';
     x.tenant = o.tenant ?? '';
     return x;
   }
@@ -193,6 +195,24 @@ test('under pressure a tenant above its fair share goes first', () => {
     for (let t = 0; t < 10; t++) quiet += lane.shed(10, { tenant: `quiet-${t}` });
     if (window >= 25) {
       shed.loud += loud / 15;
+      shed.quiet += quiet / 150;
+    }
+    lane.look(window < 10 ? 110 : 50);
+  }
+  assert.ok(shed.loud > 0.5, `${shed.loud}`);
+  assert.ok(shed.quiet < 0.1, `${shed.quiet}`);
+});
+
+test('whoever has a network of IPv6 has one share, however many of its addresses ask', () => {
+  const lane = new Lane();
+  const shed = { loud: 0, quiet: 0 };
+  for (let window = 0; window < 40; window++) {
+    let loud = 0;
+    for (let i = 0; i < 100; i++) loud += lane.shed(1, { address: `2001:db8:0:1::${i.toString(16)}` });
+    let quiet = 0;
+    for (let t = 0; t < 10; t++) quiet += lane.shed(10, { address: `2001:db8:0:${t + 2}::1` });
+    if (window >= 25) {
+      shed.loud += loud / 1_500;
       shed.quiet += quiet / 150;
     }
     lane.look(window < 10 ? 110 : 50);

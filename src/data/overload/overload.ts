@@ -10,6 +10,7 @@ import type { OverloadPlan } from '../../snapshot/messages.ts';
 import { Count, Gauge, REQUEST_CLASSES } from '../../snapshot/lane-columns.ts';
 import { chance, Salt } from '../chance.ts';
 import type { Exchange } from '../exchange.ts';
+import { clientKey } from '../normalize/address.ts';
 import { REFUSALS, SHED_RETRY_AFTER_S } from '../refusal.ts';
 import { readTenant } from '../tenant.ts';
 import { Verdict } from '../verdict.ts';
@@ -166,8 +167,8 @@ export class Overload {
 const SHED_TEXT = REQUEST_CLASSES.map((name) => `shed: the lane is overloaded, and the request has class ${name}`);
 const SHED_ABOVE = 'shed: the lane is overloaded, and its tenant (or address) asks for more than its fair share';
 
-/** Whose share it is: the tenant's, or the address's where no tenant is known before a token was looked at. */
+/** Whose share it is: the tenant's, or the address's (IPv6 by /64) where no tenant is known before a token was looked at. */
 function keyOf(x: Exchange): string {
   const tenant = readTenant(x);
-  return tenant === '' ? x.clientAddress : tenant;
+  return tenant === '' ? clientKey(x.clientAddress) : tenant;
 }

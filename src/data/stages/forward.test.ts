@@ -126,7 +126,11 @@ test('a valid trace goes on untouched', () => {
 });
 
 test('without one a trace begins that holds the request id; a state without its trace goes', () => {
-  for (const headers of [[], ['traceparent', 'nonsense', 'tracestate', 'a=b']]) {
+  for (const headers of [
+    [],
+    ['traceparent', 'nonsense', 'tracestate', 'a=b'],
+    ['traceparent', TRACE, 'traceparent', TRACE.replace('00-', '01-'), 'tracestate', 'a=b'],
+  ]) {
     const { wire, sent } = enter({ headers });
     assert.match(sent('traceparent') ?? '', /^00-abcdef070000002a[0-9a-f]{16}-[0-9a-f]{16}-0[01]$/);
     assert.ok(isTraceparent(sent('traceparent') ?? ''));

@@ -122,7 +122,8 @@ function describe(x: Exchange, wire: Wire): void {
   wire.setAnswerHeader('x-request-id', x.id);
   if (x.clientRequestId !== '') wire.setUpstreamHeader('x-client-request-id', x.clientRequestId);
   const trace = wire.header('traceparent');
-  if (trace === undefined || !isTraceparent(trace)) {
+  // Of two, one would be followed here and the other upstream (W3C Trace Context §3.2: then there is none).
+  if (trace === undefined || !isTraceparent(trace) || wire.repeats('traceparent')) {
     wire.setUpstreamBytes('traceparent', newTraceparent(x));
     if (wire.header('tracestate') !== undefined) wire.removeUpstreamHeader('tracestate');
   }
