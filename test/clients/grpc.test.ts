@@ -58,6 +58,7 @@ const METHODS = [
   ['Talk', true, true],
   ['Hang', false, false],
   ['Fail', false, true],
+  ['FailAtOnce', false, true],
 ] as const;
 
 class EchoServer {
@@ -98,6 +99,10 @@ class EchoServer {
       call.write(Buffer.from('one'));
       call.emit('error', { code: status.DATA_LOSS, details: 'after the first, with ä and %' });
     };
+    // The status is all of the answer: it stands in the head, which ends the stream ("Trailers-Only").
+    const failAtOnce: handleServerStreamingCall<Buffer, Buffer> = (call) => {
+      call.emit('error', { code: status.NOT_FOUND, details: 'before the first, with ä and %' });
+    };
     const does: UntypedServiceImplementation = {
       Unary: unary,
       Many: many,
@@ -105,6 +110,7 @@ class EchoServer {
       Talk: talk,
       Hang: hang,
       Fail: fail,
+      FailAtOnce: failAtOnce,
     };
     for (const service of SERVICES) {
       const methods = METHODS.map(([name, asks, answers]) => [name, definition(service, name, asks, answers)] as const);
@@ -346,6 +352,19 @@ describe('gRPC', () => {
         assert.deepEqual([error.code, error.details], [status.DATA_LOSS, 'after the first, with ä and %']);
         return true;
       });
+    }
+  });
+
+  it('a status that is all of the answer arrives, with its text', async () => {
+    for (const way of ways()) {
+      for (const message of [Buffer.alloc(0), Buffer.alloc(LARGE_BYTES)]) {
+        await assert.rejects(way.many('FailAtOnce', message), (error: ServiceError & { got: Buffer[] }) => {
+          assert.deepEqual(error.got, []);
+          assert.deepEqual([error.code, error.details], [status.NOT_FOUND, 'before the first, with ä and %']);
+          return true;
+        });
+      }
+      await assert.rejects(way.unary('Unheard', Buffer.from('of')), refusedWith(status.UNIMPLEMENTED));
     }
   });
 

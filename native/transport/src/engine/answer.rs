@@ -59,6 +59,10 @@ impl Engine {
         } else {
             body
         };
+        // The head that ended the upstream's stream ends the client's: a gRPC status in it counts only there ("Trailers-Only").
+        let ends =
+            self.exchanges[slot as usize].stream != 0 && head.framing == Framing::None && body == AnswerBody::Length(0);
+        let body = if ends { AnswerBody::None } else { body };
         let keep_alive = self.keeps_alive(slot, body == AnswerBody::Close);
         let mut out = std::mem::take(&mut self.out);
         out.clear();
@@ -109,11 +113,11 @@ impl Engine {
         x.due = if x.idle_ms == 0 { Due::Nothing } else { Due::Answer };
         x.deadline = if x.idle_ms == 0 { u64::MAX } else { self.now + x.idle_ms };
         if stream != 0 {
+            out.truncate(lines);
             if let AnswerBody::Length(n) = body {
-                out.truncate(lines);
                 write_length(&mut out, n);
-            } else {
-                out.truncate(lines);
+            } else if ends && head.known[CONTENT_LENGTH as usize] >= 0 {
+                write_length(&mut out, 0);
             }
             // The status line is not one of the fields.
             let from = line_end(&out);

@@ -293,6 +293,39 @@ fn http2_upstreams_get_bodies_and_give_trailers() {
 }
 
 #[test]
+fn an_answer_that_ends_with_its_head_ends_so_at_the_client() {
+    let upstream = h2_upstream();
+    let mut plan = speaking_h2(&upstream);
+    plan.endpoints[0].0.http2 = true;
+    let lane = plan.start();
+    let mut client = H2Client::to(lane.port, None);
+    for (path, field, value, length) in [
+        ("/f0/only", "grpc-status", "12", None),
+        ("/w/only", "grpc-status", "12", None),
+        ("/f0/nothing", "content-length", "0", Some("0")),
+    ] {
+        for body in [None, Some((5, false))] {
+            let stream = client.ask("POST", path, body);
+            let got = client.end(stream);
+            let only = got.only.as_ref().unwrap_or_else(|| panic!("{path}: {got:?}"));
+            assert_eq!((got.status, only[field].to_str().unwrap()), (200, value), "{path}");
+            assert_eq!(
+                only.get("content-length").map(|v| v.to_str().unwrap()),
+                length,
+                "{path}"
+            );
+            client.sending.clear();
+        }
+    }
+    let mut wire = crate::peers::Wire::to(lane.port);
+    wire.send("GET /f0/only HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = wire.answer().unwrap();
+    assert_eq!((answer.status(), answer.body.len()), (200, 0));
+    drop((client, wire));
+    lane.end();
+}
+
+#[test]
 fn streams_that_a_leaving_upstream_never_read_go_to_another_connection() {
     let upstream = upstream(|mut wire, number| {
         if number == 0 {

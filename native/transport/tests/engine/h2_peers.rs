@@ -23,6 +23,8 @@ pub struct Got {
     pub last: Vec<u8>,
     pub trailers: Option<HeaderMap>,
     pub ended: bool,
+    /// The fields of a head that ended the stream.
+    pub only: Option<HeaderMap>,
     pub reset: Option<u32>,
 }
 
@@ -123,6 +125,7 @@ impl H2Client {
                 let got = self.got.entry(stream).or_default();
                 got.status = parts.status.as_u16();
                 got.ended = ended;
+                got.only = ended.then_some(parts.headers);
             }
             Event::Informational { stream, parts } => {
                 self.got.entry(stream).or_default().interim.push(parts.status.as_u16());
@@ -182,7 +185,7 @@ pub struct Streams {
     pub reset: AtomicUsize,
 }
 
-/// An HTTP/2 upstream: sends bodies back, then a trailer; its heads come so late. Counts streams.
+/// An HTTP/2 upstream: sends bodies back, then a trailer; its heads come so late, but for those that end their streams. Counts streams.
 pub fn serve_h2(mut stream: TcpStream, late: Duration, seen: &Streams) {
     let mut later: Vec<(Instant, u32)> = Vec::new();
     stream.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
@@ -195,6 +198,19 @@ pub fn serve_h2(mut stream: TcpStream, late: Duration, seen: &Streams) {
         for event in events {
             match event {
                 Event::Request { stream, parts, ended } => {
+                    if parts.uri.path().ends_with("/only") {
+                        // gRPC calls an answer without a message "Trailers-Only".
+                        let mut map = HeaderMap::new();
+                        map.insert("grpc-status", HeaderValue::from_static("12"));
+                        server.respond(stream, 200, map, true);
+                        continue;
+                    }
+                    if parts.uri.path().ends_with("/nothing") {
+                        let mut map = HeaderMap::new();
+                        map.insert("content-length", HeaderValue::from_static("0"));
+                        server.respond(stream, 200, map, true);
+                        continue;
+                    }
                     let large = parts.uri.path().ends_with("/large");
                     server.interim(stream, 103, HeaderMap::new());
                     seen.begun.fetch_add(1, SeqCst);
