@@ -139,6 +139,23 @@ describe('curl', () => {
     assert.doesNotMatch(stderr, /100 Continue/);
   });
 
+  it('whose upload is refused within it hears why, in every version', async () => {
+    for (const [option, url] of [
+      ['--http1.1', [plain('/sink/small')]],
+      ['--http2-prior-knowledge', [plain('/sink/small')]],
+      ['--http2', secure('/sink/small')],
+    ] as const) {
+      // Without a length the gateway has taken a part of it before it knows.
+      for (const [form, header] of [
+        ['whole', 'Expect:'],
+        ['of unknown length', 'Transfer-Encoding: chunked'],
+      ] as const) {
+        const { stdout, said } = await curl(option, '--header', header, '--data-binary', `@${upload}`, ...url);
+        assert.match(stdout, /"code":"body_too_large"/, `${option} ${form}: ${said}`);
+      }
+    }
+  });
+
   it('sees trailers', async () => {
     for (const [option, url] of [
       ['--http1.1', [plain('/trailers')]],

@@ -21,7 +21,6 @@ pub(super) const FRAMED_BYTES_MAX: usize = 64 * 1024;
 /// Rounds of one connection in one turn.
 const ROUNDS_MAX: usize = 16;
 /// Codes of RFC 9113 §7.
-const NO_ERROR: u32 = 0;
 const INTERNAL_ERROR: u32 = 2;
 const REFUSED_STREAM: u32 = 7;
 
@@ -365,6 +364,7 @@ impl Engine {
     pub(super) fn h2_forget(&mut self, slot: u32, whole: bool) {
         let x = &self.exchanges[slot as usize];
         let (key, stream, body_ended) = (x.down, x.stream, x.inbox_ended && x.inbox.is_empty());
+        let due = self.now + self.options.linger_ms;
         let Some(h2) = self.h2(key) else { return };
         if h2.streams.remove(&stream).is_none() {
             return;
@@ -372,8 +372,8 @@ impl Engine {
         if !whole {
             h2.server.reset(stream, INTERNAL_ERROR);
         } else if !body_ended {
-            // The rest of the body is of no interest (RFC 9113 §8.1).
-            h2.server.reset(stream, NO_ERROR);
+            // The rest of the body is of no interest.
+            h2.server.answered(stream, due);
         }
         self.touch(key);
         self.h2_idle(key);

@@ -29,7 +29,7 @@ pub struct Options {
     pub body_rate_min: u64,
     /// A client that takes nothing of what waits for it; one of HTTP/2, less than `body_rate_min` of it.
     pub write_ms: u64,
-    /// After an answer that ends the connection: time for the client to read it.
+    /// After an answer that ends the connection, or an HTTP/2 stream whose body is not all here: time for the client to read it.
     pub linger_ms: u64,
     /// Bytes that are read and dropped in that time.
     pub linger_bytes_max: u64,

@@ -14,8 +14,7 @@ use crate::http1::RequestHead;
 
 /// The method HEAD, as heads have it.
 const HEAD: u8 = 1;
-/// Codes of RFC 9113 §7: no more of the body is wanted, and nothing of the request was processed.
-const NO_ERROR: u32 = 0;
+/// The code of RFC 9113 §7 that says that nothing of the request was processed.
 const REFUSED_STREAM: u32 = 7;
 /// What a share counts in.
 const WHOLE: f64 = 4_294_967_296.0;
@@ -188,13 +187,14 @@ impl Engine {
             let body = if head.method == HEAD { &[] } else { body.as_slice() };
             self.h2_answer(key, stream, status, &out, body)
         };
+        let due = self.now + self.options.linger_ms;
         let Some(h2) = self.h2(key) else { return true };
         if !whole {
             // The client's window took no more of it. Nothing was processed, and the code says so.
             h2.server.reset(stream, REFUSED_STREAM);
         } else if !ended {
-            // The rest of the body is of no interest (RFC 9113 §8.1).
-            h2.server.reset(stream, NO_ERROR);
+            // The rest of the body is of no interest.
+            h2.server.answered(stream, due);
         }
         self.touch(key);
         self.h2_idle(key);

@@ -136,9 +136,18 @@ impl Engine {
                 return self.client_left(key);
             }
         }
-        if down.deadline > now {
+        let frames = match &mut down.proto {
+            Proto::H2(h2) => h2.server.dismiss(now),
+            _ => false,
+        };
+        let late = down.deadline <= now;
+        if frames {
+            self.touch(key);
+        }
+        if !late {
             return;
         }
+        let Some(down) = self.downs.get_mut(key) else { return };
         match &down.proto {
             Proto::H1(h1) => match h1.stage {
                 // A head that does not come to its end is answered; silence is not.

@@ -24,6 +24,8 @@
 //! A fragment in `:path` is dropped by the type that holds it: what is told, and what anybody behind sees, is the target before `#`. Of visible ASCII that type
 //! refuses `<`, `>` and `` ` `` in paths, `"`, `<` and `>` in queries, which clients encode. A peer whose window stays shut is a matter of deadlines: the caller's.
 
+mod answered;
+mod broken;
 mod check;
 mod client;
 mod core;

@@ -10,6 +10,7 @@ use ::h2::{Reason, RecvStream};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 
+use super::answered::Answered;
 use super::core::{Core, ROUNDS_MAX, closed};
 use super::duplex::Io;
 use super::limits::Limits;
@@ -32,6 +33,7 @@ pub struct Server {
     /// The last stream that was accepted.
     last_stream: u32,
     leaving: bool,
+    answered: Answered,
 }
 
 impl Server {
@@ -58,6 +60,7 @@ impl Server {
             waker,
             last_stream: 0,
             leaving: false,
+            answered: Answered::default(),
         }
     }
 
@@ -201,7 +204,21 @@ impl Server {
         self.core.release(stream, n);
     }
 
-    /// Breaks a stream off with a code of RFC 9113 §7. After a complete answer code 0 lets it leave and asks for no more of the request.
+    /// After a complete answer: nothing more of the request is told. A client that has not ended it by `due`, on the clock of `dismiss`, is asked to send no more (RFC 9113
+    /// §8.1); times of one connection only grow. Without a complete answer it is a reset.
+    pub fn answered(&mut self, stream: u32, due: u64) {
+        match self.core.streams.answered(stream, &mut self.core.guard) {
+            Some(handle) => self.answered.add(due, handle),
+            None => self.core.streams.reset(stream, Reason::NO_ERROR.into()),
+        }
+    }
+
+    /// Asks those for no more whose time has come; true when there is something to frame.
+    pub fn dismiss(&mut self, now: u64) -> bool {
+        self.answered.dismiss(now)
+    }
+
+    /// Breaks a stream off with a code of RFC 9113 §7. After a complete answer code 0 lets it leave and asks for no more of the request at once.
     pub fn reset(&mut self, stream: u32, code: u32) {
         self.core.streams.reset(stream, code);
     }

@@ -10,6 +10,7 @@ use ::h2::{Reason, RecvStream, SendStream};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
+use super::broken::Broken;
 use super::guard::Guard;
 use super::wake::{PlaceWaker, Woken};
 use super::{Event, LOST, check};
@@ -174,15 +175,19 @@ impl Streams {
 
     /// Forgets it; handles that are dropped give their window back and, if the stream is not over, reset it.
     fn remove(&mut self, place: usize) {
-        if let Some(stream) = self.places[place].take() {
-            if stream.lingering {
-                self.lingering -= 1;
-            }
-            if let Ok(at) = self.index.binary_search_by_key(&stream.id, |(id, _)| *id) {
-                self.index.remove(at);
-            }
-            self.free.push(place as u32);
+        drop(self.take(place));
+    }
+
+    fn take(&mut self, place: usize) -> Option<Stream> {
+        let stream = self.places[place].take()?;
+        if stream.lingering {
+            self.lingering -= 1;
         }
+        if let Ok(at) = self.index.binary_search_by_key(&stream.id, |(id, _)| *id) {
+            self.index.remove(at);
+        }
+        self.free.push(place as u32);
+        Some(stream)
     }
 
     /// Forgets it if it is over both ways and all was taken.
@@ -332,6 +337,25 @@ impl Streams {
         self.remove(place);
     }
 
+    /// Server: forgets a stream whose answer is complete while its request is not. The handle that is given keeps it from being reset.
+    pub fn answered(&mut self, id: u32, guard: &mut Guard) -> Option<SendStream<Bytes>> {
+        let (place, stream) = self.find(id)?;
+        if !stream.send_ended {
+            return None;
+        }
+        let held = std::mem::take(&mut stream.held);
+        if let Some(body) = &mut stream.body {
+            let released = body.flow_control().release_capacity(held);
+            debug_assert!(released.is_ok());
+        }
+        // A client that resets it now resets no more than was served.
+        guard.completed();
+        match self.take(place)?.sending {
+            Sending::Body(handle) => Some(handle),
+            Sending::Answer(_) => None,
+        }
+    }
+
     /// Looks at every stream that was woken.
     pub fn turn(&mut self, events: &mut Vec<Event>, guard: &mut Guard, left: u64) {
         let mut walking = std::mem::take(&mut self.walking);
@@ -433,25 +457,6 @@ impl Streams {
             return;
         }
         self.settle(place, guard);
-    }
-}
-
-/// Why a stream cannot go on.
-enum Broken {
-    Malformed,
-    Reset { code: u32, remote: bool, unprocessed: bool },
-}
-
-impl From<::h2::Error> for Broken {
-    fn from(error: ::h2::Error) -> Broken {
-        let remote = error.is_remote() || error.is_io();
-        // Streams beyond the last one that a GOAWAY names, and refused ones, were never read (RFC 9113 §6.8, §8.7).
-        let unprocessed = error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
-        Broken::Reset {
-            code: error.reason().map_or(LOST, u32::from),
-            remote,
-            unprocessed,
-        }
     }
 }
 

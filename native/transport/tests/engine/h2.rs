@@ -47,6 +47,33 @@ fn streams_of_one_connection_are_exchanges_of_their_own() {
 }
 
 #[test]
+fn an_upload_that_is_answered_early_is_reset_after_its_client_had_time_to_read() {
+    let upstream = obedient();
+    for (linger_ms, reset) in [(50, Some(0)), (3_600_000, None)] {
+        let mut plan = speaking_h2(&upstream);
+        plan.options.linger_ms = linger_ms;
+        let lane = plan.start();
+        let mut client = H2Client::to(lane.port, None);
+        for (path, status) in [("/r2", 403), ("/f0/early", 413)] {
+            let stream = client.ask("POST", path, Some((700_000, false)));
+            client.until("an answer", |c| c.got[&stream].ended);
+            // What was answered afterwards was heard afterwards.
+            let after = client.ask("GET", "/w/len/9", None);
+            client.end(after);
+            if reset.is_some() {
+                client.until("a reset", |c| c.got[&stream].reset.is_some());
+            }
+            let got = &client.got[&stream];
+            assert_eq!((got.status, got.reset), (status, reset), "{path}");
+            client.sending.clear();
+        }
+        assert!(lane.until(|lane| lane.open().0 == 0));
+        drop(client);
+        lane.end();
+    }
+}
+
+#[test]
 fn a_window_that_stays_shut_holds_the_upstream_and_ends_by_its_deadline() {
     let upstream = obedient();
     let mut plan = speaking_h2(&upstream);

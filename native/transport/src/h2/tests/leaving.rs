@@ -96,6 +96,107 @@ fn after_a_complete_answer_the_rest_of_the_request_is_not_asked_for() {
     assert_eq!((pair.client.open_streams(), pair.server.open_streams()), (0, 0));
 }
 
+/// A request with half a body that the server answers whole, and what the client is told at once.
+fn answered_early(pair: &mut Pair, due: u64) -> u32 {
+    let stream = pair.open("POST", false);
+    assert_eq!(pair.client.data(stream, &[1; 9_000], false), 9_000);
+    pair.pump();
+    pair.at_server();
+    assert!(pair.server.respond(stream, 413, HeaderMap::new(), false));
+    assert_eq!(pair.server.data(stream, b"too large", true), 9);
+    pair.server.answered(stream, due);
+    pair.pump();
+    stream
+}
+
+#[test]
+fn a_client_that_was_answered_within_its_upload_has_time_to_read_before_it_is_reset() {
+    let mut pair = Pair::default();
+    let stream = answered_early(&mut pair, 10);
+    let told = pair.at_client();
+    assert!(
+        matches!(told[..], [Event::Response { .. }, Event::Data { ended: true, .. }]),
+        "{told:?}"
+    );
+    assert_eq!((pair.client.open_streams(), pair.server.open_streams()), (1, 0));
+    // What it still sends is told to nobody, and holds nothing of the connection's window.
+    pair.at_server();
+    let mut sent = 0;
+    while pair.client.data(stream, &[2; 1_000], false) == 1_000 {
+        sent += 1_000;
+        pair.pump();
+    }
+    assert!(sent > 50_000 && pair.at_server().is_empty());
+    let other = pair.open("POST", false);
+    let mut taken = 0;
+    while taken < 4_000_000 {
+        let n = pair.client.data(other, &[3; 16_000], false);
+        pair.pump();
+        let came: usize = pair
+            .at_server()
+            .iter()
+            .map(|event| {
+                if let Event::Data { bytes, .. } = event {
+                    bytes.len()
+                } else {
+                    0
+                }
+            })
+            .sum();
+        pair.server.release(other, came);
+        pair.pump();
+        assert!(n + came > 0, "the connection's window is used up after {taken} bytes");
+        taken += n;
+    }
+    pair.at_client();
+    assert!(!pair.server.dismiss(9));
+    assert!(pair.server.dismiss(10));
+    pair.pump();
+    let told = pair.at_client();
+    assert!(
+        told.iter()
+            .any(|event| matches!(event, Event::Reset { stream: seen, code: 0, remote: true, .. } if *seen == stream)),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_client_that_ends_or_resets_what_was_answered_early_is_not_reset() {
+    let mut pair = Pair::default();
+    let ended = answered_early(&mut pair, 10);
+    assert_eq!(pair.client.data(ended, b"", true), 0);
+    let reset = answered_early(&mut pair, 10);
+    pair.client.reset(reset, CANCEL);
+    pair.pump();
+    assert_eq!(pair.client.open_streams(), 0);
+    pair.at_client();
+    assert!(pair.server.dismiss(10));
+    pair.pump();
+    assert!(
+        pair.at_client().is_empty()
+            && pair
+                .at_server()
+                .iter()
+                .all(|event| !matches!(event, Event::Reset { .. }))
+    );
+    assert!(pair.server_closed.is_none());
+}
+
+#[test]
+fn few_streams_wait_for_clients_to_read() {
+    let mut pair = Pair::default();
+    let streams: Vec<u32> = (0..40).map(|_| answered_early(&mut pair, 10)).collect();
+    let reset: Vec<u32> = pair
+        .at_client()
+        .iter()
+        .filter_map(|event| match event {
+            Event::Reset { stream, code: 0, .. } => Some(*stream),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reset, streams[..8]);
+}
+
 #[test]
 fn a_server_that_leaves_serves_what_is_open() {
     let mut pair = Pair::default();
