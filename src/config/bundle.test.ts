@@ -414,6 +414,13 @@ const wrong: readonly (readonly [what: string, documents: Documents, lines: read
     ],
   ],
   [
+    'keys fetched without TLS from who stands behind a name like loopback',
+    { issuers: issuer('algorithms: [ES256]\n    jwksUrl: http://localhost:80@evil.example/jwks') },
+    [
+      'issuers.yaml:6:14: /issuers/0/jwksUrl: a user or password in it would be shown wherever the URL is; key sets are public',
+    ],
+  ],
+  [
     'an address of keys that is none',
     { issuers: issuer('algorithms: [ES256]\n    jwksUrl: https://[') },
     ['issuers.yaml:6:14: /issuers/0/jwksUrl: "https://[" is no URL'],

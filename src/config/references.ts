@@ -221,14 +221,21 @@ function issuerProblems(b: IssuersConfig, note: Note): void {
     }
     const url = issuer.jwksUrl;
     if (url === undefined) continue;
-    if (!URL.canParse(url)) note('issuers', `${path}/jwksUrl`, `"${url}" is no URL`);
-    else if (url.startsWith('http:') && !/^http:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|\/|$)/.test(url))
-      note(
-        'issuers',
-        `${path}/jwksUrl`,
-        'http: is for loopback only; keys fetched without TLS can be replaced on the way',
-      );
+    jwksUrlProblem(url, (message) => note('issuers', `${path}/jwksUrl`, message));
   }
+}
+
+/** A host of loopback, as URLs have it in canonical form. */
+const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])$/;
+
+function jwksUrlProblem(text: string, note: (message: string) => void): void {
+  if (!URL.canParse(text)) return note(`"${text}" is no URL`);
+  // Of the URL, not of its text: in `http://localhost:80@elsewhere/` the host is elsewhere.
+  const { protocol, hostname, username, password } = new URL(text);
+  if (username !== '' || password !== '')
+    note('a user or password in it would be shown wherever the URL is; key sets are public');
+  else if (protocol === 'http:' && !LOOPBACK.test(hostname))
+    note('http: is for loopback only; keys fetched without TLS can be replaced on the way');
 }
 
 /** Status numbers of redirects (RFC 9110 §15.4) that may be said. */
