@@ -43,7 +43,7 @@ export const CorsConfig = closed(
     }),
     allowCredentials: Type.Boolean({
       default: false,
-      description: 'Cookies and credentials may be sent. Not with the origin `*`.',
+      description: 'Cookies and credentials may be sent. Not with the origins `*` and `null`, which any page can have.',
     }),
     allowPrivateNetwork: Type.Boolean({
       default: false,

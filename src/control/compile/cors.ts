@@ -46,6 +46,11 @@ export function compileCors(
       '/allowCredentials',
       'with `*` every site could read with the cookies of whoever visits it; list the origins',
     );
+  if (config.allowCredentials && config.allowOrigins.some((origin) => origin.toLowerCase() === 'null'))
+    report(
+      '/allowCredentials',
+      'with `null` every site could read with the cookies of whoever visits it: any page can make a sandboxed frame, whose origin it is; list the origins',
+    );
   for (const name of edited.named)
     if (CORS_ANSWER_FIELDS.includes(name))
       report('', `\`answerHeaders\` edits ${name}, which \`cors\` says; keep one of them`);

@@ -62,6 +62,7 @@ for (const [pattern, origin, allowed] of origins) {
 
 const wrong: readonly [name: string, over: Partial<CorsConfig>, named: readonly string[], says: RegExp][] = [
   ['every origin with credentials', { allowOrigins: ['*'], allowCredentials: true }, [], /every site could read/],
+  ['the origin of any sandboxed frame with credentials', { allowOrigins: ['https://a.test', 'null'], allowCredentials: true }, [], /every site could read/],
   ['every origin and one', { allowOrigins: ['*', 'https://a.test'] }, [], /every origin already/],
   ['a slash at the end', { allowOrigins: ['https://a.test/'] }, [], /no origin/],
   ['a path', { allowOrigins: ['https://a.test/x'] }, [], /no origin/],
