@@ -373,7 +373,9 @@ export class RecordReader {
     const start = ring.starts[slot] as number;
     if (ring.isOverwritten(start)) return Read.Gone;
     const at = ring.base + (start & (ring.units - 1)) * UNIT_BYTES;
-    this.#bytes.copy(into.bytes, 0, at, at + RECORD_BYTES);
+    // Up to where the next one begins, or would: most records are a fifth of the longest.
+    const end = behind > 1 ? (ring.starts[(position + 1) & ring.mask] as number) : (ring.head[Head.Next] as number);
+    this.#bytes.copy(into.bytes, 0, at, at + Math.min(((end - start) >>> 0) * UNIT_BYTES, RECORD_BYTES));
     if (Atomics.load(ring.guards, slot) !== expected) return Read.Torn;
     if (ring.isOverwritten(start)) return Read.Gone;
     return ((this.written - position) | 0) > this.slots - RECORDS_MARGIN ? Read.Gone : Read.Ok;
