@@ -26,11 +26,30 @@ pub struct Listener {
     pub port: u16,
     /// No descriptors were left: it is not listened to before the next tick.
     pub resting: bool,
+    /// Clients wait that were not taken in yet.
+    pub more: bool,
 }
 
 impl Engine {
+    /// Goes on with listeners that had more clients than one turn takes in. Told of by the kernel alone, the next ones would wait behind every request that is ready, turn for turn.
+    pub(super) fn accept_more(&mut self) {
+        for place in 0..self.listeners.len() {
+            if self.listeners[place].more {
+                self.accept(place);
+            }
+        }
+    }
+
     /// Takes who waits. True: there may be more.
     pub(super) fn accept(&mut self, place: usize) -> bool {
+        let more = self.take_waiting(place);
+        if let Some(listener) = self.listeners.get_mut(place) {
+            listener.more = more;
+        }
+        more
+    }
+
+    fn take_waiting(&mut self, place: usize) -> bool {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(Listener { fd: Some(fd), .. }) = self.listeners.get(place) else {
                 return false;
@@ -294,6 +313,7 @@ fn address_class(address: IpAddr) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
     use super::super::options::Options;
@@ -305,6 +325,37 @@ mod tests {
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         epoll::wait(&engine.epoll, rustix::buffer::spare_capacity(&mut ready), Some(&now)).expect("epoll");
         ready.len()
+    }
+
+    #[test]
+    fn who_connects_does_not_wait_behind_every_request_of_those_who_did() {
+        let plan = ListenPlan {
+            number: 0,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
+            http2: false,
+            proxy_from: Vec::new(),
+        };
+        let mut engine = Engine::new(Options::default(), Vec::new()).expect("an engine");
+        let port = engine.listen(plan).expect("a port");
+        let connect = || TcpStream::connect(("127.0.0.1", port)).expect("a client");
+        let mut early: Vec<TcpStream> = (0..256).map(|_| connect()).collect();
+        while engine.open_connections() < early.len() || engine.poll() {
+            engine.poll();
+        }
+        // Of them more are ready than four turns look at, and so it stays.
+        let keep_busy = |early: &mut [TcpStream]| {
+            for client in early {
+                client.write_all(b"G").expect("a part of a head");
+            }
+        };
+        keep_busy(&mut early);
+        let late: Vec<TcpStream> = (0..320).map(|_| connect()).collect();
+        for _ in 0..12 {
+            engine.poll();
+            keep_busy(&mut early);
+        }
+        assert_eq!(engine.open_connections(), early.len() + late.len());
     }
 
     #[test]

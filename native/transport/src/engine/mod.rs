@@ -280,6 +280,7 @@ impl Engine {
             fd: Some(fd),
             port,
             resting: false,
+            more: false,
         });
         Ok(port)
     }
@@ -335,6 +336,7 @@ impl Engine {
         self.filter_anew();
         // What upstreams have answered goes on before more is begun, so that under load requests wait where they have cost nothing yet.
         let mut more = self.look_at(true);
+        self.accept_more();
         more |= self.look_at(false);
         self.go_on();
         self.flush_filters(false);
