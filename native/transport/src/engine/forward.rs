@@ -76,11 +76,12 @@ impl Engine {
         x.body_max = u64::from(low) | (u64::from(high) << 32);
         x.asks = self.slots.word(slot, word::ASKS) == 1;
         x.compress = compress;
-        if x.grpc && x.call_deadline == u64::MAX {
-            x.call_deadline = field(&self.slots, slot, b"grpc-timeout")
+        if x.grpc && x.client_deadline == u64::MAX {
+            x.client_deadline = field(&self.slots, slot, b"grpc-timeout")
                 .and_then(grpc_timeout_ms)
                 .map_or(u64::MAX, |ms| self.now + ms);
         }
+        x.call_deadline = x.call_deadline.min(x.client_deadline);
         let total = ms(&self.slots, word::TOTAL_MS);
         if total > 0 {
             x.call_deadline = x.call_deadline.min(self.now + total);

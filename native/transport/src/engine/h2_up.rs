@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use super::Engine;
 use super::h2_down::FRAMED_BYTES_MAX;
+use super::hedge::Hedge;
 use super::io::Got;
 use super::lines::{header_map, request_parts, response_text, trailer_lines};
 use super::slab::Key;
 use super::state::{Due, Phase, Up, UpStage};
 use crate::h2::{Client, Event, Limits};
 use crate::http1::{Framing, Parsed, Progress, parse_response};
-use crate::layout::FailReason;
+use crate::layout::{FailReason, Fault};
 use crate::lent::Body;
 
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
@@ -104,8 +105,12 @@ impl Engine {
             if sayable && !h2.client.ready() {
                 return false;
             }
-            // A request that HTTP/2 cannot say, such as a WebSocket handshake of HTTP/1.1: no connection will have room for it.
-            self.fail(slot, FailReason::Invalid);
+            // A request that HTTP/2 cannot say, such as a WebSocket handshake of HTTP/1.1: no connection will have room for it, and the endpoint is not to blame.
+            if matches!(x.hedge, Hedge::Of { .. }) {
+                self.fail(slot, FailReason::Busy);
+            } else {
+                self.refuse_for(slot, Fault::NotImplemented);
+            }
             return true;
         };
         h2.streams.insert(stream, slot);

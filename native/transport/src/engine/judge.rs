@@ -4,7 +4,7 @@
 use super::state::{Due, Phase};
 use super::{Engine, SCRATCH_BYTES};
 use crate::http1::{Framing, Parsed, Progress, ResponseHead, parse_response};
-use crate::layout::{ANSWER_AT, ANSWER_FIELDS_AT, FIELD_HOP, FailReason, answer, event};
+use crate::layout::{ANSWER_AT, ANSWER_FIELDS_AT, FIELD_HOP, FailReason, Fault, answer, event};
 use crate::lent::Body;
 
 use super::request::{BODY_COMPLETE, BODY_CUT, BODY_PENDING};
@@ -15,7 +15,8 @@ impl Engine {
     /// The final head is here: it goes on at once, unless decisions have asked to see it. Other protocols are none of their business.
     pub(super) fn answer_arrived(&mut self, slot: u32, bytes: &[u8], head: &ResponseHead) {
         if self.opens_tunnel(slot, head.status) {
-            return self.fail(slot, FailReason::Invalid);
+            // What was asked for is what the endpoint does not do: that does not make it a broken one.
+            return self.refuse_for(slot, Fault::NotImplemented);
         }
         let asked = self.exchanges[slot as usize].asks && head.status != 101;
         let whole = self.exchanges[slot as usize].complete_copy();

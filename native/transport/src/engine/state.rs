@@ -180,6 +180,8 @@ pub struct Exchange {
     pub deadline: u64,
     /// When all attempts together have taken too long, or the client of a gRPC call stops waiting for it; engine time, ms.
     pub call_deadline: u64,
+    /// The client's part of that.
+    pub client_deadline: u64,
     /// Body bytes at the last judgement of their rate, and when that is next.
     pub rate_bytes: u64,
     pub rate_at: u64,
@@ -257,6 +259,7 @@ impl Exchange {
             overdue: false,
             deadline: u64::MAX,
             call_deadline: u64::MAX,
+            client_deadline: u64::MAX,
             rate_bytes: 0,
             rate_at: u64::MAX,
         }

@@ -7,6 +7,9 @@ use super::slab::Key;
 use super::state::{Due, Phase, Proto, Stage, UpStage};
 use crate::layout::{FailReason, Fault};
 
+/// An endpoint that had so long may be blamed for the end of a client's patience, ms. Whoever gives it less would have it taken for broken, and with it what others ask of it.
+const FAIR_MS: u64 = 1_000;
+
 impl Engine {
     pub(super) fn check_deadlines(&mut self) {
         self.check_exchanges();
@@ -57,8 +60,10 @@ impl Engine {
                         let x = &mut self.exchanges[slot as usize];
                         x.deadline = self.now + x.idle_ms.max(1_000);
                     } else {
+                        // A client that has not said all that it asks may be what the upstream waits for.
+                        let awaits = self.client_is_slow(slot);
                         let tunnel = self.exchanges[slot as usize].phase == Phase::Tunnel;
-                        self.abort(slot, !tunnel);
+                        self.abort(slot, !tunnel && !awaits);
                         self.cut(slot);
                     }
                 }
@@ -68,9 +73,14 @@ impl Engine {
 
     /// The deadline of all attempts together, or the client's own, has passed: before the answer it is refused, within it the stream is broken off.
     fn call_is_late(&mut self, slot: u32) {
+        let now = self.now;
         let x = &mut self.exchanges[slot as usize];
         x.call_deadline = u64::MAX;
+        let had_time = x.phase == Phase::Forwarding && x.deadline.saturating_sub(x.head_ms) + FAIR_MS <= now;
         match x.phase {
+            Phase::Waiting | Phase::Forwarding | Phase::Judging if x.client_deadline <= now && !had_time => {
+                self.refuse_for(slot, Fault::RequestTimeout);
+            }
             Phase::Waiting | Phase::Forwarding => {
                 // No other endpoint has time left for it.
                 x.kept_all = false;

@@ -45,6 +45,8 @@ pub struct Seen {
     pub begun: usize,
     pub finished: usize,
     pub aborted: usize,
+    /// Of these, the ones that the upstream is blamed for.
+    pub blamed: usize,
     /// Reasons of FAILED events, and whether they may be sent again.
     pub failed: Vec<(i32, bool)>,
     /// FAILED events of one of two attempts: reason, bits, status.
@@ -394,6 +396,7 @@ impl Driver {
                     seen.finished += 1;
                 } else {
                     seen.aborted += 1;
+                    seen.blamed += usize::from(row[3] & 1 << 16 != 0);
                 }
                 false
             }

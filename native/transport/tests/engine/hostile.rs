@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use cnx_transport::compress::{Algorithm, Levels, Plan as Compression};
 use cnx_transport::h2::Protocol;
+use cnx_transport::layout::Fault;
 use http::{HeaderMap, HeaderValue, Request, request};
 
 use crate::driver::Plan;
-use crate::h2_peers::{Got, H2Client, speaking_h2};
+use crate::h2_peers::{Got, H2Client, h2_upstream_after, speaking_h2};
 use crate::peers::{Wire, obedient, upstream};
 
 /// An extended CONNECT for a WebSocket (RFC 8441).
@@ -30,9 +31,9 @@ fn an_upstream_that_does_not_switch_opens_no_tunnel_over_http2() {
     let mut client = H2Client::to(lane.port, None);
     client.until("settings", |c| c.client.extended_connect());
     for (path, status) in [
-        ("/f0/len/5", 502),
-        ("/f0/none/204", 502),
-        ("/p/len/5", 502),
+        ("/f0/len/5", 400),
+        ("/f0/none/204", 400),
+        ("/p/len/5", 400),
         ("/f0/none/404", 404),
     ] {
         let stream = client.ask_parts(handshake(path), Some((0, false)));
@@ -232,4 +233,72 @@ fn what_decisions_take_from_a_head_does_not_come_after_the_body() {
         }
         lane.end();
     }
+}
+
+/// What an upstream is blamed for counts against its health and its circuit: whoever could have it blamed could take it from all others.
+#[test]
+fn no_client_has_an_endpoint_blamed_for_what_it_does_itself() {
+    let silent = upstream(|mut wire, _| while wire.request().is_some() {});
+    let begins = upstream(|mut wire, _| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin");
+        wire.exactly(usize::MAX);
+    });
+    let (http2, streams) = h2_upstream_after(Duration::from_secs(60));
+    let mut plan = Plan::to(&[silent.address, http2.address, begins.address]);
+    plan.listen.http2 = true;
+    plan.endpoints[1].0.http2 = true;
+    plan.idle_ms = 200;
+    let lane = plan.start();
+    let mut client = H2Client::to(lane.port, None);
+    let call = |path: &str, timeout: &'static str| {
+        let mut parts = Request::post(format!("http://a{path}"))
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0;
+        let fields = [("content-type", "application/grpc"), ("grpc-timeout", timeout)];
+        for (name, value) in fields {
+            parts.headers.insert(name, HeaderValue::from_static(value));
+        }
+        parts
+    };
+    // A call that gives no time to answer.
+    for path in ["/f0/x", "/f1/x"] {
+        let stream = client.ask_parts(call(path, "20m"), None);
+        assert_eq!(client.end(stream).status, 200, "{path}: in gRPC's own words");
+    }
+    assert_eq!(streams.begun.load(std::sync::atomic::Ordering::SeqCst), 1);
+    // What the endpoint's protocol cannot say.
+    let mut wire = Wire::to(lane.port);
+    let head = "Host: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
+    wire.send(format!("GET /f1/x HTTP/1.1\r\n{head}\r\n\r\n"));
+    assert_eq!(wire.answer().unwrap().status(), 400);
+    // An answer that begins, and goes on once the client has said the rest.
+    for http2 in [false, true] {
+        let mut wire = Wire::to(lane.port);
+        let stream = client.client.request(call("/f2/x", "1M"), false).unwrap();
+        client.got.insert(stream, Got::default());
+        if http2 {
+            assert!(client.end(stream).reset.is_some());
+        } else {
+            client.client.reset(stream, 8);
+            wire.send("POST /f2/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc");
+            assert!(!wire.answer().unwrap().whole);
+        }
+    }
+    {
+        let seen = lane.seen.lock().unwrap();
+        assert_eq!((&seen.failed[..], seen.blamed), (&[][..], 0));
+        assert_eq!(
+            seen.faults,
+            [Fault::RequestTimeout, Fault::RequestTimeout, Fault::NotImplemented].map(|fault| fault as i32)
+        );
+    }
+    // Whoever had time is.
+    let stream = client.ask_parts(call("/f0/x", "1200m"), None);
+    client.end(stream);
+    assert_eq!(lane.seen.lock().unwrap().failed.len(), 1);
+    drop((client, wire));
+    lane.end();
 }
