@@ -104,7 +104,7 @@ export const REFUSAL_LIST: readonly RefusalRow[] = Object.freeze(Object.values(R
 /** Whole seconds after which a client may come again that was turned away under overload. */
 export const SHED_RETRY_AFTER_S = 1;
 
-/** The answer to `OPTIONS *`, which asks the gateway itself (RFC 9110 §9.3.7). */
+/** The answer to `OPTIONS *`, which asks the gateway itself (RFC 9110 §9.3.7), and to OPTIONS that may go no further (§7.6.2). */
 export const ASTERISK_STATUS = 204;
 
 /** An endpoint agrees to another protocol (RFC 9110 §15.2.2). */

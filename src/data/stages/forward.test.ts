@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { RoutePlan } from '../../snapshot/route-plans.ts';
 import { TestWire, testExchange, testRoute, type WireOptions } from '../../../test/harness/wire.ts';
-import type { Exchange } from '../exchange.ts';
+import { type Exchange, METHODS } from '../exchange.ts';
 import { Verdict } from '../verdict.ts';
 import { Forward, isTraceparent } from './forward.ts';
 
@@ -28,6 +28,7 @@ function enter(
   const wire = new TestWire({ host: 'shop.example:8443', ...o });
   const x = testExchange(wire, {}, testRoute(route));
   x.id = 'abcdef-07-0000002a';
+  x.methodCode = METHODS.indexOf((o.method ?? 'GET') as (typeof METHODS)[number]);
   x.clientAddress = o.client ?? '192.0.2.7';
   x.clientRequestId = o.requestId ?? '';
   x.endpoint = endpoint;
@@ -57,6 +58,16 @@ test('the upstream learns of the client, in the old fields and in Forwarded (RFC
   assert.equal(sent('x-forwarded-proto'), 'https');
   assert.equal(sent('x-forwarded-host'), 'shop.example:8443');
   assert.equal(sent('forwarded'), 'for=192.0.2.7;host="shop.example:8443";proto=https');
+});
+
+test('OPTIONS goes on with one hop less, if it counts them', () => {
+  const hops = (method: string, value: string): string | undefined =>
+    enter({ method, headers: ['max-forwards', value] }).sent('max-forwards');
+  assert.equal(hops('OPTIONS', '1'), '0');
+  assert.equal(hops('OPTIONS', '010'), '9');
+  assert.equal(hops('OPTIONS', '999999999999999'), '999999999999998');
+  assert.equal(hops('GET', '5'), undefined);
+  assert.equal(enter({ method: 'OPTIONS' }).sent('max-forwards'), undefined);
 });
 
 test('what an untrusted client claims of itself does not pass', () => {

@@ -8,13 +8,14 @@
  *   client claims further left is not passed on.
  * - `X-Request-Id` is ours, also in the answer; the client's own goes on as `X-Client-Request-Id`.
  * - `X-Forwarded-Client-Cert`: the verified client certificate, on routes that ask for it; a client's own never passes.
+ * - `Max-Forwards` of OPTIONS: one less (RFC 9110 §7.6.2).
  * - `traceparent` (W3C Trace Context): a valid one passes; otherwise a new trace begins, whose id holds the request id.
  */
 import { present } from '../../base/assert.ts';
 import { Recent } from '../../base/recent.ts';
 import type { HeaderEdits } from '../../snapshot/route-plans.ts';
 import { chance, draw, Salt } from '../chance.ts';
-import type { Exchange } from '../exchange.ts';
+import { type Exchange, METHODS } from '../exchange.ts';
 import { formatAddress } from '../normalize/address.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
@@ -25,6 +26,7 @@ import { looksAtAnswers } from '../upstream/retries.ts';
 import { Verdict } from '../verdict.ts';
 import { CLIENT_CERT_FIELD, clientCertificateField } from './client-certificate.ts';
 
+const OPTIONS = METHODS.indexOf('OPTIONS');
 /** Share of traces begun here that are sampled. */
 export const TRACE_SAMPLE = 0.01;
 
@@ -121,12 +123,19 @@ function describe(x: Exchange, wire: Wire): void {
   wire.setUpstreamHeader('x-request-id', x.id);
   wire.setAnswerHeader('x-request-id', x.id);
   if (x.clientRequestId !== '') wire.setUpstreamHeader('x-client-request-id', x.clientRequestId);
+  if (x.methodCode === OPTIONS) countHop(wire);
   const trace = wire.header('traceparent');
   // Of two, one would be followed here and the other upstream (W3C Trace Context §3.2: then there is none).
   if (trace === undefined || !isTraceparent(trace) || wire.repeats('traceparent')) {
     wire.setUpstreamBytes('traceparent', newTraceparent(x));
     if (wire.header('tracestate') !== undefined) wire.removeUpstreamHeader('tracestate');
   }
+}
+
+/** RFC 9110 §7.6.2; normalize has let pass nothing but numbers above 0. */
+function countHop(wire: Wire): void {
+  const forwards = wire.header('max-forwards');
+  if (forwards !== undefined) wire.setUpstreamHeader('max-forwards', String(Number(forwards) - 1));
 }
 
 function describeCertificate(wire: Wire): void {

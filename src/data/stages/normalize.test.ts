@@ -56,6 +56,25 @@ describe('normalize', () => {
     assert.equal(said({ method: 'TRACE' }), 'method_not_allowed');
   });
 
+  it('says what is allowed where it refuses TRACE', () => {
+    const { x } = run({ method: 'TRACE' });
+    assert.deepEqual((x.wire as TestWire).answerEdits, ['set allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS']);
+  });
+
+  it('answers OPTIONS that may not go further, and refuses one that says so in words that nobody can count', () => {
+    for (const value of ['0', '000']) {
+      const { x, verdict } = run({ method: 'OPTIONS', path: '/a', headers: ['max-forwards', value] });
+      assert.equal(verdict, Verdict.Handed, value);
+      assert.deepEqual((x.wire as TestWire).answerEdits, ['set allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS']);
+    }
+    assert.equal(said({ method: 'OPTIONS', path: '/a', headers: ['max-forwards', '1'] }), 'passes');
+    for (const value of ['', '-1', '1.0', '0x0', '1, 0', '9'.repeat(16)])
+      assert.equal(said({ method: 'OPTIONS', headers: ['max-forwards', value] }), 'bad_header', value);
+    assert.equal(said({ method: 'OPTIONS', headers: ['max-forwards', '1', 'max-forwards', '0'] }), 'bad_header');
+    // Of other methods it may be ignored.
+    assert.equal(said({ method: 'GET', headers: ['max-forwards', '0'] }), 'passes');
+  });
+
   it('refuses fields of which one could be checked here and another be believed upstream', () => {
     const type = 'content-type';
     const form = 'application/x-www-form-urlencoded';

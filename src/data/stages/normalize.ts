@@ -39,6 +39,8 @@ const OTHER_METHOD = /^[A-Z][A-Z-]{1,31}$/;
  * nothing to a rule.
  */
 const CONTENT_TYPE = /^[^;,\t ]*[\t ]*(?:;|$)/;
+/** Max-Forwards (RFC 9110 §7.6.2), as far as a double counts; nobody has more hops. */
+const MAX_FORWARDS = /^[0-9]{1,15}$/;
 /** A client's own request id that is worth keeping. */
 const REQUEST_ID = /^[A-Za-z0-9._~:+/=-]{1,128}$/;
 
@@ -72,7 +74,11 @@ export class Normalize implements Stage {
       x.methodCode = code;
       if (code === CONNECT) return x.refuse(REFUSALS.method_not_implemented, 'CONNECT');
       // It would show a client what stands between it and the upstream, credentials that we added included.
-      if (code === TRACE) return x.refuse(REFUSALS.method_not_allowed, 'TRACE');
+      if (code === TRACE) {
+        // RFC 9110 §15.5.6: the answer must say what is allowed.
+        wire.setAnswerHeader('allow', ALLOW);
+        return x.refuse(REFUSALS.method_not_allowed, 'TRACE');
+      }
     }
 
     if (wire.headerCount > FIELDS_MAX)
@@ -94,10 +100,16 @@ export class Normalize implements Stage {
     }
     x.host = this.#lastHost;
 
-    if (x.methodCode === OPTIONS && wire.path === '*') {
-      wire.setAnswerHeader('allow', ALLOW);
-      wire.answer(ASTERISK_STATUS, '', '');
-      return Verdict.Handed;
+    if (x.methodCode === OPTIONS) {
+      const forwards = wire.header('max-forwards');
+      if (forwards !== undefined && (!MAX_FORWARDS.test(forwards) || wire.repeats('max-forwards')))
+        return x.refuse(REFUSALS.bad_header, 'malformed Max-Forwards');
+      // At 0 an intermediary must answer by itself (RFC 9110 §7.6.2).
+      if (wire.path === '*' || Number(forwards) === 0) {
+        wire.setAnswerHeader('allow', ALLOW);
+        wire.answer(ASTERISK_STATUS, '', '');
+        return Verdict.Handed;
+      }
     }
 
     const path = this.#path;
