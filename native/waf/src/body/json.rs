@@ -1,6 +1,6 @@
 //! JSON bodies, flattened: `{"a":{"b":[1]}}` gives the argument `json.a.b.array_0` (as ModSecurity 3 names it) with
 //! the value `1`. Strings are unescaped; numbers, `true` and `false` stay as written, `null` is empty. Objects and arrays that are
-//! empty give nothing. Strict (RFC 8259) but for what follows no rule: a lone surrogate becomes U+FFFD.
+//! empty give their name with an empty value, since a client chose it; one that is all of the document gives nothing. Strict (RFC 8259) but for what follows no rule: a lone surrogate becomes U+FFFD.
 
 use super::Sink;
 use crate::bytes::hex_pair;
@@ -69,6 +69,9 @@ fn document(p: &mut Parser<'_>, depth_max: usize, room: &mut Room, sink: &mut dy
                 if p.peek() != Some(close) {
                     begin_member(p, name, levels, value, sink)?;
                     continue;
+                }
+                if levels.len() > 1 && !sink.argument(name, b"") {
+                    return Ok(());
                 }
             }
             Some(b'"') => {
@@ -299,8 +302,10 @@ mod tests {
             ("json.a.b.array_1.c", "x\n\u{1f600}"),
             ("json.d", ""),
             ("json.e", "-1.5e3"),
+            ("json.f", ""),
+            ("json.g.array_0", ""),
         ];
-        let got = ok(r#" {"a":{"b":[1, {"c":"x\n\ud83d\ude00"}]},"d":null,"e":-1.5e3,"f":{},"g":[]} "#);
+        let got = ok(r#" {"a":{"b":[1, {"c":"x\n\ud83d\ude00"}]},"d":null,"e":-1.5e3,"f":{},"g":[ [ ] ]} "#);
         assert_eq!(got, want.map(|(n, v)| (n.to_owned(), v.to_owned())));
         assert_eq!(ok("[]"), []);
         assert_eq!(ok("\"x\"")[0].0, "json");
@@ -364,6 +369,6 @@ mod tests {
         }
         let deep = "[".repeat(11) + &"]".repeat(11);
         assert!(parse(deep.as_bytes(), 10, &mut Room::default(), &mut collected()).is_err());
-        assert_eq!(ok(&("[".repeat(10) + &"]".repeat(10))), []);
+        assert_eq!(ok(&("[".repeat(10) + &"]".repeat(10))).len(), 1);
     }
 }

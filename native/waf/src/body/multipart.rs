@@ -309,6 +309,20 @@ mod tests {
     }
 
     #[test]
+    fn space_that_hides_a_parameter_or_a_header_from_some_servers_is_flagged() {
+        for head in [
+            "Content-Disposition: form-data; name=\"a\"; filename =\"f\"",
+            "Content-Disposition: form-data; name=\"a\"; filename= \"f\"",
+            "Content-Disposition : form-data; name=\"a\"; filename=\"f\"",
+            "Content-Disposition: form-data; name=\"a\"; filename=\"f\"\r\nContent-Type\t: text/plain",
+        ] {
+            let (r, c) = run(&format!("--XX\r\n{head}\r\n\r\nd\r\n--XX--\r\n"), TYPE);
+            r.unwrap();
+            assert_eq!(c.flags, [Var::MultipartInvalidPart], "{head}");
+        }
+    }
+
+    #[test]
     fn a_form_without_fields_is_well_formed() {
         let (r, c) = run("--XX--\r\n", TYPE);
         r.unwrap();

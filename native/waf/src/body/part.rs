@@ -114,7 +114,12 @@ pub fn names(lines: &[Vec<u8>], sink: &mut dyn Sink) -> Result<(Vec<u8>, Option<
             sink.flag(Var::MultipartInvalidPart);
             return Err("a header of a part has no colon");
         };
-        if line[..at].trim_ascii().eq_ignore_ascii_case(b"content-disposition") {
+        let name = &line[..at];
+        if name.iter().any(u8::is_ascii_whitespace) {
+            // Some servers read such a header, others pass it over.
+            sink.flag(Var::MultipartInvalidPart);
+        }
+        if name.trim_ascii().eq_ignore_ascii_case(b"content-disposition") {
             if disposition.is_some() {
                 sink.flag(Var::MultipartInvalidPart);
                 return Err("a part has two dispositions");
@@ -158,8 +163,12 @@ fn disposition_names(disposition: &[u8], sink: &mut dyn Sink) -> Result<(Vec<u8>
             sink.flag(Var::MultipartInvalidPart);
             return Err("a parameter of a disposition has no value");
         };
-        let key = rest[..at].trim_ascii().to_ascii_lowercase();
-        let value = rest[at + 1..].trim_ascii_start();
+        let (key, value) = (rest[..at].trim_ascii_end(), rest[at + 1..].trim_ascii_start());
+        if key.len() < at || value.len() < rest.len() - at - 1 {
+            // RFC 2045 §5.1 has no space there: to some servers what stands so is no parameter, and an upload is a field.
+            sink.flag(Var::MultipartInvalidPart);
+        }
+        let key = key.to_ascii_lowercase();
         let to = match key.as_slice() {
             b"name" => &mut name,
             b"filename" => &mut filename,
