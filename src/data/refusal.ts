@@ -38,7 +38,8 @@ const ROWS = {
   // match
   no_route: [404, 'downstream', false, 'No route for this host and path'],
   method_not_allowed: [405, 'downstream', false, 'The method is not allowed here'],
-  upgrade_not_allowed: [426, 'downstream', false, 'This route does not accept protocol upgrades'],
+  // Not 426, which asks for the upgrade it names (RFC 9110 §15.5.22).
+  upgrade_not_allowed: [403, 'downstream', false, 'This route does not accept protocol upgrades'],
   // waf
   waf_blocked: [403, 'downstream', false, 'The request was blocked by the web application firewall'],
   waf_exhausted: [403, 'downstream', false, 'The request could not be inspected within its budget'],

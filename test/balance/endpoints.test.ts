@@ -174,7 +174,7 @@ test('an upgrade to a route that relays none is refused', async () => {
       'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
   );
   await gateway.until('an answer', () => connection.received().includes('\r\n\r\n'));
-  assert.match(connection.received().toString('latin1'), /^HTTP\/1\.1 426 .*"code":"upgrade_not_allowed"/s);
+  assert.match(connection.received().toString('latin1'), /^HTTP\/1\.1 403 .*"code":"upgrade_not_allowed"/s);
   connection.destroy();
 });
 

@@ -140,7 +140,7 @@ describe('WebSocket clients', () => {
   it('is refused where the route does not allow it, and the connection goes on', async () => {
     const one = await session(true);
     for (const [path, status] of [
-      ['/plain', 426],
+      ['/plain', 403],
       ['/elsewhere', 404],
     ] as const) {
       const stream = opened(one, path);

@@ -93,7 +93,7 @@ describe('websockets', () => {
 
   it('a handshake is refused where the route does not allow it, and never reaches the upstream', async () => {
     const before = sockets.clients.size;
-    await assert.rejects(open('/plain'), /Unexpected server response: 426/);
+    await assert.rejects(open('/plain'), /Unexpected server response: 403/);
     await assert.rejects(open('/elsewhere'), /Unexpected server response: 404/);
     assert.equal(sockets.clients.size, before);
   });

@@ -215,7 +215,7 @@ export function websockets(transport: TransportName): void {
       const socket = new WebSocket(`ws://127.0.0.1:${own.port}/`);
       socket.on('error', () => undefined);
       const [, answer] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
-      assert.equal(answer.statusCode, 426);
+      assert.equal(answer.statusCode, 403);
       answer.resume();
       own.close();
     });

@@ -432,8 +432,8 @@ impl Engine {
         self.resume_up.push(key);
     }
 
-    /// The answer to an exchange did not come in time. A connection on which nothing was said for so long is no better than none: its host may be gone without a word, and
-    /// the system would not find that out for a quarter of an hour. Streams that are open on it have their own time.
+    /// The answer to an exchange did not come in time. A connection on which nothing was said for half of that time is no better than none: its host may be gone without a word,
+    /// and the system would not find that out for a quarter of an hour. Half: SETTINGS of a new connection come after its first request. Streams that are open on it have their own time.
     pub(super) fn h2_up_overdue(&mut self, slot: u32) {
         let now = self.now;
         let x = &self.exchanges[slot as usize];
@@ -442,7 +442,7 @@ impl Engine {
         };
         let silent = self
             .h2_up(key)
-            .is_some_and(|h2| h2.silent_since.saturating_add(head_ms) <= now);
+            .is_some_and(|h2| h2.silent_since.saturating_add(head_ms / 2) <= now);
         if silent {
             self.h2_up_retire(key);
         }
