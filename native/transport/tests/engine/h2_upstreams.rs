@@ -156,7 +156,7 @@ fn a_connection_on_which_an_upstream_says_nothing_is_not_used_again() {
         }
     });
     let mut plan = over_one(&upstream);
-    plan.head_ms = 300;
+    plan.head_ms = 1_000;
     let lane = plan.start();
     let mut client = H2Client::to(lane.port, None);
     let lost = client.ask("POST", "/f0/echo", None);
@@ -181,7 +181,7 @@ fn one_slow_answer_does_not_end_the_use_of_a_connection_that_answers_others() {
         });
     });
     let mut plan = over_one(&upstream);
-    plan.head_ms = 300;
+    plan.head_ms = 2_000;
     let lane = plan.start();
     let mut client = H2Client::to(lane.port, None);
     let slow = client.ask("POST", "/f0/never", None);
