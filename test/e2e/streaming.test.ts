@@ -203,6 +203,8 @@ describe('streaming', () => {
     const connections = await Promise.all(
       starts.map(async (bytes) => {
         const connection = await RawConnection.open({ port: gateway.ports.http });
+        // Nothing is read, for a stream that is read may be whole before all of them are seen under way.
+        connection.socket.pause();
         connection.send(bytes);
         return connection;
       }),
