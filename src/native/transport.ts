@@ -194,6 +194,8 @@ export interface TransportEngine {
   takeShed(): number;
   /** Accepts no more, and asks clients to leave. */
   drain(): void;
+  /** Clients from whom `close` could take something that they were told: when no exchange is open any more after `drain`, each of them leaves by itself or by a deadline. */
+  leaving(): number;
   /** Closes everything. `onTurn` is not called any more: the last events begin at the number returned and end at `lastEvents()`. */
   close(): number;
   /** Only after `close`: so many events wait to be heard, those before the number that it returned included. */

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { type ClientHttp2Session, connect } from 'node:http2';
+import { type AddressInfo, connect as connectTo, createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PATIENCE_MS } from '../e2e/client.ts';
 import { Given, untilIdle } from '../e2e/given.ts';
 import { plainBundle } from '../harness/bundle.ts';
@@ -11,6 +13,12 @@ import type { TestGateway } from '../harness/gateway.ts';
 
 const STREAMS = 100;
 const BODY_BYTES = 70_000;
+const LONG_BYTES = 12_000_000;
+/** What of it is on its way at once: a slow link has it for longer than a gateway takes to end. */
+const WINDOW_BYTES = 4_000_000;
+/** What a slow link carries in one of its ticks. */
+const TICK_BYTES = 64 * 1024;
+const TICK_MS = 20;
 
 interface Heard {
   readonly status: number;
@@ -32,6 +40,29 @@ function ask(session: ClientHttp2Session, path: string, body?: Buffer): Promise<
 }
 
 const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+/** A link to a port that carries little of what comes from there in each of its ticks; its own port. */
+async function slowLink(given: Given, port: number): Promise<number> {
+  const link = createServer((near) => {
+    const far = connectTo({ port, host: '127.0.0.1' });
+    near.on('error', () => far.destroy());
+    far.on('error', () => near.destroy());
+    near.pipe(far);
+    void (async () => {
+      for (;;) {
+        const ended = far.readableEnded || far.destroyed;
+        const piece = (far.read(Math.min(TICK_BYTES, far.readableLength)) as Buffer | null) ?? null;
+        if (piece !== null) near.write(piece);
+        else if (ended) break;
+        await sleep(TICK_MS);
+      }
+      near.end();
+    })();
+  });
+  await new Promise<void>((resolve) => link.listen(0, '127.0.0.1', resolve));
+  given.ends(() => link.close());
+  return (link.address() as AddressInfo).port;
+}
 
 describe("Node's HTTP/2", () => {
   const given = new Given();
@@ -88,6 +119,26 @@ describe("Node's HTTP/2", () => {
     await untilIdle(gateway);
     assert.equal((await ask(one, '/status/200')).status, 200);
     one.close();
+  });
+
+  it('gets all of an answer over a slow link when the gateway leaves meanwhile', async () => {
+    const upstream = await given.upstream();
+    const leaving = await given.gateway({
+      bundle: plainBundle([upstream.address]),
+      bootstrap: { transport: 'native', drainDeadlineMs: 60_000 },
+      listener: { http2: true },
+    });
+    const one = connect(`http://127.0.0.1:${await slowLink(given, leaving.ports.http)}`, {
+      settings: { initialWindowSize: WINDOW_BYTES },
+    });
+    one.on('error', () => undefined);
+    given.ends(() => one.destroy());
+    await new Promise((resolve) => one.once('connect', resolve));
+    one.setLocalWindowSize(WINDOW_BYTES);
+    const long = ask(one, `/stream/${LONG_BYTES}`);
+    await ask(one, '/status/200');
+    await leaving.stop();
+    assert.equal((await long).body.length, LONG_BYTES);
   });
 
   it('is told by GOAWAY when the gateway leaves, and what is under way ends well', async () => {

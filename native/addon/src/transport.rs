@@ -510,7 +510,6 @@ impl TransportEngine {
         }
     }
 
-    /// The least time since the last call that a request that is ready waited to be read, ms; 0: there is no queue of requests; -1: nothing is known yet.
     #[napi]
     pub fn set_shed(&self, share: f64) {
         self.lane.with(|engine| engine.set_shed(share));
@@ -521,6 +520,7 @@ impl TransportEngine {
         self.lane.with(Engine::take_shed).unwrap_or(0) as f64
     }
 
+    /// The least time since the last call that a request that is ready waited to be read, ms; 0: there is no queue of requests; -1: nothing is known yet.
     #[napi]
     pub fn waited_ms(&self) -> f64 {
         let waited = self.lane.with(Engine::waited).flatten();
@@ -531,6 +531,12 @@ impl TransportEngine {
     pub fn open_connections(&self) -> u32 {
         let open = self.lane.with(|engine| engine.open_connections());
         open.map_or(0, |n| u32::try_from(n).unwrap_or(u32::MAX))
+    }
+
+    #[napi]
+    pub fn leaving(&self) -> u32 {
+        let leaving = self.lane.with(|engine| engine.leaving());
+        leaving.map_or(0, |n| u32::try_from(n).unwrap_or(u32::MAX))
     }
 
     #[napi]

@@ -345,7 +345,7 @@ export interface Transport {
   setTls(listener: string, tls: ListenerTls): void;
   /** Closes upstream connections of endpoints that are in no live snapshot any more, once idle. */
   retain(endpoints: readonly EndpointPlan[]): void;
-  /** Stops accepting, asks keep-alive clients to leave; resolves when no exchange is open or after `deadlineMs`. */
+  /** Stops accepting, asks keep-alive clients to leave; resolves when no exchange is open and nothing that was said is still on its way, as far as the transport knows, or after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>;
   /** Closes everything at once. After this the thread can end. */
   close(): void;

@@ -379,9 +379,10 @@ impl Engine {
         self.h2_idle(key);
     }
 
-    /// A connection without streams has a deadline.
+    /// A connection without streams has a deadline. One that was asked to leave has what its client needs to say that it has read that: all that it was sent before comes first.
     pub(super) fn h2_idle(&mut self, key: Key) {
-        let due = self.now + self.options.idle_ms;
+        let (now, draining) = (self.now, self.draining);
+        let (idle_ms, write_ms, linger_ms) = (self.options.idle_ms, self.options.write_ms, self.options.linger_ms);
         if let Some(Down {
             deadline,
             proto: Proto::H2(h2),
@@ -389,12 +390,18 @@ impl Engine {
         }) = self.downs.get_mut(key)
             && h2.streams.is_empty()
         {
-            *deadline = due;
+            *deadline = now
+                + match h2.leaving {
+                    false => idle_ms,
+                    // `h2_over` waits for what is still on its way.
+                    true if draining || !h2.served => linger_ms,
+                    true => write_ms,
+                };
         }
     }
 
     /// The connection is over; what was framed before still goes out.
-    fn h2_over(&mut self, key: Key) {
+    pub(super) fn h2_over(&mut self, key: Key) {
         let slots: Vec<u32> = match self.h2(key) {
             Some(h2) => h2.streams.drain().map(|(_, slot)| slot).collect(),
             None => return,
@@ -410,6 +417,7 @@ impl Engine {
         let mut last = H1::new();
         last.stage = Stage::Linger;
         last.drop_left = self.options.linger_bytes_max;
+        last.unacknowledged = usize::MAX;
         down.proto = Proto::H1(last);
         // Else `down_writable` ends it, or the deadline of a client that takes nothing.
         down.deadline = u64::MAX;
@@ -448,6 +456,7 @@ impl Engine {
         let Some(h2) = self.h2(key) else { return };
         if !std::mem::replace(&mut h2.leaving, true) {
             h2.server.go_away();
+            self.h2_idle(key);
             self.h2_turn(key);
         }
     }

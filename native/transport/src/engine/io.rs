@@ -119,6 +119,11 @@ impl Io {
         self.queue.len() - self.queued_from + self.tail.len() + self.tls.as_ref().map_or(0, |s| s.pending())
     }
 
+    /// Bytes that the peer has been given, and that its system has not got yet.
+    pub fn unacknowledged(&self) -> usize {
+        super::net::unacknowledged(&self.fd)
+    }
+
     /// True when it can carry nothing more in at least one direction.
     pub fn is_broken(&self) -> bool {
         self.broken || self.unwritable

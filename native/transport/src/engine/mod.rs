@@ -73,7 +73,7 @@ use self::shed::Shed;
 use self::slab::{Key, Slab};
 pub use self::slots::Pages;
 use self::slots::Slots;
-use self::state::{Down, Exchange, Phase, Up};
+use self::state::{Down, Exchange, Phase, Proto, Stage, Up};
 use self::wait::Waits;
 use crate::compress::Plan;
 use crate::hand_over::{self, Inherited};
@@ -459,6 +459,21 @@ impl Engine {
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.downs.len()
+    }
+
+    /// Clients that a close now could take something from: what was said to them is still here or on its way, or they have not said that they have it. Once `drain` was called
+    /// and no exchange is open, each of them leaves by itself or by a deadline.
+    #[must_use]
+    pub fn leaving(&self) -> usize {
+        let owed = |down: &Down| match &down.proto {
+            Proto::H1(h1) => down.io.pending() > 0 || matches!(h1.stage, Stage::Discard | Stage::Linger),
+            Proto::H2(_) => true,
+            Proto::Opening { .. } => false,
+        };
+        let keys = (0..self.downs.places()).filter_map(|place| self.downs.key_at(place));
+        keys.filter_map(|key| self.downs.get(key))
+            .filter(|down| owed(down))
+            .count()
     }
 
     /// Stops accepting and asks clients to leave with the next answer that they get. Connections without a request stay as they are: a request that is on its way

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
+use rustix::ioctl;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 /// Connections that may wait to be accepted; the kernel's own bound (`net.core.somaxconn`) may be lower.
@@ -78,6 +79,16 @@ pub fn connect(address: &SocketAddr) -> io::Result<OwnedFd> {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(fd),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Bytes that were sent and that the peer's system has not got yet (SIOCOUTQ of tcp(7)); 0 when nobody can say.
+pub fn unacknowledged(fd: &OwnedFd) -> usize {
+    /// The same number on all systems that the addon is built for (asm-generic/ioctls.h).
+    const SIOCOUTQ: ioctl::Opcode = 0x5411;
+    #[allow(unsafe_code)]
+    // SAFETY: of a TCP socket it writes one int, which is what the getter has room for; others refuse it.
+    let bytes = unsafe { ioctl::ioctl(fd, ioctl::Getter::<SIOCOUTQ, i32>::new()) };
+    bytes.ok().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
 }
 
 /// Whether a connection that was begun stands.

@@ -358,6 +358,8 @@ pub struct H1 {
     pub requests: u32,
     /// Bytes that may still be dropped in `Discard` and `Linger`.
     pub drop_left: u64,
+    /// Bytes on their way at the last look that found them fewer, after HTTP/2's last words; 0: nobody looks.
+    pub unacknowledged: usize,
 }
 
 impl H1 {
@@ -372,6 +374,7 @@ impl H1 {
             keep_alive: true,
             requests: 0,
             drop_left: 0,
+            unacknowledged: 0,
         }
     }
 }

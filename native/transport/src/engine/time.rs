@@ -137,7 +137,6 @@ impl Engine {
 
     fn check_down(&mut self, key: Key) {
         let (now, write_ms) = (self.now, self.options.write_ms);
-        let (idle_ms, linger_ms) = (self.options.idle_ms, self.options.linger_ms);
         let Some(down) = self.downs.get_mut(key) else { return };
         if down.io.pending() > 0 && !down.io.writable {
             if down.stalled_since == 0 {
@@ -164,21 +163,39 @@ impl Engine {
                 Stage::Head if h1.within_head => self.head_is_late(key),
                 Stage::Head => self.linger(key),
                 Stage::Discard => self.linger(key),
-                Stage::Linger => self.drop_down(key),
+                Stage::Linger => self.lingered(key),
                 Stage::Exchange | Stage::Tunnel => {}
             },
             Proto::H2(h2) if !h2.streams.is_empty() => {}
             // Answers are on their way still. A client that takes nothing of them has a deadline of its own.
-            Proto::H2(h2) if down.io.pending() > 0 || !h2.server.output().is_empty() => {
-                down.deadline = now + idle_ms;
-            }
+            Proto::H2(h2) if down.io.pending() > 0 || !h2.server.output().is_empty() => self.h2_idle(key),
             // With the notice goes a PING, which is answered when all that went before it has arrived: then the connection ends by itself.
-            Proto::H2(h2) if !h2.leaving => {
-                down.deadline = now + if h2.served { write_ms } else { linger_ms };
-                self.h2_leave(key);
-            }
-            Proto::H2(_) => self.h2_lost(key),
+            Proto::H2(h2) if !h2.leaving => self.h2_leave(key),
+            Proto::H2(_) => self.h2_over(key),
             Proto::Opening { .. } => self.drop_down(key),
+        }
+    }
+
+    /// A client of HTTP/2 speaks while it reads, and the system destroys what is on its way to a client that speaks after a close (RFC 9112 §9.6): it has time for as long as
+    /// it goes on reading.
+    fn lingered(&mut self, key: Key) {
+        let (now, write_ms, linger_ms) = (self.now, self.options.write_ms, self.options.linger_ms);
+        let least = (self.options.body_rate_min * write_ms / 1_000).max(1) as usize;
+        let Some(down) = self.downs.get_mut(key) else { return };
+        let Proto::H1(h1) = &mut down.proto else { return };
+        let left = if h1.unacknowledged == 0 {
+            0
+        } else {
+            down.io.unacknowledged()
+        };
+        if left.saturating_add(least) <= h1.unacknowledged {
+            h1.unacknowledged = left;
+            down.stalled_since = now;
+        }
+        if left == 0 || now - down.stalled_since > write_ms {
+            self.drop_down(key);
+        } else {
+            down.deadline = now + linger_ms;
         }
     }
 

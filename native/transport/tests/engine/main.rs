@@ -13,6 +13,7 @@ mod hedge;
 mod hostile;
 mod http1;
 mod kept;
+mod leaving;
 mod limits;
 mod peers;
 mod shed;

@@ -2,6 +2,7 @@
  * The native transport: the engine of native/transport moves the bytes on this thread, and tells once in a turn of the loop what has become of requests. Here its events become
  * calls of the pipeline, and the pipeline's verdicts words in the memory that both share.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { present } from '../../../base/assert.ts';
 import type { TransportAddon, TransportEngine } from '../../../native/transport.ts';
 import type { WafAddon } from '../../../native/waf.ts';
@@ -32,6 +33,8 @@ import { NativeWire } from './wire.ts';
 
 /** Exchanges beyond those of the pipeline: what it turns away is still answered. */
 const TURNED_AWAY_MAX = 1_024;
+/** Between two looks at whether all have what they were told, ms. */
+const DRAIN_LOOK_MS = 10;
 /** 2^32: what the high word of a count counts. */
 const HIGH = 0x1_0000_0000;
 /** Bits of an ending's word: status, and whose fault it was. */
@@ -81,7 +84,6 @@ class NativeTransport implements Transport, WireHost {
   #inTurn = false;
   #flushing = false;
   #closed = false;
-  #drained: (() => void) | null = null;
   #settling: NativeWire[] = [];
   #settlingUse: number[] = [];
 
@@ -141,16 +143,11 @@ class NativeTransport implements Transport, WireHost {
     this.#endpoints.retain(endpoints);
   }
 
-  drain(deadlineMs: number): Promise<void> {
+  async drain(deadlineMs: number): Promise<void> {
+    const until = performance.now() + deadlineMs;
     this.engine.drain();
-    if (this.#open === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, deadlineMs);
-      this.#drained = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    const owes = (): boolean => !this.#closed && (this.#open > 0 || this.engine.leaving() > 0);
+    while (owes() && performance.now() < until) await sleep(DRAIN_LOOK_MS);
   }
 
   close(): void {
@@ -236,7 +233,6 @@ class NativeTransport implements Transport, WireHost {
     } finally {
       this.#inTurn = false;
     }
-    if (this.#drained !== null && this.#open === 0) this.#drained();
   }
 
   #hearLast(from: number): void {
@@ -246,7 +242,6 @@ class NativeTransport implements Transport, WireHost {
       this.#hear(at, to);
       this.engine.told();
     }
-    this.#drained?.();
   }
 
   /** Hears events; all of them, whatever one of them makes others throw. */
