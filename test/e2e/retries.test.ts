@@ -128,17 +128,17 @@ describe('another attempt', () => {
   it('comes when one takes too long, and all of them together have a deadline', async () => {
     const slow = await given.upstream({ behaviours: { '': () => undefined } });
     const quick = await given.upstream({ name: 'quick' });
-    const timeouts = { perTryMs: 200, totalMs: 4_000 };
+    // The quick one must answer within it on a machine that stands still for seconds, too.
+    const timeouts = { perTryMs: 4_000, totalMs: 40_000 };
     const gateway = await given.gateway({
       bundle: plainBundle([slow.address, quick.address], route({ retryOn: ['gateway-error'], timeouts })),
     });
-    let tried = 0;
-    for (let n = 0; n < 10; n++) {
+    for (let n = 0, tried = false; !tried; n++) {
+      assert.ok(n < 200, 'the slow one is asked at first now and then');
       const heard = await ask(gateway.ports.http, '/');
-      assert.equal(heard.status, 200);
-      tried += (await explained(gateway, heard)).attempts - 1;
+      assert.deepEqual([heard.status, heard.body], [200, 'quick']);
+      tried = (await explained(gateway, heard)).attempts > 1;
     }
-    assert.ok(tried > 0, 'the slow one was asked at first');
     await publish(
       gateway,
       plainBundle([slow.address], route({ retries: 5, retryOn: ['5xx'], timeouts: { totalMs: 300 } })),

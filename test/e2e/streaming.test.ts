@@ -26,6 +26,7 @@ describe('streaming', () => {
   let gateway: TestGateway;
 
   before(async () => {
+    const route = { access: 'public', reason: 'everything, for a test' };
     upstream = await given.upstream({
       behaviours: {
         'break-chunked': (asked, response) => {
@@ -39,10 +40,14 @@ describe('streaming', () => {
     });
     gateway = await given.gateway({
       bundle: plainBundle([upstream.address], {
-        defaults: {
-          bodyBytesMax: 2 * GIGABYTE,
-          timeouts: { connectMs: 2_000, headMs: 20_000, idleMs: 2_000 },
+        routes: {
+          routes: [
+            { ...route, id: 'all', match: { path: { prefix: '/' } } },
+            // All others have the time that a busy machine may stand still.
+            { ...route, id: 'silent', match: { path: { prefix: '/silent' } }, timeouts: { idleMs: 1_000 } },
+          ],
         },
+        defaults: { bodyBytesMax: 2 * GIGABYTE },
       }),
       bootstrap: { lanes: 2 },
     });
