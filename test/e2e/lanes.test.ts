@@ -126,28 +126,47 @@ describe('lanes', () => {
   });
 
   it('SIGTERM: not ready, still serving for a while, open requests complete, code 0', async () => {
-    const upstream = await given.upstream();
+    // What is under way ends when it is told to, so that no pause of the machine ends it before.
+    const ends: (() => void)[] = [];
+    const upstream = await given.upstream({
+      behaviours: {
+        held: (_, response) => void ends.push(() => response.end('slow')),
+        begun: (_, response) => {
+          response.writeHead(200, { 'content-length': '40' }).write('.'.repeat(10));
+          ends.push(() => response.end('.'.repeat(30)));
+        },
+      },
+    });
     const gateway = await given.gateway({
       bundle: plainBundle([upstream.address]),
-      bootstrap: { lanes: 2, drainDelayMs: 1_500, drainDeadlineMs: 15_000 },
+      bootstrap: { lanes: 2, drainDelayMs: 6_000, drainDeadlineMs: 30_000 },
     });
     const { http } = gateway.ports;
     const agent = keepAlive(8);
     given.ends(() => agent.destroy());
-    const slow = Array.from({ length: 8 }, () => ask(http, '/slow/4000', { agent }));
-    const dripping = ask(http, '/drip/40/100');
+    const slow = Array.from({ length: 8 }, () => ask(http, '/held', { agent }));
+    const begun = ask(http, '/begun');
     await gateway.until('all of them are under way', async () => (await inflight(gateway)) === slow.length + 1);
+    await gateway.until('the upstream has all of them', () => ends.length === slow.length + 1);
     const stopping = gateway.stop();
     await gateway.until('/readyz says no', async () => (await gateway.probe('/readyz')).status === 503);
     assert.equal((await gateway.probe('/healthz')).status, 200);
     // Load balancers have not noticed yet: new connections are served as before.
     assert.equal((await ask(http, '/')).body, 'upstream');
+    // Then it listens no more, and what was open goes on.
+    await gateway.until('new connections are refused', () =>
+      ask(http, '/').then(
+        () => false,
+        (error: NodeJS.ErrnoException) => error.code === 'ECONNREFUSED',
+      ),
+    );
+    for (const end of ends) end();
     for (const heard of await Promise.all(slow)) {
       assert.equal(heard.status, 200);
       assert.equal(heard.body, 'slow');
       assert.equal(heard.headers.connection, 'close');
     }
-    assert.equal((await dripping).body, '.'.repeat(40));
+    assert.equal((await begun).body, '.'.repeat(40));
     await stopping;
   });
 

@@ -18,6 +18,10 @@ const READY_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 40_000;
 const LOG_BYTES_MAX = 32 * 1024 * 1024;
 const POLL_MS = 25;
+/** For one answer of the probe or the admin listener: a machine that stands still for seconds is no fault. */
+const ASK_TIMEOUT_MS = 30_000;
+/** Within this time the lane has written the record of an answer that is there. */
+const RECORD_WITHIN_MS = 20_000;
 /** A process that was sent SIGKILL has ended after this. */
 const KILLED_WITHIN_MS = 5_000;
 const START_TRIES = 3;
@@ -186,9 +190,15 @@ export class TestGateway {
     return answer;
   }
 
-  /** GET on the admin listener, its JSON. */
+  /** GET on the admin listener, its JSON. What it explains has been answered: the record may come a little later, since the lane may be held up in between. */
   async admin(path: string): Promise<unknown> {
-    const { status, body } = await ask(this.ports.admin, path);
+    const deadline = performance.now() + RECORD_WITHIN_MS;
+    let answer = await ask(this.ports.admin, path);
+    while (answer.status === 404 && path.startsWith('/v1/explain/') && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      answer = await ask(this.ports.admin, path);
+    }
+    const { status, body } = answer;
     if (status !== 200) throw new Error(`admin ${path}: ${status} ${body}`);
     return JSON.parse(body);
   }
@@ -309,7 +319,8 @@ export class TestGateway {
     child.stderr.on('data', (chunk: Buffer) => {
       if (this.#stderr.length < LOG_BYTES_MAX) this.#stderr += chunk.toString('utf8');
     });
-    child.on('exit', (code, signal) => {
+    // Not `exit`: what it has printed last may not have been read by then.
+    child.on('close', (code, signal) => {
       this.#exit = { code, signal };
     });
     child.on('error', (error) => {
@@ -363,7 +374,7 @@ function bootstrapOf(ports: Ports, options: GatewayOptions): object {
 
 function ask(port: number, path: string): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
-    const request = get({ host: '127.0.0.1', port, path, agent: false, timeout: 5_000 }, (response) => {
+    const request = get({ host: '127.0.0.1', port, path, agent: false, timeout: ASK_TIMEOUT_MS }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => (body += chunk));
@@ -372,7 +383,7 @@ function ask(port: number, path: string): Promise<HttpAnswer> {
       });
       response.on('error', reject);
     });
-    request.on('timeout', () => request.destroy(new Error(`no answer from port ${port} within 5 s`)));
+    request.on('timeout', () => request.destroy(new Error(`no answer from port ${port} within ${ASK_TIMEOUT_MS} ms`)));
     request.on('error', reject);
   });
 }

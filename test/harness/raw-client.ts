@@ -21,7 +21,7 @@ export interface RawOptions {
   readonly receivedBytesMax?: number;
 }
 
-const CONNECT_TIMEOUT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 30_000;
 const RECEIVED_BYTES_MAX = 16 * 1024 * 1024;
 
 export class RawConnection {
