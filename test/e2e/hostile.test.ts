@@ -14,10 +14,12 @@ describe('a hostile peer', () => {
   let upstream: Server;
   let gateway: TestGateway;
   const heads: string[] = [];
+  /** Connections on which a WebSocket handshake was begun. */
+  const late: Socket[] = [];
   const open = new Set<Socket>();
 
   before(async () => {
-    // Answers requests at once; a WebSocket handshake so slowly that its deadline passes, and then still completes it.
+    // Answers requests at once; of a WebSocket handshake it says the begin, and the rest when its deadline has passed.
     upstream = createServer((socket) => {
       open.add(socket);
       socket.on('close', () => open.delete(socket));
@@ -26,30 +28,22 @@ describe('a hostile peer', () => {
         const head = data.toString('latin1');
         heads.push(head);
         if (/upgrade: websocket/i.test(head)) {
-          const parts = [
-            'HTTP/1.1 101 Switching Protocols\r\n',
-            'Upgrade: websocket\r\nConnection: Upgrade\r\n',
-            'Sec-WebSocket-Accept: ',
-          ];
-          parts.push('late\r\n\r\n');
-          for (const [i, part] of parts.entries())
-            setTimeout(() => socket.writable && socket.write(part), i * 500).unref();
+          late.push(socket);
+          socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n');
         } else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
       });
     });
     const port = await listening(upstream);
     const bundle = plainBundle([`127.0.0.1:${port}`]);
-    const routes = [
-      {
-        id: 'all',
-        match: { path: { prefix: '/' } },
-        access: 'public',
-        reason: 'everything, for a test',
-        websocket: true,
-        retries: 0,
-        timeouts: { connectMs: 200, headMs: 300 },
-      },
-    ];
+    const all = {
+      id: 'all',
+      match: { path: { prefix: '/' } },
+      access: 'public',
+      reason: 'everything, for a test',
+      websocket: true,
+      retries: 0,
+    };
+    const routes = [all, { ...all, id: 'late', match: { path: { prefix: '/late' } }, timeouts: { headMs: 300 } }];
     gateway = await TestGateway.start({ bundle: { ...bundle, routes: { routes } } });
   });
 
@@ -59,17 +53,19 @@ describe('a hostile peer', () => {
     upstream.close();
   });
 
-  const ask = (fields: string): Promise<{ readonly status: number }> =>
-    askRaw({ port: gateway.ports.http }, `GET / HTTP/1.1\r\nHost: a.example\r\n${fields}\r\n`);
+  const ask = (fields: string, path = '/'): Promise<{ readonly status: number }> =>
+    askRaw({ port: gateway.ports.http }, `GET ${path} HTTP/1.1\r\nHost: a.example\r\n${fields}\r\n`);
 
   it('that completes a WebSocket handshake after its deadline gets nothing, and no lane dies of it', async () => {
-    const answers = await Promise.all(Array.from({ length: 4 }, () => ask(HANDSHAKE)));
+    const answers = await Promise.all(Array.from({ length: 4 }, () => ask(HANDSHAKE, '/late')));
     assert.deepEqual(
       answers.map((a) => a.status),
       [504, 504, 504, 504],
     );
-    // Longer than the late handshakes take to end.
-    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    // All have their answer: now each of the handshakes is completed on what is still open of its connection.
+    assert.equal(late.length, answers.length);
+    for (const socket of late) if (socket.writable) socket.write('Sec-WebSocket-Accept: late\r\n\r\n');
+    await gateway.until('they are cut off', () => late.every((socket) => !open.has(socket)));
     assert.equal((await ask('')).status, 200);
     const status = (await gateway.admin('/v1/status')) as { lanes: { restarts: number }[] };
     assert.deepEqual(
