@@ -95,7 +95,7 @@ test('health says with its exit code whether a gateway is ready', async (t) => {
     probes: { address: '127.0.0.1', port: 0 },
     admin: { address: '127.0.0.1', port: 0, token: null },
   });
-  const url = ['--url', `http://127.0.0.1:${ports.probes}`];
+  const url = ['--url', `http://127.0.0.1:${ports.probes}`, '--timeout-ms', '20000'];
   const ready = await ran(health, ...url);
   assert.deepEqual([ready.code, ready.err], [0, '']);
   assert.match(ready.out, /"ready": true/u);

@@ -122,8 +122,8 @@ export class LaneUnderTest {
       ...options.listener,
     };
     const limits: ForwardLimits = {
-      connectTimeoutMs: 2_000,
-      headTimeoutMs: 5_000,
+      connectTimeoutMs: 20_000,
+      headTimeoutMs: 20_000,
       idleTimeoutMs: 0,
       bodyBytesMax: Number.MAX_SAFE_INTEGER,
       retries: 1,

@@ -70,7 +70,7 @@ export async function suppliedBy(t: TestContext, options: SupplyOptions = {}) {
       trustFile,
       trust: await readTrustFile(trustFile),
       gateway: options.gateway ?? { id: 'edge-1', labels: {} },
-      registries: [{ sleep: async () => {}, idleTimeoutMs: 2000 }],
+      registries: [{ sleep: async () => {}, idleTimeoutMs: 20_000 }],
       serve: async (bundle) => {
         await options.serve?.(bundle);
         served.push(bundle);

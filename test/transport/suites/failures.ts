@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import type { Server } from 'node:net';
-import { after, before, describe, it } from 'node:test';
+import { after, before, beforeEach, describe, it } from 'node:test';
 import { Verdict } from '../../../src/data/verdict.ts';
 import { freePorts, listening } from '../../harness/ports.ts';
 import { RawConnection } from '../../harness/raw-client.ts';
@@ -33,6 +33,8 @@ const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
 export function failures(transport: TransportName): void {
   describe(`${transport}: failures`, { timeout: SUITE_TIMEOUT_MS }, () => {
     let upstream: TestUpstream;
+    /** What `/gated` waits for. */
+    let gate: PromiseWithResolvers<void>;
     before(async () => {
       upstream = await TestUpstream.start({
         behaviours: {
@@ -40,8 +42,14 @@ export function failures(transport: TransportName): void {
             response.writeHead(200, { 'content-length': '2' });
             response.write('.');
           },
+          gated: (_, response) => {
+            void gate.promise.then(() => response.end('gated'));
+          },
         },
       });
+    });
+    beforeEach(() => {
+      gate = Promise.withResolvers();
     });
     after(() => upstream.stop());
 
@@ -150,9 +158,11 @@ export function failures(transport: TransportName): void {
         limits: { retries: 0 },
       });
       const clients = await Promise.all(Array.from({ length: 80 }, () => RawConnection.open({ port: lane.port })));
-      clients[0]?.send(get('/slow/300'));
-      await eventually(() => upstream.requests.at(-1)?.url === '/slow/300', 'the only connection is taken');
+      clients[0]?.send(get('/gated'));
+      await eventually(() => upstream.requests.at(-1)?.url === '/gated', 'the only connection is taken');
       for (const client of clients.slice(1)) client.send(get('/status/200'));
+      await eventually(() => lane.seen.length + lane.transport.openExchanges === 80, 'all of them arrived');
+      gate.resolve();
       for (const client of clients) await client.until((got) => got.includes('\r\n\r\n'), PATIENCE_MS);
       const seen = await lane.ended(80);
       const busy = seen.filter((one) => one.refusal === 'upstream_busy').length;
@@ -222,13 +232,15 @@ export function failures(transport: TransportName): void {
         endpoints: [endpointAt(upstream.port, { connectionsMax: 1, identity: 'cell/queue' })],
       });
       const first = await RawConnection.open({ port: lane.port });
-      first.send(get('/slow/300'));
+      first.send(get('/gated'));
       const before = upstream.requests.length;
       const others = await Promise.all(Array.from({ length: 20 }, () => RawConnection.open({ port: lane.port })));
       for (const other of others) other.send(get('/status/200'));
       await eventually(() => lane.transport.openExchanges === 21, 'all of them arrived');
       for (const other of others) other.destroy();
-      assert.ok(await first.until((got) => got.includes('slow'), PATIENCE_MS));
+      await eventually(() => lane.transport.openExchanges === 1, 'all of them left');
+      gate.resolve();
+      assert.ok(await first.until((got) => got.includes('gated'), PATIENCE_MS));
       await lane.ended(21);
       assert.ok(upstream.requests.length <= before + 1);
       assert.match(await statusOf(lane.port, get('/status/200')), / 200 /);
