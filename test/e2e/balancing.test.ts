@@ -91,6 +91,8 @@ describe('balancing', () => {
       );
     say(near, far);
     await gateway.until('both are known', async () => (await endpointsOf(gateway)).length === 2);
+    // The lane is told a moment after they are shown.
+    await gateway.until('it serves', async () => (await ask(gateway.ports.http, '/')).status === 200);
     for (let n = 0; n < 20; n++) assert.equal((await ask(gateway.ports.http, '/')).body, 'near');
     say(far, near);
     await gateway.until('they have changed places', async () => (await ask(gateway.ports.http, '/')).body === 'far');
