@@ -4,8 +4,8 @@
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { createServer, type Server, type Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { isIPv4 } from 'node:net';
+import { listening } from './ports.ts';
 
 const TYPE = { A: 1, SOA: 6, AAAA: 28, SRV: 33 } as const;
 const CLASS_IN = 1;
@@ -14,6 +14,7 @@ const RCODE = { ok: 0, servfail: 2, nxdomain: 3, refused: 5 } as const;
 const ANSWER_FLAGS = 0x8480;
 const TRUNCATED = 0x0200;
 const UDP_BYTES_MAX = 512;
+const PORTS_TRIED_MAX = 100;
 
 export interface TestSrv {
   readonly target: string;
@@ -42,7 +43,7 @@ interface Question {
 }
 
 export class TestDns {
-  readonly #udp: UdpSocket = createSocket('udp4');
+  #udp: UdpSocket = createSocket('udp4');
   readonly #tcp: Server;
   readonly #connections = new Set<Socket>();
   readonly #zone = new Map<string, TestName>();
@@ -60,21 +61,31 @@ export class TestDns {
   static async start(zone: Readonly<Record<string, TestName>> = {}): Promise<TestDns> {
     const dns = new TestDns();
     for (const [name, entry] of Object.entries(zone)) dns.set(name, entry);
-    await new Promise<void>((resolve, reject) => {
-      dns.#tcp.once('error', reject);
-      dns.#tcp.listen(0, '127.0.0.1', resolve);
-    });
-    dns.port = (dns.#tcp.address() as AddressInfo).port;
+    await dns.#listen();
     dns.#udp.on('message', (message, from) => {
       const answer = dns.#answer(message);
       if (answer === null) return;
       dns.#udp.send(answer.length > UDP_BYTES_MAX ? cut(answer) : answer, from.port, from.address);
     });
-    await new Promise<void>((resolve, reject) => {
-      dns.#udp.once('error', reject);
-      dns.#udp.bind(dns.port, '127.0.0.1', resolve);
-    });
     return dns;
+  }
+
+  /** On a port of TCP that nobody has for UDP either: any socket that asks something may have it. */
+  async #listen(): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      this.port = await listening(this.#tcp);
+      const failure = await new Promise<Error | null>((resolve) => {
+        this.#udp.once('error', resolve);
+        this.#udp.bind(this.port, '127.0.0.1', () => {
+          this.#udp.off('error', resolve);
+          resolve(null);
+        });
+      });
+      if (failure === null) return;
+      if (tries === PORTS_TRIED_MAX) throw failure;
+      await new Promise((resolve) => this.#tcp.close(resolve));
+      this.#udp = createSocket('udp4');
+    }
   }
 
   /** As the bootstrap names it. */

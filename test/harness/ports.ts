@@ -6,7 +6,12 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 /** Below the range that systems give out by themselves: a port of that range, free a moment ago, is soon somebody else's, and a listener that shares its port (SO_REUSEPORT) would share it in silence. */
 const FROM = 20_000;
 const TO = 32_000;
+/** Test files run side by side, each in a process: one takes ports of its own part, so that none is taken by another between its choice and its use. */
+const PARTS = 32;
+const PART = (TO - FROM) / PARTS;
 const TRIES = 200;
+/** One after the other: who was told that a port is free, to meet nobody there, does not meet who asked next. */
+let next = randomInt(PART);
 
 /**
  * `count` ports that were free together a moment ago. Another process may take one before it is used: whoever starts something on them
@@ -19,7 +24,8 @@ export async function freePorts(count: number): Promise<number[]> {
     for (let tries = 0; ports.length < count; tries++) {
       if (tries >= TRIES) throw new Error(`no ${count} free ports between ${FROM} and ${TO}`);
       const server = createServer();
-      const port = await listening(server, randomInt(FROM, TO)).catch(() => 0);
+      const candidate = FROM + (process.pid % PARTS) * PART + (next++ % PART);
+      const port = await listening(server, candidate).catch(() => 0);
       if (port === 0) continue;
       servers.push(server);
       ports.push(port);
