@@ -188,6 +188,8 @@ impl Driven for Lane {
 
     fn tick(&self) {
         self.guarded(|| {
+            // A lane that was held up has not seen yet what came in time: no deadline is judged before that.
+            self.turn();
             self.with(Engine::tick);
             self.turn();
         });
