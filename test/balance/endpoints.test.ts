@@ -60,7 +60,13 @@ function bundle(): BundleParts {
     },
     cells: {
       cells: [
-        { id: 'both', tenants: false, endpoints: [{ address: a.address }, { address: b.address }] },
+        {
+          id: 'both',
+          tenants: false,
+          endpoints: [{ address: a.address }, { address: b.address }],
+          // All that are asked at once may wait for the one that is killed, on a machine that has just held it up.
+          retryBudget: { minRetryConcurrency: AT_ONCE },
+        },
         { id: 'cell-a', endpoints: [{ address: a.address }] },
         { id: 'cell-b', endpoints: [{ address: b.address }] },
         {

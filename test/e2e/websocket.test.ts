@@ -40,7 +40,7 @@ describe('websockets', () => {
       bundle: plainBundle([`127.0.0.1:${port}`], {
         routes: { routes: [route('socket', true), route('plain', false)] },
       }),
-      bootstrap: { lanes: 2, drainDeadlineMs: 1_000 },
+      bootstrap: { lanes: 2, drainDeadlineMs: 5_000 },
     });
   });
   after(() => given.end());
