@@ -12,7 +12,7 @@ import { plainBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
 import { freePorts, listening } from '../harness/ports.ts';
 import { type Ask, ask, askRaw, type Heard, PATIENCE_MS } from './client.ts';
-import { Given } from './given.ts';
+import { Given, metricOf } from './given.ts';
 
 type Script = (request: IncomingMessage, response: ServerResponse, count: number) => void;
 
@@ -254,8 +254,13 @@ describe('the response cache', { timeout: 240_000 }, () => {
   });
 
   it('lets those who waited go when it cannot be stored', async () => {
+    const collapsed = (): Promise<number> => metricOf(gateway, 'cnx_cache_collapsed_total');
+    const before = await collapsed();
     const all = Promise.all(Array.from({ length: 5 }, () => get('/held-private')));
-    await until('the origin is asked', () => held.release.length === 1);
+    await until(
+      'the origin is asked and the rest waits',
+      async () => held.release.length === 1 && (await collapsed()) === before + 4,
+    );
     held.release.splice(0).forEach((release) => {
       release();
     });
