@@ -466,7 +466,11 @@ impl Engine {
     #[must_use]
     pub fn leaving(&self) -> usize {
         let owed = |down: &Down| match &down.proto {
-            Proto::H1(h1) => down.io.pending() > 0 || matches!(h1.stage, Stage::Discard | Stage::Linger),
+            // What only the system has left goes with it where the process is all that its network was made for: in a container.
+            Proto::H1(h1) => match h1.stage {
+                Stage::Discard | Stage::Linger => true,
+                Stage::Head | Stage::Exchange | Stage::Tunnel => down.io.pending() > 0 || down.io.unacknowledged() > 0,
+            },
             Proto::H2(_) => true,
             Proto::Opening { .. } => false,
         };
@@ -483,8 +487,12 @@ impl Engine {
         self.stop_listening();
         // GOAWAY loses none: it says which requests are still served.
         for place in 0..self.downs.places() {
-            if let Some(key) = self.downs.key_at(place) {
-                self.h2_leave(key);
+            let Some(key) = self.downs.key_at(place) else { continue };
+            self.h2_leave(key);
+            if let Some(h1) = self.h1(key)
+                && h1.stage == Stage::Linger
+            {
+                h1.unacknowledged = usize::MAX;
             }
         }
         self.go_on();

@@ -358,7 +358,7 @@ pub struct H1 {
     pub requests: u32,
     /// Bytes that may still be dropped in `Discard` and `Linger`.
     pub drop_left: u64,
-    /// Bytes on their way at the last look that found them fewer, after HTTP/2's last words; 0: nobody looks.
+    /// Bytes on their way at the last look that found them fewer, in `Linger`; 0: nobody looks.
     pub unacknowledged: usize,
 }
 

@@ -177,7 +177,7 @@ impl Engine {
     }
 
     /// A client of HTTP/2 speaks while it reads, and the system destroys what is on its way to a client that speaks after a close (RFC 9112 §9.6): it has time for as long as
-    /// it goes on reading.
+    /// it goes on reading. So has every client of a lane that drains, for the system's own memory may go with the process.
     fn lingered(&mut self, key: Key) {
         let (now, write_ms, linger_ms) = (self.now, self.options.write_ms, self.options.linger_ms);
         let least = (self.options.body_rate_min * write_ms / 1_000).max(1) as usize;

@@ -34,7 +34,7 @@ import { NativeWire } from './wire.ts';
 /** Exchanges beyond those of the pipeline: what it turns away is still answered. */
 const TURNED_AWAY_MAX = 1_024;
 /** Between two looks at whether all have what they were told, ms. */
-const DRAIN_LOOK_MS = 10;
+const DRAIN_LOOK_MS = 20;
 /** 2^32: what the high word of a count counts. */
 const HIGH = 0x1_0000_0000;
 /** Bits of an ending's word: status, and whose fault it was. */
