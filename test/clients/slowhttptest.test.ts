@@ -36,7 +36,8 @@ describe('slowhttptest', () => {
       }),
       bootstrap: {
         transport: 'native',
-        downstream: { headTimeoutMs: 1_000, idleTimeoutMs: 1_000, writeTimeoutMs: 1_000 },
+        // Those who are served may be held up between connecting and asking.
+        downstream: { headTimeoutMs: 1_000, idleTimeoutMs: 4_000, writeTimeoutMs: 1_000 },
       },
     });
   });

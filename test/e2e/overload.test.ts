@@ -175,6 +175,8 @@ describe('a gateway whose routes are all of one class, under such a flood', {
       'nothing is turned away',
       async () => (await metricOf(gateway, 'cnx_shed_share', 'lane', '0')) === 0,
     );
+    // What its clients had sent before they left is counted too.
+    await gateway.until('they are gone', async () => (await metricOf(gateway, 'cnx_connections_open')) === 0);
     return { gateway, flood, unread: await metricOf(gateway, 'cnx_shed_total', 'class', 'unread') };
   };
 
