@@ -76,7 +76,9 @@ impl Engine {
         let now = self.now;
         let x = &mut self.exchanges[slot as usize];
         x.call_deadline = u64::MAX;
-        let had_time = x.phase == Phase::Forwarding && x.deadline.saturating_sub(x.head_ms) + FAIR_MS <= now;
+        // By what the client gave it, not by when it is looked at.
+        let had_time =
+            x.phase == Phase::Forwarding && x.deadline.saturating_sub(x.head_ms) + FAIR_MS <= x.client_deadline;
         match x.phase {
             Phase::Waiting | Phase::Forwarding | Phase::Judging if x.client_deadline <= now && !had_time => {
                 self.refuse_for(slot, Fault::RequestTimeout);
