@@ -319,15 +319,19 @@ fn an_answer_that_was_seen_can_be_dropped_for_another_attempt() {
 #[test]
 fn all_attempts_together_have_a_deadline() {
     let upstream = obedient();
-    let mut plan = Plan::to(&[upstream.address]);
-    plan.total_ms = 300;
-    let lane = plan.start();
-    let mut wire = Wire::to(lane.port);
-    // Before the head it is a failed attempt that cannot be sent again,
-    assert_eq!(ask(&mut wire, "/f0/never").unwrap().status(), 502);
-    // within the answer it is broken off, though bytes still come.
-    assert!(!ask(&mut wire, "/f0/trickle").unwrap().whole);
-    drop(wire);
-    let seen = lane.end();
-    assert_eq!(seen.lock().unwrap().failed, [(FailReason::Timeout as i32, false)]);
+    let timeout = (FailReason::Timeout as i32, false);
+    // Before the head it is a failed attempt that cannot be sent again, within the answer it is broken off, though bytes still come. There the head has time to come.
+    for (path, total_ms, status, whole, failed) in [
+        ("/f0/never", 300, 502, true, &[timeout][..]),
+        ("/f0/trickle", 4_000, 200, false, &[]),
+    ] {
+        let mut plan = Plan::to(&[upstream.address]);
+        plan.total_ms = total_ms;
+        let lane = plan.start();
+        let mut wire = Wire::to(lane.port);
+        let answer = ask(&mut wire, path).unwrap();
+        assert_eq!((answer.status(), answer.whole), (status, whole), "{path}");
+        drop(wire);
+        assert_eq!(lane.end().lock().unwrap().failed, failed, "{path}");
+    }
 }

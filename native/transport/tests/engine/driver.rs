@@ -36,7 +36,8 @@ pub const FAILED: i32 = 0;
 pub const BROKEN: i32 = 1;
 
 const WAIT: Duration = Duration::from_millis(30);
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than any pause of a busy machine, as the deadlines of `Plan::to` are.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 type Command = Box<dyn FnOnce(&mut Engine) + Send>;
 
@@ -113,9 +114,9 @@ impl Plan {
                 proxy_from: Vec::new(),
             },
             endpoints: upstreams.iter().map(|a| plain(*a)).collect(),
-            connect_ms: 2_000,
-            head_ms: 5_000,
-            idle_ms: 5_000,
+            connect_ms: 20_000,
+            head_ms: 20_000,
+            idle_ms: 20_000,
             body_max: i64::MAX,
             total_ms: 0,
         }
@@ -264,6 +265,8 @@ impl Driver {
                     self.engine.apply(slot);
                 }
             }
+            // Whoever has heard of a command reads what was so before it, not a turn ago.
+            self.publish(exchanges, connections);
             loop {
                 match inbox.try_recv() {
                     Ok(command) => command(&mut self.engine),
@@ -279,9 +282,13 @@ impl Driver {
                 }
             }
             self.turns();
-            exchanges.store(self.engine.open_exchanges(), SeqCst);
-            connections.store(self.engine.open_connections(), SeqCst);
+            self.publish(exchanges, connections);
         }
+    }
+
+    fn publish(&self, exchanges: &AtomicUsize, connections: &AtomicUsize) {
+        exchanges.store(self.engine.open_exchanges(), SeqCst);
+        connections.store(self.engine.open_connections(), SeqCst);
     }
 
     fn turns(&mut self) {
@@ -297,14 +304,21 @@ impl Driver {
         let more = self.engine.poll();
         let (memory, count) = self.engine.events();
         let mut decided = Vec::new();
+        // Whatever ends within the turn has its slot until the turn was told.
+        let mut at_once = self.open.len();
         for i in 0..count {
             // SAFETY: within the list; the engine does not run now.
             let row: [i32; EVENT_WORDS] = unsafe { memory.at().cast::<[i32; EVENT_WORDS]>().add(i).read() };
+            at_once += usize::from(row[0] == event::BEGIN);
             if self.hear(row) {
                 decided.push(row[1] as u32);
             }
         }
         self.engine.told();
+        {
+            let mut seen = self.seen.lock().unwrap();
+            seen.most_open = seen.most_open.max(at_once);
+        }
         for slot in decided {
             self.engine.apply(slot);
         }
@@ -331,7 +345,6 @@ impl Driver {
             {
                 let mut seen = self.seen.lock().unwrap();
                 seen.begun += 1;
-                seen.most_open = seen.most_open.max(self.open.len());
                 seen.peers.push(self.word(slot, word::PEER_ADDRESS).to_ne_bytes());
                 if fault != 0 {
                     seen.faults.push(fault);

@@ -9,7 +9,7 @@ use crate::driver::{Lane, Plan};
 use crate::peers::{Wire, obedient, upstream};
 
 /// What `work` does comes to the lane in one turn.
-fn within_one_turn(lane: &Lane, work: impl FnOnce()) {
+pub fn within_one_turn(lane: &Lane, work: impl FnOnce()) {
     let (tell, told) = channel();
     let (wake, woken) = channel::<()>();
     lane.post(move |_| {

@@ -4,12 +4,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cnx_transport::h2::{Event, Limits, Server};
 use http::{HeaderMap, request};
 
-use crate::driver::Plan;
+use crate::driver::{PATIENCE, Plan};
 use crate::h2_peers::{H2Client, Streams, h2_upstream, serve_h2, speaking_h2};
 use crate::peers::{Upstream, Wire, upstream};
 
@@ -156,7 +156,7 @@ fn a_connection_on_which_an_upstream_says_nothing_is_not_used_again() {
         }
     });
     let mut plan = over_one(&upstream);
-    plan.head_ms = 1_000;
+    plan.head_ms = 4_000;
     let lane = plan.start();
     let mut client = H2Client::to(lane.port, None);
     let lost = client.ask("POST", "/f0/echo", None);
@@ -181,7 +181,8 @@ fn one_slow_answer_does_not_end_the_use_of_a_connection_that_answers_others() {
         });
     });
     let mut plan = over_one(&upstream);
-    plan.head_ms = 2_000;
+    // Who is silent for half of it is left.
+    plan.head_ms = 7_000;
     let lane = plan.start();
     let mut client = H2Client::to(lane.port, None);
     let slow = client.ask("POST", "/f0/never", None);
@@ -211,11 +212,17 @@ fn a_leaving_connection_that_still_serves_makes_room_for_another() {
     let mut client = H2Client::to(lane.port, None);
     let lasting = client.ask("POST", "/f0/lasting", None);
     client.until("a head", |c| c.got[&lasting].status == 200);
-    // GOAWAY comes with it, or a little later.
-    std::thread::sleep(Duration::from_millis(50));
-    for _ in 0..3 {
+    // GOAWAY comes with it, or a little later: what goes before has the first connection's answer.
+    let begun = Instant::now();
+    let mut ask = || {
         let stream = client.ask("POST", "/f0/x", None);
-        assert_eq!(client.end(stream).status, 204);
+        client.end(stream).status
+    };
+    while ask() != 204 {
+        assert!(begun.elapsed() < PATIENCE, "the leaving connection is used");
+    }
+    for _ in 0..3 {
+        assert_eq!(ask(), 204);
     }
     assert!(!client.got[&lasting].ended && client.got[&lasting].reset.is_none());
     assert_eq!(upstream.accepted.load(SeqCst), 2);

@@ -54,6 +54,16 @@ fn gated(name: &'static str, status: u16, gate: Arc<AtomicBool>) -> Gated {
     Gated(upstream, asked)
 }
 
+/// Reads a request, and closes once `gate` is open.
+fn leaving(gate: Arc<AtomicBool>) -> Upstream {
+    upstream(move |mut wire, _| {
+        wire.request();
+        while !gate.load(SeqCst) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    })
+}
+
 fn open() -> Arc<AtomicBool> {
     Arc::new(AtomicBool::new(true))
 }
@@ -100,7 +110,7 @@ fn when_the_first_is_quick_there_is_no_second() {
     let lane = lane(&first, &second);
     let mut wire = Wire::to(lane.port);
     for _ in 0..50 {
-        wire.send("GET /h300/ HTTP/1.1\r\nHost: a\r\n\r\n");
+        wire.send("GET /h9000/ HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(&wire.answer().unwrap().body[..5], b"first");
     }
     drop(wire);
@@ -116,6 +126,7 @@ fn a_first_that_answers_late_wins_when_the_second_has_not() {
     let lane = lane(&first, &second);
     for path in ["/h10/", "/H10/"] {
         gate.store(false, SeqCst);
+        let before = second.accepted.load(SeqCst);
         let asks = std::thread::spawn({
             let port = lane.port;
             move || {
@@ -124,7 +135,6 @@ fn a_first_that_answers_late_wins_when_the_second_has_not() {
                 wire.answer().unwrap()
             }
         });
-        let before = second.accepted.load(SeqCst);
         assert!(
             lane.until(|_| second.accepted.load(SeqCst) > before),
             "the hedge is out"
@@ -175,17 +185,9 @@ fn a_second_that_fails_changes_nothing_for_the_first() {
 fn when_the_first_fails_the_second_goes_on_alone() {
     let gate = shut();
     let second = gated("second", 200, gate.clone());
-    // Reads the request, and closes when the second one has it.
+    // Closes when the second one has the request.
     let leave = shut();
-    let first = upstream({
-        let leave = leave.clone();
-        move |mut wire, _| {
-            wire.request();
-            while !leave.load(SeqCst) {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
-    });
+    let first = leaving(leave.clone());
     let lane = lane(&first, &second);
     let mut wire = Wire::to(lane.port);
     wire.send("PUT /h10/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
@@ -203,19 +205,16 @@ fn when_the_first_fails_the_second_goes_on_alone() {
 
 #[test]
 fn when_both_fail_the_last_failure_is_told_as_any() {
-    let gone = || {
-        upstream(|mut wire, _| {
-            wire.request();
-            std::thread::sleep(Duration::from_millis(60));
-        })
-    };
-    let (first, second) = (gone(), gone());
-    let mut plan = Plan::to(&[first.address, second.address]);
-    plan.head_ms = 2_000;
-    let lane = plan.start();
+    let (one, two) = (shut(), shut());
+    let (first, second) = (leaving(one.clone()), leaving(two.clone()));
+    let lane = lane(&first, &second);
     let mut wire = Wire::to(lane.port);
     // No method that may be sent twice, so that nothing is tried again after that.
     wire.send("POST /h10/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(lane.until(|_| second.accepted.load(SeqCst) == 1));
+    one.store(true, SeqCst);
+    assert!(lane.until_seen(|seen| !seen.lost.is_empty()));
+    two.store(true, SeqCst);
     assert_eq!(wire.answer().unwrap().status(), 502);
     drop(wire);
     let seen = lane.end();
@@ -273,7 +272,8 @@ fn deadlines_of_one_attempt_end_it_and_the_deadline_of_all_ends_both() {
     let (first, second) = (gated("first", 200, shut()), gated("second", 200, shut()));
     for total_ms in [0, 300] {
         let mut plan = Plan::to(&[first.address, second.address]);
-        plan.head_ms = if total_ms == 0 { 200 } else { 5_000 };
+        // The hedge has to be out before the first one's time is.
+        plan.head_ms = if total_ms == 0 { 3_000 } else { 20_000 };
         plan.total_ms = total_ms;
         let lane = plan.start();
         assert_eq!(get(&lane, "/h10/").status(), 502);

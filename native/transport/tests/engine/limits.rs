@@ -8,6 +8,7 @@ use cnx_transport::engine::options::Cidr;
 use cnx_transport::layout::{FailReason, Fault};
 
 use crate::driver::Plan;
+use crate::gone::within_one_turn;
 use crate::peers::{Wire, obedient, upstream};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -15,35 +16,40 @@ const GET: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 #[test]
 fn slow_clients_are_refused_or_left() {
     let upstream = obedient();
-    let mut plan = Plan::to(&[upstream.address]);
-    let o = &mut plan.options;
-    (o.head_ms, o.idle_ms, o.handshake_ms, o.collect_ms, o.linger_ms) = (100, 100, 100, 100, 100);
-    (o.body_rate_ms, o.body_rate_min) = (100, 1_000);
-    let lane = plan.start();
-    // Request so far, and what is said of it.
-    for (text, status, fault) in [
-        ("", None, None),
-        ("GET / HTTP/1.1\r\nHost", Some(400), Some(Fault::RequestTimeout)),
+    // Request so far, how long a head may take, and what is said of it.
+    for (text, head_ms, status, fault) in [
+        ("", 100, None, None),
+        // Its first bytes have that long, too.
+        ("GET / HTTP/1.1\r\nHost", 4_000, Some(400), Some(Fault::RequestTimeout)),
         (
             "POST /i100/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx",
+            20_000,
             Some(400),
             Some(Fault::RequestTimeout),
         ),
         (
             "POST /f0/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx",
+            20_000,
             Some(400),
             Some(Fault::RequestTimeout),
         ),
     ] {
+        let mut plan = Plan::to(&[upstream.address]);
+        let o = &mut plan.options;
+        (o.head_ms, o.idle_ms, o.handshake_ms, o.collect_ms, o.linger_ms) = (head_ms, 100, 100, 100, 100);
+        (o.body_rate_ms, o.body_rate_min) = (100, 1_000);
+        let lane = plan.start();
         let mut wire = Wire::to(lane.port);
         wire.send(text);
         assert_eq!(wire.answer().map(|a| a.status()), status, "{text}");
         assert!(wire.ended(), "{text}");
-        if let Some(fault) = fault {
-            assert_eq!(lane.seen.lock().unwrap().faults.last(), Some(&(fault as i32)), "{text}");
-        }
+        let seen = lane.end();
+        assert_eq!(
+            seen.lock().unwrap().faults.last().copied(),
+            fault.map(|f| f as i32),
+            "{text}"
+        );
     }
-    lane.end();
 }
 
 #[test]
@@ -218,9 +224,12 @@ fn who_waits_for_a_full_pool_waits_in_a_bounded_queue() {
     plan.head_ms = 400;
     let lane = plan.start();
     let mut wires: Vec<Wire> = (0..6).map(|_| Wire::to(lane.port)).collect();
-    for wire in &mut wires {
-        wire.send("POST /f0/never HTTP/1.1\r\nHost: a\r\n\r\n");
-    }
+    // At once, before any of them has waited too long.
+    within_one_turn(&lane, || {
+        for wire in &mut wires {
+            wire.send("POST /f0/never HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+    });
     for wire in &mut wires {
         assert_eq!(wire.answer().unwrap().status(), 502);
     }

@@ -1,6 +1,6 @@
 //! Clients and upstreams: blocking sockets in threads, with bounded times.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -66,12 +66,15 @@ impl Wire {
     /// More bytes; false at the end.
     fn more(&mut self) -> bool {
         let mut room = [0; 16 * 1024];
-        match self.stream.read(&mut room) {
-            Ok(n) if n > 0 => {
-                self.ahead.extend_from_slice(&room[..n]);
-                true
+        loop {
+            match self.stream.read(&mut room) {
+                Ok(n) if n > 0 => {
+                    self.ahead.extend_from_slice(&room[..n]);
+                    return true;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                _ => return false,
             }
-            _ => false,
         }
     }
 
@@ -243,8 +246,14 @@ pub fn obedient() -> Upstream {
             match parts.first().copied().unwrap_or_default() {
                 "len" => {
                     wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {number}\r\n\r\n"));
-                    if !to_head {
-                        wire.send(vec![b'x'; number]);
+                    // In pieces: tests that look at the memory of this process run beside others.
+                    let mut left = if to_head { 0 } else { number };
+                    while left > 0 {
+                        let n = left.min(256 * 1024);
+                        if wire.stream.write_all(&vec![b'x'; n]).is_err() {
+                            return;
+                        }
+                        left -= n;
                     }
                 }
                 "chunk" => {
@@ -269,11 +278,13 @@ pub fn obedient() -> Upstream {
                     wire.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 \r\n\r\n");
                     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
                 }
-                // Goes on until nobody takes it any more, at most some seconds.
+                // Goes on until nobody takes it any more.
                 "trickle" => {
                     wire.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
-                    for _ in 0..200 {
-                        wire.send("x");
+                    for _ in 0..1000 {
+                        if wire.stream.write_all(b"x").is_err() {
+                            break;
+                        }
                         std::thread::sleep(std::time::Duration::from_millis(20));
                     }
                     return;
