@@ -39,9 +39,17 @@ export class Given {
     return issuer;
   }
 
-  /** Ends everything, newest first. */
+  /** Ends everything, newest first; rejects with the first failure when all of it has ended. What is left would keep the process, and nobody would hear of the failure. */
   async end(): Promise<void> {
-    for (let end = this.#ends.pop(); end !== undefined; end = this.#ends.pop()) await end();
+    const failures: unknown[] = [];
+    for (let end = this.#ends.pop(); end !== undefined; end = this.#ends.pop()) {
+      try {
+        await end();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 }
 
