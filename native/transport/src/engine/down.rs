@@ -290,16 +290,12 @@ impl Engine {
     pub(super) fn linger(&mut self, key: Key) {
         let due = self.now + self.options.linger_ms;
         let left = self.options.linger_bytes_max;
-        let draining = self.draining;
         let Some(down) = self.downs.get_mut(key) else { return };
         down.deadline = due;
         down.io.shut_down();
         let Proto::H1(h1) = &mut down.proto else { return };
         h1.stage = Stage::Linger;
         h1.drop_left = left;
-        if draining {
-            h1.unacknowledged = usize::MAX;
-        }
         h1.ahead = Vec::new();
         if down.io.readable {
             self.resume_down.push(key);

@@ -417,7 +417,7 @@ impl Engine {
         let mut last = H1::new();
         last.stage = Stage::Linger;
         last.drop_left = self.options.linger_bytes_max;
-        last.unacknowledged = usize::MAX;
+        last.speaks = true;
         down.proto = Proto::H1(last);
         // Else `down_writable` ends it, or the deadline of a client that takes nothing.
         down.deadline = u64::MAX;

@@ -3,7 +3,8 @@
 //!
 //! | file | is about |
 //! |---|---|
-//! | `accept.rs` | listeners, connections up to their first request |
+//! | `listeners.rs` | listening sockets |
+//! | `accept.rs` | connections up to their first request |
 //! | `down.rs` | reading HTTP/1 clients |
 //! | `h2_down.rs` | HTTP/2 clients |
 //! | `request.rs` | a head becomes a slot's record; bodies that stages ask for |
@@ -20,6 +21,7 @@
 //! | `turn.rs` | what is ready at descriptors, upstreams first |
 //! | `hedge.rs` | a second attempt beside one that is slow |
 //! | `shed.rs` | requests that are turned away unread under overload |
+//! | `leaving.rs` | how the engine ends |
 //! | `wait.rs` | how long what is ready waits to be read |
 
 mod accept;
@@ -35,7 +37,9 @@ mod hedge;
 mod io;
 mod judge;
 mod kept;
+mod leaving;
 mod lines;
+mod listeners;
 mod net;
 pub mod options;
 mod own;
@@ -52,8 +56,7 @@ mod wait;
 
 use std::collections::{HashMap, VecDeque};
 use std::io as stdio;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -64,22 +67,21 @@ use self::compress::Coders;
 pub use self::compress::{Compressed, PLANS_MAX};
 use self::filter::FILTER_BYTES_PER_TURN;
 pub use self::filter::Filter;
-use self::hedge::{Hedge, Hedges};
+use self::hedge::Hedges;
 pub use self::kept::KEPT_MAX;
 use self::kept::Kept;
-use self::options::{ListenPlan, Options, RefusalTemplate};
+use self::options::{Options, RefusalTemplate};
 use self::pool::Endpoint;
 use self::shed::Shed;
 use self::slab::{Key, Slab};
 pub use self::slots::Pages;
 use self::slots::Slots;
-use self::state::{Down, Exchange, Phase, Proto, Stage, Up};
+use self::state::{Down, Exchange, Phase, Up};
 use self::wait::Waits;
 use crate::compress::Plan;
-use crate::hand_over::{self, Inherited};
 use crate::http1::{RequestHead, ResponseHead};
 use crate::layout::{CHUNK_SLOTS, EVENT_WORDS, EVENTS_MAX, event, verdict, word};
-use crate::tls::{Facts, ServerTls};
+use crate::tls::Facts;
 
 /// Kinds of descriptors, in what epoll keeps.
 const LISTENER: u8 = 1;
@@ -96,8 +98,6 @@ const BATCH: usize = 256;
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// Chunks read of one connection before others get their turn.
 const READS_PER_TURN: usize = 4;
-/// Rounds of accepting before a listener is closed.
-const LAST_ACCEPTS: usize = 64;
 /// Connections that are looked at again in one round of work, before the loop is given back.
 const RESUMES_PER_TURN: usize = 4096;
 
@@ -248,81 +248,6 @@ impl Engine {
         self.epoll_both.as_raw_fd()
     }
 
-    /// Opens a listener; returns its port.
-    ///
-    /// # Errors
-    /// When the address cannot be bound.
-    pub fn listen(&mut self, plan: ListenPlan) -> stdio::Result<u16> {
-        let (fd, port) = net::listen(plan.address)?;
-        self.listen_on(plan, fd, port)
-    }
-
-    /// The same with a socket that listens already: another process had it, and may have it still.
-    ///
-    /// # Errors
-    /// When it cannot be watched.
-    pub fn inherit(&mut self, plan: ListenPlan, socket: Inherited) -> stdio::Result<u16> {
-        rustix::io::ioctl_fionbio(&socket.fd, true)?;
-        self.listen_on(plan, socket.fd, socket.address.port())
-    }
-
-    fn listen_on(&mut self, plan: ListenPlan, fd: OwnedFd, port: u16) -> stdio::Result<u16> {
-        let place = self.listeners.len();
-        let key = Key::unpack(place as u64).1;
-        epoll::add(
-            &self.epoll,
-            &fd,
-            epoll::EventData::new_u64(key.pack(LISTENER)),
-            epoll::EventFlags::IN,
-        )?;
-        self.listeners.push(Listener {
-            plan,
-            fd: Some(fd),
-            port,
-            resting: false,
-            more: false,
-        });
-        Ok(port)
-    }
-
-    /// Gives copies of the listening sockets to whoever has an inbox at `path`; goes on accepting. How many there are.
-    ///
-    /// # Errors
-    /// When nobody takes them.
-    pub fn send_listeners(&self, path: &Path) -> stdio::Result<usize> {
-        let sockets: Vec<_> = self
-            .listeners
-            .iter()
-            .filter_map(|l| Some(l.fd.as_ref()?.as_fd()))
-            .collect();
-        hand_over::send(path, &sockets)?;
-        Ok(sockets.len())
-    }
-
-    /// Other certificates for the new connections of a listener.
-    pub fn set_tls(&mut self, number: u32, tls: ServerTls) {
-        for listener in &mut self.listeners {
-            if listener.plan.number == number {
-                listener.plan.tls = Some(tls.clone());
-            }
-        }
-    }
-
-    /// Accepts no more. Who has connected already is taken in: with the listener, the kernel would reset them.
-    pub fn stop_listening(&mut self) {
-        for place in 0..self.listeners.len() {
-            for _ in 0..LAST_ACCEPTS {
-                if !self.accept(place) {
-                    break;
-                }
-            }
-            if let Some(fd) = self.listeners[place].fd.take() {
-                // Closing is not enough: as long as another process has a copy, epoll would tell of its clients.
-                let _ = epoll::delete(&self.epoll, &fd);
-            }
-        }
-    }
-
     /// What is ready is done. True: there is more, call again after the events were told.
     pub fn poll(&mut self) -> bool {
         if self.closed {
@@ -459,62 +384,6 @@ impl Engine {
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.downs.len()
-    }
-
-    /// Clients that a close now could take something from: what was said to them is still here or on its way, or they have not said that they have it. Once `drain` was called
-    /// and no exchange is open, each of them leaves by itself or by a deadline.
-    #[must_use]
-    pub fn leaving(&self) -> usize {
-        let owed = |down: &Down| match &down.proto {
-            // What only the system has left goes with it where the process is all that its network was made for: in a container.
-            Proto::H1(h1) => match h1.stage {
-                Stage::Discard | Stage::Linger => true,
-                Stage::Head | Stage::Exchange | Stage::Tunnel => down.io.pending() > 0 || down.io.unacknowledged() > 0,
-            },
-            Proto::H2(_) => true,
-            Proto::Opening { .. } => false,
-        };
-        let keys = (0..self.downs.places()).filter_map(|place| self.downs.key_at(place));
-        keys.filter_map(|key| self.downs.get(key))
-            .filter(|down| owed(down))
-            .count()
-    }
-
-    /// Stops accepting and asks clients to leave with the next answer that they get. Connections without a request stay as they are: a request that is on its way
-    /// just now would be lost with them.
-    pub fn drain(&mut self) {
-        self.draining = true;
-        self.stop_listening();
-        // GOAWAY loses none: it says which requests are still served.
-        for place in 0..self.downs.places() {
-            let Some(key) = self.downs.key_at(place) else { continue };
-            self.h2_leave(key);
-            if let Some(h1) = self.h1(key)
-                && h1.stage == Stage::Linger
-            {
-                h1.unacknowledged = usize::MAX;
-            }
-        }
-        self.go_on();
-    }
-
-    /// Closes everything. Open exchanges end as aborted; their events can still be told.
-    pub fn close(&mut self) {
-        self.stop_listening();
-        for slot in 0..self.exchanges.len() as u32 {
-            let x = &self.exchanges[slot as usize];
-            // A hedge goes with the exchange that it belongs to.
-            if !matches!(x.phase, Phase::Free | Phase::Over) && !matches!(x.hedge, Hedge::Of { .. }) {
-                self.abort(slot, false);
-            }
-        }
-        self.downs = Slab::default();
-        self.ups = Slab::default();
-        self.resume_down.clear();
-        self.resume_up.clear();
-        self.filter_later.clear();
-        self.unflushed.clear();
-        self.closed = true;
     }
 
     /// Connections whose way became free within what was just done.

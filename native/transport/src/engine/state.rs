@@ -358,7 +358,9 @@ pub struct H1 {
     pub requests: u32,
     /// Bytes that may still be dropped in `Discard` and `Linger`.
     pub drop_left: u64,
-    /// Bytes on their way at the last look that found them fewer, in `Linger`; 0: nobody looks.
+    /// In `Linger`: its client speaks while it reads, as those of HTTP/2 do.
+    pub speaks: bool,
+    /// Bytes on their way at the last look that found them fewer, in `Linger`.
     pub unacknowledged: usize,
 }
 
@@ -374,7 +376,8 @@ impl H1 {
             keep_alive: true,
             requests: 0,
             drop_left: 0,
-            unacknowledged: 0,
+            speaks: false,
+            unacknowledged: usize::MAX,
         }
     }
 }

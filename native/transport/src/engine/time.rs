@@ -183,12 +183,13 @@ impl Engine {
     fn lingered(&mut self, key: Key) {
         let (now, write_ms, linger_ms) = (self.now, self.options.write_ms, self.options.linger_ms);
         let least = (self.options.body_rate_min * write_ms / 1_000).max(1) as usize;
+        let draining = self.draining;
         let Some(down) = self.downs.get_mut(key) else { return };
         let Proto::H1(h1) = &mut down.proto else { return };
-        let left = if h1.unacknowledged == 0 {
-            0
-        } else {
+        let left = if h1.speaks || draining {
             down.io.unacknowledged()
+        } else {
+            0
         };
         if left.saturating_add(least) <= h1.unacknowledged {
             h1.unacknowledged = left;
