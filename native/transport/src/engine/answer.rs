@@ -197,8 +197,8 @@ impl Engine {
         self.out = out;
     }
 
-    /// A part of the answer's body.
-    pub(super) fn answer_bytes(&mut self, slot: u32, bytes: &[u8], _last: bool) {
+    /// A part of the answer's body. `last`: nothing follows, no trailers either, and `answer_end` says so next.
+    pub(super) fn answer_bytes(&mut self, slot: u32, bytes: &[u8], last: bool) {
         let x = &self.exchanges[slot as usize];
         // A stream says more than was asked for, as far as its window lets it: that waits behind what is held already.
         if x.phase == Phase::Judging || !x.held.is_empty() {
@@ -211,11 +211,11 @@ impl Engine {
             }
             return self.filtered(slot, Some(bytes));
         }
-        self.answer_out(slot, bytes);
+        self.answer_out(slot, bytes, last);
     }
 
-    /// What the client gets of it.
-    pub(super) fn answer_out(&mut self, slot: u32, bytes: &[u8]) {
+    /// What the client gets of it; `last` as above.
+    pub(super) fn answer_out(&mut self, slot: u32, bytes: &[u8], last: bool) {
         let now = self.now;
         let x = &mut self.exchanges[slot as usize];
         if x.phase != Phase::Answering || bytes.is_empty() {
@@ -227,7 +227,7 @@ impl Engine {
         }
         if x.stream != 0 {
             if x.answer != AnswerBody::None {
-                self.h2_data(slot, bytes);
+                self.h2_data(slot, bytes, last);
             }
             return;
         }
@@ -349,7 +349,7 @@ impl Engine {
             x.deadline = now + x.idle_ms;
         }
         if x.stream != 0 {
-            return self.h2_data(slot, bytes);
+            return self.h2_data(slot, bytes, false);
         }
         let key = x.down;
         if !self.downs.get_mut(key).is_some_and(|down| down.io.write(bytes)) {

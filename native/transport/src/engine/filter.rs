@@ -91,7 +91,7 @@ impl Engine {
             x.filter = Some(filter);
         }
         if went {
-            self.answer_out(slot, &out);
+            self.answer_out(slot, &out, false);
         } else {
             // Half a body must not look whole.
             self.abort(slot, false);

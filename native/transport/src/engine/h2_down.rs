@@ -96,13 +96,19 @@ impl Engine {
 
     /// All that can go on, and what it has to say.
     pub(super) fn h2_turn(&mut self, key: Key) {
+        let mut events = std::mem::take(&mut self.h2_events);
+        self.h2_rounds(key, &mut events);
+        events.clear();
+        self.h2_events = events;
+    }
+
+    fn h2_rounds(&mut self, key: Key, events: &mut Vec<Event>) {
         for _ in 0..ROUNDS_MAX {
             let Some(h2) = self.h2(key) else { return };
             h2.touched = false;
-            let mut events = Vec::new();
-            let state = h2.server.poll(&mut events);
+            let state = h2.server.poll(events);
             let quiet = events.is_empty();
-            for event in events {
+            for event in events.drain(..) {
                 self.h2_event(key, event);
             }
             let sent = self.h2_send(key);
@@ -288,11 +294,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn h2_data(&mut self, slot: u32, bytes: &[u8]) {
+    /// `last`: nothing follows, so that the end of the stream goes with them and not in a frame of its own.
+    pub(super) fn h2_data(&mut self, slot: u32, bytes: &[u8], last: bool) {
         let x = &mut self.exchanges[slot as usize];
         let (key, stream, waits) = (x.down, x.stream, !x.outbox.is_empty());
         let taken = match self.h2(key) {
-            Some(h2) if !waits => h2.server.data(stream, bytes, false),
+            Some(h2) if !waits => h2.server.data(stream, bytes, last),
             _ => 0,
         };
         let x = &mut self.exchanges[slot as usize];
@@ -325,12 +332,13 @@ impl Engine {
         let trailers = std::mem::take(&mut x.answer_trailers);
         if let Some(h2) = self.h2(key) {
             let waited = outbox.len() + rest.len();
+            let ends = ended && trailers.is_empty();
             if !outbox.is_empty() {
-                let taken = h2.server.data(stream, &outbox, false);
+                let taken = h2.server.data(stream, &outbox, ends && rest.is_empty());
                 outbox.drain(..taken);
             }
             if outbox.is_empty() && !rest.is_empty() {
-                let taken = h2.server.data(stream, &rest, false);
+                let taken = h2.server.data(stream, &rest, ends);
                 rest.advance(taken);
             }
             let waits = outbox.len() + rest.len();

@@ -157,7 +157,7 @@ impl Engine {
         let mut done = false;
         if let Some(h2) = self.h2_up(key) {
             if !uplink.is_empty() {
-                let taken = h2.client.data(stream, &uplink, false);
+                let taken = h2.client.data(stream, &uplink, ended && trailers.is_empty());
                 uplink.drain(..taken);
             }
             done = ended && uplink.is_empty();
@@ -200,13 +200,19 @@ impl Engine {
     }
 
     pub(super) fn h2_up_turn(&mut self, key: Key) {
+        let mut events = std::mem::take(&mut self.h2_events);
+        self.h2_up_rounds(key, &mut events);
+        events.clear();
+        self.h2_events = events;
+    }
+
+    fn h2_up_rounds(&mut self, key: Key, events: &mut Vec<Event>) {
         for _ in 0..ROUNDS_MAX {
             let Some(h2) = self.h2_up(key) else { return };
             h2.touched = false;
-            let mut events = Vec::new();
-            let state = h2.client.poll(&mut events);
+            let state = h2.client.poll(events);
             let quiet = events.is_empty();
-            for event in events {
+            for event in events.drain(..) {
                 self.h2_up_event(key, event);
             }
             let sent = self.h2_up_send(key);

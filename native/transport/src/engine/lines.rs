@@ -58,12 +58,15 @@ pub fn response_text(parts: &response::Parts, out: &mut Vec<u8>) {
 
 /// Lines of fields. What cannot be said in HTTP/2 is left out: our own parsers and stages let none pass.
 pub fn header_map(lines: &[u8]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for line in lines.split(|b| *b == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some(colon) = line.iter().position(|b| *b == b':') else {
+    // Grown step by step it would be filled anew at each.
+    let mut map = HeaderMap::with_capacity(memchr::memchr_iter(b'\n', lines).count());
+    let mut at = 0;
+    for end in memchr::memchr_iter(b'\n', lines) {
+        let line = &lines[std::mem::replace(&mut at, end + 1)..end];
+        let Some(colon) = memchr::memchr(b':', line) else {
             continue;
         };
+        // With the end of the line, which is white space.
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             map.append(name, value);

@@ -79,6 +79,7 @@ use self::slots::Slots;
 use self::state::{Down, Exchange, Phase, Up};
 use self::wait::Waits;
 use crate::compress::Plan;
+use crate::h2;
 use crate::http1::{RequestHead, ResponseHead};
 use crate::layout::{CHUNK_SLOTS, EVENT_WORDS, EVENTS_MAX, event, verdict, word};
 use crate::tls::Facts;
@@ -154,6 +155,8 @@ pub struct Engine {
     /// HTTP/2 connections that have something to frame: clients', and upstreams'.
     touched: Vec<Key>,
     touched_up: Vec<Key>,
+    /// What one of them has told; kept for its memory.
+    h2_events: Vec<h2::Event>,
     /// Exchanges of HTTP/2 clients whose body may go on.
     resume_body: Vec<u32>,
     nonce: u64,
@@ -222,6 +225,7 @@ impl Engine {
             flush_down: Vec::new(),
             touched: Vec::new(),
             touched_up: Vec::new(),
+            h2_events: Vec::new(),
             resume_body: Vec::new(),
             nonce: 0,
             scratch: vec![0; SCRATCH_BYTES],

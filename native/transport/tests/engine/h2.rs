@@ -47,6 +47,38 @@ fn streams_of_one_connection_are_exchanges_of_their_own() {
 }
 
 #[test]
+fn an_answer_whose_end_is_known_ends_with_its_last_bytes() {
+    let (upstream, over_http2) = (obedient(), h2_upstream());
+    let mut plan = speaking_h2(&upstream);
+    plan.endpoints.push(crate::driver::plain(over_http2.address));
+    plan.endpoints[1].0.http2 = true;
+    let lane = plan.start();
+    // A window that the longer ones outgrow.
+    let mut client = H2Client::to(lane.port, Some(70_000));
+    for (path, length) in [
+        ("/f0/len/10", 10),
+        ("/f0/len/300000", 300_000),
+        ("/f0/hints", 2),
+        ("/r2", 9),
+        ("/a", 3),
+    ] {
+        let stream = client.ask("GET", path, None);
+        let got = client.end(stream);
+        assert_eq!((got.body, got.ended_with > 0), (length, true), "{path}");
+    }
+    // Only the next bytes tell whether more will come; or trailers end it.
+    for (path, length) in [("/f0/until/9", 9), ("/f0/chunk/3", 9), ("/f1/echo", 5)] {
+        let stream = client.ask("POST", path, (path == "/f1/echo").then_some((5, false)));
+        let got = client.end(stream);
+        assert_eq!((got.status, got.body), (200, length), "{path}");
+        assert!(got.ended_with == 0 || got.trailers.is_some(), "{path}: {got:?}");
+        client.sending.clear();
+    }
+    drop(client);
+    lane.end();
+}
+
+#[test]
 fn an_upload_that_is_answered_early_is_reset_after_its_client_had_time_to_read() {
     let upstream = obedient();
     for (linger_ms, reset) in [(50, Some(0)), (3_600_000, None)] {

@@ -23,6 +23,8 @@ pub struct Got {
     pub last: Vec<u8>,
     pub trailers: Option<HeaderMap>,
     pub ended: bool,
+    /// Bytes of the frame that ended it.
+    pub ended_with: usize,
     /// The fields of a head that ended the stream.
     pub only: Option<HeaderMap>,
     pub reset: Option<u32>,
@@ -138,6 +140,7 @@ impl H2Client {
                 got.body += bytes.len();
                 got.last.extend_from_slice(&bytes[..bytes.len().min(64)]);
                 got.ended |= ended;
+                got.ended_with = bytes.len();
                 if !self.shut {
                     self.client.release(stream, bytes.len());
                 }
