@@ -420,6 +420,13 @@ impl Io {
         self.tail = Bytes::new();
     }
 
+    /// Gives back memory that holds nothing, now and then: a busy connection takes some again, an idle one needs none.
+    pub fn rest(&mut self) {
+        if self.queue.is_empty() && self.queue.capacity() > 0 {
+            self.queue = Vec::new();
+        }
+    }
+
     fn tail_taken(&mut self, n: usize) {
         if n == self.tail.len() {
             // Whoever shares it may be the last one now.

@@ -140,6 +140,7 @@ impl Engine {
     fn check_down(&mut self, key: Key) {
         let (now, write_ms) = (self.now, self.options.write_ms);
         let Some(down) = self.downs.get_mut(key) else { return };
+        down.io.rest();
         if down.io.pending() > 0 && !down.io.writable {
             if down.stalled_since == 0 {
                 down.stalled_since = now;
