@@ -57,6 +57,8 @@ pub struct Edit<'a> {
     pub kind: u8,
     pub name: &'a [u8],
     pub value: &'a [u8],
+    /// Name and value, which lie side by side.
+    both: &'a [u8],
 }
 
 impl<'a> Iterator for Edits<'a> {
@@ -64,13 +66,16 @@ impl<'a> Iterator for Edits<'a> {
 
     fn next(&mut self) -> Option<Edit<'a>> {
         let (head, rest) = self.0.split_at_checked(4)?;
-        let (name, rest) = rest.split_at_checked(usize::from(head[1]))?;
-        let (value, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([head[2], head[3]])))?;
+        let name_bytes = usize::from(head[1]);
+        let value_bytes = usize::from(u16::from_le_bytes([head[2], head[3]]));
+        let (both, rest) = rest.split_at_checked(name_bytes + value_bytes)?;
+        let (name, value) = both.split_at(name_bytes);
         self.0 = rest;
         Some(Edit {
             kind: head[0],
             name,
             value,
+            both,
         })
     }
 }
@@ -104,7 +109,7 @@ impl Edits<'_> {
     ) {
         for e in self {
             // A line break would begin another field, or end the head. Decisions make none; the check is cheap.
-            if e.name.is_empty() || !is_line(e.name) || !is_line(e.value) {
+            if e.name.is_empty() || !is_line(e.both) {
                 continue;
             }
             match e.kind {
