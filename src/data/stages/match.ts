@@ -8,6 +8,7 @@ import type { HeaderPredicate, RoutePlan } from '../../snapshot/route-plans.ts';
 import { allowOriginOfRefusal, preflightMethod } from '../answers/cors.ts';
 import { type Exchange, METHOD_OTHER, METHODS } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
+import { FirstEntries } from './first-entry.ts';
 import type { Stage } from '../stage.ts';
 import { Verdict } from '../verdict.ts';
 
@@ -20,11 +21,13 @@ const NEVER = new Set(['CONNECT', 'TRACE']);
 
 export class MatchStage implements Stage {
   readonly #router: RouterAddon;
+  readonly #first: FirstEntries;
   /** Values of the Allow field by mask; at most one for each of the 1,024 masks. */
   readonly #allow: string[] = [];
 
   constructor(router: RouterAddon) {
     this.#router = router;
+    this.#first = new FirstEntries(router);
   }
 
   enter(x: Exchange): Verdict {
@@ -56,7 +59,10 @@ export class MatchStage implements Stage {
     let otherMethod = false;
     let cursor = 0;
     for (let i = 0; i < CANDIDATES_MAX; i++) {
-      const entry = this.#router.routerFind(router, x.host, x.path, bit, cursor);
+      const entry =
+        cursor === 0
+          ? this.#first.of(router, x.host, x.path, bit)
+          : this.#router.routerFind(router, x.host, x.path, bit, cursor);
       if (entry === ROUTE_NONE) break;
       if (entry === ROUTE_OTHER_METHOD) return ROUTE_OTHER_METHOD;
       const route = revision.route(present(revision.entries[entry], 'route of a router entry'));
