@@ -9,6 +9,7 @@ import { Prng } from '../../src/base/prng.ts';
 import { Balance } from '../../src/data/stages/balance.ts';
 import { Forward } from '../../src/data/stages/forward.ts';
 import { Respond } from '../../src/data/stages/respond.ts';
+import type { NewTrace } from '../../src/data/trace-context.ts';
 import { CellMembers } from '../../src/data/upstream/cell-members.ts';
 import { Chooser } from '../../src/data/upstream/choose.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
@@ -36,9 +37,8 @@ class CountingWire extends TestWire {
     this.edits += value.length > 0 ? 1 : 0;
     return true;
   }
-  override setUpstreamBytes(_: string, value: Buffer): boolean {
-    this.edits += value.length > 0 ? 1 : 0;
-    return true;
+  override identify(_id: string, _seq: number, trace: NewTrace | null): void {
+    this.edits += trace === null ? 2 : 3;
   }
   override addUpstreamHeader(_: string, value: string): boolean {
     this.edits += value.length > 0 ? 1 : 0;

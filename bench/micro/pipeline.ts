@@ -26,6 +26,7 @@ import {
   type UpstreamAnswer,
   type Wire,
 } from '../../src/data/transport/transport.ts';
+import type { NewTrace } from '../../src/data/trace-context.ts';
 import { EndpointUse } from '../../src/data/upstream/endpoint-use.ts';
 import { native } from '../../src/native.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
@@ -113,9 +114,8 @@ class BenchWire implements Wire {
     this.edits += value.length;
     return true;
   }
-  setUpstreamBytes(_: string, value: Buffer): boolean {
-    this.edits += value.length;
-    return true;
+  identify(id: string, _seq: number, trace: NewTrace | null): void {
+    this.edits += id.length + (trace?.low ?? 0);
   }
   addUpstreamHeader(_: string, value: string): boolean {
     this.edits += value.length;

@@ -9,7 +9,7 @@ import type { MirrorFetches, MirrorRequest } from '../transport/mirror-fetches.t
 import { BodyKind, BodyState } from '../transport/transport.ts';
 import type { Chooser } from '../upstream/choose.ts';
 import { NONE_FAILED } from '../upstream/failed-slots.ts';
-import { isTraceparent } from '../stages/forward.ts';
+import { isTraceparent } from '../trace-context.ts';
 import { Verdict } from '../verdict.ts';
 import { Mirroring, type MirrorTold } from './mirroring.ts';
 

@@ -4,6 +4,7 @@
  */
 import { applyEdits } from '../transport/edit-list.ts';
 import type { RefusalRow } from '../refusal.ts';
+import { type NewTrace, traceparentOf } from '../trace-context.ts';
 import type { CompressPlan, HeaderEdits } from '../../snapshot/route-plans.ts';
 import type { ListenerPlan } from '../../snapshot/listener-plans.ts';
 import { present } from '../../base/assert.ts';
@@ -146,8 +147,10 @@ export class RecordedWire implements Wire {
     this.upstreamChanges.push({ kind: 'set', name, value });
     return true;
   }
-  setUpstreamBytes(name: string, value: Buffer): boolean {
-    return this.setUpstreamHeader(name, value.toString('latin1'));
+  identify(id: string, _seq: number, trace: NewTrace | null): void {
+    this.setUpstreamHeader('x-request-id', id);
+    this.setAnswerHeader('x-request-id', id);
+    if (trace !== null) this.setUpstreamHeader('traceparent', traceparentOf(id, trace));
   }
   addUpstreamHeader(name: string, value: string): boolean {
     this.upstreamChanges.push({ kind: 'add', name, value });

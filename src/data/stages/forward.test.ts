@@ -6,7 +6,8 @@ import type { RoutePlan } from '../../snapshot/route-plans.ts';
 import { TestWire, testExchange, testRoute, type WireOptions } from '../../../test/harness/wire.ts';
 import { type Exchange, METHODS } from '../exchange.ts';
 import { Verdict } from '../verdict.ts';
-import { Forward, isTraceparent } from './forward.ts';
+import { isTraceparent } from '../trace-context.ts';
+import { Forward } from './forward.ts';
 
 const endpoint: EndpointPlan = {
   slot: 0,

@@ -14,11 +14,11 @@
 import { present } from '../../base/assert.ts';
 import { Recent } from '../../base/recent.ts';
 import type { HeaderEdits } from '../../snapshot/route-plans.ts';
-import { chance, draw, Salt } from '../chance.ts';
 import { type Exchange, METHODS } from '../exchange.ts';
 import { formatAddress } from '../normalize/address.ts';
 import { REFUSALS } from '../refusal.ts';
 import type { Stage } from '../stage.ts';
+import { beginTrace, isTraceparent } from '../trace-context.ts';
 import type { Wire } from '../transport/transport.ts';
 import { setDeadlines } from '../upstream/deadlines.ts';
 import { hedgeAfterMs } from '../upstream/hedging.ts';
@@ -27,8 +27,6 @@ import { Verdict } from '../verdict.ts';
 import { CLIENT_CERT_FIELD, clientCertificateField } from './client-certificate.ts';
 
 const OPTIONS = METHODS.indexOf('OPTIONS');
-/** Share of traces begun here that are sampled. */
-export const TRACE_SAMPLE = 0.01;
 
 export class Forward implements Stage {
   enter(x: Exchange): Verdict {
@@ -120,16 +118,13 @@ function whoAsked(x: Exchange, wire: Wire): HeaderEdits {
 
 function describe(x: Exchange, wire: Wire): void {
   wire.editRequest(whoAsked(x, wire));
-  wire.setUpstreamHeader('x-request-id', x.id);
-  wire.setAnswerHeader('x-request-id', x.id);
   if (x.clientRequestId !== '') wire.setUpstreamHeader('x-client-request-id', x.clientRequestId);
   if (x.methodCode === OPTIONS) countHop(wire);
   const trace = wire.header('traceparent');
   // Of two, one would be followed here and the other upstream (W3C Trace Context §3.2: then there is none).
-  if (trace === undefined || !isTraceparent(trace) || wire.repeats('traceparent')) {
-    wire.setUpstreamBytes('traceparent', newTraceparent(x));
-    if (wire.header('tracestate') !== undefined) wire.removeUpstreamHeader('tracestate');
-  }
+  const traced = trace !== undefined && isTraceparent(trace) && !wire.repeats('traceparent');
+  wire.identify(x.id, x.seq, traced ? null : beginTrace(x.random));
+  if (!traced && wire.header('tracestate') !== undefined) wire.removeUpstreamHeader('tracestate');
 }
 
 /** RFC 9110 §7.6.2; normalize has let pass nothing but numbers above 0. */
@@ -146,52 +141,4 @@ function describeCertificate(wire: Wire): void {
 /** RFC 7239 §6: an IPv6 address stands in brackets and quotes. */
 function forwardedNode(address: string): string {
   return address.includes(':') ? `for="[${address}]"` : `for=${address}`;
-}
-
-const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
-const VERSION_0_LENGTH = 55;
-const NO_TRACE = '0'.repeat(32);
-const NO_PARENT = '0'.repeat(16);
-
-/** W3C Trace Context §3.2: version, trace id, parent id, flags; later versions may be longer, `ff` is none, zeros alone are no id. */
-export function isTraceparent(text: string): boolean {
-  if (!TRACEPARENT.test(text) || text.startsWith('ff')) return false;
-  if (text.startsWith('00') && text.length !== VERSION_0_LENGTH) return false;
-  return text.slice(3, 35) !== NO_TRACE && text.slice(36, 52) !== NO_PARENT;
-}
-
-const DIGITS = Buffer.from('0123456789abcdef', 'latin1');
-/** The field as bytes, all but its digits. */
-const TRACE = Buffer.from(`00-${NO_TRACE}-${NO_PARENT}-00`, 'latin1');
-/** Where its parts begin: instance, lane and number of the request id; the rest of the trace id; the parent; the last flag. */
-const TRACE_INSTANCE = 3;
-const TRACE_LANE = 9;
-const TRACE_NUMBER = 11;
-const TRACE_REST = 19;
-const TRACE_PARENT = 36;
-const TRACE_SAMPLED = 54;
-
-/** A new trace, until the next one is made. Its id begins with the digits of the request id, so that either leads to the other, and ends in chance. */
-function newTraceparent(x: Exchange): Buffer {
-  const { random, id } = x;
-  // `<6 digits>-<2>-<8>`, or longer once a lane has counted past 2^32: the newest digits are kept.
-  copyDigits(id, 0, 6, TRACE_INSTANCE);
-  copyDigits(id, 7, 9, TRACE_LANE);
-  copyDigits(id, id.length - 8, id.length, TRACE_NUMBER);
-  writeHex8(TRACE_REST, draw(random, Salt.TraceA));
-  writeHex8(TRACE_REST + 8, draw(random, Salt.TraceB));
-  writeHex8(TRACE_PARENT, draw(random, Salt.Span));
-  // The lowest bit keeps the parent from being zeros alone.
-  writeHex8(TRACE_PARENT + 8, draw(random, Salt.SpanB) | 1);
-  TRACE[TRACE_SAMPLED] = DIGITS[chance(random, Salt.TraceSampled, TRACE_SAMPLE) ? 1 : 0] as number;
-  return TRACE;
-}
-
-function copyDigits(text: string, from: number, to: number, at: number): void {
-  for (let i = from; i < to; i++) TRACE[at + i - from] = text.charCodeAt(i);
-}
-
-/** 8 hexadecimal digits of 32 bits. */
-function writeHex8(at: number, bits: number): void {
-  for (let i = 0; i < 8; i++) TRACE[at + i] = DIGITS[(bits >>> (28 - 4 * i)) & 0xf] as number;
 }

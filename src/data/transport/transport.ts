@@ -5,6 +5,7 @@
  */
 import type { Exchange } from '../exchange.ts';
 import type { RefusalRow } from '../refusal.ts';
+import type { NewTrace } from '../trace-context.ts';
 import type { CompressPlan, HeaderEdits } from '../../snapshot/route-plans.ts';
 import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { ListenerPlan, ListenerTls } from '../../snapshot/listener-plans.ts';
@@ -200,8 +201,11 @@ export interface Wire {
 
   /** Sets a header field of the upstream request, replacing all of that name. Hop-by-hop names are refused (false), as are control bytes. */
   setUpstreamHeader(name: string, value: string): boolean;
-  /** As `setUpstreamHeader`, of a value that was composed as bytes of visible ASCII; it is copied. */
-  setUpstreamBytes(name: string, value: Buffer): boolean;
+  /**
+   * Says which request this is, as `setUpstreamHeader` and `setAnswerHeader` would, but at once: `x-request-id` to the upstream and in the answer, and to the upstream `traceparent`
+   * when a trace begins. `id` is what `request-id.ts` makes of the lane and `seq`.
+   */
+  identify(id: string, seq: number, trace: NewTrace | null): void;
   /** Adds a header field to the upstream request, keeping those of that name. False as above. */
   addUpstreamHeader(name: string, value: string): boolean;
   /** Removes a header field from the upstream request. */

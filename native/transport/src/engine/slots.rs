@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 use crate::layout::{
-    ANSWER_AT, ANSWER_HEAD_AT, CHUNK_SLOTS, EDITS_AT, EVENT_WORDS, EVENTS_MAX, HEAD_AT, HEAD_BYTES_MAX, SLOT_BYTES,
-    word,
+    ANSWER_AT, ANSWER_HEAD_AT, CHUNK_SLOTS, EDITS_AT, EVENT_WORDS, EVENTS_MAX, HEAD_AT, HEAD_BYTES_MAX, LONG_EDITS_AT,
+    SLOT_BYTES, word,
 };
 
 const PAGE: usize = 4096;
@@ -85,9 +85,14 @@ impl Slots {
 
     /// Gives back what a use of a slot that is over took beyond the ordinary.
     pub fn trim(&mut self, slot: u32, head_bytes: usize) {
-        let long_edits = [word::TARGET_AT, word::REQUEST_EDITS_AT, word::ANSWER_EDITS_AT]
-            .iter()
-            .any(|at| self.word(slot, *at) > (HEAD_AT - EDITS_AT) as i32);
+        let long_edits = [
+            word::TARGET_AT,
+            word::AUTHORITY_AT,
+            word::REQUEST_EDITS_AT,
+            word::ANSWER_EDITS_AT,
+        ]
+        .iter()
+        .any(|at| self.word(slot, *at) >= (LONG_EDITS_AT - EDITS_AT) as i32);
         if head_bytes <= HEAD_BYTES_KEPT && !long_edits {
             return;
         }
@@ -198,7 +203,6 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::LONG_EDITS_AT;
 
     #[test]
     fn what_a_long_head_or_long_edits_took_is_given_back_and_nothing_else() {

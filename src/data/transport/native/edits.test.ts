@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Edits, EDIT_BYTES_MAX } from './edits.ts';
+import { Edits, EDIT_BYTES_MAX, formOf } from './edits.ts';
 import { Edit } from './layout.ts';
 
 const SHORT = 96;
@@ -27,7 +27,7 @@ describe('edits of a head', () => {
     const edit = fc.record({
       name: fc.constantFrom('x-a', 'x-bb', 'x-ccc', 'x-dddd'),
       value: fc.integer({ min: 0, max: 120 }).map((n) => 'v'.repeat(n)),
-      way: fc.constantFrom('text', 'bytes', 'list'),
+      way: fc.constantFrom('text', 'form', 'list'),
     });
     const tight = Buffer.alloc(LONG_AT + EDIT_BYTES_MAX);
     const wide = Buffer.alloc(EDIT_BYTES_MAX);
@@ -38,8 +38,9 @@ describe('edits of a head', () => {
         for (const list of [moving, still]) {
           list.clear();
           for (const { name, value, way } of all) {
-            if (way === 'bytes') assert.ok(list.setBytes(name, Buffer.from(value)));
-            else if (way === 'list') assert.ok(list.apply({ set: [name, value], add: ['x-e', value], remove: [] }));
+            if (way === 'form') {
+              if (list.place(formOf([[name, value]])) < 0) assert.ok(list.set(name, value));
+            } else if (way === 'list') assert.ok(list.apply({ set: [name, value], add: ['x-e', value], remove: [] }));
             else assert.ok(list.set(name, value));
           }
         }
@@ -51,14 +52,23 @@ describe('edits of a head', () => {
     );
   });
 
-  it('of bytes take the place of a text, and the other way round', () => {
+  it('by a form are filled in where they lie; later ones replace them, and a name that was edited before is not in a form', () => {
     const bytes = Buffer.alloc(EDIT_BYTES_MAX);
     const list = new Edits(bytes, 0, EDIT_BYTES_MAX, 0);
-    assert.ok(list.set('traceparent', 'a') && list.setBytes('Traceparent', Buffer.from('bb')));
-    assert.deepEqual(read(bytes, list), [[Edit.SET, 'traceparent', 'bb']]);
-    assert.ok(list.set('traceparent', 'c'));
-    assert.deepEqual(read(bytes, list), [[Edit.SET, 'traceparent', 'c']]);
-    assert.equal(list.setBytes('connection', Buffer.from('close')), false);
+    const form = formOf([
+      ['x-request-id', 'abd'],
+      ['traceparent', 'de'],
+    ]);
+    assert.ok(list.set('x-a', '1'));
+    const at = list.place(form);
+    bytes.write('c', at + (form.places[0] ?? 0) + 2);
+    const first = [Edit.SET, 'x-a', '1'];
+    assert.deepEqual(read(bytes, list), [first, [Edit.SET, 'x-request-id', 'abc'], [Edit.SET, 'traceparent', 'de']]);
+    assert.ok(list.set('Traceparent', 'c'));
+    assert.deepEqual(read(bytes, list), [first, [Edit.SET, 'x-request-id', 'abc'], [Edit.SET, 'traceparent', 'c']]);
+    assert.equal(list.place(form), -1);
+    assert.equal(list.lost, false);
+    assert.throws(() => formOf([['connection', 'close']]));
   });
 
   it('that do not fit the long room either are refused', () => {

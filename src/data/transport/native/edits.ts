@@ -2,6 +2,7 @@
  * What stages change in a head: written at once where the engine reads it, in the slot's memory. One for each direction of a wire. Edits begin in a short room that lies in the
  * page of the slot's record; when they outgrow it, they move to a long one.
  */
+import { present } from '../../../base/assert.ts';
 import type { HeaderEdits } from '../../../snapshot/route-plans.ts';
 import { applyEdits } from '../edit-list.ts';
 import { EDITS_MAX } from '../bounds.ts';
@@ -23,6 +24,20 @@ interface Packed {
   readonly names: readonly number[];
 }
 const packed = new WeakMap<HeaderEdits, Packed | null>();
+
+/** Fields to be set whose values are always of one length: all that stays the same is made once. */
+export interface Form extends Packed {
+  /** Where each value begins. */
+  readonly places: readonly number[];
+}
+
+/** A form of these fields, in their order. */
+export function formOf(fields: readonly (readonly [name: string, value: string])[]): Form {
+  const list = present(pack({ set: fields.flat(), add: [], remove: [] }), 'names and values that may be edited');
+  let end = 0;
+  const places = fields.map(([name, value]) => (end += HEAD_BYTES + name.length + value.length) - value.length);
+  return { ...list, places };
+}
 
 export class Edits {
   readonly #bytes: Buffer;
@@ -70,16 +85,6 @@ export class Edits {
     return this.#push(Edit.SET, name, value);
   }
 
-  /** As `set`, of a value that is bytes of visible ASCII already; copied. */
-  setBytes(name: string, value: Uint8Array): boolean {
-    const known = editable(name);
-    const at = known === null ? -1 : this.#room(Edit.SET, known, value.length);
-    if (known === null || at < 0) return false;
-    this.#bytes.set(value, at);
-    this.#close(Edit.SET, known, at + value.length, value.length);
-    return true;
-  }
-
   /** Adds a field. False as in `set`. */
   add(name: string, value: string): boolean {
     return this.#push(Edit.ADD, name, value);
@@ -102,19 +107,16 @@ export class Edits {
 
   /** All edits of a list that is used again and again: packed at its first use, then copied. False when one of them is refused. */
   apply(edits: HeaderEdits): boolean {
+    if (isNone(edits)) return true;
     let list = packed.get(edits);
     if (list === undefined) packed.set(edits, (list = pack(edits)));
     if (list === null) return false;
-    const { bytes, count, names } = list;
-    if (count === 0) return true;
-    const edited = this.#edited;
-    for (let i = 0; i < names.length; i++) if (edited[names[i] as number] === this.#use) return applyEdits(this, edits);
-    if (this.#count + count > EDITS_MAX || !this.#hasRoom(bytes.length)) return !(this.#lost = true);
-    for (let i = 0; i < names.length; i++) edited[names[i] as number] = this.#use;
-    this.#bytes.set(bytes, this.#end);
-    this.#end += bytes.length;
-    this.#count += count;
-    return true;
+    return this.#hasEdited(list) ? applyEdits(this, edits) : this.#copy(list);
+  }
+
+  /** Copies a form whose values are still to be changed; where it lies, or -1: one of its names was edited before, or there is no room. */
+  place(form: Form): number {
+    return !this.#hasEdited(form) && this.#copy(form) ? this.#end - form.bytes.length : -1;
   }
 
   clear(): void {
@@ -126,6 +128,22 @@ export class Edits {
     // Zero is the use in which nothing was edited.
     this.#use = (this.#use + 1) >>> 0 || 1;
     if (this.#use === 1) this.#edited.fill(0);
+  }
+
+  /** One of its names was edited before. */
+  #hasEdited({ names }: Packed): boolean {
+    for (let i = 0; i < names.length; i++) if (this.#edited[names[i] as number] === this.#use) return true;
+    return false;
+  }
+
+  /** Appends the list, of which no name was edited before. */
+  #copy({ bytes, count, names }: Packed): boolean {
+    if (this.#count + count > EDITS_MAX || !this.#hasRoom(bytes.length)) return !(this.#lost = true);
+    for (let i = 0; i < names.length; i++) this.#edited[names[i] as number] = this.#use;
+    this.#bytes.set(bytes, this.#end);
+    this.#end += bytes.length;
+    this.#count += count;
+    return true;
   }
 
   #push(kind: number, name: string, value: string): boolean {
@@ -205,6 +223,11 @@ function pack(edits: HeaderEdits): Packed | null {
   const texts = [...remove, ...pairNames(set), ...pairNames(absent), ...pairNames(append), ...pairNames(add)];
   const names = new Set(texts.map((name) => editable(name)?.number ?? 0));
   return { bytes: Uint8Array.from(memory.subarray(0, made.length)), count: texts.length, names: [...names] };
+}
+
+function isNone({ set, add, remove, absent, append }: HeaderEdits): boolean {
+  const flat = set.length + add.length + remove.length;
+  return flat === 0 && (absent === undefined || absent.length === 0) && (append === undefined || append.length === 0);
 }
 
 function pairNames(pairs: readonly string[]): string[] {

@@ -9,6 +9,7 @@ export const WORD_BYTES = 4;
 export interface Chunk {
   readonly words: Int32Array;
   readonly bytes: Buffer;
+  readonly view: DataView;
   /** Its number, as the WAF knows it (`wafHeadMemory`). */
   readonly number: number;
   /** The lane's. */

@@ -25,6 +25,7 @@ import { Compressions } from './compressions.ts';
 import { Endpoints } from './endpoints.ts';
 import type { Chunk } from './fields.ts';
 import { FAULT_ROWS } from './head.ts';
+import { Identity } from './identity.ts';
 import { CHUNK_SLOTS, Event, EVENT_WORDS, FIELDS_AT, HEAD_AT, SLOT_BYTES, Word } from './layout.ts';
 import { openListener, renewTls } from './listener.ts';
 import { Texts } from './texts.ts';
@@ -68,6 +69,7 @@ export function makeNativeTransport(addon: NativeAddon, bounds: NativeBounds): T
 class NativeTransport implements Transport, WireHost {
   readonly events: TransportEvents;
   readonly engine: TransportEngine;
+  readonly identity: Identity;
   readonly listeners: ListenerPlan[] = [];
   readonly unread: UnreadShed;
   readonly #addon: NativeAddon;
@@ -89,7 +91,9 @@ class NativeTransport implements Transport, WireHost {
 
   constructor(addon: NativeAddon, events: TransportEvents, bounds: NativeBounds, laneIndex: number) {
     const { downstream } = bounds;
+    const idPrefix = requestIdPrefix(bounds.instance, laneIndex);
     this.events = events;
+    this.identity = new Identity(idPrefix);
     this.#addon = addon;
     this.engine = new addon.TransportEngine(
       {
@@ -109,7 +113,7 @@ class NativeTransport implements Transport, WireHost {
         shed: {
           row: REFUSALS.shed.index,
           retryAfterS: SHED_RETRY_AFTER_S,
-          idPrefix: requestIdPrefix(bounds.instance, laneIndex),
+          idPrefix,
         },
       },
       (count) => this.#turn(count),
@@ -345,6 +349,7 @@ class NativeTransport implements Transport, WireHost {
     this.#chunks[number] = {
       words: new Int32Array(buffer, byteOffset, byteLength / Int32Array.BYTES_PER_ELEMENT),
       bytes: Buffer.from(buffer, byteOffset, byteLength),
+      view: new DataView(buffer, byteOffset, byteLength),
       number: this.#addon.wafHeadMemory(
         memory,
         SLOT_BYTES,

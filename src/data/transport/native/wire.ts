@@ -7,6 +7,7 @@ import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';
 import type { ForwardPlan, KeptBody, OwnPage, TransportEvents, UpstreamAnswer, Wire } from '../transport.ts';
 import { BodyKind, BodyState } from '../transport.ts';
+import { type NewTrace, traceparentOf } from '../../trace-context.ts';
 import { INSPECT_BYTES_MAX, OWN_ANSWER_BYTES_MAX } from '../bounds.ts';
 import { NativeAnswer, STATE_BITS, STATE_WIDTH } from './answer.ts';
 import { isFieldValue, writeLatin1, writeVisible } from './bytes.ts';
@@ -15,6 +16,7 @@ import type { Chunk } from './fields.ts';
 import { NativeBody } from './kept-body.ts';
 import type { HeadHost } from './head.ts';
 import { NativeHead } from './head.ts';
+import type { Identity } from './identity.ts';
 import { ANSWER_AT, Decided, EDITS_AT, HEAD_AT, LONG_EDITS_AT, Word } from './layout.ts';
 
 const INT_MAX = 0x7fff_ffff;
@@ -28,11 +30,11 @@ const SHORT_TEXTS_MAX = HEAD_AT - TEXTS_AT;
 /** Where these texts are when they are longer, and their room. */
 const LONG_TEXTS_AT = LONG_EDITS_AT + 2 * EDIT_BYTES_MAX;
 const TARGET_BYTES_MAX = ANSWER_AT - LONG_TEXTS_AT;
-
 /** What all wires of a lane share. */
 export interface WireHost extends HeadHost {
   readonly events: TransportEvents;
   readonly engine: TransportEngine;
+  readonly identity: Identity;
   /** Number of an endpoint, as the engine knows it. */
   endpoint(plan: EndpointPlan): number;
   /** Number of a plan of compression, as the engine knows it. */
@@ -177,8 +179,14 @@ export class NativeWire extends NativeHead implements Wire {
   setUpstreamHeader(name: string, value: string): boolean {
     return this.#upstreamEdits.set(name, value);
   }
-  setUpstreamBytes(name: string, value: Buffer): boolean {
-    return this.#upstreamEdits.setBytes(name, value);
+  identify(id: string, seq: number, trace: NewTrace | null): void {
+    const { identity } = this.#host;
+    const { view } = this.#chunk;
+    if (!identity.write(this.#upstreamEdits, view, seq, trace)) {
+      this.#upstreamEdits.set('x-request-id', id);
+      if (trace !== null) this.#upstreamEdits.set('traceparent', traceparentOf(id, trace));
+    }
+    if (!identity.write(this.#answerEdits, view, seq, null)) this.#answerEdits.set('x-request-id', id);
   }
   addUpstreamHeader(name: string, value: string): boolean {
     return this.#upstreamEdits.add(name, value);
@@ -253,22 +261,31 @@ export class NativeWire extends NativeHead implements Wire {
   #writeTarget(plan: ForwardPlan): RefusalRow | null {
     const textBytes = plan.target.length + plan.authority.length;
     if (textBytes > TARGET_BYTES_MAX) return REFUSALS.target_too_long;
-    const { words, base, bytes } = this;
+    const { words, base } = this;
     const at = this.from + textsAt(textBytes);
-    const targetEnd = writeVisible(bytes, at, plan.target);
-    const end = targetEnd < 0 ? -1 : writeVisible(bytes, targetEnd, plan.authority);
+    const between = this.#say(Word.TARGET_AT, plan.target, at, this.path, Word.PATH_AT);
+    const end = between < 0 ? -1 : this.#say(Word.AUTHORITY_AT, plan.authority, between, this.host, Word.HOST_AT);
     // A last look: normalize made both, and anything else in them would be another request to the upstream.
-    if (end < 0 || plan.target.charCodeAt(0) !== SLASH || end === targetEnd) return REFUSALS.internal_error;
-    const edits = this.from + EDITS_AT;
-    words[base + Word.REQUEST_EDITS_AT] = this.#upstreamEdits.from - edits;
+    if (end < 0 || plan.target.charCodeAt(0) !== SLASH || plan.authority === '') return REFUSALS.internal_error;
+    words[base + Word.REQUEST_EDITS_AT] = this.#upstreamEdits.from - this.from - EDITS_AT;
     words[base + Word.REQUEST_EDITS_AT + 1] = this.#upstreamEdits.length;
-    words[base + Word.TARGET_AT] = at - edits;
-    words[base + Word.TARGET_AT + 1] = targetEnd - at;
-    words[base + Word.AUTHORITY_AT] = targetEnd - edits;
-    words[base + Word.AUTHORITY_AT + 1] = end - targetEnd;
     words[base + Word.CONNECT_MS] = Math.min(plan.connectTimeoutMs, INT_MAX);
     words[base + Word.HEAD_MS] = Math.min(plan.headTimeoutMs, INT_MAX);
     return null;
+  }
+
+  /** Where the engine finds a text that the upstream is asked with: as it was received, or written to `at`. Where what is written ends, or -1 when not all of it is visible ASCII. */
+  #say(word: number, text: string, at: number, received: string, receivedAt: number): number {
+    const { words, base } = this;
+    if (text === received) {
+      words[base + word] = HEAD_AT - EDITS_AT + (words[base + receivedAt] as number);
+      words[base + word + 1] = words[base + receivedAt + 1] as number;
+      return at;
+    }
+    const end = writeVisible(this.bytes, at, text);
+    words[base + word] = at - this.from - EDITS_AT;
+    words[base + word + 1] = end - at;
+    return end;
   }
 
   refuse(row: RefusalRow, requestId: string, page: OwnPage | null = null): void {

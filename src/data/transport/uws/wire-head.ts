@@ -4,6 +4,7 @@ import type { HeaderEdits as EditList } from '../../../snapshot/route-plans.ts';
 import type { HttpResponse } from 'uWebSockets.js';
 import type { ListenerPlan } from '../../../snapshot/listener-plans.ts';
 import type { RefusalRow } from '../../refusal.ts';
+import { type NewTrace, traceparentOf } from '../../trace-context.ts';
 import type { BodyKind, TlsFacts } from '../transport.ts';
 import { Head } from './head.ts';
 import { HeaderEdits } from './header-edits.ts';
@@ -88,8 +89,10 @@ export class WireHead {
   setUpstreamHeader(name: string, value: string): boolean {
     return this.upstreamEdits.set(name, value);
   }
-  setUpstreamBytes(name: string, value: Buffer): boolean {
-    return this.upstreamEdits.set(name, value.latin1Slice(0, value.length));
+  identify(id: string, _seq: number, trace: NewTrace | null): void {
+    this.upstreamEdits.set('x-request-id', id);
+    this.answerEdits.set('x-request-id', id);
+    if (trace !== null) this.upstreamEdits.set('traceparent', traceparentOf(id, trace));
   }
   addUpstreamHeader(name: string, value: string): boolean {
     return this.upstreamEdits.add(name, value);
