@@ -1,4 +1,5 @@
 /** The route's edits of an answer: of an upstream's, which the transport applies without JavaScript seeing it, and of a stored one. */
+import { Recent } from '../../base/recent.ts';
 import type { HeaderEdits, RespondPlan } from '../../snapshot/route-plans.ts';
 import type { MadeField } from '../../snapshot/variables.ts';
 import type { Exchange } from '../exchange.ts';
@@ -39,10 +40,23 @@ export function editEarlyRefusal(x: Exchange, plan: RespondPlan): void {
   editSecure(x, plan);
 }
 
+/** Values of Strict-Transport-Security in use: a configuration has one, or a few. */
+const STRICT_MAX = 64;
+/** As lists, which a transport packs once. */
+const strict = new Recent<string, HeaderEdits>(STRICT_MAX);
+
+function strictEdits(value: string): HeaderEdits {
+  const known = strict.get(value);
+  if (known !== undefined) return known;
+  const made = { set: ['strict-transport-security', value], add: [], remove: [] };
+  strict.set(value, made);
+  return made;
+}
+
 /** RFC 6797 §7.2: over TLS only. */
 export function editSecure(x: Exchange, plan: RespondPlan): boolean {
   const { strictTransport } = plan;
-  return strictTransport === '' || !x.secure || x.wire.setAnswerHeader('strict-transport-security', strictTransport);
+  return strictTransport === '' || !x.secure || x.wire.editAnswer(strictEdits(strictTransport));
 }
 
 /** True for a name that the route sets or removes: a stored field of that name is not sent. */
