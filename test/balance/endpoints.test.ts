@@ -144,6 +144,26 @@ test('path, Host and fields are what the route says', async () => {
   assert.equal((await ask('/api', {}, true)).headers['strict-transport-security'], 'max-age=31536000');
 });
 
+test('the upstream is asked for what was received, where nothing changes it', async () => {
+  for (const [target, host, url, toHost] of [
+    ['/echo', 'a.test', '/echo', 'a.test'],
+    ['/echo?q=1&q=2', 'a.test', '/echo?q=1&q=2', 'a.test'],
+    ['/echo/%41?x', 'A.Test:80', '/echo/A?x', 'A.Test:80'],
+    ['/echo/./b/', 'a.test', '/echo/b/', 'a.test'],
+    ['http://b.test/echo', 'b.test', '/echo', 'b.test'],
+    ['http://b.test:81/echo?', 'b.test:81', '/echo', 'b.test:81'],
+    ['/api/x', 'a.test', '/echo/x', 'internal.example'],
+    ['/api', 'internal.example', '/echo', 'internal.example'],
+  ]) {
+    const connection = await RawConnection.open({ port: gateway.ports.http });
+    connection.send(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    assert.ok(await connection.untilClosed(30_000), target);
+    const answer = connection.received().toString('latin1');
+    const request = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))) as SeenRequest;
+    assert.deepEqual([request.url, request.headers.host], [url, toHost], target);
+  }
+});
+
 test('the upstream can believe what it is told of the client', async () => {
   const own = await seen('/echo', { 'x-request-id': 'theirs' });
   assert.equal(own.headers['x-forwarded-for'], '127.0.0.1');

@@ -85,9 +85,9 @@ pub mod word {
     pub const VERDICT: usize = 64;
     /// Number of the endpoint, or of the refusal's row, or the status of an answer.
     pub const CHOICE: usize = 65;
-    /// Offset from EDITS_AT and length: target of the upstream request; content type of an answer or a page; request id of a refusal.
+    /// Offset from EDITS_AT and length: target of the upstream request, which may lie in the head as it was received; content type of an answer or a page; request id of a refusal.
     pub const TARGET_AT: usize = 66;
-    /// Host of the upstream request. What is asked as it was received need not be written again: the offset may lead to the head.
+    /// Host of the upstream request; likewise.
     pub const AUTHORITY_AT: usize = 68;
     /// Edits of the upstream request: for each a byte of `edit`, name length (1 byte), value length (2 bytes, little-endian), name, value.
     pub const REQUEST_EDITS_AT: usize = 70;

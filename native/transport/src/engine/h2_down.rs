@@ -18,6 +18,8 @@ use crate::layout::Fault;
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 /// Bytes framed in one round, from which on another one is made: half of what fits is when streams are told that there is room again.
 pub(super) const FRAMED_BYTES_MAX: usize = 64 * 1024;
+/// Events whose memory is kept from one turn to the next: about 60 KiB.
+const EVENTS_KEPT: usize = 256;
 /// Rounds of one connection in one turn.
 const ROUNDS_MAX: usize = 16;
 /// Codes of RFC 9113 §7.
@@ -98,8 +100,15 @@ impl Engine {
     pub(super) fn h2_turn(&mut self, key: Key) {
         let mut events = std::mem::take(&mut self.h2_events);
         self.h2_rounds(key, &mut events);
+        self.keep_events(events);
+    }
+
+    /// Keeps the list's memory for the next turn, unless somebody had very much to say.
+    pub(super) fn keep_events(&mut self, mut events: Vec<Event>) {
         events.clear();
-        self.h2_events = events;
+        if events.capacity() <= EVENTS_KEPT {
+            self.h2_events = events;
+        }
     }
 
     fn h2_rounds(&mut self, key: Key, events: &mut Vec<Event>) {

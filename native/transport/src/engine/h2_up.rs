@@ -202,8 +202,7 @@ impl Engine {
     pub(super) fn h2_up_turn(&mut self, key: Key) {
         let mut events = std::mem::take(&mut self.h2_events);
         self.h2_up_rounds(key, &mut events);
-        events.clear();
-        self.h2_events = events;
+        self.keep_events(events);
     }
 
     fn h2_up_rounds(&mut self, key: Key, events: &mut Vec<Event>) {

@@ -16,6 +16,13 @@ use crate::layout::{
 const PAGE: usize = 4096;
 /// Of a longer head than this the memory is given back at its end, so that a burst of long heads costs nothing for ever.
 const HEAD_BYTES_KEPT: usize = 2 * PAGE;
+/// Words that say where decisions have written.
+const WRITTEN: [usize; 4] = [
+    word::TARGET_AT,
+    word::AUTHORITY_AT,
+    word::REQUEST_EDITS_AT,
+    word::ANSWER_EDITS_AT,
+];
 
 /// Zeroed pages, mapped, so that those that nobody touches cost nothing. Shared, since JavaScript's views of them may outlive the engine by some turns: whoever shows
 /// them keeps a clone.
@@ -85,16 +92,15 @@ impl Slots {
 
     /// Gives back what a use of a slot that is over took beyond the ordinary.
     pub fn trim(&mut self, slot: u32, head_bytes: usize) {
-        let long_edits = [
-            word::TARGET_AT,
-            word::AUTHORITY_AT,
-            word::REQUEST_EDITS_AT,
-            word::ANSWER_EDITS_AT,
-        ]
-        .iter()
-        .any(|at| self.word(slot, *at) >= (LONG_EDITS_AT - EDITS_AT) as i32);
+        let long = (LONG_EDITS_AT - EDITS_AT) as i32;
+        let long_edits = WRITTEN.iter().any(|at| self.word(slot, *at) >= long);
         if head_bytes <= HEAD_BYTES_KEPT && !long_edits {
             return;
+        }
+        // A later use may not write all of them.
+        for at in WRITTEN {
+            self.set_word(slot, at, 0);
+            self.set_word(slot, at + 1, 0);
         }
         let from = HEAD_AT + HEAD_BYTES_KEPT;
         // SAFETY: within the slot and behind all that a record names; whoever reads these bytes next finds zeros, and writes before it reads.
@@ -183,7 +189,7 @@ impl Slots {
         unsafe { std::slice::from_raw_parts_mut(self.base(slot).add(ANSWER_HEAD_AT), SLOT_BYTES - ANSWER_HEAD_AT) }
     }
 
-    /// What decisions wrote: offset and length are checked here, whatever they are.
+    /// What decisions wrote, or point at in the head: offset and length are checked here, whatever they are.
     pub fn written(&self, slot: u32, at: i32, len: i32) -> Option<&[u8]> {
         let at = usize::try_from(at).ok()?;
         let len = usize::try_from(len).ok()?;
@@ -226,8 +232,18 @@ mod tests {
         );
         assert_eq!([6, 7, 8].map(|s| slots.word(s, word::GENERATION)), [5, 5, 5]);
         fill(&mut slots);
-        slots.set_word(7, word::ANSWER_EDITS_AT, (LONG_EDITS_AT - EDITS_AT) as i32);
-        slots.trim(7, 0);
-        assert_eq!(kept(&slots, 7), HEAD_BYTES_KEPT);
+        for at in WRITTEN {
+            // A place in the head is none that anything was written to.
+            slots.set_word(7, at, (LONG_EDITS_AT - EDITS_AT - 1) as i32);
+            slots.trim(7, 0);
+            assert_eq!(kept(&slots, 7), HEAD_BYTES_MAX);
+            slots.set_word(7, at, (LONG_EDITS_AT - EDITS_AT) as i32);
+            slots.trim(7, 0);
+            assert_eq!(kept(&slots, 7), HEAD_BYTES_KEPT);
+            // The next use is not taken for a long one.
+            slots.head(7).fill(1);
+            slots.trim(7, 0);
+            assert_eq!(kept(&slots, 7), HEAD_BYTES_MAX);
+        }
     }
 }
