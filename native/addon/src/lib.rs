@@ -9,12 +9,7 @@ mod text;
 mod transport;
 mod waf;
 
-use mimalloc::MiMalloc;
 use napi_derive::napi;
-
-/// Of this addon alone: Node has its own.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The version of the addon, so that JavaScript can refuse one that was built from other sources.
 #[napi]
