@@ -1,7 +1,7 @@
 /** Hexadecimal digits in lower case, of numbers whose length is fixed. */
 
 /** ASCII of the 4 digits of 16 bits, the first one in the highest byte: all four at once, as a loop would cost several times as much. */
-export function hex4(bits: number): number {
+function hex4(bits: number): number {
   // A digit a byte: 0x0000abcd, 0x00ab00cd, 0x0a0b0c0d.
   const pairs = (bits | (bits << 8)) & 0x00ff00ff;
   const digits = (pairs | (pairs << 4)) & 0x0f0f0f0f;

@@ -34,6 +34,7 @@ export function beginTrace(random: number): NewTrace {
   begun.high = draw(random, Salt.TraceA) | 0;
   begun.low = draw(random, Salt.TraceB) | 0;
   begun.parentHigh = draw(random, Salt.Span) | 0;
+  // The lowest bit keeps the parent from being zeros alone.
   begun.parentLow = draw(random, Salt.SpanB) | 1;
   begun.sampled = chance(random, Salt.TraceSampled, TRACE_SAMPLE);
   return begun;
