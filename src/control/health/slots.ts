@@ -79,10 +79,12 @@ export class EndpointSlots {
       this.#holders.set(identity, { identity, slot, leases: 0, since: 0, restsSince: 0 });
     }
     const held = new Map<string, Holder>();
+    // One look at the clock: what comes together is of one age.
+    const now = this.#now();
     for (const identity of wanted) {
       const holder = this.#holders.get(identity);
       if (holder === undefined) continue;
-      if (holder.leases++ === 0) holder.since = this.#now();
+      if (holder.leases++ === 0) holder.since = now;
       held.set(identity, holder);
     }
     let released = false;

@@ -187,6 +187,29 @@ test('slow start: one that came back begins as one that came, and its latest ret
   near([share(NOW + 40_000)], [0.25], 0.03);
 });
 
+test('slow start: those that came together share as if they had always been there, at every age', () => {
+  const old = [endpoint(0), endpoint(1), endpoint(2)];
+  const young = old.map((e) => ({ ...e, since: NOW }));
+  for (const ageMs of [0, 1, 300, 4_000, 9_999]) {
+    for (const algorithm of Object.values(Algorithm)) {
+      const plan = { algorithm, slowStartMs: 10_000, hash: { by: 'path' } as const };
+      const now = NOW + ageMs;
+      const [asEver, fresh] = [new Cell(plan, old), new Cell(plan, young)];
+      for (let i = 0; i < 200; i++) {
+        const hash = algorithm === Algorithm.RingHash ? keyedHash(`key-${i}`, 1, 2) : NO_HASH;
+        assert.equal(fresh.choose(hash, now), asEver.choose(hash, now), `${algorithm} at ${ageMs} ms`);
+      }
+    }
+  }
+});
+
+test('slow start: where all came lately, the older ones have more', () => {
+  const cell = new Cell({ slowStartMs: 10_000 }, [endpoint(0, { since: NOW }), endpoint(1, { since: NOW + 4_000 })]);
+  const counts = cell.counts(4_000, { now: NOW + 5_000 });
+  // A fifth of the other's share: half of the requests that do not pass it over.
+  near(counts, [3_600, 400], 100);
+});
+
 test('slow start: those that came lately share as ever when there are no others', () => {
   const cell = new Cell({ slowStartMs: 10_000 }, [endpoint(0, { since: NOW }), endpoint(1, { since: NOW })]);
   const counts = cell.counts(2_000);

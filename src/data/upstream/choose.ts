@@ -42,7 +42,7 @@ const State = {
   None: 0,
   /** May be chosen. */
   Usable: 1,
-  /** The same, and it came lately: this request passes it over unless there is no other. */
+  /** The same, and it came lately: this request may pass it over. */
   Slow: 2,
   /** Only in panic: ejected. */
   Panic: 3,
@@ -61,6 +61,8 @@ export class Chooser {
   // Of one choice, by member.
   readonly #state = new Uint8Array(MEMBERS_MAX);
   readonly #room = new Float64Array(MEMBERS_MAX);
+  /** Of those that came lately. */
+  readonly #startShare = new Float64Array(MEMBERS_MAX);
   readonly #candidates: Candidates = {
     list: new Int32Array(MEMBERS_MAX),
     count: 0,
@@ -124,6 +126,7 @@ export class Chooser {
     for (let t = 0; t < tiers; t++) this.#total[t] = this.#healthy[t] = usable[t] = 0;
     let any = 0;
     let slow = 0;
+    let greatestShare = 0;
     // Candidates for a trial: any that is out of rotation but may be tried, and the least healthy of those in rotation.
     let onTrial: EndpointPlan | null = null;
     let poorest: EndpointPlan | null = null;
@@ -173,24 +176,26 @@ export class Chooser {
         reason = NoChoice.Unhealthy;
         continue;
       }
-      if (isSlow(endpoint, returnedAt[slot] as number, plan.slowStartMs, now, hash === NO_HASH ? random : hash)) {
+      const share = shareAtStart(endpoint.since, returnedAt[slot] as number, plan.slowStartMs, now);
+      if (share < 1) {
         state[i] = State.Slow;
+        this.#startShare[i] = share;
+        if (share > greatestShare) greatestShare = share;
         slow++;
       } else {
-        state[i] = State.Usable;
-        usable[t] = (usable[t] as number) + 1;
+        this.#admit(i, t);
         any++;
       }
     }
     if (preferred !== NO_MEMBER && (state[preferred] === State.Usable || state[preferred] === State.Slow))
       return endpoints[preferred] as EndpointPlan;
-    // When only such are left that came lately, they share as if they had always been there.
-    if (any === 0 && slow > 0) any = this.#admit(members, State.Slow, -1);
+    // Shares count beside each other: where all came at once, they share as if they had always been there.
+    if (slow > 0) any += this.#admitSlow(members, any > 0 ? 1 : greatestShare, hash === NO_HASH ? random : hash);
     const share = tiers > 1 || any < count ? this.#shareOfHealthy(tiers) : 1;
     if (share < 1 && plan.panicThreshold > 0) {
       for (let t = 0; t < tiers; t++)
         if ((this.#healthy[t] as number) < plan.panicThreshold * (this.#total[t] as number)) {
-          const more = this.#admit(members, State.Panic, t);
+          const more = this.#admitEjected(members, t);
           any += more;
           this.panicked ||= more > 0;
         }
@@ -212,17 +217,33 @@ export class Chooser {
     return lastResort;
   }
 
-  /** What is in this state may be used from here on, in one tier or (-1) all; how many. */
-  #admit({ endpoints, tier }: CellMembers, from: State, only: number): number {
+  /** Of those that came lately, which this request does not pass over; how many. `full`: the share that counts as all. */
+  #admitSlow({ endpoints, tier }: CellMembers, full: number, random: number): number {
     let admitted = 0;
     for (let i = 0; i < endpoints.length; i++) {
-      const t = tier[i] as number;
-      if (this.#state[i] !== from || (only >= 0 && t !== only)) continue;
-      this.#state[i] = State.Usable;
-      this.#usable[t] = (this.#usable[t] as number) + 1;
+      if (this.#state[i] !== State.Slow) continue;
+      const own = random ^ Math.imul((endpoints[i] as EndpointPlan).slot + 1, 0x85ebca6b);
+      if (!chance(own, Salt.SlowStart, (this.#startShare[i] as number) / full)) continue;
+      this.#admit(i, tier[i] as number);
       admitted++;
     }
     return admitted;
+  }
+
+  /** What was ejected may be used from here on, in one tier; how many. */
+  #admitEjected({ endpoints, tier }: CellMembers, only: number): number {
+    let admitted = 0;
+    for (let i = 0; i < endpoints.length; i++) {
+      if (this.#state[i] !== State.Panic || tier[i] !== only) continue;
+      this.#admit(i, only);
+      admitted++;
+    }
+    return admitted;
+  }
+
+  #admit(member: number, tier: number): void {
+    this.#state[member] = State.Usable;
+    this.#usable[tier] = (this.#usable[tier] as number) + 1;
   }
 
   /** Sum over tiers of how much each can bear, at most 1. */
@@ -324,17 +345,11 @@ export class Chooser {
   }
 }
 
-/** The endpoint came or came back lately (`returnedAt`, 0 = never), and this request passes it over: its share grows evenly over the window. */
-function isSlow(
-  { since = 0, slot }: EndpointPlan,
-  returnedAt: number,
-  windowMs: number,
-  now: number,
-  random: number,
-): boolean {
+/** The share of an endpoint that came (`since`) or came back (`returnedAt`) lately, SLOW_START_LEAST … 1: it grows evenly over the window. 0 = never. */
+function shareAtStart(since = 0, returnedAt: number, windowMs: number, now: number): number {
   const from = Math.max(since, returnedAt);
   const age = now - from;
   // A clock that was set back ends it.
-  if (windowMs === 0 || from === 0 || age >= windowMs || age < 0) return false;
-  return !chance(random ^ Math.imul(slot + 1, 0x85ebca6b), Salt.SlowStart, Math.max(SLOW_START_LEAST, age / windowMs));
+  if (windowMs === 0 || from === 0 || age >= windowMs || age < 0) return 1;
+  return Math.max(SLOW_START_LEAST, age / windowMs);
 }
