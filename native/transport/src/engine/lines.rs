@@ -56,23 +56,30 @@ pub fn response_text(parts: &response::Parts, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Lines of fields. What cannot be said in HTTP/2 is left out: our own parsers and stages let none pass.
-pub fn header_map(lines: &[u8]) -> HeaderMap {
-    // Grown step by step it would be filled anew at each.
-    let mut map = HeaderMap::with_capacity(memchr::memchr_iter(b'\n', lines).count());
+/// Lines of fields, each with what of its end is white space.
+pub fn field_lines(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut at = 0;
-    for end in memchr::memchr_iter(b'\n', lines) {
-        let line = &lines[std::mem::replace(&mut at, end + 1)..end];
-        let Some(colon) = memchr::memchr(b':', line) else {
-            continue;
-        };
-        // With the end of the line, which is white space.
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-            map.append(name, value);
-        }
-    }
+    memchr::memchr_iter(b'\n', lines).map(move |end| &lines[std::mem::replace(&mut at, end + 1)..end])
+}
+
+/// The field of a line. None when HTTP/2 cannot say it: our own parsers and stages let no such line pass.
+pub fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = memchr::memchr(b':', line)?;
+    let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+    let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
+    Some((name, value))
+}
+
+/// Lines of fields, without those that cannot be said in HTTP/2.
+pub fn header_map(lines: &[u8]) -> HeaderMap {
+    let mut map = sized(lines);
+    map.extend(field_lines(lines).filter_map(field));
     map
+}
+
+/// With room for all fields of these lines: grown step by step it would be filled anew at each.
+pub fn sized(lines: &[u8]) -> HeaderMap {
+    HeaderMap::with_capacity(memchr::memchr_iter(b'\n', lines).count())
 }
 
 /// Trailers as lines.

@@ -37,6 +37,7 @@ mod hedge;
 mod io;
 mod judge;
 mod kept;
+mod known;
 mod leaving;
 mod lines;
 mod listeners;
@@ -70,6 +71,7 @@ pub use self::filter::Filter;
 use self::hedge::Hedges;
 pub use self::kept::KEPT_MAX;
 use self::kept::Kept;
+use self::known::KnownFields;
 use self::options::{Options, RefusalTemplate};
 use self::pool::Endpoint;
 use self::shed::Shed;
@@ -157,6 +159,7 @@ pub struct Engine {
     touched_up: Vec<Key>,
     /// What one of them has told; kept for its memory.
     h2_events: Vec<h2::Event>,
+    known_fields: KnownFields,
     /// Exchanges of HTTP/2 clients whose body may go on.
     resume_body: Vec<u32>,
     nonce: u64,
@@ -226,6 +229,7 @@ impl Engine {
             touched: Vec::new(),
             touched_up: Vec::new(),
             h2_events: Vec::new(),
+            known_fields: KnownFields::default(),
             resume_body: Vec::new(),
             nonce: 0,
             scratch: vec![0; SCRATCH_BYTES],

@@ -6,7 +6,6 @@ use std::hash::{BuildHasher, RandomState};
 use super::Engine;
 use super::answer::{CLOSE, KEEP_ALIVE, line_end};
 use super::fields::{VIA, write_field, write_length, write_number, write_status};
-use super::lines::header_map;
 use super::own::{GRPC_HTTP_STATUS, write_call_status};
 use super::slab::Key;
 use super::state::{InBody, Proto, Stage};
@@ -203,8 +202,8 @@ impl Engine {
 
     /// A short answer to a stream that is no exchange. False: not all of it was taken.
     fn h2_answer(&mut self, key: Key, stream: u32, status: u16, head: &[u8], body: &[u8]) -> bool {
+        let fields = self.known_fields.map(&head[line_end(head)..]);
         let Some(h2) = self.h2(key) else { return false };
-        let fields = header_map(&head[line_end(head)..]);
         h2.server.respond(stream, status, fields, body.is_empty())
             && (body.is_empty() || h2.server.data(stream, body, true) == body.len())
     }

@@ -149,7 +149,10 @@ impl Engine {
             }
         }
         let frames = match &mut down.proto {
-            Proto::H2(h2) => h2.server.dismiss(now),
+            Proto::H2(h2) => {
+                h2.server.rest();
+                h2.server.dismiss(now)
+            }
             _ => false,
         };
         let late = down.deadline <= now;
@@ -217,7 +220,10 @@ impl Engine {
     fn check_ups(&mut self) {
         for place in 0..self.ups.places() {
             let Some(key) = self.ups.key_at(place) else { continue };
-            let Some(up) = self.ups.get(key) else { continue };
+            let Some(up) = self.ups.get_mut(key) else { continue };
+            if let Some(h2) = &mut up.h2 {
+                h2.client.rest();
+            }
             if up.deadline > self.now {
                 continue;
             }

@@ -134,6 +134,11 @@ impl Client {
         self.core.sent(n);
     }
 
+    /// Gives back memory that holds nothing; call it now and then.
+    pub fn rest(&mut self) {
+        self.core.rest();
+    }
+
     /// Begins a request with an absolute URI; `end`: nothing follows. An extended CONNECT (RFC 8441) has `Protocol` among its extensions. None when no
     /// stream can be opened now, or a field belongs to connections (RFC 9113 §8.2.2).
     pub fn request(&mut self, parts: request::Parts, end: bool) -> Option<u32> {

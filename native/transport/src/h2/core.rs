@@ -45,6 +45,13 @@ impl Core {
         }
     }
 
+    /// Now and then: an idle connection needs no buffers.
+    pub fn rest(&mut self) {
+        if self.streams.open() == 0 {
+            self.duplex.rest();
+        }
+    }
+
     pub fn wants_input(&self) -> bool {
         self.closed.is_none() && self.guard.fault().is_none() && self.duplex.unread() < self.input_max
     }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Capacity that an empty buffer keeps on a connection without streams; a larger one is given back.
-const KEPT_BYTES: usize = 2 * 1024;
+/// Capacity that an empty buffer keeps while its connection is in use; a larger one is given back.
+const KEPT_BYTES: usize = 16 * 1024;
 
 #[derive(Default)]
 struct Pipe {
@@ -40,9 +40,9 @@ fn lock(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
     pipe.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives memory back that a burst has left.
-fn trim(buffer: &mut Vec<u8>) {
-    if buffer.is_empty() && buffer.capacity() > KEPT_BYTES {
+/// Gives back the memory of an empty buffer, unless that is little.
+fn trim(buffer: &mut Vec<u8>, kept: usize) {
+    if buffer.is_empty() && buffer.capacity() > kept {
         *buffer = Vec::new();
     }
 }
@@ -104,16 +104,26 @@ impl Duplex {
         lock(&self.pipe).backlog = self.out.len() - self.out_at;
     }
 
-    /// No stream is open: buffers that are empty keep little.
+    /// Gives back what a burst has left.
     pub fn trim(&mut self) {
+        self.keep(KEPT_BYTES);
+    }
+
+    /// Gives back all memory that holds nothing.
+    pub fn rest(&mut self) {
+        self.keep(0);
+    }
+
+    /// Buffers that are empty keep no more than this.
+    fn keep(&mut self, bytes: usize) {
         if self.out_at == self.out.len() {
             self.out.clear();
             self.out_at = 0;
         }
-        trim(&mut self.out);
+        trim(&mut self.out, bytes);
         let mut pipe = lock(&self.pipe);
-        trim(&mut pipe.input);
-        trim(&mut pipe.output);
+        trim(&mut pipe.input, bytes);
+        trim(&mut pipe.output, bytes);
     }
 
     /// Bytes that ever left.
@@ -168,10 +178,10 @@ impl AsyncWrite for Io {
             pipe.blocked = true;
             return Poll::Pending;
         }
-        let mut n = 0;
+        let n = slices.iter().map(|slice| slice.len()).sum();
+        pipe.output.reserve(n);
         for slice in slices {
             pipe.output.extend_from_slice(slice);
-            n += slice.len();
         }
         Poll::Ready(Ok(n))
     }

@@ -176,6 +176,11 @@ impl Server {
         self.core.sent(n);
     }
 
+    /// Gives back memory that holds nothing; call it now and then.
+    pub fn rest(&mut self) {
+        self.core.rest();
+    }
+
     /// The head of an answer; `end`: nothing follows. False when there is no such stream, it was answered already, or a field belongs to connections (RFC 9113 §8.2.2).
     pub fn respond(&mut self, stream: u32, status: u16, fields: HeaderMap, end: bool) -> bool {
         self.core
