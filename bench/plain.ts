@@ -19,7 +19,8 @@ import {
   type Server,
   upstream,
 } from './lib/peers.ts';
-import { figures, interleaved, type Target } from './lib/rounds.ts';
+import { figures, interleaved, type RoundsOptions, type Target } from './lib/rounds.ts';
+import { undisturbed } from './lib/undisturbed.ts';
 import type { Bench } from './lib/bench.ts';
 import { get as httpGet } from 'node:http';
 import { get as httpsGet } from 'node:https';
@@ -71,9 +72,7 @@ export const plain: Bench = async (options) => {
     const check = (t: Target): Promise<void> => checkAnswer(t.load.url);
     const measured = await interleaved(targets, options, check);
     const rows: Figure[] = figures(measured, gateway.name, options.rounds);
-    rows.push(
-      ...(await addedAtHalf(up, [gateway, ...peers], (measured.get(gateway.name)?.rate ?? 0) / 2, options.seconds)),
-    );
+    rows.push(...(await addedAtHalf(up, [gateway, ...peers], (measured.get(gateway.name)?.rate ?? 0) / 2, options)));
     const many = targets.map((t) => ({ ...t, load: { ...t.load, connections: MANY } }));
     rows.push(
       ...figures(await interleaved(many, options, check), gateway.name, options.rounds, `_${MANY}_connections`),
@@ -91,11 +90,18 @@ export const plain: Bench = async (options) => {
  * What the gateway adds at half of its peak, and what the peers do, at the same rate through each of them and straight to the upstream, in turns. The direct way crosses no cores, each proxy does:
  * that part is the machine's.
  */
-async function addedAtHalf(up: Server, proxies: readonly Server[], rate: number, seconds: number): Promise<Figure[]> {
+async function addedAtHalf(
+  up: Server,
+  proxies: readonly Server[],
+  rate: number,
+  options: RoundsOptions,
+): Promise<Figure[]> {
   const [gateway, ...peers] = proxies;
   if (gateway === undefined) return [];
   const through = (s: Server): Promise<LoadResult> =>
-    paced({ url: `http://127.0.0.1:${s.port}/bench`, connections: CONNECTIONS, seconds }, rate);
+    undisturbed(options.tries, () =>
+      paced({ url: `http://127.0.0.1:${s.port}/bench`, connections: CONNECTIONS, seconds: options.seconds }, rate),
+    );
   const added = new Map<string, number[]>(proxies.map(({ name }) => [name, []]));
   for (let i = 0; i < HALF_PEAK_ROUNDS; i++) {
     const direct = await through(up);

@@ -50,9 +50,9 @@ const DEFAULT = [
   'waf-chain',
   'micro',
 ];
-const FULL: BenchOptions = { rounds: 3, seconds: 5, soakSeconds: 300, swaps: 1_000 };
+const FULL: BenchOptions = { rounds: 3, seconds: 5, tries: 8, soakSeconds: 300, swaps: 1_000 };
 /** To see that everything works; not for figures. */
-const QUICK: BenchOptions = { rounds: 1, seconds: 1, soakSeconds: 5, swaps: 5 };
+const QUICK: BenchOptions = { rounds: 1, seconds: 1, tries: 1, soakSeconds: 5, swaps: 5 };
 
 function machine(): string {
   const model = cpus()[0]?.model.trim() ?? 'unknown';

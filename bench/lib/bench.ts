@@ -1,10 +1,9 @@
 /** What every bench is. */
+import type { RoundsOptions } from './rounds.ts';
 import type { Figure } from './row.ts';
 
 /** What a bench is told. */
-export interface BenchOptions {
-  readonly rounds: number;
-  readonly seconds: number;
+export interface BenchOptions extends RoundsOptions {
   /** Length of the soak of `memory`, seconds. */
   readonly soakSeconds: number;
   /** Bundles that `swaps` publishes. */

@@ -2,6 +2,7 @@
 import { cpuTimes } from './process.ts';
 import { type Load, type LoadResult, saturate } from './load.ts';
 import { median } from './row.ts';
+import { undisturbed } from './undisturbed.ts';
 
 export interface Target {
   readonly name: string;
@@ -24,6 +25,8 @@ export interface Measured {
 export interface RoundsOptions {
   readonly rounds: number;
   readonly seconds: number;
+  /** Times that a round is measured at most, when others disturb it. */
+  readonly tries: number;
 }
 
 /** Checks one answer of every target, warms each, then measures all in turn. Throws when an answer is wrong or a request failed. */
@@ -41,9 +44,11 @@ export async function interleaved(
   }
   for (let round = 0; round < options.rounds; round++) {
     for (const t of targets) {
-      const before = cpuTimes(t.pid);
-      const r = await loaded({ ...t.load, seconds: options.seconds });
-      const after = cpuTimes(t.pid);
+      const { before, r, after } = await undisturbed(options.tries, async () => {
+        const before = cpuTimes(t.pid);
+        const r = await loaded({ ...t.load, seconds: options.seconds });
+        return { before, r, after: cpuTimes(t.pid) };
+      });
       const perRequest = (seconds: number): number => (seconds * 1e6) / Math.max(1, r.requests);
       const systemUs = perRequest(after.system - before.system);
       const cpuUs = perRequest(after.own - before.own) + systemUs;
