@@ -98,7 +98,7 @@ impl Engine {
         let secure = up.io.tls.is_some();
         let x = &mut self.exchanges[slot as usize];
         let bodiless = x.body_ended && x.kept.is_empty() && x.trailers.is_empty();
-        let parts = request_parts(&x.head_out, secure, x.grpc);
+        let parts = request_parts(&x.head_out, secure, x.grpc, &mut self.known_fields);
         let Some(h2) = up.h2.as_deref_mut() else { return false };
         let sayable = parts.is_some();
         let Some(stream) = parts.and_then(|parts| h2.client.request(parts, bodiless)) else {

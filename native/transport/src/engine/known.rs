@@ -1,7 +1,7 @@
-//! Fields of answers as HTTP/2 wants them. Most answers of a gateway say mostly the same: a field line that was said lately is looked up here instead of being read, copied and checked
-//! again. What was said only once, such as a request id, gets no place, here or in the tables of clients.
+//! Fields of heads as HTTP/2 wants them. Most of what a gateway says it has said before: a field line that was said lately is looked up here instead of being read, copied and checked
+//! again. What was said only once, such as a request id, gets no place, here or in the tables of peers; nor do secrets.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, SET_COOKIE};
 
 use super::lines::{self, field_lines, sized};
 
@@ -9,6 +9,9 @@ use super::lines::{self, field_lines, sized};
 const LINES: usize = 256;
 /// Longest line that is.
 const LINE_BYTES_MAX: usize = 256;
+
+/// What they hold is in no table (RFC 7541 §7.1.3).
+static SECRETS: [HeaderName; 4] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, SET_COOKIE];
 
 #[derive(Default)]
 struct Place {
@@ -20,13 +23,13 @@ struct Place {
 
 #[derive(Default)]
 pub struct KnownFields {
-    /// Empty before the first answer over HTTP/2.
+    /// Empty before the first head over HTTP/2.
     places: Vec<Place>,
 }
 
 impl KnownFields {
-    /// The fields of an answer. A value that was not said lately is marked as sensitive: so it is never indexed (RFC 7541 §6.2.3), for it would put what is
-    /// said again and again out of the client's table, and be compared with at each later answer.
+    /// The fields of a head. A value that was not said lately is marked as sensitive: so it is never indexed (RFC 7541 §6.2.3), for it would put what is
+    /// said again and again out of the peer's table, and be compared with at each later head.
     pub fn map(&mut self, text: &[u8]) -> HeaderMap {
         if self.places.is_empty() {
             self.places.resize_with(LINES, Place::default);
@@ -47,6 +50,10 @@ impl KnownFields {
             return place.field.clone();
         }
         let mut field = lines::field(line)?;
+        if SECRETS.contains(&field.0) {
+            field.1.set_sensitive(true);
+            return Some(field);
+        }
         // The second time it gets the place: what is said once must not take it from what is said often.
         if std::mem::replace(&mut place.asked, hash) == hash && line.len() <= LINE_BYTES_MAX {
             place.line = line.into();
@@ -95,6 +102,18 @@ mod tests {
         for id in 3..1_000 {
             assert_eq!(sensitive(&say(id)), ["x-id"], "at {id}");
         }
+    }
+
+    #[test]
+    fn secrets_take_no_place() {
+        let mut known = KnownFields::default();
+        let names = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+        for _ in 0..4 {
+            for name in names {
+                assert_eq!(sensitive(&known.map(format!("{name}: a\r\n").as_bytes())), [name]);
+            }
+        }
+        assert!(known.places.iter().all(|p| p.line.is_empty()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, request, response};
 
 use super::fields::write_field;
+use super::known::KnownFields;
 use crate::http1::is_forbidden_trailer;
 
 /// The request as HTTP/1.1 would say it. `websocket`: an extended CONNECT (RFC 8441), which becomes the handshake of RFC 6455.
@@ -95,13 +96,13 @@ pub fn trailer_lines(fields: &HeaderMap) -> Vec<u8> {
 }
 
 /// Head of an HTTP/2 request from the text of an HTTP/1.1 one.
-pub fn request_parts(text: &[u8], secure: bool, grpc: bool) -> Option<request::Parts> {
+pub fn request_parts(text: &[u8], secure: bool, grpc: bool, known: &mut KnownFields) -> Option<request::Parts> {
     let line_end = text.windows(2).position(|w| w == b"\r\n")?;
     let (line, lines) = text.split_at(line_end + 2);
     let mut words = line.trim_ascii().split(|b| *b == b' ');
     let method = words.next()?;
     let target = words.next()?;
-    let mut map = header_map(lines);
+    let mut map = known.map(lines);
     let authority = map.remove(http::header::HOST)?;
     map.remove(http::header::CONNECTION);
     map.remove(http::header::TRANSFER_ENCODING);
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn a_request_passes_through_text_unchanged() {
         let text = b"GET /a?b HTTP/1.1\r\nhost: example.org\r\nx-a: 1\r\nconnection: close\r\n\r\n";
-        let parts = request_parts(text, true, false).unwrap();
+        let parts = request_parts(text, true, false, &mut KnownFields::default()).unwrap();
         assert_eq!(parts.uri, "https://example.org/a?b");
         let mut out = Vec::new();
         request_text(&parts, false, b"", &mut out);
