@@ -3,8 +3,7 @@
  * turn of the loop, so that main stays able to answer; when lanes write faster than main reads, records are lost and counted.
  */
 import { PolicyOutcome } from '../data/exchange.ts';
-import { Int, Read, RecordCopy, RecordFlag, RecordReader, Span, Wide } from '../snapshot/records.ts';
-import { STAGE_INDEX } from '../snapshot/stages.ts';
+import { Int, Read, RecordCopy, RecordFlag, type RecordGlance, RecordReader } from '../snapshot/records.ts';
 import { accountOf, parseRequestId } from './account.ts';
 import type { Account } from './account.ts';
 import type { LogSink } from './log-sink.ts';
@@ -55,13 +54,23 @@ interface Tap {
   lost: number;
 }
 
-const WAF_US = Span.Stage + STAGE_INDEX.waf;
-const POLICY_US = Span.Stage + STAGE_INDEX.authorize;
-
 export class Drain {
   readonly #parts: DrainParts;
   readonly #taps: readonly Tap[];
   readonly #copy = new RecordCopy();
+  readonly #seen: RecordGlance = {
+    seq: 0,
+    totalUs: 0,
+    upstreamUs: 0,
+    wafUs: 0,
+    policyUs: 0,
+    revision: 0,
+    refusal: 0,
+    upstreamStatus: 0,
+    waf: 0,
+    policyOutcome: 0,
+    flags: 0,
+  };
   /** For look-ups, which may come between two turns. */
   readonly #found = new RecordCopy();
   readonly #allowance: Allowance = { second: Number.NaN, answered: 0, refused: 0 };
@@ -153,47 +162,53 @@ export class Drain {
   }
 
   #tap(tap: Tap, lane: number): boolean {
+    const { reader } = tap;
+    const seen = this.#seen;
     const copy = this.#copy;
     for (let i = 0; i < DRAIN_RECORDS_MAX; i++) {
-      const outcome = tap.reader.read(tap.position, copy);
-      if (outcome === Read.Ahead) return false;
+      const glanced = reader.glance(tap.position, seen);
+      if (glanced === Read.Ahead) return false;
+      const logged = glanced === Read.Ok && this.#isLogged(seen);
+      // All of it only for a line: most are measured and no more.
+      const outcome = logged ? reader.read(tap.position, copy) : glanced;
       if (outcome === Read.Ok) {
         tap.read++;
         tap.position = (tap.position + 1) >>> 0;
-        this.#take(copy, lane);
+        this.#measure(seen);
+        if (logged) this.#parts.log?.write(`{"kind":"request",${JSON.stringify(this.#account(copy, lane)).slice(1)}`);
         continue;
       }
       // Overwritten: on to the oldest that is left. Torn though not old: its lane died while it wrote, and one record is lost.
-      const next = outcome === Read.Gone ? tap.reader.oldest : (tap.position + 1) >>> 0;
+      const next = outcome === Read.Gone ? reader.oldest : (tap.position + 1) >>> 0;
       tap.lost += (next - tap.position) >>> 0;
       tap.position = next;
     }
     return true;
   }
 
-  #take(r: RecordCopy, lane: number): void {
-    const { percentiles, log, names } = this.#parts;
-    percentiles.record('request', r.wide(Wide.TotalUs));
-    if (r.int(Int.UpstreamStatus) !== 0) percentiles.record('upstream', r.span(Span.UpstreamUs));
-    const waf = r.span(WAF_US);
-    if (r.int(Int.Waf) !== 0 && waf > 0) percentiles.record('waf', waf);
-    const policy = r.int(Int.PolicyOutcome);
-    if (policy !== PolicyOutcome.None) {
-      percentiles.decided(policy === PolicyOutcome.Denied || policy === PolicyOutcome.DeniedCached);
-      const evaluated = policy !== PolicyOutcome.AllowedCached && policy !== PolicyOutcome.DeniedCached;
-      if (evaluated) percentiles.record('policy', r.span(POLICY_US));
-    }
-    if (log === null) return;
-    const sample = names.of(r.int(Int.Revision))?.accessLogSample ?? 1;
-    const kind = r.int(Int.Refusal) < 0 ? 'answered' : 'refused';
+  #measure(r: RecordGlance): void {
+    const { percentiles } = this.#parts;
+    percentiles.record('request', r.totalUs);
+    if (r.upstreamStatus !== 0) percentiles.record('upstream', r.upstreamUs);
+    if (r.waf !== 0 && r.wafUs > 0) percentiles.record('waf', r.wafUs);
+    const policy = r.policyOutcome;
+    if (policy === PolicyOutcome.None) return;
+    percentiles.decided(policy === PolicyOutcome.Denied || policy === PolicyOutcome.DeniedCached);
+    const evaluated = policy !== PolicyOutcome.AllowedCached && policy !== PolicyOutcome.DeniedCached;
+    if (evaluated) percentiles.record('policy', r.policyUs);
+  }
+
+  /** Whether it gets a line, of those that the running second may still have. */
+  #isLogged(r: RecordGlance): boolean {
+    const { log, names } = this.#parts;
+    if (log === null) return false;
+    const kind = r.refusal < 0 ? 'answered' : 'refused';
     // What the WAF has found and let pass is what exclusions are made from, so it is logged as refusals are.
-    const found = r.flag(RecordFlag.Found);
-    if (kind === 'answered' && !found && !sampled(r.wide(Wide.Seq), sample)) return;
-    if (this.#allowance[kind]-- <= 0) {
-      this.skipped++;
-      return;
-    }
-    log.write(`{"kind":"request",${JSON.stringify(this.#account(r, lane)).slice(1)}`);
+    const found = (r.flags & RecordFlag.Found) !== 0;
+    if (kind === 'answered' && !found && !sampled(r.seq, names.of(r.revision)?.accessLogSample ?? 1)) return false;
+    if (this.#allowance[kind]-- > 0) return true;
+    this.skipped++;
+    return false;
   }
 
   #account(r: RecordCopy, lane: number): Account {

@@ -14,7 +14,7 @@
  * `RECORD_BYTES_KEPT` on average. What must be kept longer is in the log: refused exchanges always, answered ones as sampled.
  */
 import { assert } from '../base/assert.ts';
-import { STAGES } from './stages.ts';
+import { STAGE_INDEX, STAGES } from './stages.ts';
 
 /** Records that a lane's ring holds unless configured; 4.1 MiB a lane. */
 export const RECORD_SLOTS_DEFAULT = 8192;
@@ -325,15 +325,37 @@ export const Read = {
 } as const;
 export type Read = (typeof Read)[keyof typeof Read];
 
+/** What is looked at in every record, so that it need not be copied for that. Reusable. */
+export interface RecordGlance {
+  seq: number;
+  totalUs: number;
+  upstreamUs: number;
+  wafUs: number;
+  /** Of authorize. */
+  policyUs: number;
+  revision: number;
+  refusal: number;
+  upstreamStatus: number;
+  waf: number;
+  policyOutcome: number;
+  flags: number;
+}
+
 /** Main's side: copies records out of a lane's ring. Positions count records since the ring was made, modulo 2^32. */
 export class RecordReader {
   readonly #ring: Ring;
   readonly #bytes: Buffer;
+  readonly #f64: Float64Array;
+  readonly #f32: Float32Array;
+  readonly #i32: Int32Array;
   readonly slots: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.#ring = new Ring(memory);
     this.#bytes = Buffer.from(memory);
+    this.#f64 = new Float64Array(memory);
+    this.#f32 = new Float32Array(memory);
+    this.#i32 = new Int32Array(memory);
     this.slots = this.#ring.mask + 1;
   }
 
@@ -365,18 +387,53 @@ export class RecordReader {
   read(position: number, into: RecordCopy): Read {
     const ring = this.#ring;
     const behind = (this.written - position) | 0;
-    if (behind <= 0) return Read.Ahead;
-    if (behind > this.slots - RECORDS_MARGIN) return Read.Gone;
-    const slot = position & ring.mask;
-    const expected = ((position >>> ring.shift) * 2 + 2) | 0;
-    if (Atomics.load(ring.guards, slot) !== expected) return Read.Torn;
-    const start = ring.starts[slot] as number;
+    const before = this.#standing(position, behind);
+    if (before !== Read.Ok) return before;
+    const start = ring.starts[position & ring.mask] as number;
     if (ring.isOverwritten(start)) return Read.Gone;
     const at = ring.base + (start & (ring.units - 1)) * UNIT_BYTES;
     // Up to where the next one begins, or would: most records are a fifth of the longest.
     const end = behind > 1 ? (ring.starts[(position + 1) & ring.mask] as number) : (ring.head[Head.Next] as number);
     this.#bytes.copy(into.bytes, 0, at, at + Math.min(((end - start) >>> 0) * UNIT_BYTES, RECORD_BYTES));
-    if (Atomics.load(ring.guards, slot) !== expected) return Read.Torn;
+    return this.#after(position, start);
+  }
+
+  /** Reads a few numbers of the record at `position` where it lies: a tenth of what a copy costs. Only `Ok` says that they are of this record. */
+  glance(position: number, into: RecordGlance): Read {
+    const ring = this.#ring;
+    const before = this.#standing(position, (this.written - position) | 0);
+    if (before !== Read.Ok) return before;
+    const start = ring.starts[position & ring.mask] as number;
+    const at = ring.base + (start & (ring.units - 1)) * UNIT_BYTES;
+    const wides = at >>> 3;
+    const spans = (at + SPAN_AT) >>> 2;
+    const ints = (at + INT_AT) >>> 2;
+    into.seq = this.#f64[wides + Wide.Seq] as number;
+    into.totalUs = this.#f64[wides + Wide.TotalUs] as number;
+    into.upstreamUs = this.#f32[spans + Span.UpstreamUs] as number;
+    into.wafUs = this.#f32[spans + Span.Stage + STAGE_INDEX.waf] as number;
+    into.policyUs = this.#f32[spans + Span.Stage + STAGE_INDEX.authorize] as number;
+    into.revision = this.#i32[ints + Int.Revision] as number;
+    into.refusal = this.#i32[ints + Int.Refusal] as number;
+    into.upstreamStatus = this.#i32[ints + Int.UpstreamStatus] as number;
+    into.waf = this.#i32[ints + Int.Waf] as number;
+    into.policyOutcome = this.#i32[ints + Int.PolicyOutcome] as number;
+    into.flags = this.#i32[ints + Int.Flags] as number;
+    return this.#after(position, start);
+  }
+
+  /** Before its bytes are read. `behind`: how many were written since. */
+  #standing(position: number, behind: number): Read {
+    const ring = this.#ring;
+    if (behind <= 0) return Read.Ahead;
+    if (behind > this.slots - RECORDS_MARGIN) return Read.Gone;
+    return Atomics.load(ring.guards, position & ring.mask) === guardOf(ring, position) ? Read.Ok : Read.Torn;
+  }
+
+  /** Once they were read: whether they are still what they were. */
+  #after(position: number, start: number): Read {
+    const ring = this.#ring;
+    if (Atomics.load(ring.guards, position & ring.mask) !== guardOf(ring, position)) return Read.Torn;
     if (ring.isOverwritten(start)) return Read.Gone;
     return ((this.written - position) | 0) > this.slots - RECORDS_MARGIN ? Read.Gone : Read.Ok;
   }
@@ -393,6 +450,11 @@ export class RecordReader {
     }
     return false;
   }
+}
+
+/** What the guard of a position's slot says when the record is whole. */
+function guardOf(ring: Ring, position: number): number {
+  return ((position >>> ring.shift) * 2 + 2) | 0;
 }
 
 /** One record, out of the ring: a private copy that may be read at leisure. Reusable. */
