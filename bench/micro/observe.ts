@@ -13,7 +13,8 @@ import { Names } from '../../src/admin/names.ts';
 import { Percentiles } from '../../src/admin/percentiles.ts';
 import { Observe } from '../../src/data/observe.ts';
 import { LaneColumns } from '../../src/snapshot/lane-columns.ts';
-import { createRecords, RecordCopy, RecordReader } from '../../src/snapshot/records.ts';
+import { RecordCopy, RecordReader } from '../../src/snapshot/record-reader.ts';
+import { createRecords } from '../../src/snapshot/records.ts';
 import { givenExchange, givenSnapshot } from '../../test/observe/given.ts';
 
 export interface MicroRow {

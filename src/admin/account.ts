@@ -5,7 +5,7 @@
 import { METHODS } from '../data/exchange.ts';
 import { REFUSAL_LIST } from '../data/refusal.ts';
 import { CACHE_OUTCOMES, CREDENTIALS, POLICY_OUTCOMES, WAF_VERDICTS } from '../snapshot/lane-columns.ts';
-import type { RecordCopy } from '../snapshot/records.ts';
+import type { RecordCopy } from '../snapshot/record-reader.ts';
 import { Int, RecordFlag, Span, TEXTS, Wide } from '../snapshot/records.ts';
 import { STAGES } from '../snapshot/stages.ts';
 import type { WafMatch } from './masking.ts';

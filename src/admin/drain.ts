@@ -3,7 +3,8 @@
  * turn of the loop, so that main stays able to answer; when lanes write faster than main reads, records are lost and counted.
  */
 import { PolicyOutcome } from '../data/exchange.ts';
-import { Int, Read, RecordCopy, RecordFlag, type RecordGlance, RecordReader } from '../snapshot/records.ts';
+import { Read, RecordCopy, type RecordGlance, RecordReader, noGlance } from '../snapshot/record-reader.ts';
+import { Int, RecordFlag } from '../snapshot/records.ts';
 import { accountOf, parseRequestId } from './account.ts';
 import type { Account } from './account.ts';
 import type { LogSink } from './log-sink.ts';
@@ -58,19 +59,7 @@ export class Drain {
   readonly #parts: DrainParts;
   readonly #taps: readonly Tap[];
   readonly #copy = new RecordCopy();
-  readonly #seen: RecordGlance = {
-    seq: 0,
-    totalUs: 0,
-    upstreamUs: 0,
-    wafUs: 0,
-    policyUs: 0,
-    revision: 0,
-    refusal: 0,
-    upstreamStatus: 0,
-    waf: 0,
-    policyOutcome: 0,
-    flags: 0,
-  };
+  readonly #seen = noGlance();
   /** For look-ups, which may come between two turns. */
   readonly #found = new RecordCopy();
   readonly #allowance: Allowance = { second: Number.NaN, answered: 0, refused: 0 };

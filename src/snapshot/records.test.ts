@@ -3,19 +3,9 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
-import {
-  createRecords,
-  Int,
-  Read,
-  RECORD_SLOTS_MIN,
-  RECORDS_MARGIN,
-  RecordCopy,
-  RecordReader,
-  RecordWriter,
-  Span,
-  TEXTS,
-  Wide,
-} from './records.ts';
+import { noGlance, Read, RecordCopy, RecordReader } from './record-reader.ts';
+import { createRecords, Int, RECORD_SLOTS_MIN, RECORDS_MARGIN, RecordWriter, Span, TEXTS, Wide } from './records.ts';
+import { STAGE_INDEX } from './stages.ts';
 
 /** Writes a record whose every field follows from `seq`. */
 function write(w: RecordWriter, seq: number): void {
@@ -34,6 +24,7 @@ test('what is written is what is read, cut at the bounds and never within a char
   const writer = new RecordWriter(memory);
   const reader = new RecordReader(memory);
   const copy = new RecordCopy();
+  const glance = noGlance();
   const i32 = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
   const latin1 = fc.string({
     unit: fc.integer({ min: 0, max: 255 }).map((c) => String.fromCharCode(c)),
@@ -78,6 +69,20 @@ test('what is written is what is read, cut at the bounds and never within a char
         assert.ok(Buffer.byteLength(kept) <= max * 2, name);
         assert.equal(copy.cut(name), kept.length < given.length, name);
       });
+      assert.equal(reader.glance(position, glance), Read.Ok);
+      assert.deepEqual(glance, {
+        seq: copy.wide(Wide.Seq),
+        totalUs: copy.wide(Wide.TotalUs),
+        upstreamUs: copy.span(Span.UpstreamUs),
+        wafUs: copy.span(Span.Stage + STAGE_INDEX.waf),
+        policyUs: copy.span(Span.Stage + STAGE_INDEX.authorize),
+        revision: copy.int(Int.Revision),
+        refusal: copy.int(Int.Refusal),
+        upstreamStatus: copy.int(Int.UpstreamStatus),
+        waf: copy.int(Int.Waf),
+        policyOutcome: copy.int(Int.PolicyOutcome),
+        flags: copy.int(Int.Flags),
+      });
       assert.ok(reader.find(r.seq, copy));
     }),
   );
@@ -106,6 +111,7 @@ test('the ring keeps the newest records and says of older ones that they are gon
   const writer = new RecordWriter(memory);
   const reader = new RecordReader(memory);
   const copy = new RecordCopy();
+  const glance = noGlance();
   assert.equal(reader.oldest, 0);
   assert.equal(reader.read(0, copy), Read.Ahead);
   assert.equal(reader.find(1, copy), false);
@@ -120,8 +126,10 @@ test('the ring keeps the newest records and says of older ones that they are gon
     const outcome = reader.read(position, copy);
     assert.equal(outcome, position < reader.oldest ? Read.Gone : Read.Ok, `position ${position}`);
     assert.equal(reader.find(position + 1, copy), outcome === Read.Ok);
+    assert.equal(reader.glance(position, glance), outcome);
   }
   assert.equal(reader.read(total, copy), Read.Ahead);
+  assert.equal(reader.glance(total, glance), Read.Ahead);
 });
 
 test('long records leave room for fewer, and the reader goes on at the oldest that is whole', () => {
@@ -181,6 +189,7 @@ test('a record that is being written is torn, not read', () => {
   // A writer that died in the middle of a record: the guard stays odd.
   new Int32Array(memory, 64, RECORD_SLOTS_MIN)[10] = 3;
   assert.equal(reader.read(10, copy), Read.Torn);
+  assert.equal(reader.glance(10, noGlance()), Read.Torn);
 });
 
 test('a restarted writer goes on where the dead one stopped', () => {
@@ -198,20 +207,28 @@ test('a restarted writer goes on where the dead one stopped', () => {
   assert.ok(reader.find(2, copy) && reader.find(900, copy));
 });
 
-test('no torn record passes for a whole one while another thread writes as fast as it can', async () => {
+test('no torn record passes for a whole one while another thread writes as fast as it can', async (t) => {
   const memory = createRecords(RECORD_SLOTS_MIN);
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(new URL('../../test/observe/record-writer.ts', import.meta.url), {
     workerData: { memory, stop },
   });
+  t.after(() => worker.terminate());
   const reader = new RecordReader(memory);
   const copy = new RecordCopy();
+  const glance = noGlance();
   const seen = { [Read.Ok]: 0, [Read.Ahead]: 0, [Read.Gone]: 0, [Read.Torn]: 0 };
   await once(worker, 'message');
   // On a busy machine the writer may not run for a while: it goes on until the threads have met, which the runner's own time limit bounds.
   while (seen[Read.Ok] < 20_000 || seen[Read.Gone] + seen[Read.Torn] === 0) {
     // The oldest that may be read: where the writer is about to be.
-    const outcome = reader.read(reader.oldest, copy);
+    const { oldest } = reader;
+    if (reader.glance(oldest, glance) === Read.Ok) {
+      const { seq, totalUs, revision, refusal, upstreamStatus, waf, policyOutcome, flags } = glance;
+      assert.equal(totalUs, seq);
+      for (const value of [revision, refusal, upstreamStatus, waf, policyOutcome, flags]) assert.equal(value, seq | 0);
+    }
+    const outcome = reader.read(oldest, copy);
     seen[outcome]++;
     if (outcome !== Read.Ok) continue;
     const seq = copy.wide(Wide.Seq);

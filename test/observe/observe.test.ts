@@ -20,17 +20,8 @@ import {
   ROW_OTHER,
   STATUS_CLASSES,
 } from '../../src/snapshot/lane-columns.ts';
-import {
-  createRecords,
-  Int,
-  Read,
-  RECORD_SLOTS_MIN,
-  RecordCopy,
-  RecordFlag,
-  RecordReader,
-  Span,
-  Wide,
-} from '../../src/snapshot/records.ts';
+import { Read, RecordCopy, RecordReader } from '../../src/snapshot/record-reader.ts';
+import { createRecords, Int, RECORD_SLOTS_MIN, RecordFlag, Span, Wide } from '../../src/snapshot/records.ts';
 import { STAGE_INDEX } from '../../src/snapshot/stages.ts';
 import { givenExchange, givenRoute, givenSnapshot, givenWire } from './given.ts';
 
