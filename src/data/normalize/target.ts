@@ -64,10 +64,11 @@ export interface CanonicalPath {
   encoded: string;
 }
 
-/** Chars that stand for themselves in a path segment (RFC 3986 §3.3) and slash; also those that clients send raw and servers accept. */
-const PLAIN = /^\/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*$/;
-/** `//`, or a segment that is `.` or `..`, with a parameter or without; anchored at slashes, so that `a..b` and `.well-known` stay fast. */
-const NEEDS_WORK = /\/(?:\/|\.{1,2}(?:[/;]|$))/;
+/**
+ * Nothing but chars that stand for themselves in a path segment (RFC 3986 §3.3), those that clients send raw and servers accept among them. Not `//`, nor a segment that is `.` or `..`, with a
+ * parameter or without; `a..b` and `.well-known` are plain.
+ */
+const PLAIN = /^(?:\/(?!\/|\.{1,2}(?:[/;]|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]*)+$/;
 /** One char per byte: what may be written raw in the canonical form. */
 const RAW = new Uint8Array(256);
 for (const char of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@")
@@ -93,7 +94,7 @@ const SPACE = 0x20;
 /** Reads a path as received (one char per byte) into `into`; says what is wrong with it otherwise. Never throws. */
 export function readPath(raw: string, into: CanonicalPath): TargetFault {
   if (raw.length > PATH_BYTES_MAX) return TargetFault.TooLong;
-  if (PLAIN.test(raw) && !NEEDS_WORK.test(raw)) {
+  if (PLAIN.test(raw)) {
     into.path = raw;
     into.encoded = raw;
     return TargetFault.None;
@@ -217,6 +218,7 @@ const ODD_IN_QUERY = /["<>\\^`{|}]/g;
 
 /** The query as it goes upstream: what may not stand there raw is escaped, which means the same to whoever decodes it. */
 export function canonicalQuery(query: string): string {
+  if (query === '') return query;
   ODD_IN_QUERY.lastIndex = 0;
   return ODD_IN_QUERY.test(query) ? query.replace(ODD_IN_QUERY, (char) => HEX[char.charCodeAt(0)] as string) : query;
 }
