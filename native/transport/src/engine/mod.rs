@@ -98,7 +98,7 @@ const HEDGES: u8 = 5;
 /// Events taken from epoll at once.
 const BATCH: usize = 256;
 /// Bytes read at once: with 64 KiB the last bytes of a common large answer would cost a call to read and one to send.
-const SCRATCH_BYTES: usize = 128 * 1024;
+const SCRATCH_BYTES: usize = h2::FED_BYTES_MAX;
 /// Chunks read of one connection before others get their turn.
 const READS_PER_TURN: usize = 4;
 /// Connections that are looked at again in one round of work, before the loop is given back.

@@ -1,3 +1,6 @@
+/// Bytes that are fed at once, at most.
+pub const FED_BYTES_MAX: usize = 128 * 1024;
+
 /// Bounds of one connection. Each has a default that serves browsers, gRPC clients and load generators without being felt.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -71,7 +74,7 @@ impl Limits {
     /// What small DATA frames may cost until their bytes are taken. All that was fed is taken in the same turn, so that what may be fed bounds it already: h2's own
     /// bound, made for applications that let bytes lie, would end the streams of small messages that arrive fast (gRPC).
     pub(super) fn data_frame_budget(&self) -> usize {
-        // As much as may wait unread, and a read of as much more.
-        2 * self.input_bytes_max / SHORTEST_FRAME_BYTES * FRAME_COST_BYTES
+        // As much as may wait unread, and a read on top of it.
+        (self.input_bytes_max + FED_BYTES_MAX) / SHORTEST_FRAME_BYTES * FRAME_COST_BYTES
     }
 }

@@ -40,7 +40,7 @@ mod wake;
 
 pub use ::h2::ext::Protocol;
 pub use client::Client;
-pub use limits::Limits;
+pub use limits::{FED_BYTES_MAX, Limits};
 pub use server::Server;
 
 use bytes::Bytes;

@@ -1,6 +1,6 @@
 //! The known floods, each as the frames an attacker sends. Every one ends with a GOAWAY that says to calm down, long before it has cost anything.
 
-use super::super::{Closed, Event, Limits};
+use super::super::{Closed, Event, FED_BYTES_MAX, Limits};
 use super::raw::*;
 
 /// Sends parts until the connection is over; the count of parts, and how it ended.
@@ -349,13 +349,13 @@ fn a_header_block_changes_the_tables_size_twice_at_most() {
 
 #[test]
 fn small_messages_that_arrive_fast_are_no_flood() {
-    let mut peer = ToServer::new(&limits());
-    peer.say(&post(1));
-    peer.told();
     for payload in [&[7][..], &[7; 5], &[7; 30]] {
+        let mut peer = ToServer::new(&limits());
+        peer.say(&post(1));
+        peer.told();
         let one = frame(DATA, 0, 1, payload);
         // As much as one read brings.
-        let count = 64 * 1024 / one.len();
+        let count = FED_BYTES_MAX / one.len();
         assert_eq!(peer.say(&one.repeat(count)).1, None, "{count} of {}", payload.len());
         let bytes: usize = peer
             .told()
@@ -366,6 +366,43 @@ fn small_messages_that_arrive_fast_are_no_flood() {
             })
             .sum();
         assert_eq!(bytes, count * payload.len());
-        peer.server.release(1, bytes);
     }
+}
+
+#[test]
+fn small_messages_that_waited_unread_are_no_flood() {
+    let limits = Limits {
+        output_bytes_max: 2_000,
+        control_frames_max: 1_000_000,
+        ..limits()
+    };
+    let mut peer = ToServer::new(&limits);
+    peer.say(&post(1));
+    peer.told();
+    // Pongs that cannot leave stop reading.
+    let ping = frame(PING, 0, 0, &[7; 8]);
+    peer.server.feed(&ping.repeat(1_000));
+    assert_eq!(peer.server.poll(&mut peer.events), Ok(()));
+    let one = frame(DATA, 0, 1, &[7]);
+    let mut count = 0;
+    while peer.server.wants_input() {
+        peer.server.feed(&one);
+        count += 1;
+    }
+    assert!(count > 1_000, "{count}");
+    // The last read may have been as long as reads are.
+    let more = FED_BYTES_MAX / one.len();
+    peer.server.feed(&one.repeat(more));
+    for _ in 0..100 {
+        assert_eq!(peer.turn().1, None);
+    }
+    let bytes: usize = peer
+        .told()
+        .iter()
+        .map(|event| match event {
+            Event::Data { bytes, .. } => bytes.len(),
+            other => panic!("{other:?}"),
+        })
+        .sum();
+    assert_eq!(bytes, count + more);
 }
