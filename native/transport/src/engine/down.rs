@@ -43,8 +43,11 @@ impl Engine {
                 let mut ahead = std::mem::take(&mut h1.ahead);
                 let taken = self.h1_take(key, &mut ahead);
                 let Some(h1) = self.h1(key) else { return };
-                ahead.drain(..taken);
-                h1.ahead = ahead;
+                // What is taken as a whole leaves no room behind: an idle connection would keep it.
+                if taken < ahead.len() {
+                    ahead.drain(..taken);
+                    h1.ahead = ahead;
+                }
             }
             if !self.wants_bytes(key) {
                 return;
@@ -421,7 +424,39 @@ fn names_no_version(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::names_no_version;
+    use std::net::{SocketAddr, TcpStream};
+
+    use super::super::options::{ListenPlan, Options};
+    use super::*;
+
+    #[test]
+    fn what_was_read_ahead_leaves_no_room_behind_that_an_idle_connection_would_keep() {
+        let plan = ListenPlan {
+            number: 0,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
+            http2: false,
+            proxy_from: Vec::new(),
+        };
+        let mut engine = Engine::new(Options::default(), Vec::new()).expect("an engine");
+        let port = engine.listen(plan).expect("a port");
+        let _client = TcpStream::connect(("127.0.0.1", port)).expect("a client");
+        while engine.open_connections() == 0 {
+            engine.poll();
+        }
+        let key = engine.downs.key_at(0).expect("a connection");
+        let body = vec![b'x'; 100_000];
+        let mut h1 = H1::new();
+        h1.stage = Stage::Discard;
+        h1.body = InBody::Length(body.len() as u64);
+        h1.drop_left = u64::MAX;
+        h1.ahead = body;
+        engine.downs.get_mut(key).expect("its state").proto = Proto::H1(h1);
+        engine.down_read(key);
+        let h1 = engine.h1(key).expect("it waits for its next request");
+        assert!(matches!(h1.stage, Stage::Head));
+        assert_eq!((h1.ahead.len(), h1.ahead.capacity()), (0, 0));
+    }
 
     #[test]
     fn what_names_no_version_is_known_by_its_first_line() {
