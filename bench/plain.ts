@@ -99,15 +99,17 @@ async function addedAtHalf(
   const [gateway, ...peers] = proxies;
   if (gateway === undefined) return [];
   const through = (s: Server): Promise<LoadResult> =>
-    undisturbed(options.tries, () =>
-      paced({ url: `http://127.0.0.1:${s.port}/bench`, connections: CONNECTIONS, seconds: options.seconds }, rate),
-    );
+    undisturbed(options.tries, async () => {
+      const load = { url: `http://127.0.0.1:${s.port}/bench`, connections: CONNECTIONS, seconds: options.seconds };
+      const result = await paced(load, rate);
+      if (result.failed > 0) throw new Error(`${s.name}: ${result.failed} requests failed at half of the peak`);
+      return result;
+    });
   const added = new Map<string, number[]>(proxies.map(({ name }) => [name, []]));
   for (let i = 0; i < HALF_PEAK_ROUNDS; i++) {
     const direct = await through(up);
     for (const proxy of proxies) {
       const by = await through(proxy);
-      if (by.failed > 0) throw new Error(`${by.failed} requests failed at half of the peak`);
       const rates = `${Math.round(direct.rate)}/s direct, ${Math.round(by.rate)}/s through ${proxy.name}`;
       console.error(`  ${rates}: p99 ${direct.p99Ms.toFixed(2)} and ${by.p99Ms.toFixed(2)} ms`);
       added.get(proxy.name)?.push(by.p99Ms - direct.p99Ms);

@@ -47,12 +47,16 @@ function requestOf(load: Load): string {
   return `GET ${pathname}${search} HTTP/1.1\r\n${own}${headers.join('')}\r\n`;
 }
 
-/** The begin is left out: dozens of connections are made at once, which is 1 % of five seconds and would be all that a p99 tells. */
+/** The load, without its begin. */
 export async function paced(load: Load, rate: number): Promise<LoadResult> {
-  const answers = await steadily({ ...load, seconds: load.seconds + BEGIN_S }, rate);
+  return withoutBegin(await steadily({ ...load, seconds: load.seconds + BEGIN_S }, rate), load.seconds);
+}
+
+/**
+ * The begin is left out: dozens of connections are made at once, which is 1 % of five seconds and would be all that a p99 tells. What failed in it counts.
+ */
+export function withoutBegin(answers: readonly Answer[], seconds: number): LoadResult {
   const from = answers.reduce((first, { at }) => Math.min(first, at), Infinity) + BEGIN_S * 1e6;
-  return resultOf(
-    answers.filter(({ at }) => at >= from),
-    load.seconds,
-  );
+  const after = answers.filter(({ at }) => at >= from);
+  return { ...resultOf(after, seconds), failed: resultOf(answers, seconds).failed };
 }
