@@ -287,7 +287,7 @@ impl Engine {
         let (key, stream) = (x.down, x.stream);
         // A tunnel stands with 200 (RFC 8441 §5).
         let status = if status == 101 { 200 } else { status };
-        let map = self.known_fields.map(lines);
+        let map = self.known_fields.of_answer(lines);
         let Some(h2) = self.h2(key) else { return };
         let sent = if (100..200).contains(&status) {
             h2.server.interim(stream, status, map);

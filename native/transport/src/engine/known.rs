@@ -5,7 +5,7 @@ use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PR
 
 use super::lines::{self, field_lines, sized};
 
-/// Lines that are kept. A power of two.
+/// Lines that are kept of each direction. A power of two.
 const LINES: usize = 256;
 /// Longest line that is.
 const LINE_BYTES_MAX: usize = 256;
@@ -21,16 +21,35 @@ struct Place {
     field: Option<(HeaderName, HeaderValue)>,
 }
 
+/// Those of each direction by themselves: what goes both ways, such as a request id, is said once in each.
 #[derive(Default)]
 pub struct KnownFields {
+    answers: Lines,
+    requests: Lines,
+}
+
+impl KnownFields {
+    /// The fields of a head for a client.
+    pub fn of_answer(&mut self, text: &[u8]) -> HeaderMap {
+        self.answers.map(text)
+    }
+
+    /// The fields of a head for an upstream.
+    pub fn of_request(&mut self, text: &[u8]) -> HeaderMap {
+        self.requests.map(text)
+    }
+}
+
+#[derive(Default)]
+struct Lines {
     /// Empty before the first head over HTTP/2.
     places: Vec<Place>,
 }
 
-impl KnownFields {
+impl Lines {
     /// The fields of a head. A value that was not said lately is marked as sensitive: so it is never indexed (RFC 7541 §6.2.3), for it would put what is
     /// said again and again out of the peer's table, and be compared with at each later head.
-    pub fn map(&mut self, text: &[u8]) -> HeaderMap {
+    fn map(&mut self, text: &[u8]) -> HeaderMap {
         if self.places.is_empty() {
             self.places.resize_with(LINES, Place::default);
         }
@@ -83,7 +102,7 @@ fn hash(line: &[u8]) -> u32 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::lines::header_map;
+    use super::super::lines::{header_map, request_parts};
     use super::*;
 
     fn sensitive(map: &HeaderMap) -> Vec<&str> {
@@ -95,7 +114,7 @@ mod tests {
 
     #[test]
     fn only_what_is_said_again_may_be_indexed() {
-        let mut known = KnownFields::default();
+        let mut known = Lines::default();
         let mut say = |id: u32| known.map(format!("server: a\r\nx-id: {id}\r\nServer: a\r\n").as_bytes());
         assert_eq!(sensitive(&say(1)), ["server", "server", "x-id"]);
         assert_eq!(sensitive(&say(2)), ["x-id"]);
@@ -105,8 +124,21 @@ mod tests {
     }
 
     #[test]
-    fn secrets_take_no_place() {
+    fn what_is_said_once_to_an_upstream_and_once_to_its_client_is_said_once() {
         let mut known = KnownFields::default();
+        for id in 0..100 {
+            let head = format!("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: {id}\r\n\r\n");
+            let request = request_parts(head.as_bytes(), false, false, &mut known).unwrap();
+            let answer = known.of_answer(format!("x-request-id: {id}\r\n").as_bytes());
+            for map in [&request.headers, &answer] {
+                assert_eq!(sensitive(map), ["x-request-id"], "at {id}");
+            }
+        }
+    }
+
+    #[test]
+    fn secrets_take_no_place() {
+        let mut known = Lines::default();
         let names = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
         for _ in 0..4 {
             for name in names {
@@ -118,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_long_line_takes_no_place() {
-        let mut known = KnownFields::default();
+        let mut known = Lines::default();
         let long = format!("x-long: {}\r\n", "y".repeat(LINE_BYTES_MAX));
         for _ in 0..4 {
             assert_eq!(sensitive(&known.map(long.as_bytes())), ["x-long"]);
@@ -131,7 +163,7 @@ mod tests {
         fn fields_are_those_of_their_lines_whatever_was_said_before(
             answers in prop::collection::vec("((a|B|x-c|:|set-cookie|\u{e4}):? ?[a-c]{0,2} ?\r?\n){0,6}[a-z:]{0,3}", 1..40),
         ) {
-            let mut known = KnownFields::default();
+            let mut known = Lines::default();
             for lines in answers {
                 prop_assert_eq!(known.map(lines.as_bytes()), header_map(lines.as_bytes()), "{:?}", lines);
             }

@@ -102,7 +102,7 @@ pub fn request_parts(text: &[u8], secure: bool, grpc: bool, known: &mut KnownFie
     let mut words = line.trim_ascii().split(|b| *b == b' ');
     let method = words.next()?;
     let target = words.next()?;
-    let mut map = known.map(lines);
+    let mut map = known.of_request(lines);
     let authority = map.remove(http::header::HOST)?;
     map.remove(http::header::CONNECTION);
     map.remove(http::header::TRANSFER_ENCODING);

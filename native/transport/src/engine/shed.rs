@@ -202,7 +202,7 @@ impl Engine {
 
     /// A short answer to a stream that is no exchange. False: not all of it was taken.
     fn h2_answer(&mut self, key: Key, stream: u32, status: u16, head: &[u8], body: &[u8]) -> bool {
-        let fields = self.known_fields.map(&head[line_end(head)..]);
+        let fields = self.known_fields.of_answer(&head[line_end(head)..]);
         let Some(h2) = self.h2(key) else { return false };
         h2.server.respond(stream, status, fields, body.is_empty())
             && (body.is_empty() || h2.server.data(stream, body, true) == body.len())
