@@ -109,7 +109,8 @@ impl RequestHead {
     }
 }
 
-/// Reads the head of a request that begins at the first byte. Names are lowered in place; nothing else is written. One empty line before it is skipped
+/// Reads the head of a request that begins at the first byte. Names are lowered in place, and `*` is written where OPTIONS means it; nothing
+/// else is. One empty line before it is skipped
 /// (RFC 9112 §2.2). When it is not `Done` and not `Broken`, call it again with the same progress once there are more bytes, the former ones unchanged.
 pub fn parse_request(bytes: &mut [u8], progress: &mut Progress, head: &mut RequestHead) -> Parsed {
     let arrived = bytes.len();
@@ -127,7 +128,10 @@ pub fn parse_request(bytes: &mut [u8], progress: &mut Progress, head: &mut Reque
         Ok(None) if arrived < HEAD_BYTES_MAX => return Parsed::More,
         Ok(None) => Fault::HeadTooLarge,
         Ok(Some(end)) => match judge(bytes, head) {
-            Ok(()) => return Parsed::Done(end),
+            Ok(()) => {
+                as_asterisk(bytes, head);
+                return Parsed::Done(end);
+            }
             Err(fault) => fault,
         },
         Err(fault) => fault,
@@ -222,6 +226,15 @@ fn request_line(bytes: &[u8], progress: &mut Progress, head: Option<&mut Request
     progress.checked = progress.line;
     progress.stage = Stage::Fields;
     Ok(true)
+}
+
+/// An absolute-form of OPTIONS without path and query asks about the server as a whole, which is `*` to whoever is last on the way (RFC 9112 §3.2.4). The slash before the authority,
+/// which stands for the path, becomes it.
+fn as_asterisk(bytes: &mut [u8], head: &RequestHead) {
+    let (path, host) = (head.path, head.host);
+    if head.method == OPTIONS && path.end() == host.at as usize && bytes.get(host.end()) == Some(&b' ') {
+        bytes[path.at as usize] = b'*';
+    }
 }
 
 /// For the record of a request that is refused: what stands before the query.

@@ -45,7 +45,7 @@ pub(super) fn read_target(bytes: &[u8], span: Span, form: Form) -> Result<Target
             path: span,
             ..Target::default()
         }),
-        _ => absolute(bytes, span, form),
+        _ => absolute(bytes, span),
     }
 }
 
@@ -64,7 +64,7 @@ fn origin(bytes: &[u8], from: usize, to: usize, slash: usize) -> Target {
 }
 
 /// `http://authority/path?query`, or https: other schemes are not for us to serve (RFC 9110 §7.4).
-fn absolute(bytes: &[u8], span: Span, form: Form) -> Result<Target, Fault> {
+fn absolute(bytes: &[u8], span: Span) -> Result<Target, Fault> {
     let text = span.of(bytes);
     let at = span.at as usize;
     let is = |scheme: &[u8]| {
@@ -81,10 +81,6 @@ fn absolute(bytes: &[u8], span: Span, form: Form) -> Result<Target, Fault> {
     let end = memchr::memchr2(b'/', b'?', &text[from..]).map_or(text.len(), |n| from + n);
     // userinfo, an empty authority and a bad port are malformed here as they are in Host.
     read_host(&text[from..end]).ok_or(Fault::BadTarget)?;
-    if end == text.len() && form == Form::Options {
-        // It means `*` (RFC 9112 §3.2.4), for which these bytes have no path to show.
-        return Err(Fault::BadTarget);
-    }
     // Without a path the last slash of `://` stands for it.
     let found = origin(bytes, at + end, span.end(), at + from - 1);
     Ok(Target {
@@ -121,6 +117,7 @@ mod tests {
             ("http://a.test?x", Form::Other, parts("/", "x", "a.test")),
             ("HTTP://a.test:80/b?c", Form::Other, parts("/b", "c", "a.test:80")),
             ("https://[::1]:8443/", Form::Options, parts("/", "", "[::1]:8443")),
+            ("http://a.test", Form::Options, parts("/", "", "a.test")),
             ("*", Form::Options, parts("*", "", "")),
             ("a.test:443", Form::Connect, parts("a.test:443", "", "")),
         ] {
@@ -138,7 +135,6 @@ mod tests {
             ("http://u@a.test/", Form::Other),
             ("http://u:p@a.test/", Form::Other),
             ("http://a.test:x/", Form::Other),
-            ("http://a.test", Form::Options),
             ("ftp://a.test/", Form::Other),
             ("file:///a", Form::Other),
             ("/", Form::Connect),
