@@ -106,6 +106,22 @@ describe('between a client and an upstream', { timeout: 60_000 }, () => {
     );
     assert.match(await ask(gateway, 'OPTIONS http://b.test HTTP/1.1\r\nHost: a.test\r\n'), /^HTTP\/1\.1 400 /);
   });
+
+  it('a 304 with a length passes when its stream ends later than its head (RFC 9113 §8.1.1)', async () => {
+    says = NOT_MODIFIED;
+    const text = await ask(gateway, 'GET /h2 HTTP/1.1\r\nHost: a.test\r\n');
+    assert.match(text, /^HTTP\/1\.1 304 [^]*\r\ncontent-length: 42\r\n/);
+    assert.deepEqual(await over2(gateway, { ':path': '/h2' }), { status: 304, body: '', whole: true });
+  });
+
+  it('trailers of an upstream with pseudo-header fields are malformed (RFC 9113 §8.1)', async () => {
+    says = withTrailers(field('x-sum', '1'));
+    assert.match(await ask(gateway, 'GET /h2 HTTP/1.1\r\nHost: a.test\r\n'), /\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n$/);
+    assert.deepEqual(await over2(gateway, { ':path': '/h2' }), { status: 200, body: 'ok', whole: true });
+    says = withTrailers(field(':status', '200'), field('x-sum', '1'));
+    assert.doesNotMatch(await ask(gateway, 'GET /h2 HTTP/1.1\r\nHost: a.test\r\n'), /\r\n0\r\n/);
+    assert.equal((await over2(gateway, { ':path': '/h2' })).whole, false);
+  });
 });
 
 /** Answers 200, or 101 to a handshake. */

@@ -93,7 +93,11 @@ impl Core {
     pub fn turn(&mut self, events: &mut Vec<Event>) {
         self.tell_closing(events);
         while let Some(stream) = self.guard.pseudo_trailers() {
-            self.streams.malformed(stream, events, &mut self.guard);
+            if self.guard.is_server() {
+                self.streams.malformed(stream, events, &mut self.guard);
+            } else {
+                self.streams.ends_with_pseudo(stream);
+            }
         }
         self.streams.turn(events, &mut self.guard, self.duplex.left());
     }

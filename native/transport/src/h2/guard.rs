@@ -137,7 +137,7 @@ pub(super) struct Guard {
     last_stream: u32,
     /// Where the beginning of trailers is put together, and how much of it is there; none outside.
     peek: ([u8; PEEK_BYTES], Option<usize>),
-    /// Streams whose trailers begin with a pseudo-header field.
+    /// Streams whose trailers begin with a pseudo-header field, as `pseudo_trailers()` tells them.
     pseudo_trailers: Vec<u32>,
     /// None past the beginning of a header block.
     size_updates: Option<SizeUpdates>,
@@ -281,6 +281,9 @@ impl Guard {
                 self.peek.1 = Some(0);
             }
         }
+        if kind == 0x1 && !self.server && flags & 0x1 != 0 && len > 0 {
+            self.peek.1 = Some(0);
+        }
         let last = flags & 0x4 != 0;
         self.block = if last { None } else { Some(total) };
         if !last && len < SMALL_PART_BYTES && !self.control.take(PING_COST, Instant::now) {
@@ -312,7 +315,12 @@ impl Guard {
         }
     }
 
-    /// A stream whose trailers begin with a pseudo-header field.
+    /// The peer sends requests.
+    pub fn is_server(&self) -> bool {
+        self.server
+    }
+
+    /// A stream whose trailers begin with a pseudo-header field; on the client's side one that ends with HEADERS that do, be they a head or trailers.
     pub fn pseudo_trailers(&mut self) -> Option<u32> {
         self.pseudo_trailers.pop()
     }

@@ -14,7 +14,8 @@
 //! - Requests: an authority, in `:authority` or Host, of a host's characters and without userinfo; both agree (RFC 9113 §8.3.1) and one is kept; `:scheme` http or
 //!   https; `:path` of visible ASCII that begins with `/`, or is `*` for OPTIONS; CONNECT names a port; content-length at most once and of 1 to 15 digits; no white
 //!   space around values; no pseudo-header fields in trailers. Else PROTOCOL_ERROR for the stream, and no event.
-//! - Responses: no 101, no content where there is none (HEAD, 204, 205, 304), a bound on interim ones, lengths and values as above.
+//! - Responses: no 101, no content where there is none (HEAD, 204, 205, 304), a bound on interim ones, lengths, values and trailers as above. A 304 may say a length and end
+//!   with an empty frame, which h2 takes for missing content.
 //! - Floods (the `guard`): rapid reset, PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown and empty frames, header blocks in many parts or without end. Budgets are
 //!   given back by bodies, completed exchanges and time; beyond them ENHANCE_YOUR_CALM.
 //! - Lengths of frames that have but one, with FRAME_SIZE_ERROR; at most two changes of the header table's size before a block.

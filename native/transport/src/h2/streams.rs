@@ -8,6 +8,7 @@ use ::h2::client::ResponseFuture;
 use ::h2::server::SendResponse;
 use ::h2::{Reason, RecvStream, SendStream};
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::broken::Broken;
@@ -53,6 +54,10 @@ struct Stream {
     interim: u32,
     /// Response without content (RFC 9110 §6.4.1).
     empty: bool,
+    /// Response that says the length of content which only another answer would have: 304 (RFC 9113 §8.1.1). Those to HEAD h2 knows by itself.
+    foreign_length: bool,
+    /// Client: the HEADERS that ended it begin with a pseudo-header field. Those of trailers may not.
+    pseudo_end: bool,
     /// Over both ways, kept for the bytes that are held.
     lingering: bool,
 }
@@ -134,6 +139,8 @@ impl Streams {
             begins: 0,
             interim: 0,
             empty: false,
+            foreign_length: false,
+            pseudo_end: false,
             lingering: false,
         });
     }
@@ -159,6 +166,8 @@ impl Streams {
             begins,
             interim: 0,
             empty: to_head,
+            foreign_length: false,
+            pseudo_end: false,
             lingering: false,
         });
     }
@@ -412,6 +421,13 @@ impl Streams {
             .count()
     }
 
+    /// Client: the HEADERS that end this stream begin with a pseudo-header field.
+    pub fn ends_with_pseudo(&mut self, id: u32) {
+        if let Some((_, stream)) = self.find(id) {
+            stream.pseudo_end = true;
+        }
+    }
+
     /// Resets a stream whose peer sent what is malformed.
     pub fn malformed(&mut self, id: u32, events: &mut Vec<Event>, guard: &mut Guard) {
         if self.place(id).is_some() {
@@ -501,6 +517,8 @@ impl Stream {
         if check::response(&parts).is_err() {
             return Err(Broken::Malformed);
         }
+        self.foreign_length =
+            !self.empty && parts.status == StatusCode::NOT_MODIFIED && parts.headers.contains_key(CONTENT_LENGTH);
         self.empty |= matches!(parts.status.as_u16(), 204 | 205 | 304);
         let ended = body.is_end_stream();
         events.push(Event::Response {
@@ -519,6 +537,15 @@ impl Stream {
         let Some(body) = &mut self.body else { return Ok(()) };
         while self.phase == Phase::Body {
             match body.poll_data(cx) {
+                // h2 misses the content, and has reset the stream; but all of the response is here.
+                Poll::Ready(Some(Err(error))) if self.foreign_length && error.is_reset() && error.is_library() => {
+                    events.push(Event::Data {
+                        stream: id,
+                        bytes: Bytes::new(),
+                        ended: true,
+                    });
+                    self.phase = Phase::Ended;
+                }
                 Poll::Ready(Some(bytes)) => {
                     let bytes = bytes?;
                     if self.empty && !bytes.is_empty() {
@@ -544,7 +571,7 @@ impl Stream {
         {
             self.phase = Phase::Ended;
             events.push(match fields? {
-                Some(fields) if check::values(&fields).is_err() => return Err(Broken::Malformed),
+                Some(fields) if self.pseudo_end || check::values(&fields).is_err() => return Err(Broken::Malformed),
                 Some(fields) => Event::Trailers { stream: id, fields },
                 None => Event::Data {
                     stream: id,

@@ -160,6 +160,27 @@ fn answers_without_content_keep_their_length() {
 }
 
 #[test]
+fn a_304_with_a_length_may_end_after_its_head() {
+    let mut pair = Pair::default();
+    let stream = pair.open("GET", true);
+    assert!(
+        pair.server
+            .respond(stream, 304, fields(&[("content-length", "1234")]), false)
+    );
+    pair.server.data(stream, b"", true);
+    pair.pump();
+    let told = pair.at_client();
+    assert!(
+        matches!(
+            &told[..],
+            [Event::Response { ended: false, .. }, Event::Data { bytes, ended: true, .. }] if bytes.is_empty()
+        ),
+        "{told:?}"
+    );
+    assert_eq!(pair.client.open_streams(), 0);
+}
+
+#[test]
 fn content_where_there_is_none_is_an_error() {
     let mut pair = Pair::default();
     for (method, status) in [("HEAD", 200), ("GET", 204), ("GET", 304)] {
