@@ -122,6 +122,21 @@ describe('between a client and an upstream', { timeout: 60_000 }, () => {
     assert.doesNotMatch(await ask(gateway, 'GET /h2 HTTP/1.1\r\nHost: a.test\r\n'), /\r\n0\r\n/);
     assert.equal((await over2(gateway, { ':path': '/h2' })).whole, false);
   });
+
+  it('101 is an agreement to a WebSocket and to nothing else (RFC 9110 §7.8)', async () => {
+    const handshake = (path: string): string =>
+      `GET ${path} HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: upgrade\r\n` +
+      'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+    assert.match(await ask(gateway, handshake('/ws'), /hello$/), /^HTTP\/1\.1 101 /);
+    for (const path of ['/ws/other-protocol', '/ws/two-protocols'])
+      assert.match(await ask(gateway, handshake(path), /\}\n$/), /^HTTP\/1\.1 502 /, path);
+  });
+
+  it('a WebSocket of an HTTP/2 client opens only when the upstream has answered our key (RFC 6455 §4.1)', async () => {
+    assert.equal((await over2(gateway, tunnel('/ws'))).status, 200);
+    for (const path of Object.keys(HANDSHAKES).slice(1))
+      assert.equal((await over2(gateway, tunnel(path))).status, 502, path);
+  });
 });
 
 /** Answers 200, or 101 to a handshake. */

@@ -319,7 +319,7 @@ fn encode_end(x: &Exchange, out: &mut Vec<u8>) {
 }
 
 /// First value of a field of the request.
-fn field<'a>(slots: &'a Slots, slot: u32, wanted: &[u8]) -> Option<&'a [u8]> {
+pub(super) fn field<'a>(slots: &'a Slots, slot: u32, wanted: &[u8]) -> Option<&'a [u8]> {
     let head = slots.head_ref(slot);
     let count = slots.word(slot, word::FIELD_COUNT).clamp(0, FIELDS_MAX as i32) as usize;
     (0..count).find_map(|i| {

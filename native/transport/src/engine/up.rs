@@ -1,10 +1,11 @@
 //! Reading HTTP/1 upstreams.
 
+use super::forward::field;
 use super::io::Got;
 use super::slab::Key;
 use super::state::{OutBody, Phase, Up, UpStage};
 use super::{Engine, READS_PER_TURN};
-use crate::http1::{Framing, Parsed, Progress, parse_response};
+use crate::http1::{Framing, Parsed, Progress, accept_of, parse_response};
 use crate::layout::FailReason;
 
 /// Interim answers of one exchange; more are an upstream gone wrong.
@@ -153,10 +154,10 @@ impl Engine {
     }
 
     fn response_head_arrived(&mut self, key: Key, slot: u32, bytes: &[u8], head: &crate::http1::ResponseHead) {
+        let agreed = head.upgrade && self.is_agreed(slot, bytes, head);
         let Some(up) = self.ups.get_mut(key) else { return };
-        let x = &mut self.exchanges[slot as usize];
         match head.status {
-            101 if x.websocket && head.upgrade => {}
+            101 if agreed => {}
             // Nobody asked for another protocol.
             101 => return self.fail(slot, FailReason::Invalid),
             100..200 => {
@@ -195,6 +196,23 @@ impl Engine {
         if over {
             self.response_ended(key, slot, &[]);
         }
+    }
+
+    /// Whether a 101 agrees to the WebSocket that was asked for. A client of HTTP/1.1 looks at the key by itself; for one of HTTP/2 the handshake is ours (RFC 6455 §4.1).
+    fn is_agreed(&self, slot: u32, bytes: &[u8], head: &crate::http1::ResponseHead) -> bool {
+        let x = &self.exchanges[slot as usize];
+        if !x.websocket || x.stream == 0 {
+            return x.websocket;
+        }
+        let mut accepted = head
+            .fields
+            .iter()
+            .filter(|field| field.name.of(bytes) == b"sec-websocket-accept");
+        let key = field(&self.slots, slot, b"sec-websocket-key").unwrap_or_default();
+        accepted
+            .next()
+            .is_some_and(|field| field.value.of(bytes) == accept_of(key))
+            && accepted.next().is_none()
     }
 
     fn take_response_body(&mut self, key: Key, slot: u32, bytes: &[u8]) -> usize {

@@ -26,6 +26,7 @@ pub use host::HOST_BYTES_MAX;
 pub use request::{METHOD_BYTES_MAX, METHOD_OTHER, METHODS, RequestHead, parse_request};
 pub use response::{RESPONSE_FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX, ResponseHead, parse_response};
 pub use target::TARGET_BYTES_MAX;
+pub use websocket::accept_of;
 
 use crate::layout::Fault;
 

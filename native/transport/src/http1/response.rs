@@ -26,7 +26,7 @@ pub struct ResponseHead {
     pub http10: bool,
     /// The connection can be used again once the body is over. False also where an answer without a body declares one: nobody knows whether it was sent.
     pub keep_alive: bool,
-    /// 101 that names what it switches to: the connection belongs to that from here on. A 101 without it is no answer.
+    /// 101 that switches to WebSocket, the only protocol that we ask for: the connection belongs to that from here on. Any other 101 is no answer.
     pub upgrade: bool,
     /// `timeout` of Keep-Alive, s: how long the peer keeps the connection when idle, by its own account.
     pub keep_alive_hint_s: Option<u32>,
@@ -181,7 +181,7 @@ fn judge(bytes: &[u8], head: &mut ResponseHead, to_head: bool) -> Result<(), Fau
             field.hop = true;
         }
     }
-    head.upgrade = head.status == 101 && connection.upgrade && !head.http10 && has_upgrade(bytes, head);
+    head.upgrade = head.status == 101 && connection.upgrade && !head.http10 && is_websocket(bytes, head);
     head.keep_alive_hint_s = keep_alive_hint(bytes, &head.fields);
     Ok(())
 }
@@ -206,10 +206,14 @@ fn judge_framing(bytes: &[u8], head: &ResponseHead) -> Result<Framing, Fault> {
     }
 }
 
-fn has_upgrade(bytes: &[u8], head: &ResponseHead) -> bool {
-    head.fields
+/// The response names WebSocket and nothing else (RFC 6455 §4.1).
+fn is_websocket(bytes: &[u8], head: &ResponseHead) -> bool {
+    let mut names = head
+        .fields
         .iter()
-        .any(|field| field.known == UPGRADE && listed(field.value.of(bytes)).next().is_some())
+        .filter(|field| field.known == UPGRADE)
+        .flat_map(|field| listed(field.value.of(bytes)));
+    names.next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket")) && names.next().is_none()
 }
 
 /// `Keep-Alive: timeout=5, max=100`.

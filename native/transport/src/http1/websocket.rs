@@ -1,5 +1,7 @@
 //! The opening handshake of a WebSocket (RFC 6455 §4.2.1), as far as the head shows it.
 
+use aws_lc_rs::digest;
+
 use super::fields::{Field, UPGRADE, id};
 use super::scan::{is_token, listed};
 
@@ -45,6 +47,25 @@ pub(super) fn read_handshake(bytes: &[u8], fields: &[Field]) -> Handshake {
     }
 }
 
+/// What a server that speaks the protocol says to a key (RFC 6455 §4.2.2): 20 bytes in base64.
+pub fn accept_of(key: &[u8]) -> [u8; 28] {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    hash.update(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let mut text = [b'='; 28];
+    for (four, three) in text.chunks_exact_mut(4).zip(hash.finish().as_ref().chunks(3)) {
+        let bits = three
+            .iter()
+            .enumerate()
+            .fold(0u32, |bits, (n, byte)| bits | u32::from(*byte) << (16 - 8 * n));
+        for (n, digit) in four.iter_mut().take(three.len() + 1).enumerate() {
+            *digit = DIGITS[(bits >> (18 - 6 * n)) as usize & 63];
+        }
+    }
+    text
+}
+
 /// 16 bytes in base64: 22 characters, of whose last only two bits count, and two of padding.
 fn is_key(value: &[u8]) -> bool {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
@@ -78,4 +99,14 @@ fn are_protocols(bytes: &[u8], fields: &[Field]) -> bool {
     names()
         .enumerate()
         .all(|(n, name)| names().skip(n + 1).all(|other| other != name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::accept_of;
+
+    #[test]
+    fn a_key_is_accepted_as_the_rfc_shows() {
+        assert_eq!(&accept_of(b"dGhlIHNhbXBsZSBub25jZQ=="), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
 }

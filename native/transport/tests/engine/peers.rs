@@ -33,6 +33,13 @@ impl Message {
         self.head.lines().any(|l| l == line)
     }
 
+    /// The head of the answer that agrees to a WebSocket.
+    fn switched(&self) -> String {
+        let accept = cnx_transport::http1::accept_of(self.value("sec-websocket-key").unwrap_or_default().as_bytes());
+        let accept = String::from_utf8_lossy(&accept);
+        format!("HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")
+    }
+
     pub fn path(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
     }
@@ -310,19 +317,19 @@ pub fn obedient() -> Upstream {
                 }
                 // Much, and the end at once.
                 "pour" => {
-                    wire.send("HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+                    wire.send(request.switched());
                     wire.send(vec![b'p'; number]);
                     return;
                 }
                 // Counts what comes until its end.
                 "drink" => {
-                    wire.send("HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+                    wire.send(request.switched());
                     let count = wire.exactly(usize::MAX).len();
                     wire.send(count.to_string());
                     return;
                 }
                 "up" => {
-                    wire.send("HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello");
+                    wire.send(request.switched() + "hello");
                     let got = wire.exactly(4);
                     wire.send(got);
                     if number == 1 {

@@ -86,6 +86,9 @@ fn a_switch_of_protocols_names_what_it_switches_to() {
         ("Connection: Upgrade\r\n", false),
         ("Upgrade: websocket\r\n", false),
         ("Connection: upgrade\r\nUpgrade: \r\n", false),
+        ("Connection: upgrade\r\nUpgrade: h2c\r\n", false),
+        ("Connection: upgrade\r\nUpgrade: websocket, h2c\r\n", false),
+        ("Connection: upgrade\r\nUpgrade: WebSocket\r\n", true),
     ] {
         assert_eq!(
             done(&format!("HTTP/1.1 101 X\r\n{fields}\r\n")).0.upgrade,
