@@ -107,6 +107,17 @@ describe('between a client and an upstream', { timeout: 60_000 }, () => {
     assert.match(await ask(gateway, 'OPTIONS http://b.test HTTP/1.1\r\nHost: a.test\r\n'), /^HTTP\/1\.1 400 /);
   });
 
+  it('Via names the protocol in which a request was received (RFC 9110 §7.6.3)', async () => {
+    heads.length = 0;
+    await ask(gateway, 'GET / HTTP/1.0\r\nHost: a.test\r\n');
+    await ask(gateway, 'GET / HTTP/1.1\r\nHost: a.test\r\nVia: 1.0 before\r\n');
+    await over2(gateway, { ':path': '/' });
+    assert.deepEqual(
+      heads.map((head) => [...head.matchAll(/^via: (.*)\r$/gim)].map((one) => one[1])),
+      [['1.0 cloudnexus'], ['1.0 before', '1.1 cloudnexus'], ['2 cloudnexus']],
+    );
+  });
+
   it('a 304 with a length passes when its stream ends later than its head (RFC 9113 §8.1.1)', async () => {
     says = NOT_MODIFIED;
     const text = await ask(gateway, 'GET /h2 HTTP/1.1\r\nHost: a.test\r\n');

@@ -4,6 +4,17 @@ use crate::layout::edit;
 
 /// Who we are in Via (RFC 9110 §7.6.3): protocol and pseudonym, no host name.
 pub const VIA: &[u8] = b"via: 1.1 cloudnexus\r\n";
+const VIA_1_0: &[u8] = b"via: 1.0 cloudnexus\r\n";
+const VIA_2: &[u8] = b"via: 2 cloudnexus\r\n";
+
+/// The same for a request, with the protocol in which it was received.
+pub fn via(http2: bool, http10: bool) -> &'static [u8] {
+    match (http2, http10) {
+        (true, _) => VIA_2,
+        (false, true) => VIA_1_0,
+        (false, false) => VIA,
+    }
+}
 
 /// Fields by which many upstreams believe what only a proxy may say of a client; a client's own never pass. The list of `src/data/transport/claims.ts`; a test
 /// compares the two.

@@ -1,7 +1,7 @@
 //! Verdicts, and the request on its way upstream.
 
 use super::Engine;
-use super::fields::{Edits, VIA, grpc_timeout_ms, is_claim, retain_lines, write_field, write_length};
+use super::fields::{Edits, grpc_timeout_ms, is_claim, retain_lines, via, write_field, write_length};
 use super::hedge::Hedge;
 use super::slab::Key;
 use super::slots::Slots;
@@ -369,7 +369,7 @@ pub(super) fn write_request_head(slots: &Slots, slot: u32, x: &Exchange, out: &m
     }
     edits.write(out);
     // After the Via of those before us (RFC 9110 §7.6.3).
-    out.extend_from_slice(VIA);
+    out.extend_from_slice(via(x.stream != 0, x.http10));
     if x.websocket {
         out.extend_from_slice(b"connection: upgrade\r\n");
     }
