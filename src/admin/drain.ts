@@ -11,14 +11,14 @@ import type { LogSink } from './log-sink.ts';
 import type { Names } from './names.ts';
 import type { Percentiles } from './percentiles.ts';
 
-/** Between two looks at the rings while little happens. */
+/** Longest and shortest time between two looks at the rings. */
 export const DRAIN_INTERVAL_MS = 100;
+export const DRAIN_INTERVAL_MIN_MS = 2;
 /**
- * Between two looks while much does: a tenth of a second of a busy lane's records takes main about a millisecond, which requests would wait for where main and lane share a core.
+ * Records that a look shall find: reading them takes main about a tenth of a millisecond, which requests wait for where main and lane share a core. What was due in 10 ms of a busy lane
+ * was most of what a hundredth of its requests waited for.
  */
-export const DRAIN_BUSY_INTERVAL_MS = 10;
-/** Records in one look that make it a busy one. */
-const BUSY_RECORDS = 64;
+const LOOK_RECORDS = 64;
 /**
  * Lines of requests in one second at most, refused and answered each: a line costs main about 8 µs, and at full load the lanes need the processor more than
  * the log does. What is beyond is counted.
@@ -65,6 +65,8 @@ export class Drain {
   readonly #allowance: Allowance = { second: Number.NaN, answered: 0, refused: 0 };
   /** Lines that were due and not written, as there were too many in one second. */
   skipped = 0;
+  /** Until the next look. */
+  #waitMs = DRAIN_INTERVAL_MS;
   #timer: NodeJS.Timeout | null = null;
   #again: NodeJS.Immediate | null = null;
 
@@ -140,8 +142,8 @@ export class Drain {
         return;
       }
       this.#again = null;
-      const busy = this.#allRead - before >= BUSY_RECORDS;
-      this.#timer = setTimeout(() => this.#turns(), busy ? DRAIN_BUSY_INTERVAL_MS : DRAIN_INTERVAL_MS);
+      this.#waitMs = nextWaitMs(this.#waitMs, this.#allRead - before);
+      this.#timer = setTimeout(() => this.#turns(), this.#waitMs);
     };
     again();
   }
@@ -203,6 +205,12 @@ export class Drain {
   #account(r: RecordCopy, lane: number): Account {
     return accountOf(r, this.#parts.names.of(r.int(Int.Revision)), this.#parts.instance, lane);
   }
+}
+
+/** As long as the next LOOK_RECORDS will take, if they come as those did that were found after `waitMs`. */
+export function nextWaitMs(waitMs: number, found: number): number {
+  const due = Math.floor((waitMs * LOOK_RECORDS) / Math.max(found, 1));
+  return Math.max(DRAIN_INTERVAL_MIN_MS, Math.min(due, DRAIN_INTERVAL_MS));
 }
 
 /** Chance by the sequence number alone: the same request is logged or not however often it is asked. The finaliser of MurmurHash3 spreads neighbours. */

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { test } from 'node:test';
-import { DRAIN_RECORDS_MAX, Drain, LOG_LINES_PER_SECOND_MAX, sampled } from '../../src/admin/drain.ts';
+import {
+  DRAIN_INTERVAL_MIN_MS,
+  DRAIN_RECORDS_MAX,
+  Drain,
+  LOG_LINES_PER_SECOND_MAX,
+  nextWaitMs,
+  sampled,
+} from '../../src/admin/drain.ts';
 import { LogSink } from '../../src/admin/log-sink.ts';
 import { Names, REVISIONS_NAMED_MAX } from '../../src/admin/names.ts';
 import { Percentiles, VALUE_US_MAX, WINDOW_MS } from '../../src/admin/percentiles.ts';
@@ -96,6 +103,23 @@ test('one turn is bounded', () => {
   assert.deepEqual([drain.turn(), drain.read(0)], [true, DRAIN_RECORDS_MAX * 2]);
   assert.deepEqual([drain.turn(), drain.read(0)], [false, DRAIN_RECORDS_MAX * 2 + 5]);
   assert.equal(drain.lost(0), 0);
+});
+
+test('the next look is due when a few dozen records are there, and never much later or at once', () => {
+  for (const [waitMs, found, next] of [
+    [100, 0, 100],
+    [100, 10, 100],
+    [100, 2_200, DRAIN_INTERVAL_MIN_MS],
+    [10, 220, DRAIN_INTERVAL_MIN_MS],
+    [10, 64, 10],
+    [10, 32, 20],
+    [2, 1, 100],
+    [2, 1_000_000, DRAIN_INTERVAL_MIN_MS],
+  ] as const)
+    assert.equal(nextWaitMs(waitMs, found), next, `${found} found after ${waitMs} ms`);
+  let waitMs = 100;
+  for (let i = 0; i < 3; i++) waitMs = nextWaitMs(waitMs, Math.round(waitMs * 6.4));
+  assert.equal(waitMs, 10, '6,400 requests a second');
 });
 
 test('the lines of one second are bounded; refused ones have an allowance of their own', (t) => {
