@@ -28,7 +28,6 @@ import { get as httpsGet } from 'node:https';
 export const CONNECTIONS = 64;
 /** Connections of the second measurement. */
 const MANY = 1_000;
-const HALF_PEAK_ROUNDS = 3;
 
 /** The upstream as the bundle names it, with room for all connections of the bench. */
 function endpoint(up: Server): object {
@@ -106,7 +105,7 @@ async function addedAtHalf(
       return result;
     });
   const added = new Map<string, number[]>(proxies.map(({ name }) => [name, []]));
-  for (let i = 0; i < HALF_PEAK_ROUNDS; i++) {
+  for (let i = 0; i < options.rounds; i++) {
     const direct = await through(up);
     for (const proxy of proxies) {
       const by = await through(proxy);
@@ -122,7 +121,7 @@ async function addedAtHalf(
       unit: 'ms',
       ours: of(gateway),
       peers: Object.fromEntries(peers.map((peer) => [peer.name, of(peer)])),
-      rounds: HALF_PEAK_ROUNDS,
+      rounds: options.rounds,
     },
   ];
 }
