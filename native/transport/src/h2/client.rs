@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Request, request};
 use super::core::{Core, ROUNDS_MAX, closed};
 use super::duplex::Io;
 use super::limits::Limits;
-use super::streams::Requested;
+use super::stream::Requested;
 use super::wake::Flag;
 use super::{Closed, Event};
 

@@ -34,6 +34,7 @@ mod duplex;
 mod guard;
 mod limits;
 mod server;
+mod stream;
 mod streams;
 #[cfg(test)]
 mod tests;

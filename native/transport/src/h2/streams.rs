@@ -1,75 +1,21 @@
-//! The streams of one connection: handles of h2, what was taken and what is wanted, and the turn that tells events. A turn looks at the streams that were woken.
+//! The streams of one connection in a table: which were woken, what was taken of their bodies, and the turn that tells events. A turn looks at the streams that
+//! were woken.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 
-use ::h2::client::ResponseFuture;
 use ::h2::server::SendResponse;
 use ::h2::{Reason, RecvStream, SendStream};
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Response, StatusCode};
+use http::HeaderMap;
 
 use super::broken::Broken;
 use super::guard::Guard;
+use super::stream::{Requested, Sending, Stream};
 use super::wake::{PlaceWaker, Woken};
-use super::{Event, LOST, check};
+use super::{Event, LOST};
 
 /// Streams that are over but of whose bytes some were not taken; beyond, their window is given back at once.
 const LINGERING_MAX: usize = 256;
-
-enum Sending {
-    /// Server: no answer yet.
-    Answer(SendResponse<Bytes>),
-    /// A body may follow, or has ended.
-    Body(SendStream<Bytes>),
-}
-
-/// What the peer has sent so far.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Client: no response yet.
-    Head,
-    Body,
-    Trailers,
-    Ended,
-}
-
-struct Stream {
-    id: u32,
-    sending: Sending,
-    send_ended: bool,
-    phase: Phase,
-    response: Option<ResponseFuture>,
-    body: Option<RecvStream>,
-    /// Bytes that were told and not released.
-    held: usize,
-    /// Writable is to be told: when h2 has capacity …
-    wants_capacity: bool,
-    /// … or when output has left.
-    wants_output: bool,
-    /// Client: where its head begins in all that was ever output, or later.
-    begins: u64,
-    interim: u32,
-    /// Response without content (RFC 9110 §6.4.1).
-    empty: bool,
-    /// Response that says the length of content which only another answer would have: 304 (RFC 9113 §8.1.1). Those to HEAD h2 knows by itself.
-    foreign_length: bool,
-    /// Client: the HEADERS that ended it begin with a pseudo-header field. Those of trailers may not.
-    pseudo_end: bool,
-    /// Over both ways, kept for the bytes that are held.
-    lingering: bool,
-}
-
-/// A request that was begun.
-pub(super) struct Requested {
-    pub response: ResponseFuture,
-    pub body: SendStream<Bytes>,
-    pub ended: bool,
-    /// The response has no content.
-    pub to_head: bool,
-}
 
 /// Table of streams.
 pub(super) struct Streams {
@@ -126,50 +72,12 @@ impl Streams {
 
     /// Server: a request was accepted.
     pub fn accepted(&mut self, id: u32, respond: SendResponse<Bytes>, body: RecvStream, ended: bool) {
-        self.insert(Stream {
-            id,
-            sending: Sending::Answer(respond),
-            send_ended: false,
-            phase: if ended { Phase::Ended } else { Phase::Body },
-            response: None,
-            body: Some(body),
-            held: 0,
-            wants_capacity: false,
-            wants_output: false,
-            begins: 0,
-            interim: 0,
-            empty: false,
-            foreign_length: false,
-            pseudo_end: false,
-            lingering: false,
-        });
+        self.insert(Stream::accepted(id, respond, body, ended));
     }
 
     /// Client: a request was begun.
     pub fn requested(&mut self, id: u32, request: Requested, begins: u64) {
-        let Requested {
-            response,
-            body,
-            ended,
-            to_head,
-        } = request;
-        self.insert(Stream {
-            id,
-            sending: Sending::Body(body),
-            send_ended: ended,
-            phase: Phase::Head,
-            response: Some(response),
-            body: None,
-            held: 0,
-            wants_capacity: false,
-            wants_output: false,
-            begins,
-            interim: 0,
-            empty: to_head,
-            foreign_length: false,
-            pseudo_end: false,
-            lingering: false,
-        });
+        self.insert(Stream::requested(id, request, begins));
     }
 
     fn place(&self, id: u32) -> Option<usize> {
@@ -203,7 +111,7 @@ impl Streams {
     fn settle(&mut self, place: usize, guard: &mut Guard) {
         let lingering = self.lingering;
         let Some(stream) = &mut self.places[place] else { return };
-        if !stream.send_ended || stream.phase != Phase::Ended {
+        if !stream.is_over() {
             return;
         }
         if !stream.lingering {
@@ -224,17 +132,9 @@ impl Streams {
         let Some((place, stream)) = self.find(id) else {
             return false;
         };
-        let Sending::Answer(answer) = &mut stream.sending else {
+        if !stream.respond(status, fields, end) {
             return false;
-        };
-        let Some(head) = response(status, fields) else {
-            return false;
-        };
-        let Ok(body) = answer.send_response(head, end) else {
-            return false;
-        };
-        stream.sending = Sending::Body(body);
-        stream.send_ended = end;
+        }
         // The wakers belong to the handle of the answer: look again.
         self.wakers[place].wake();
         self.settle(place, guard);
@@ -243,14 +143,7 @@ impl Streams {
 
     /// Server: sends an interim answer.
     pub fn interim(&mut self, id: u32, status: u16, fields: HeaderMap) -> bool {
-        let Some((_, stream)) = self.find(id) else { return false };
-        let Sending::Answer(answer) = &mut stream.sending else {
-            return false;
-        };
-        if status == 101 {
-            return false;
-        }
-        response(status, fields).is_some_and(|head| answer.send_informational(head).is_ok())
+        self.find(id).is_some_and(|(_, stream)| stream.interim(status, fields))
     }
 
     /// Takes bytes of a body, `room` at most.
@@ -300,21 +193,9 @@ impl Streams {
         let Some((place, stream)) = self.find(id) else {
             return false;
         };
-        let Sending::Body(body) = &mut stream.sending else {
-            return false;
-        };
-        if stream.send_ended {
+        if !stream.trailers(fields) {
             return false;
         }
-        let sent = if fields.is_empty() {
-            body.send_data(Bytes::new(), true)
-        } else {
-            body.send_trailers(fields)
-        };
-        if sent.is_err() {
-            return false;
-        }
-        stream.send_ended = true;
         self.settle(place, guard);
         true
     }
@@ -322,27 +203,16 @@ impl Streams {
     /// Gives window back.
     pub fn release(&mut self, id: u32, n: usize, guard: &mut Guard) {
         let Some((place, stream)) = self.find(id) else { return };
-        let n = n.min(stream.held);
-        if let Some(body) = &mut stream.body {
-            stream.held -= n;
-            // Refused only beyond what is in flight, which `held` is not.
-            let released = body.flow_control().release_capacity(n);
-            debug_assert!(released.is_ok());
-        }
+        stream.release(n);
         if stream.held == 0 {
             self.settle(place, guard);
         }
     }
 
-    /// Breaks a stream off. After a complete answer NO_ERROR asks for no more of the request and lets the answer leave (RFC 9113 §8.1).
+    /// Breaks a stream off, as [`Stream::reset`] does.
     pub fn reset(&mut self, id: u32, code: u32) {
         let Some((place, stream)) = self.find(id) else { return };
-        let reason = Reason::from(code);
-        match &mut stream.sending {
-            Sending::Answer(answer) => answer.send_reset(reason),
-            Sending::Body(_) if stream.send_ended && reason == Reason::NO_ERROR => {}
-            Sending::Body(body) => body.send_reset(reason),
-        }
+        stream.reset(Reason::from(code));
         self.remove(place);
     }
 
@@ -352,11 +222,7 @@ impl Streams {
         if !stream.send_ended {
             return None;
         }
-        let held = std::mem::take(&mut stream.held);
-        if let Some(body) = &mut stream.body {
-            let released = body.flow_control().release_capacity(held);
-            debug_assert!(released.is_ok());
-        }
+        stream.release(stream.held);
         // A client that resets it now resets no more than was served.
         guard.completed();
         match self.take(place)?.sending {
@@ -404,7 +270,7 @@ impl Streams {
             self.look(place, events, guard, left);
             if let Some(stream) = &self.places[place] {
                 if !stream.lingering {
-                    let unprocessed = stream.phase == Phase::Head && stream.begins >= left;
+                    let unprocessed = stream.never_left(left);
                     events.push(Event::Reset {
                         stream: stream.id,
                         code,
@@ -459,8 +325,7 @@ impl Streams {
                     remote,
                     unprocessed,
                 } => {
-                    let never_left = stream.phase == Phase::Head && code == LOST && stream.begins >= left;
-                    let unprocessed = unprocessed || never_left;
+                    let unprocessed = unprocessed || (code == LOST && stream.never_left(left));
                     events.push(Event::Reset {
                         stream: id,
                         code,
@@ -474,147 +339,4 @@ impl Streams {
         }
         self.settle(place, guard);
     }
-}
-
-impl Stream {
-    /// Tells all that has arrived.
-    fn receive(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>, interim_max: u32) -> Result<(), Broken> {
-        let arrived = match self.phase {
-            Phase::Head => self.receive_head(cx, events, interim_max)?,
-            _ => true,
-        };
-        if arrived && self.phase != Phase::Ended {
-            self.receive_body(cx, events)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// True when the head has been told.
-    fn receive_head(
-        &mut self,
-        cx: &mut Context<'_>,
-        events: &mut Vec<Event>,
-        interim_max: u32,
-    ) -> Result<bool, Broken> {
-        let id = self.id;
-        let Some(response) = &mut self.response else {
-            return Ok(false);
-        };
-        while let Poll::Ready(interim) = response.poll_informational(cx) {
-            let Some(interim) = interim else { break };
-            let parts = interim?.into_parts().0;
-            self.interim += 1;
-            if self.interim > interim_max || check::response(&parts).is_err() {
-                return Err(Broken::Malformed);
-            }
-            events.push(Event::Informational { stream: id, parts });
-        }
-        let Poll::Ready(response) = Pin::new(response).poll(cx) else {
-            return Ok(false);
-        };
-        let (parts, body) = response?.into_parts();
-        if check::response(&parts).is_err() {
-            return Err(Broken::Malformed);
-        }
-        self.foreign_length =
-            !self.empty && parts.status == StatusCode::NOT_MODIFIED && parts.headers.contains_key(CONTENT_LENGTH);
-        self.empty |= matches!(parts.status.as_u16(), 204 | 205 | 304);
-        let ended = body.is_end_stream();
-        events.push(Event::Response {
-            stream: id,
-            parts,
-            ended,
-        });
-        self.phase = if ended { Phase::Ended } else { Phase::Body };
-        self.response = None;
-        self.body = Some(body);
-        Ok(true)
-    }
-
-    fn receive_body(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) -> Result<(), Broken> {
-        let id = self.id;
-        let Some(body) = &mut self.body else { return Ok(()) };
-        while self.phase == Phase::Body {
-            match body.poll_data(cx) {
-                // h2 misses the content, and has reset the stream; but all of the response is here.
-                Poll::Ready(Some(Err(error))) if self.foreign_length && error.is_reset() && error.is_library() => {
-                    events.push(Event::Data {
-                        stream: id,
-                        bytes: Bytes::new(),
-                        ended: true,
-                    });
-                    self.phase = Phase::Ended;
-                }
-                Poll::Ready(Some(bytes)) => {
-                    let bytes = bytes?;
-                    if self.empty && !bytes.is_empty() {
-                        return Err(Broken::Malformed);
-                    }
-                    self.held += bytes.len();
-                    let ended = body.is_end_stream();
-                    events.push(Event::Data {
-                        stream: id,
-                        bytes,
-                        ended,
-                    });
-                    if ended {
-                        self.phase = Phase::Ended;
-                    }
-                }
-                Poll::Ready(None) => self.phase = Phase::Trailers,
-                Poll::Pending => return Ok(()),
-            }
-        }
-        if self.phase == Phase::Trailers
-            && let Poll::Ready(fields) = body.poll_trailers(cx)
-        {
-            self.phase = Phase::Ended;
-            events.push(match fields? {
-                Some(fields) if self.pseudo_end || check::values(&fields).is_err() => return Err(Broken::Malformed),
-                Some(fields) => Event::Trailers { stream: id, fields },
-                None => Event::Data {
-                    stream: id,
-                    bytes: Bytes::new(),
-                    ended: true,
-                },
-            });
-        }
-        Ok(())
-    }
-
-    /// Tells capacity that has come and, when nothing more is received that would tell it, a reset by the peer.
-    fn send(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) -> Result<(), Broken> {
-        if self.wants_capacity
-            && let Sending::Body(body) = &mut self.sending
-            && let Poll::Ready(capacity) = body.poll_capacity(cx)
-        {
-            self.wants_capacity = false;
-            if let Some(Ok(_)) = capacity {
-                events.push(Event::Writable { stream: self.id });
-            }
-        }
-        if self.phase != Phase::Ended || self.send_ended {
-            return Ok(());
-        }
-        let reset = match &mut self.sending {
-            Sending::Answer(answer) => answer.poll_reset(cx),
-            Sending::Body(body) => body.poll_reset(cx),
-        };
-        match reset {
-            Poll::Ready(reason) => Err(Broken::Reset {
-                code: reason?.into(),
-                remote: true,
-                unprocessed: false,
-            }),
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
-fn response(status: u16, fields: HeaderMap) -> Option<Response<()>> {
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(status).ok()?;
-    *response.headers_mut() = fields;
-    Some(response)
 }
