@@ -27,11 +27,8 @@ fn main() -> std::io::Result<()> {
     });
     engine.set_addresses(endpoint, &[upstream]);
     engine.listen(ListenPlan {
-        number: 0,
-        address: listen,
-        tls: None,
         http2: true,
-        proxy_from: Vec::new(),
+        ..ListenPlan::plain(listen)
     })?;
     let mut ticked = Instant::now();
     loop {

@@ -329,13 +329,7 @@ mod tests {
 
     #[test]
     fn who_connects_does_not_wait_behind_every_request_of_those_who_did() {
-        let plan = ListenPlan {
-            number: 0,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            tls: None,
-            http2: false,
-            proxy_from: Vec::new(),
-        };
+        let plan = ListenPlan::plain(SocketAddr::from(([127, 0, 0, 1], 0)));
         let mut engine = Engine::new(Options::default(), Vec::new()).expect("an engine");
         let port = engine.listen(plan).expect("a port");
         let connect = || TcpStream::connect(("127.0.0.1", port)).expect("a client");
@@ -363,13 +357,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("cnx-engine-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let inbox = Inbox::open(&path).expect("an inbox");
-        let plan = ListenPlan {
-            number: 0,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            tls: None,
-            http2: false,
-            proxy_from: Vec::new(),
-        };
+        let plan = ListenPlan::plain(SocketAddr::from(([127, 0, 0, 1], 0)));
         let mut former = Engine::new(Options::default(), Vec::new()).expect("an engine");
         let port = former.listen(plan.clone()).expect("a port");
         assert_eq!(former.send_listeners(&path).expect("sent"), 1);

@@ -431,13 +431,7 @@ mod tests {
 
     #[test]
     fn what_was_read_ahead_leaves_no_room_behind_that_an_idle_connection_would_keep() {
-        let plan = ListenPlan {
-            number: 0,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            tls: None,
-            http2: false,
-            proxy_from: Vec::new(),
-        };
+        let plan = ListenPlan::plain(SocketAddr::from(([127, 0, 0, 1], 0)));
         let mut engine = Engine::new(Options::default(), Vec::new()).expect("an engine");
         let port = engine.listen(plan).expect("a port");
         let _client = TcpStream::connect(("127.0.0.1", port)).expect("a client");

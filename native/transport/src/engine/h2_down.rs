@@ -534,11 +534,8 @@ mod tests {
     fn what_a_window_does_not_take_of_a_kept_body_is_not_copied() {
         let mut engine = Engine::new(Options::default(), Vec::new()).unwrap();
         let plan = ListenPlan {
-            number: 0,
-            address: "127.0.0.1:0".parse().unwrap(),
-            tls: None,
             http2: true,
-            proxy_from: Vec::new(),
+            ..ListenPlan::plain("127.0.0.1:0".parse().unwrap())
         };
         let port = engine.listen(plan).unwrap();
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();

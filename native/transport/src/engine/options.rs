@@ -154,6 +154,19 @@ pub struct ListenPlan {
     pub proxy_from: Vec<Cidr>,
 }
 
+impl ListenPlan {
+    /// HTTP/1.1 without TLS or PROXY headers, as listener 0.
+    pub fn plain(address: SocketAddr) -> ListenPlan {
+        ListenPlan {
+            number: 0,
+            address,
+            tls: None,
+            http2: false,
+            proxy_from: Vec::new(),
+        }
+    }
+}
+
 /// An endpoint's connections.
 #[derive(Clone)]
 pub struct EndpointPlan {

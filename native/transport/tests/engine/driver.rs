@@ -108,10 +108,7 @@ impl Plan {
             options: Options::default(),
             listen: ListenPlan {
                 number: 7,
-                address: "127.0.0.1:0".parse().unwrap(),
-                tls: None,
-                http2: false,
-                proxy_from: Vec::new(),
+                ..ListenPlan::plain("127.0.0.1:0".parse().unwrap())
             },
             endpoints: upstreams.iter().map(|a| plain(*a)).collect(),
             connect_ms: 20_000,

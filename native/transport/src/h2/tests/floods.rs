@@ -347,6 +347,15 @@ fn a_header_block_changes_the_tables_size_twice_at_most() {
     }
 }
 
+fn data_bytes(told: &[Event]) -> usize {
+    told.iter()
+        .map(|event| match event {
+            Event::Data { bytes, .. } => bytes.len(),
+            other => panic!("{other:?}"),
+        })
+        .sum()
+}
+
 #[test]
 fn small_messages_that_arrive_fast_are_no_flood() {
     for payload in [&[7][..], &[7; 5], &[7; 30]] {
@@ -357,15 +366,7 @@ fn small_messages_that_arrive_fast_are_no_flood() {
         // As much as one read brings.
         let count = FED_BYTES_MAX / one.len();
         assert_eq!(peer.say(&one.repeat(count)).1, None, "{count} of {}", payload.len());
-        let bytes: usize = peer
-            .told()
-            .iter()
-            .map(|event| match event {
-                Event::Data { bytes, .. } => bytes.len(),
-                other => panic!("{other:?}"),
-            })
-            .sum();
-        assert_eq!(bytes, count * payload.len());
+        assert_eq!(data_bytes(&peer.told()), count * payload.len());
     }
 }
 
@@ -396,13 +397,5 @@ fn small_messages_that_waited_unread_are_no_flood() {
     for _ in 0..100 {
         assert_eq!(peer.turn().1, None);
     }
-    let bytes: usize = peer
-        .told()
-        .iter()
-        .map(|event| match event {
-            Event::Data { bytes, .. } => bytes.len(),
-            other => panic!("{other:?}"),
-        })
-        .sum();
-    assert_eq!(bytes, count + more);
+    assert_eq!(data_bytes(&peer.told()), count + more);
 }
