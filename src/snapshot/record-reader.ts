@@ -73,18 +73,10 @@ export function noGlance(): RecordGlance {
 /** Main's side: copies records out of a lane's ring. Positions count records since the ring was made, modulo 2^32. */
 export class RecordReader {
   readonly #ring: Ring;
-  readonly #bytes: Buffer;
-  readonly #f64: Float64Array;
-  readonly #f32: Float32Array;
-  readonly #i32: Int32Array;
   readonly slots: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.#ring = new Ring(memory);
-    this.#bytes = Buffer.from(memory);
-    this.#f64 = new Float64Array(memory);
-    this.#f32 = new Float32Array(memory);
-    this.#i32 = new Int32Array(memory);
     this.slots = this.#ring.mask + 1;
   }
 
@@ -123,7 +115,7 @@ export class RecordReader {
     const at = ring.base + (start & (ring.units - 1)) * UNIT_BYTES;
     // Up to where the next one begins, or would: most records are a fifth of the longest.
     const end = behind > 1 ? (ring.starts[(position + 1) & ring.mask] as number) : (ring.head[Head.Next] as number);
-    this.#bytes.copy(into.bytes, 0, at, at + Math.min(((end - start) >>> 0) * UNIT_BYTES, RECORD_BYTES));
+    ring.bytes.copy(into.bytes, 0, at, at + Math.min(((end - start) >>> 0) * UNIT_BYTES, RECORD_BYTES));
     return this.#after(position, start);
   }
 
@@ -137,17 +129,17 @@ export class RecordReader {
     const wides = at >>> 3;
     const spans = (at + SPAN_AT) >>> 2;
     const ints = (at + INT_AT) >>> 2;
-    into.seq = this.#f64[wides + Wide.Seq] as number;
-    into.totalUs = this.#f64[wides + Wide.TotalUs] as number;
-    into.upstreamUs = this.#f32[spans + Span.UpstreamUs] as number;
-    into.wafUs = this.#f32[spans + Span.Stage + STAGE_INDEX.waf] as number;
-    into.policyUs = this.#f32[spans + Span.Stage + STAGE_INDEX.authorize] as number;
-    into.revision = this.#i32[ints + Int.Revision] as number;
-    into.refusal = this.#i32[ints + Int.Refusal] as number;
-    into.upstreamStatus = this.#i32[ints + Int.UpstreamStatus] as number;
-    into.waf = this.#i32[ints + Int.Waf] as number;
-    into.policyOutcome = this.#i32[ints + Int.PolicyOutcome] as number;
-    into.flags = this.#i32[ints + Int.Flags] as number;
+    into.seq = ring.f64[wides + Wide.Seq] as number;
+    into.totalUs = ring.f64[wides + Wide.TotalUs] as number;
+    into.upstreamUs = ring.f32[spans + Span.UpstreamUs] as number;
+    into.wafUs = ring.f32[spans + Span.Stage + STAGE_INDEX.waf] as number;
+    into.policyUs = ring.f32[spans + Span.Stage + STAGE_INDEX.authorize] as number;
+    into.revision = ring.i32[ints + Int.Revision] as number;
+    into.refusal = ring.i32[ints + Int.Refusal] as number;
+    into.upstreamStatus = ring.i32[ints + Int.UpstreamStatus] as number;
+    into.waf = ring.i32[ints + Int.Waf] as number;
+    into.policyOutcome = ring.i32[ints + Int.PolicyOutcome] as number;
+    into.flags = ring.i32[ints + Int.Flags] as number;
     return this.#after(position, start);
   }
 

@@ -154,6 +154,11 @@ export function createRecords(wanted: number = RECORD_SLOTS_DEFAULT): SharedArra
 
 /** Views that writer and reader share. */
 export class Ring {
+  /** All of the memory, in which the numbers of records lie by their sizes: it is a multiple of 8 bytes long, and every record begins at one. */
+  readonly bytes: Buffer;
+  readonly f64: Float64Array;
+  readonly f32: Float32Array;
+  readonly i32: Int32Array;
   readonly head: Int32Array;
   readonly seqHigh: Float64Array;
   readonly guards: Int32Array;
@@ -166,6 +171,10 @@ export class Ring {
   readonly units: number;
 
   constructor(memory: SharedArrayBuffer) {
+    this.bytes = Buffer.from(memory);
+    this.f64 = new Float64Array(memory);
+    this.f32 = new Float32Array(memory);
+    this.i32 = new Int32Array(memory);
     this.head = new Int32Array(memory, 0, HEAD_WORDS);
     assert(this.head[Head.Layout] === LAYOUT, 'the memory is a record ring of this layout');
     const slots = this.head[Head.Slots] ?? 0;
@@ -210,11 +219,10 @@ export class RecordWriter {
   /** Goes on where an earlier writer of the same ring stopped, so that a restarted lane loses no record. */
   constructor(memory: SharedArrayBuffer) {
     this.#ring = new Ring(memory);
-    this.#bytes = Buffer.from(memory);
-    this.#f64 = new Float64Array(memory);
-    // The memory is a multiple of 8 bytes long and every record begins at one.
-    this.#f32 = new Float32Array(memory);
-    this.#i32 = new Int32Array(memory);
+    this.#bytes = this.#ring.bytes;
+    this.#f64 = this.#ring.f64;
+    this.#f32 = this.#ring.f32;
+    this.#i32 = this.#ring.i32;
     this.#u16 = new Uint16Array(memory);
     this.#position = (this.#ring.head[Head.Written] ?? 0) >>> 0;
     this.#next = (this.#ring.head[Head.Next] ?? 0) >>> 0;
