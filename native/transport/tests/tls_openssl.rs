@@ -16,8 +16,13 @@ struct Issued {
 }
 
 fn issue(name: &str) -> Issued {
+    issue_with(name, |_| {})
+}
+
+fn issue_with(name: &str, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Issued {
     let key = rcgen::KeyPair::generate().expect("a key");
     let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+    change(&mut params);
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
     let certificate = params.self_signed(&key).expect("a certificate");
@@ -229,4 +234,63 @@ fn client_certificates_are_asked_for_and_told() {
         "{}",
         printed[3]
     );
+}
+
+#[test]
+fn a_ticket_of_a_client_whose_certificate_has_ended_is_resumed_no_more() {
+    for version in ["-tls1_3", "-tls1_2"] {
+        // However long the first handshake takes: at some point the certificate outlives it.
+        for valid_s in [3, 10, 40] {
+            let until = wall_s() + valid_s;
+            let alice = issue_with("alice.example", |params| {
+                params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(until);
+            });
+            let mut plan = plan();
+            plan.client_auth = ClientAuth::Required {
+                ca_pem: alice.pem.clone().into(),
+            };
+            let tls = tls(&plan);
+            let paths = [
+                file("short.pem", &alice.pem),
+                file("short.key", &alice.key_pem),
+                file("short.session", ""),
+            ];
+            let [certificate, key, session] = paths.each_ref().map(|path| path.to_str().expect("a path"));
+            let shown = [version, "-cert", certificate, "-key", key];
+            let first = s_client(&tls, &[&[&shown[..], &["-sess_out", session]].concat()]);
+            let served = first[0].contains("subject: \"CN=alice.example\"");
+            let resumed = if served && wall_s() < until {
+                let again = s_client(&tls, &[&[version, "-sess_in", session, "-sess_out", session]]);
+                assert!(
+                    wall_s() >= until || again[0].contains("resumed: true"),
+                    "while it holds: {}",
+                    again[0]
+                );
+                while wall_s() <= until {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Some(s_client(&tls, &[&[version, "-sess_in", session]]).remove(0))
+            } else {
+                None
+            };
+            for path in &paths {
+                std::fs::remove_file(path).expect("removed");
+            }
+            if let Some(text) = resumed {
+                assert!(
+                    !text.contains("resumed:") && text.contains("alert certificate required"),
+                    "{version}: {text}"
+                );
+                break;
+            }
+            assert!(valid_s < 40, "{version}: {}", first[0]);
+        }
+    }
+}
+
+fn wall_s() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a clock")
+        .as_secs()
 }

@@ -134,10 +134,10 @@ fn message(bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, Hello> {
 }
 
 /// A reader of length-prefixed fields.
-struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {
-    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+    pub fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let (head, tail) = self.0.split_at_checked(n)?;
         self.0 = tail;
         Some(head)
@@ -147,7 +147,7 @@ impl<'a> Fields<'a> {
         self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
     }
 
-    fn short(&mut self) -> Option<&'a [u8]> {
+    pub fn short(&mut self) -> Option<&'a [u8]> {
         let length = self.take(1)?[0];
         self.take(usize::from(length))
     }
@@ -155,6 +155,11 @@ impl<'a> Fields<'a> {
     fn long(&mut self) -> Option<&'a [u8]> {
         let length = self.u16()?;
         self.take(usize::from(length))
+    }
+
+    pub fn longest(&mut self) -> Option<&'a [u8]> {
+        let [a, b, c] = *self.take(3)?.first_chunk()?;
+        self.take(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c))
     }
 }
 

@@ -28,3 +28,10 @@ pub use tickets::{ROTATION_S_DEFAULT, TicketKeys};
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
     std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
+
+/// Seconds since 1970, as certificates count them.
+fn wall_s() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() as i64)
+}

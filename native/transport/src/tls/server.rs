@@ -7,7 +7,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use super::certificates::Certificates;
-use super::{TicketKeys, TlsError, pem, provider};
+use super::{TicketKeys, TlsError, pem, provider, wall_s};
 
 /// One certificate of a listener.
 #[derive(Clone, Debug, Default)]
@@ -88,10 +88,7 @@ pub fn server_tls(plan: &ServerTlsPlan, tickets: Arc<TicketKeys>) -> Result<Serv
     let mut provider = CryptoProvider::clone(&provider());
     choose_suites(&plan.cipher_suites, &mut provider)?;
     let mut warnings = Vec::new();
-    let now_s = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs() as i64);
-    let certificates = Certificates::build(&plan.certificates, &provider, now_s, &mut warnings)?;
+    let certificates = Certificates::build(&plan.certificates, &provider, wall_s(), &mut warnings)?;
     let provider = Arc::new(provider);
 
     let versions: &[_] = match plan.min_version {

@@ -1,13 +1,17 @@
 //! Keys of session tickets, shared by all lanes: a session that one lane began, any lane resumes, and nothing is kept for it here (RFC 8446 §4.6.1, RFC 5077).
 //!
 //! A ticket is `name (8) ‖ nonce (12) ‖ AES-256-GCM-SIV ciphertext ‖ tag (16)`; the name of the key and the scope of the listener are authenticated with it.
-//! The scope keeps a ticket of a listener that asks for no client certificate from being resumed at one that does.
+//! The scope keeps a ticket of a listener that asks for no client certificate from being resumed at one that does. A session whose client showed a certificate is
+//! resumed as long as that holds: each resumption gives a new ticket, so that without it whoever once had a certificate would be served for ever.
 
 use std::fmt;
 use std::sync::{Arc, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use rustls::server::ProducesTickets;
+
+use super::client_hello::Fields;
+use super::x509;
 
 /// How long a key makes tickets, in seconds, unless told otherwise. Its tickets are accepted for as long again.
 pub const ROTATION_S_DEFAULT: u64 = 6 * 3600;
@@ -225,8 +229,30 @@ impl ProducesTickets for ScopedTickets {
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.keys.open(&self.scope, cipher)
+        let session = self.keys.open(&self.scope, cipher)?;
+        (client_until_s(&session)? >= super::wall_s()).then_some(session)
     }
+}
+
+/// When the first of the certificates ends that a session's client showed, in seconds since 1970; `i64::MAX` when it showed none. `None`: that cannot be told, and the
+/// client makes a full handshake. rustls keeps a session as `server name? version suite secret extended-master-secret certificates? …`, and gives no other way to look at it.
+pub(super) fn client_until_s(session: &[u8]) -> Option<i64> {
+    let mut session = Fields(session);
+    if session.take(1)? == [1] {
+        session.short()?;
+    }
+    session.take(2 + 2)?;
+    session.short()?;
+    session.take(1)?;
+    if session.take(1)? == [0] {
+        return Some(i64::MAX);
+    }
+    let mut certificates = Fields(session.longest()?);
+    let mut until = i64::MAX;
+    while !certificates.0.is_empty() {
+        until = until.min(x509::read(certificates.longest()?)?.not_after_s);
+    }
+    Some(until)
 }
 
 #[cfg(test)]
