@@ -294,3 +294,13 @@ fn wall_s() -> u64 {
         .expect("a clock")
         .as_secs()
 }
+
+#[test]
+fn a_dot_at_the_end_of_the_name_that_is_asked_for_changes_nothing() {
+    let printed = s_client(&tls(&plan()), &[&["-servername", "www.example.com."]]);
+    assert!(
+        printed[0].contains("CN = *.example.com") && printed[0].contains("server_name: Some(\"www.example.com\")"),
+        "{}",
+        printed[0]
+    );
+}

@@ -8,6 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::client_hello::undotted;
 use super::server::CertificatePlan;
 use super::{TlsError, pem, x509};
 
@@ -108,7 +109,7 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let found = hello.server_name().and_then(|name| {
+        let found = hello.server_name().map(undotted).and_then(|name| {
             if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
                 self.find(&name.to_ascii_lowercase())
             } else {
@@ -186,7 +187,7 @@ fn names(
         ));
     }
     for name in &plan.names {
-        let plain = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let plain = undotted(name).to_ascii_lowercase();
         if !valid(&plain) {
             return Err(TlsError::new(
                 format!("{label}, names"),

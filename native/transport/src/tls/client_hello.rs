@@ -208,7 +208,7 @@ fn parse(body: &[u8]) -> Option<ClientHello> {
     Some(hello)
 }
 
-/// The one host_name of a server_name list (RFC 6066 §3). An address or bytes that no name has are no name, as rustls sees them too.
+/// The one host_name of a server_name list, without the dot that may not end it (RFC 6066 §3). An address or bytes that no name has are no name, as rustls sees them too.
 fn host_name(list: &[u8]) -> Option<Option<String>> {
     let mut list = Fields(list);
     let mut name = None;
@@ -218,10 +218,15 @@ fn host_name(list: &[u8]) -> Option<Option<String>> {
         if kind == 0 && name.is_none() {
             name = rustls::pki_types::DnsName::try_from(value)
                 .ok()
-                .map(|name| name.as_ref().to_ascii_lowercase());
+                .map(|name| undotted(name.as_ref()).to_ascii_lowercase());
         }
     }
     Some(name)
+}
+
+/// A name without the dot of the root: some clients send it as they were given it.
+pub(super) fn undotted(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 #[cfg(test)]
