@@ -73,8 +73,7 @@ impl Engine {
             let name = field.name.of(bytes);
             if field.hop && !(upgrades && field.known == UPGRADE)
                 || matches!(field.known, TRANSFER_ENCODING)
-                || field.known == CONTENT_LENGTH
-                    && (!bodiless || head.status == 204 || tunnel || coding.algorithm.is_some())
+                || field.known == CONTENT_LENGTH && (!bodiless || head.status == 204 || tunnel || coding.weakens)
                 || !edits.0.is_empty() && edits.hides(name)
             {
                 continue;

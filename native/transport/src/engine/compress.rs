@@ -119,7 +119,8 @@ pub struct Coding {
     pub algorithm: Option<Algorithm>,
     /// Another client would have got it otherwise.
     pub varies: bool,
-    /// Strong validators are weak here: there is more than one sequence of bytes for them (RFC 9110 §8.8.1).
+    /// Strong validators are weak here: there is more than one sequence of bytes for them (RFC 9110 §8.8.1). Lengths that the source declared are not what this client gets, or
+    /// would get (§8.6).
     pub weakens: bool,
 }
 
@@ -246,7 +247,7 @@ impl Engine {
             plan,
             to_head,
         } = answer;
-        if matches!(status, 100..200 | 204..=206) || self.exchanges[slot as usize].grpc {
+        if matches!(status, 100..200 | 204 | 205) || self.exchanges[slot as usize].grpc {
             return Coding::default();
         }
         let edits = Edits(self.slots.written_at(slot, word::ANSWER_EDITS_AT).unwrap_or_default());
@@ -257,7 +258,17 @@ impl Engine {
             }
         }
         edits.each_beside(fields, |name, value| facts.read(plan, name, value));
-        if facts.coded || facts.part || facts.fixed {
+        if facts.coded || facts.fixed {
+            return Coding::default();
+        }
+        if status == 206 {
+            // A part of the body as it is, for a request to which the whole might have been compressed (RFC 9110 §15.3.7).
+            return Coding {
+                varies: facts.takes_type == Some(true) && !facts.varies,
+                ..Coding::default()
+            };
+        }
+        if facts.part {
             return Coding::default();
         }
         let algorithm = || chosen(accepted(&self.slots, slot), &plan.algorithms);

@@ -181,7 +181,11 @@ fn what_is_not_to_be_compressed_passes_as_it_came() {
         ("k/len/5000", false),
         ("k/len/5000/T/content-encoding:_gzip", false),
         ("k/len/5000/T/cache-control:_public,_No-Transform", false),
-        ("k/206/5000/T/content-range:_bytes_0-4999|9000", false),
+        ("k/206/5000/T/content-range:_bytes_0-4999|9000", true),
+        (
+            "k/206/5000/content-type:_image|png/content-range:_bytes_0-4999|9000",
+            false,
+        ),
         ("k/404/5000/T/content-range:_bytes_*|9000", false),
         ("k/len/5000/T/repr-digest:_sha-256=:AA==:", false),
         ("k/len/5000/content-type:_text|event-stream", false),
@@ -226,6 +230,29 @@ fn what_is_not_to_be_compressed_passes_as_it_came() {
     assert!(got.has("content-encoding: zstd"));
     let got = ask(&mut wire, "/k/304/0/etag:_\"x\"", all);
     assert!(got.has("etag: W/\"x\"") && got.has("vary: accept-encoding"));
+    drop(wire);
+    lane.end();
+}
+
+#[test]
+fn a_304_says_no_length_that_the_whole_would_not_have() {
+    let upstream = texts();
+    let lane = start(Plan::to(&[upstream.address]));
+    let mut wire = Wire::to(lane.port);
+    for (fields, path, says) in [
+        ("Accept-Encoding: br\r\n", format!("{TYPE}/content-length:_5000"), false),
+        ("Accept-Encoding: br\r\n", "content-length:_5000".to_owned(), false),
+        ("", format!("{TYPE}/content-length:_5000"), true),
+        (
+            "Accept-Encoding: br\r\n",
+            "content-type:_image|png/content-length:_5000".to_owned(),
+            true,
+        ),
+    ] {
+        let got = ask(&mut wire, &format!("/k/304/0/{path}"), fields);
+        assert_eq!(got.has("content-length: 5000"), says, "{path} {fields}");
+        assert!(says || !got.head.contains("content-length"), "{}", got.head);
+    }
     drop(wire);
     lane.end();
 }
