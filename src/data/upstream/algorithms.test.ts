@@ -217,6 +217,37 @@ test('slow start: those that came lately share as ever when there are no others'
   near(counts, [1_000, 1_000], 150);
 });
 
+test('slow start: nothing spills to the next zone or priority since one of the first has just come back, whatever the algorithm', () => {
+  for (const algorithm of Object.values(Algorithm)) {
+    const plan = { algorithm, slowStartMs: 10_000, zone: 'a', hash: { by: 'path' } as const };
+    const cell = new Cell(plan, [
+      endpoint(0, { zone: 'a' }),
+      endpoint(1, { zone: 'b' }),
+      endpoint(2, { zone: 'a', priority: 1 }),
+    ]);
+    assert.deepEqual(cell.counts(400, { hashes: true }), [400, 0, 0]);
+    cell.columns.ejected[0] = 1;
+    assert.deepEqual(cell.counts(400, { hashes: true }), [0, 400, 0]);
+    cell.columns.ejected[0] = 0;
+    cell.columns.returnedAt[0] = NOW;
+    for (const ageMs of [0, 100, 5_000, 10_000]) {
+      assert.deepEqual(cell.counts(400, { now: NOW + ageMs, hashes: true }), [400, 0, 0], `${algorithm}: ${ageMs} ms`);
+    }
+  }
+});
+
+test('slow start: shares count beside those of the same tier, also where another one takes what the first cannot bear', () => {
+  const zones = ['a', 'a', 'a', 'b', 'b'];
+  const since = [0, NOW, 0, NOW, NOW];
+  const cell = new Cell(
+    { slowStartMs: 10_000, zone: 'a' },
+    zones.map((zone, slot) => endpoint(slot, { zone, since: since[slot] ?? 0 })),
+  );
+  // Two of three are healthy and bear 1.4 × 2 / 3 of all; of that the new one has a twentieth. In the other zone both came together.
+  cell.columns.ejected[2] = 1;
+  near(cell.counts(6_000), [5_320, 280, 0, 200, 200], 120);
+});
+
 test('panic: below the threshold the ejected are used as well, above it and at 0 they are not; the refused never', () => {
   const four = [0, 1, 2, 3].map((slot) => endpoint(slot));
   const cell = new Cell({ panicThreshold: 0.5 }, four);

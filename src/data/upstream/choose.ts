@@ -73,6 +73,8 @@ export class Chooser {
   readonly #total = new Int32Array(TIERS_MAX);
   readonly #healthy = new Int32Array(TIERS_MAX);
   readonly #usable = new Int32Array(TIERS_MAX);
+  /** The greatest share of a usable member, 0 … 1. */
+  readonly #greatestShare = new Float64Array(TIERS_MAX);
   /** Why the last choice was null. */
   reason: NoChoice = NoChoice.None;
   /** The last choice was made in panic: most endpoints are ejected, and those were used as well. */
@@ -123,10 +125,9 @@ export class Chooser {
     const usable = this.#usable;
     const count = endpoints.length;
     this.panicked = false;
-    for (let t = 0; t < tiers; t++) this.#total[t] = this.#healthy[t] = usable[t] = 0;
+    for (let t = 0; t < tiers; t++) this.#total[t] = this.#healthy[t] = usable[t] = this.#greatestShare[t] = 0;
     let any = 0;
     let slow = 0;
-    let greatestShare = 0;
     // Candidates for a trial: any that is out of rotation but may be tried, and the least healthy of those in rotation.
     let onTrial: EndpointPlan | null = null;
     let poorest: EndpointPlan | null = null;
@@ -177,10 +178,10 @@ export class Chooser {
         continue;
       }
       const share = shareAtStart(endpoint.since, returnedAt[slot] as number, plan.slowStartMs, now);
+      if (share > (this.#greatestShare[t] as number)) this.#greatestShare[t] = share;
       if (share < 1) {
         state[i] = State.Slow;
         this.#startShare[i] = share;
-        if (share > greatestShare) greatestShare = share;
         slow++;
       } else {
         this.#admit(i, t);
@@ -189,8 +190,7 @@ export class Chooser {
     }
     if (preferred !== NO_MEMBER && (state[preferred] === State.Usable || state[preferred] === State.Slow))
       return endpoints[preferred] as EndpointPlan;
-    // Shares count beside each other: where all came at once, they share as if they had always been there.
-    if (slow > 0) any += this.#admitSlow(members, any > 0 ? 1 : greatestShare, hash === NO_HASH ? random : hash);
+    if (slow > 0) any += this.#admitSlow(members, hash === NO_HASH ? random : hash);
     const share = tiers > 1 || any < count ? this.#shareOfHealthy(tiers) : 1;
     if (share < 1 && plan.panicThreshold > 0) {
       for (let t = 0; t < tiers; t++)
@@ -217,14 +217,19 @@ export class Chooser {
     return lastResort;
   }
 
-  /** Of those that came lately, which this request does not pass over; how many. `full`: the share that counts as all. */
-  #admitSlow({ endpoints, tier }: CellMembers, full: number, random: number): number {
+  /**
+   * Of those that came lately, which this request does not pass over; how many. Shares count beside those of the same tier: where all came at once, they share as if they had
+   * always been there, and nobody is passed over in favour of a tier that comes later.
+   */
+  #admitSlow({ endpoints, tier }: CellMembers, random: number): number {
     let admitted = 0;
     for (let i = 0; i < endpoints.length; i++) {
       if (this.#state[i] !== State.Slow) continue;
+      const t = tier[i] as number;
       const own = random ^ Math.imul((endpoints[i] as EndpointPlan).slot + 1, 0x85ebca6b);
+      const full = this.#greatestShare[t] as number;
       if (!chance(own, Salt.SlowStart, (this.#startShare[i] as number) / full)) continue;
-      this.#admit(i, tier[i] as number);
+      this.#admit(i, t);
       admitted++;
     }
     return admitted;
