@@ -1,10 +1,11 @@
 /** `cnx check`, `cnx routes` and `cnx run` as far as they go without a gateway: what a person in front of a wrong directory reads. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { run as bundleCommand } from '../../src/cli/bundle/bundle.ts';
 import { run as check } from '../../src/cli/check.ts';
 import type { Command } from '../../src/cli/io.ts';
 import { run as routes } from '../../src/cli/routes.ts';
@@ -218,5 +219,37 @@ describe('cnx run', () => {
     await assert.rejects(said(runGateway, '--config', file), /trust\.yaml/);
     writeFileSync(join(root, 'trust.yaml'), 'product: a\nchannel: b\nkeys: []\n');
     await assert.rejects(said(runGateway, '--config', file), /trust\.yaml:3:7: \/keys: 0 items; 1 to 8 are expected/);
+  });
+});
+
+describe('cnx bundle build', () => {
+  const build = (directory: string): ReturnType<typeof said> =>
+    said(bundleCommand, 'build', directory, '--out', `oci:${directory}-out:stable`);
+  it('writes nothing that a gateway would refuse to compile, and says all of it as `cnx check` does', async () => {
+    const reason = 'everything, for a test';
+    const directory = bundle({
+      routes: { routes: [{ id: 'a', match: { path: { template: '/a/{id' } }, access: 'public', reason }] },
+      waf: { mode: 'block', rules: ['waf/own.conf'] },
+      files: { 'waf/own.conf': 'SecRule ARGS "@rx (a" "id:1,phase:2,deny"\n' },
+    });
+    const { code, err } = await build(directory);
+    assert.equal(code, 1);
+    assert.match(err, /waf\.yaml:1:\d+: \/rules: waf\/own\.conf:1: the expression is wrong/);
+    assert.match(err, /routes\.yaml:1:\d+: \/routes\/0\/match: .*a parameter is a whole segment/);
+    assert.equal(existsSync(`${directory}-out`), false);
+    const checked = await said(check, directory);
+    for (const line of checked.err.split('\n').slice(0, 2)) assert.ok(err.includes(line), `${err} lacks ${line}`);
+  });
+  it('takes secrets, files and names that only a gateway has for granted', async () => {
+    const directory = bundle({
+      issuers: {
+        issuers: [
+          { id: 'i', issuer: 'https://i.test', audiences: ['a'], algorithms: ['HS256'], hmacSecret: 'of-the-gateway' },
+        ],
+      },
+      cells: { cells: [{ id: 'one', endpoints: [{ address: 'no-such-name.invalid:80' }] }] },
+    });
+    const { code, err } = await build(directory);
+    assert.deepEqual([code, err], [0, '']);
   });
 });

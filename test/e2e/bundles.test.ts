@@ -1,15 +1,17 @@
 /** Bundles on a running gateway: the first one, new ones under load, bad ones of every kind, restarts, and a real registry. */
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run as bundleCommand } from '../../src/cli/bundle/bundle.ts';
+import { OciLayout } from '../../src/control/oci/layout.ts';
 import { DebianRegistry } from '../control/harness/debian-registry.ts';
 import { type BundleParts, buildBundle, CHANNEL, makeKey, plainBundle, writeBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
-import { makeModule, OP } from '../policy/wasm-builder.ts';
+import { OP } from '../policy/wasm-builder.ts';
+import { policy, publish } from './bundle-draft.ts';
 import { ask, keepAlive } from './client.ts';
 import { Given } from './given.ts';
 
@@ -61,32 +63,6 @@ async function rejection(gateway: TestGateway, digest: string, serving: string):
   });
   assert.equal(await servedBy(gateway), serving);
   return `${found?.step}: ${found?.reason}`;
-}
-
-/** A module that never returns, with the record that `cnx bundle build` asks for. */
-function loopingPolicy(): Partial<BundleParts> {
-  const wasm = makeModule({ evaluate: OP.forever });
-  const rego = 'package made\n\nallow := true\n';
-  const sha256 = (bytes: string | Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-  const record = {
-    source: sha256(rego),
-    wasm: sha256(wasm),
-    opa: '1.0.0',
-    entrypoints: ['made/allow'],
-    rego: 'v1',
-  };
-  return {
-    policies: {
-      policies: [
-        { name: 'made', source: 'policies/made.rego', entrypoints: ['made/allow'], input: ['method', 'path'] },
-      ],
-    },
-    files: {
-      'policies/made.rego': rego,
-      'policies/made.wasm': wasm,
-      'policies/made.wasm.json': JSON.stringify(record),
-    },
-  };
 }
 
 describe('bundles', () => {
@@ -169,7 +145,9 @@ describe('bundles', () => {
     );
     assert.match(await rejection(gateway, secretive, '5'), /^compile: [^]*not-mapped/);
 
-    const looping = await gateway.publish(release(upstream.address, 9, { release: { seq: 9 }, ...loopingPolicy() }));
+    // Made by hand: what a gateway cannot compile, `cnx bundle build` does not write.
+    const key = createPrivateKey(readFileSync(gateway.key.keyFile));
+    const looping = await publish(OciLayout.at(bundles), key, 9, 'looping', policy({ evaluate: OP.forever }));
     assert.match(await rejection(gateway, looping, '5'), /^compile: [^]*\/policies\/0: did not answer within \d+ ms/);
 
     // Bytes that are not what their digest says: prepared elsewhere, so that the gateway never sees them whole.

@@ -34,8 +34,9 @@ export type LoadBundleDirectory = (directory: string, io: CommandIo, against?: s
 
 const HELP = `cnx bundle build <dir> --out oci:<directory>[:tag] [--key FILE] [--seq N] [--against <ref|dir>]
 
-Checks the bundle directory and writes it as an artifact into an OCI image layout. The same sources give the same digest:
-times come from SOURCE_DATE_EPOCH, else from the last commit of <dir>, else from its newest file.
+Checks the bundle directory as cnx check does: what a gateway could not compile, or whose tests fail, is not written. Then writes
+it as an artifact into an OCI image layout. The same sources give the same digest: times come from SOURCE_DATE_EPOCH, else from the
+last commit of <dir>, else from its newest file.
 
   --out   the layout; made when it is not there
   --key   sign at once, before the tag moves, so that a gateway that watches never sees it unsigned

@@ -42,7 +42,7 @@ const COMMANDS: Readonly<Record<string, Member>> = {
 };
 
 async function loadDirectory(directory: string, io: CommandIo, against?: string): Promise<BundleSource> {
-  const { holdPromises, layersOf, playOwnTests, readBundleDirectory, releasePolicies } = await import(
+  const { holdPromises, layersOf, proveFit, readBundleDirectory, releasePolicies } = await import(
     '../../control/build/bundle-directory.ts'
   );
   const { findOpa } = await import('../../control/policy/rego.ts');
@@ -59,7 +59,7 @@ async function loadDirectory(directory: string, io: CommandIo, against?: string)
     const { readSide } = await import('./side.ts');
     holdPromises(bundle, (await readSide(against, { insecure: false }, io)).config);
   }
-  await playOwnTests(bundle);
+  await proveFit(bundle);
   const policies = releasePolicies(bundle);
   const release = policies.length === 0 ? bundle.release : { ...bundle.release, policies };
   return { release, layers: layersOf(bundle) };

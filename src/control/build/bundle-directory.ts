@@ -8,10 +8,10 @@ import { suggestion } from '../../config/nearest.ts';
 import { ReleaseConfig } from '../../config/release.ts';
 import { validate } from '../../config/validate.ts';
 import { native } from '../../native.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
 import { EndpointSlots } from '../health/slots.ts';
 import { compileBundle } from '../compile/compile.ts';
-import { compilePolicies } from '../compile/policies.ts';
 import type { LayerInput } from '../oci/artifact.ts';
 import type { ReleasePolicy } from '../oci/release.ts';
 import { LAYERS, POLICY_ANNOTATION, WEB_TITLE } from '../oci/media-types.ts';
@@ -123,12 +123,6 @@ async function filesOf(
     const doc = documents.get('policies');
     if (doc !== undefined) problems.push(doc.problem(path, message));
   });
-  // What else would be found only by a gateway: here it can be mended.
-  if (config.policies.policies.some(({ result }) => result !== 'either'))
-    await compilePolicies(config.policies, modules, (_, path, message) => {
-      const doc = documents.get('policies');
-      if (doc !== undefined) problems.push(doc.problem(path, message));
-    });
   const web = webFiles(root, config, (part, path, message) => {
     const doc = documents.get(part);
     if (doc !== undefined) problems.push(doc.problem(path, message));
@@ -183,17 +177,21 @@ export function releasePolicies(b: BundleDirectory): ReleasePolicy[] {
 }
 
 /**
- * Compiles a bundle that has tests and plays them. Throws `ConfigError` with those that fail, and with what else is wrong with it. Without tests it does nothing: what compiling finds
- * is `checkBundleDirectory`'s matter, and the gateway's.
+ * Compiles a bundle as a gateway does before it serves, and plays its tests. Throws `ConfigError` with all that is wrong: what only a gateway would find is found where it can be
+ * mended. Secrets are assumed to be mapped.
  */
-export async function playOwnTests(b: BundleDirectory): Promise<void> {
-  if (b.config.tests.tests.length === 0) return;
-  const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' }, native(), noSlots());
+export async function proveFit(b: BundleDirectory): Promise<void> {
+  const failed = await compiled(b, (snapshot) => rehearse(b.config, b.documents, snapshot));
+  if (failed.length > 0) throw new ConfigError(failed);
+}
+
+/** What `use` makes of the compiled bundle, which is let go afterwards. */
+async function compiled<T>(b: BundleDirectory, use: (snapshot: Snapshot) => Promise<T>): Promise<T> {
+  const whole = await compileBundle(b.config, b.documents, b.files, { kind: 'check' }, native(), noSlots());
   try {
-    const problems = await rehearse(b.config, b.documents, compiled.snapshot);
-    if (problems.length > 0) throw new ConfigError(problems);
+    return await use(whole.snapshot);
   } finally {
-    compiled.release();
+    whole.release();
   }
 }
 
@@ -206,15 +204,13 @@ export async function checkBundleDirectory(
   try {
     const b = await readBundleDirectory(dir, opa);
     if (former !== undefined) holdPromises(b, former);
-    const compiled = await compileBundle(b.config, b.documents, b.files, { kind: 'check' }, native(), noSlots());
-    const { snapshot } = compiled;
-    const failed = await rehearse(b.config, b.documents, snapshot);
-    const rules = snapshot.waf === -1 ? [] : native().wafRules(snapshot.waf);
-    const warnings = [
-      ...warningsOf(b, snapshot, native()),
-      ...(rules.length === 0 ? [] : wafWarnings(b.config, rules)),
-    ];
-    compiled.release();
+    const { failed, warnings } = await compiled(b, async (snapshot) => {
+      const rules = snapshot.waf === -1 ? [] : native().wafRules(snapshot.waf);
+      return {
+        failed: await rehearse(b.config, b.documents, snapshot),
+        warnings: [...warningsOf(b, snapshot, native()), ...(rules.length === 0 ? [] : wafWarnings(b.config, rules))],
+      };
+    });
     const c = b.config;
     const tests = c.tests.tests.length;
     return {
