@@ -7,6 +7,7 @@ import { TrustConfig } from '../config/trust.ts';
 import { validate } from '../config/validate.ts';
 import { readSecrets } from '../control/compile/secrets.ts';
 import { Gateway } from '../control/gateway.ts';
+import { EXIT_LANES } from '../control/lanes.ts';
 import { addonPath } from '../native.ts';
 import { command, HelpWanted } from './command.ts';
 import type { Command, CommandIo } from './io.ts';
@@ -16,7 +17,7 @@ import { registryOptions } from './registry.ts';
 const HELP = `usage: cnx run --config <bootstrap file> [--take-over]
 
 Runs the gateway. SIGTERM and SIGINT drain it: /readyz turns 503, new requests are served for drainDelayMs, open ones finish within
-drainDeadlineMs. Exit code 0 after an orderly end; 1 for a configuration that cannot be used; 70 when lanes cannot be kept alive.
+drainDeadlineMs. Exit code 0 after an orderly end; 1 for a configuration that cannot be used; 70 when lanes cannot be kept alive, or do not end.
 
   --take-over  take the place of the gateway that runs with the same state directory (transport: native), for upgrades that drop nothing: this process
                prepares itself, gets the other's listening sockets, serves, and the other drains and ends with 0. Until this one serves, the other goes on
@@ -41,7 +42,12 @@ export const run: Command = command({
 });
 
 function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean, io: CommandIo): Promise<number> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
+    const onFatal = (message: string, code: number): void => {
+      io.stderr(`cnx run: ${message}\n`);
+      // Lanes with open listeners cannot be ended one by one any more: the whole process goes, at once.
+      process.exit(code);
+    };
     const gateway = new Gateway({
       bootstrap,
       trust,
@@ -60,22 +66,22 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
         secret: readSecrets({ [id]: secretFrom }, io.env).get(id) ?? '',
       })),
       addonPath: addonPath(),
-      onFatal: (message, code) => {
-        io.stderr(`cnx run: ${message}\n`);
-        // Lanes with open listeners cannot be ended one by one any more: the whole process goes, at once.
-        process.exit(code);
-      },
+      onFatal,
       takeOver,
-      onHandedOver: () => stop({ handedOver: true }),
+      onHandedOver: () => end(0, { handedOver: true }),
     });
-    const stop = ({ handedOver }: { handedOver: boolean }): void => {
-      gateway.stop({ handedOver }).then(() => resolve(0), reject);
+    // Whatever of it fails, a process that was asked to end does.
+    const end = (code: number, { handedOver }: { handedOver: boolean }): void => {
+      gateway.stop({ handedOver }).then(
+        () => resolve(code),
+        (error: unknown) => onFatal(`the gateway cannot end in order: ${messageOf(error)}`, EXIT_LANES),
+      );
     };
-    process.once('SIGTERM', () => stop({ handedOver: false }));
-    process.once('SIGINT', () => stop({ handedOver: false }));
+    process.once('SIGTERM', () => end(0, { handedOver: false }));
+    process.once('SIGINT', () => end(0, { handedOver: false }));
     gateway.start().catch((error: unknown) => {
       io.stderr(`cnx run: ${messageOf(error)}\n`);
-      gateway.stop().then(() => resolve(1), reject);
+      end(1, { handedOver: false });
     });
   });
 }

@@ -187,8 +187,12 @@ export class Gateway {
           error: bug.message,
           stack: bug.stack,
         }),
-      onLaneFailed: (lane, message, stack) =>
-        log.event('error', 'a lane died and is started anew', { lane, error: message, stack }),
+      onLaneFailed: (lane, message, stack, restarted) =>
+        log.event('error', restarted ? 'a lane died and is started anew' : 'a lane died while it drained', {
+          lane,
+          error: message,
+          stack,
+        }),
       onMirrorDiffers: (difference) => this.#mirrors.add(difference),
       onInvalidated: (purge, lane) => this.#lanes.forget(purge, lane),
       onFatal: parts.onFatal,

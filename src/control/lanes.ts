@@ -41,8 +41,8 @@ export interface LanesParts {
   readonly onRetired: (unused: (revision: number) => boolean) => void;
   /** A stage threw. */
   readonly onBug: (lane: number, bug: Extract<FromLane, { kind: 'bug' }>) => void;
-  /** A lane died and is being restarted. */
-  readonly onLaneFailed: (lane: number, message: string, stack: string) => void;
+  /** A lane died; it is being restarted, unless all of them drain. */
+  readonly onLaneFailed: (lane: number, message: string, stack: string, restarted: boolean) => void;
   /** A lane has forgotten stored answers because a request changed something; the others have not. */
   /** The answers of a request and of its copy differ. */
   readonly onMirrorDiffers: (difference: MirrorDifference) => void;
@@ -69,7 +69,10 @@ interface Lane {
 type Waiter = {
   readonly lane: number;
   readonly matches: (m: FromLane) => boolean;
-  readonly done: (m: FromLane) => void;
+  /** The lane that is started in the place of one that died is told the same: its answer counts. */
+  readonly ofNext: boolean;
+  /** Null: the lane died before it answered. */
+  readonly done: (m: FromLane | null) => void;
 };
 
 /** A snapshot that a share of identities sees besides the active one. */
@@ -112,7 +115,10 @@ export class Lanes {
   #division: Division | null = null;
   #listeners: readonly ListenerPlan[] = [];
   readonly #keys = new Map<string, string>();
+  /** None is started anew, and none listens any more. */
   #closing = false;
+  /** All were told to end. */
+  #closed = false;
   #purges = 0;
   #memberChanges = 0;
   #countries: SharedArrayBuffer | null = null;
@@ -146,6 +152,8 @@ export class Lanes {
           lane,
           { kind: 'activate', snapshot },
           (m) => m.kind === 'activated' && m.revision === snapshot.revision,
+          // A bundle that lanes die of is not one that they serve.
+          { ofNext: true },
         ),
       ),
     );
@@ -173,16 +181,17 @@ export class Lanes {
   async divide(division: Division): Promise<void> {
     this.#division = division;
     await Promise.all(
-      this.#lanes.filter((lane) => lane.state !== 'dead').map((lane) => this.#divideIn(lane, division)),
+      this.#lanes.filter((lane) => lane.state !== 'dead').map((lane) => this.#divideIn(lane, division, true)),
     );
   }
 
-  async #divideIn(lane: Lane, division: Division): Promise<void> {
+  async #divideIn(lane: Lane, division: Division, ofNext: boolean): Promise<void> {
     const { snapshot, share } = division;
     await this.#ask(
       lane,
       { kind: 'divide', ...division },
       (m) => m.kind === 'divided' && m.revision === snapshot.revision && m.share === share,
+      { ofNext },
     );
   }
 
@@ -211,9 +220,10 @@ export class Lanes {
       { kind: 'listen', listeners, inherited },
       (m) => m.kind === 'listening' || m.kind === 'listenFailed',
     );
-    if (answer.kind === 'listenFailed') throw new Error(answer.message);
+    if (answer?.kind === 'listenFailed') throw new Error(answer.message);
+    if (answer?.kind !== 'listening') throw new Error(`lane ${lane.index} died before it listened`);
     lane.state = 'serving';
-    return answer.kind === 'listening' ? answer.ports : [];
+    return answer.ports;
   }
 
   /** Sends copies of all listening sockets to another process's inbox; how many. Everything goes on as it was, also when it rejects. */
@@ -221,8 +231,9 @@ export class Lanes {
     const sent = await Promise.all(
       this.#lanes.map(async (lane) => {
         const m = await this.#ask(lane, { kind: 'send', inbox }, (x) => x.kind === 'sent' || x.kind === 'notSent');
-        if (m.kind === 'notSent') throw new Error(m.message);
-        return m.kind === 'sent' ? m.sockets : 0;
+        if (m?.kind === 'notSent') throw new Error(m.message);
+        if (m?.kind !== 'sent') throw new Error(`lane ${lane.index} died before it sent its sockets`);
+        return m.sockets;
       }),
     );
     return sent.reduce((a, b) => a + b, 0);
@@ -234,18 +245,21 @@ export class Lanes {
    */
   async setTls(listener: string, tls: ListenerTls): Promise<void> {
     const [first, ...others] = this.#lanes.filter((lane) => lane.listens && lane.state !== 'dead');
-    if (first !== undefined) await this.#tlsIn(first, listener, tls);
+    if (first !== undefined && !(await this.#tlsIn(first, listener, tls)))
+      throw new Error(`lane ${first.index} died before it had tried them`);
     this.#listeners = this.#listeners.map((l) => (l.id === listener ? { ...l, tls } : l));
     await Promise.all(others.map((lane) => this.#tlsIn(lane, listener, tls)));
   }
 
-  async #tlsIn(lane: Lane, listener: string, tls: ListenerTls): Promise<void> {
+  /** False: the lane died. */
+  async #tlsIn(lane: Lane, listener: string, tls: ListenerTls): Promise<boolean> {
     const answer = await this.#ask(
       lane,
       { kind: 'tls', listener, tls },
       (m) => (m.kind === 'tlsTaken' || m.kind === 'tlsRefused') && m.listener === listener,
     );
-    if (answer.kind === 'tlsRefused') throw new Error(answer.message);
+    if (answer?.kind === 'tlsRefused') throw new Error(answer.message);
+    return answer !== null;
   }
 
   /** New keys of a remote issuer. */
@@ -273,7 +287,7 @@ export class Lanes {
             { kind: 'purge', purge, number },
             (x) => x.kind === 'purged' && x.number === number,
           );
-          return m.kind === 'purged' ? m.answers : 0;
+          return m?.kind === 'purged' ? m.answers : 0;
         }),
     );
     return answers.reduce((a, b) => a + b, 0);
@@ -291,13 +305,10 @@ export class Lanes {
       this.#lanes.map(async (lane) => {
         if (lane.state === 'dead') return 0;
         lane.state = 'draining';
-        const m = await this.#ask(
-          lane,
-          { kind: 'drain', deadlineMs, leave },
-          (x) => x.kind === 'drained',
-          deadlineMs + ANSWER_MS,
-        );
-        return m.kind === 'drained' ? m.open : 0;
+        const m = await this.#ask(lane, { kind: 'drain', deadlineMs, leave }, (x) => x.kind === 'drained', {
+          withinMs: deadlineMs + ANSWER_MS,
+        });
+        return m?.kind === 'drained' ? m.open : 0;
       }),
     );
     return open.reduce((a, b) => a + b, 0);
@@ -306,6 +317,7 @@ export class Lanes {
   /** Ends all lanes; main may exit only after this (a lane must close its listeners itself). */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#closed = true;
     for (const lane of this.#lanes) this.#post(lane, { kind: 'close' });
     await Promise.all(this.#lanes.map((lane) => lane.exited));
   }
@@ -370,8 +382,13 @@ export class Lanes {
         port1.close();
         lane.state = 'dead';
         this.#parts.columns.forgetLane(index);
-        if (!this.#closing)
+        if (!this.#closed)
           this.#died(lane, failure ?? { message: `lane ${index} exited with code ${code}`, stack: '' });
+        for (const w of this.#waiters) {
+          if (w.lane !== index || (w.ofNext && !this.#closing)) continue;
+          this.#waiters.delete(w);
+          w.done(null);
+        }
         resolve();
       });
     });
@@ -384,7 +401,8 @@ export class Lanes {
   }
 
   #died(lane: Lane, why: { message: string; stack: string }): void {
-    this.#parts.onLaneFailed(lane.index, why.message, why.stack);
+    this.#parts.onLaneFailed(lane.index, why.message, why.stack, !this.#closing);
+    if (this.#closing) return;
     const now = Date.now();
     const recent = [...lane.restarts.filter((t) => now - t < RESTART_WINDOW_MS), now];
     if (recent.length > RESTARTS_MAX) {
@@ -397,6 +415,8 @@ export class Lanes {
     const next = this.#spawn(lane.index, recent);
     this.#lanes[lane.index] = next;
     this.#revive(next).catch((error: unknown) => {
+      // One that dies again has the next one in its place already.
+      if (next.state === 'dead' || this.#closing) return;
       this.#parts.onFatal(
         `lane ${lane.index} cannot be restarted: ${error instanceof Error ? error.message : String(error)}`,
         EXIT_LANES,
@@ -410,19 +430,31 @@ export class Lanes {
     for (const [issuer, jwks] of this.#keys) this.#post(lane, { kind: 'keys', issuer, jwks });
     if (this.#countries !== null) this.#post(lane, { kind: 'countries', database: this.#countries });
     await this.#ask(lane, { kind: 'activate', snapshot }, (m) => m.kind === 'activated');
-    if (this.#division !== null) await this.#divideIn(lane, this.#division);
-    if (this.#listeners.length > 0) await this.#listenIn(lane, this.#listeners);
+    if (this.#division !== null) await this.#divideIn(lane, this.#division, false);
+    // Nobody begins to listen while the others drain.
+    if (this.#listeners.length > 0 && !this.#closing) await this.#listenIn(lane, this.#listeners);
   }
 
   #post(lane: Lane, message: ToLane): void {
     if (lane.state !== 'dead') lane.worker.postMessage(message);
   }
 
-  #ask(lane: Lane, message: ToLane, matches: (m: FromLane) => boolean, withinMs = ANSWER_MS): Promise<FromLane> {
+  /** Null: the lane died before it answered. The one that is started in its place is given all that lanes have before it listens. */
+  #ask(
+    lane: Lane,
+    message: ToLane,
+    matches: (m: FromLane) => boolean,
+    { withinMs = ANSWER_MS, ofNext = false } = {},
+  ): Promise<FromLane | null> {
     return new Promise((resolve, reject) => {
+      if (lane.state === 'dead') {
+        resolve(null);
+        return;
+      }
       const waiter: Waiter = {
         lane: lane.index,
         matches,
+        ofNext,
         done: (m) => {
           clearTimeout(timer);
           resolve(m);

@@ -170,6 +170,65 @@ describe('lanes', () => {
     await stopping;
   });
 
+  it('one that dies while the gateway drains is reported, what the others have open completes, and the end is in order', async () => {
+    const ends: (() => void)[] = [];
+    const upstream = await given.upstream({
+      behaviours: { held: (_, response) => void ends.push(() => response.end('held')) },
+    });
+    const gateway = await given.gateway({
+      bundle: plainBundle([upstream.address]),
+      bootstrap: { lanes: 2, allowFaults: true, drainDeadlineMs: 20_000 },
+    });
+    // Enough connections that both lanes hold some.
+    const open = Array.from({ length: 16 }, () =>
+      ask(gateway.ports.http, '/held').then(
+        ({ body }) => body,
+        () => 'cut',
+      ),
+    );
+    await gateway.until('all of them are under way', () => ends.length === open.length);
+    gateway.signal('SIGTERM');
+    await gateway.untilPrinted(/"draining"/);
+    await fault(gateway, 0);
+    await gateway.untilPrinted(/"a lane died while it drained".*"lane":0.*a fault was asked for/);
+    for (const end of ends) end();
+    assert.equal(await gateway.ended(), 0);
+    assert.deepEqual(new Set(await Promise.all(open)), new Set(['held', 'cut']));
+    assert.match(gateway.stdout, /"gateway stopped"/);
+  });
+
+  it('one that is being started anew when the gateway begins to drain accepts nobody any more', async () => {
+    const ends: (() => void)[] = [];
+    const upstream = await given.upstream({
+      behaviours: { held: (_, response) => void ends.push(() => response.end('held')) },
+    });
+    const gateway = await given.gateway({
+      bundle: plainBundle([upstream.address]),
+      bootstrap: { lanes: 2, allowFaults: true, drainDeadlineMs: 60_000 },
+    });
+    const open = Array.from({ length: 16 }, () =>
+      ask(gateway.ports.http, '/held').then(
+        ({ body }) => body,
+        () => 'cut',
+      ),
+    );
+    await gateway.until('all of them are under way', () => ends.length === open.length);
+    await fault(gateway, 0);
+    gateway.signal('SIGTERM');
+    // It has the snapshot: what it would do next is to listen.
+    await gateway.until('the lane is there again', async () => {
+      const { body } = await gateway.probe('/metrics');
+      return /^cnx_lane_restarts\{lane="0"\} 1$/m.test(body) && /^cnx_lane_revision\{lane="0"\} 1$/m.test(body);
+    });
+    for (let n = 0; n < 20; n += 1) {
+      await assert.rejects(ask(gateway.ports.http, '/'), /ECONNREFUSED/);
+      await sleep(5);
+    }
+    for (const end of ends) end();
+    assert.equal(await gateway.ended(), 0);
+    assert.deepEqual(new Set(await Promise.all(open)), new Set(['held', 'cut']));
+  });
+
   it('SIGTERM at any moment of a start ends the process, with code 0', async () => {
     const upstream = await given.upstream();
     const gateway = await given.gateway({ bundle: plainBundle([upstream.address]) });
