@@ -50,8 +50,8 @@ import { WafPool } from './waf/pool.ts';
 const EXIT_CONFIG = 1;
 /** At the end: time for the last log lines. */
 const LOG_FLUSH_MS = 2_000;
-/** After a hand-over the ports for probes and operators are free at once; this is for a busy machine. */
-const SHOW_TRIES_MAX = 50;
+/** After a hand-over the ports for probes and operators are free at once. After so many tries it is told that they are not. */
+const SHOW_TRIES_UNTOLD = 50;
 const SHOW_PAUSE_MS = 100;
 
 export class Gateway {
@@ -81,6 +81,8 @@ export class Gateway {
   /** From the begin of `stop` on. */
   #stopping = false;
   #booting: Promise<void> = Promise.resolve();
+  /** The listeners for probes and operators are being opened. */
+  #showing: Promise<void> = Promise.resolve();
   #listening = false;
   /** For the process that follows this one. */
   #offer: HandOverOffer | null = null;
@@ -314,13 +316,50 @@ export class Gateway {
 
   /** Opens the listeners for probes and operators. */
   async #show(): Promise<void> {
+    const ports = await this.#openShown((port) => port);
+    this.#journal.event('info', 'gateway started', {
+      version: GATEWAY_VERSION,
+      gateway: this.#supply.gateway().id,
+      lanes: this.#lanes.count,
+      source: this.#supply.text,
+      ...ports,
+    });
+  }
+
+  /** While the process before this one serves: rejects where they could not be opened later. Ports that are its own, or may be, are free by then. */
+  async #couldShow(former: TakeOver): Promise<void> {
+    try {
+      await this.#openShown((port) => (former.shown?.includes(port) === false ? port : 0));
+    } finally {
+      await this.admin.unlisten();
+    }
+  }
+
+  /** Traffic is this process's alone by now: whatever keeps these listeners from being opened, it serves on. */
+  async #showAtLast(): Promise<void> {
+    for (let tries = 1; !this.#stopping; tries++) {
+      try {
+        await this.#show();
+        return;
+      } catch (error) {
+        await this.admin.unlisten();
+        if (tries === SHOW_TRIES_UNTOLD)
+          this.admin.log.event('error', 'the listeners for probes and operators cannot be opened; it is tried again', {
+            reason: messageOf(error),
+          });
+        await new Promise((resolve) => setTimeout(resolve, SHOW_PAUSE_MS));
+      }
+    }
+  }
+
+  async #openShown(portOf: (port: number) => number): Promise<{ probes: number; admin: number }> {
     const { bootstrap } = this.#parts;
     const { admin, probes } = bootstrap;
-    const ports = await this.admin.listen({
-      probes,
+    return await this.admin.listen({
+      probes: { ...probes, port: portOf(probes.port) },
       admin: {
         address: admin.address,
-        port: admin.port,
+        port: portOf(admin.port),
         token: admin.tokenFile === undefined ? null : readFileSync(admin.tokenFile, 'utf8').trim(),
         purge: (purge) => {
           this.#journal.asked('purge', { ...purge });
@@ -329,13 +368,6 @@ export class Gateway {
         rollout: rolloutActions(this.#journal, this.#supply.overrides, () => this.#supply.unwritten()),
         ...(bootstrap.allowFaults ? { fault: (lane: number) => this.#lanes.fault(lane) } : {}),
       },
-    });
-    this.#journal.event('info', 'gateway started', {
-      version: GATEWAY_VERSION,
-      gateway: this.#supply.gateway().id,
-      lanes: this.#lanes.count,
-      source: this.#supply.text,
-      ...ports,
     });
   }
 
@@ -350,6 +382,7 @@ export class Gateway {
     const former = await TakeOver.ask(bootstrap.stateDir, this.#native);
     this.#former = former;
     try {
+      await this.#couldShow(former);
       await this.#supply.open();
       await this.#journal.open();
       this.#tls = await this.#certificates.load();
@@ -376,17 +409,7 @@ export class Gateway {
       await former.close();
     }
     await this.#claimState();
-    // The other has closed its own just now, or has other ones.
-    for (let tries = 1; ; tries++) {
-      try {
-        await this.#show();
-        return;
-      } catch (error) {
-        await this.admin.unlisten();
-        if (tries >= SHOW_TRIES_MAX || this.#stopping) throw error;
-        await new Promise((resolve) => setTimeout(resolve, SHOW_PAUSE_MS));
-      }
-    }
+    this.#showing = this.#showAtLast();
   }
 
   /** From now on another process can take over. */
@@ -409,6 +432,7 @@ export class Gateway {
         // Both begin at once: what is frozen again meanwhile must be what was begun.
         await Promise.all([this.#reopenJournal(), this.#supply.follow()]);
       },
+      shown: [this.#parts.bootstrap.probes.port, this.#parts.bootstrap.admin.port],
       send: (inbox) => this.#lanes.send(inbox),
       ticketKeys: () => Buffer.from(this.#native.ticketKeys()).toString('base64'),
       yield: () => {
@@ -481,6 +505,7 @@ export class Gateway {
     this.#offer?.close();
     // What is being started is finished first, or it would open listeners and write state after all is closed. Its error is told by `start`.
     await this.#booting.catch(() => undefined);
+    await this.#showing;
     const { bootstrap } = this.#parts;
     const { drainDeadlineMs } = bootstrap;
     // Another process serves, the next one or still the former, or none has yet: nobody has to look elsewhere first.

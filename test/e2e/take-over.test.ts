@@ -246,6 +246,41 @@ describe('a process that takes over', () => {
     }
   });
 
+  it('that could not open its listeners for probes and operators ends with 1; the former goes on, and can be followed', async () => {
+    const former = await serving();
+    const blocker = await given.upstream();
+    const taken = Number(blocker.address.split(':').at(-1));
+    const { admin } = former.ports;
+    const load = new Load(former, { secure: false });
+    try {
+      const wrong: readonly (readonly [object, RegExp])[] = [
+        [{ probes: { address: '127.0.0.1', port: taken } }, /EADDRINUSE/],
+        [{ admin: { address: '127.0.0.1', port: taken } }, /EADDRINUSE/],
+        [{ admin: { address: '127.0.0.1', port: admin, tokenFile: 'absent' } }, /absent: there is no such file/],
+        [{ admin: { address: '192.0.2.1', port: admin, tokenFile: 'trust.yaml' } }, /EADDRNOTAVAIL/],
+      ];
+      for (const [bootstrap, reason] of wrong) {
+        const next = nextOf(former, bootstrap as Record<string, unknown>);
+        assert.equal(await next.ended(), 1);
+        assert.match(next.stderr, reason);
+        await former.until('it waits for a next process again', async () => {
+          const again = await talk(former, '{"kind":"ask","version":1}');
+          again.close();
+          return again.heard.includes('granted');
+        });
+      }
+      await load.stop();
+      assert.deepEqual(load.wrong, []);
+      assert.equal((await former.probe('/readyz')).status, 200);
+      const other = nextOf(former);
+      await other.untilPrinted(/"gateway started"/);
+      assert.equal(await former.ended(), 0);
+      await other.stop();
+    } finally {
+      await load.stop();
+    }
+  });
+
   it('is refused where versions differ, where another is at it, and for what is no question', async () => {
     const gateway = await serving();
     assert.match((await talk(gateway, '{"kind":"ask","version":2}')).heard, /"refused".*version 1/);

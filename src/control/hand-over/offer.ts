@@ -22,6 +22,8 @@ export interface OfferParts {
   readonly unable: () => string | null;
   /** Writes nothing to the state directory from now on; the digest that serves. */
   readonly freeze: () => Promise<string>;
+  /** Ports for probes and operators, which `yield` closes. */
+  readonly shown: readonly number[];
   /** Goes on as before. */
   readonly thaw: () => Promise<void>;
   /** Sends copies of all listening sockets to this inbox; how many. */
@@ -89,11 +91,14 @@ export class HandOverOffer {
       if (reason !== null) throw new Error(reason);
       this.#busy = true;
       frozen = true;
-      talk.say({ kind: 'granted', version: HAND_OVER_VERSION, digest: await this.#parts.freeze() });
+      const digest = await this.#parts.freeze();
+      talk.say({ kind: 'granted', version: HAND_OVER_VERSION, digest, shown: this.#parts.shown });
       await talk.hear('take', PREPARE_MS);
       const sockets = await this.#parts.send(join(this.#parts.stateDir, HAND_OVER_INBOX));
       talk.say({ kind: 'sent', sockets, ticketKeys: this.#parts.ticketKeys() });
       await talk.hear('serving', SERVE_MS);
+      // One that waited for a process that was held up has given up, or was killed, and nobody would serve.
+      await talk.stillThere();
       const late = this.#parts.unable();
       if (late !== null) throw new Error(late);
       frozen = false;

@@ -20,12 +20,15 @@ export type InboxAddon = Pick<
 export class TakeOver {
   /** What the other process serves. */
   readonly digest: string;
+  /** Ports for probes and operators that it will close; null: it did not say. */
+  readonly shown: readonly number[] | null;
   readonly #talk: Talk;
   readonly #inbox: string;
   readonly #addon: InboxAddon;
 
-  private constructor(digest: string, talk: Talk, inbox: string, addon: InboxAddon) {
+  private constructor(digest: string, shown: readonly number[] | null, talk: Talk, inbox: string, addon: InboxAddon) {
     this.digest = digest;
+    this.shown = shown;
     this.#talk = talk;
     this.#inbox = inbox;
     this.#addon = addon;
@@ -48,8 +51,8 @@ export class TakeOver {
       );
     });
     talk.say({ kind: 'ask', version: HAND_OVER_VERSION });
-    const { digest = '' } = await heard(talk.hear('granted', GRANT_MS));
-    return new TakeOver(digest, talk, join(stateDir, HAND_OVER_INBOX), addon);
+    const { digest = '', shown = null } = await heard(talk.hear('granted', GRANT_MS));
+    return new TakeOver(digest, shown, talk, join(stateDir, HAND_OVER_INBOX), addon);
   }
 
   /** Gets the listening sockets, and the keys of session tickets, so that clients go on with their sessions; for each listener, how many there are for it. Both processes have them then. */

@@ -10,6 +10,8 @@ export const HAND_OVER_INBOX = 'hand-over-inbox.sock';
 
 /** Longest line, in characters. */
 const LINE_CHARS_MAX = 4_096;
+/** After this an end that lay behind the last line has been read. */
+const END_SEEN_MS = 50;
 /** Lines that wait to be heard. */
 const LINES_MAX = 8;
 
@@ -21,6 +23,8 @@ export interface Line {
   readonly kind: 'ask' | 'granted' | 'take' | 'sent' | 'serving' | 'yours' | 'refused';
   readonly version?: number;
   readonly digest?: string;
+  /** With `granted`: ports for probes and operators, which the former closes before it says `yours`. One of an older version says none. */
+  readonly shown?: readonly number[];
   readonly sockets?: number;
   /** With `sent`: keys of session tickets, base64. A former process of an older version says none; its clients begin their sessions anew. */
   readonly ticketKeys?: string;
@@ -56,6 +60,12 @@ export class Talk {
     if (line.kind === 'refused') throw new Error(line.reason ?? 'refused without a reason');
     if (line.kind !== kind) throw new Error(`"${line.kind}" was said where "${kind}" is due`);
     return line;
+  }
+
+  /** Rejects when the other process has ended or has closed the connection, whatever it said before. */
+  async stillThere(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, END_SEEN_MS));
+    if (this.#over !== null) throw this.#over;
   }
 
   /** Closes the connection once everything is written. */
@@ -110,12 +120,13 @@ export function lineOf(text: string): Line | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { kind, version, digest, sockets, ticketKeys, reason } = value as Record<string, unknown>;
+  const { kind, version, digest, shown, sockets, ticketKeys, reason } = value as Record<string, unknown>;
   const fits =
     KINDS.has(kind) &&
     (version === undefined || Number.isSafeInteger(version)) &&
     (sockets === undefined || Number.isSafeInteger(sockets)) &&
     (digest === undefined || typeof digest === 'string') &&
+    (shown === undefined || (Array.isArray(shown) && shown.every(Number.isSafeInteger))) &&
     (ticketKeys === undefined || typeof ticketKeys === 'string') &&
     (reason === undefined || typeof reason === 'string');
   return fits ? (value as Line) : null;
