@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stillUsed } from '../data/lane/revision.ts';
-import { sharesOf, usedNowhere } from './lanes.ts';
+import { recent, RESTART_WINDOW_MS, sharesOf, usedNowhere } from './lanes.ts';
 
 test('a request that lasts holds back its own revision, not those that came and went after it', () => {
   const revisions = [{ open: 1 }, { open: 0 }, { open: 0 }, { open: 2 }, { open: 0 }];
@@ -32,6 +32,13 @@ test('a candidate is used while it is live, and is given back when all lanes hav
   assert.equal(usedNowhere([dividing], { active: 5, rival: 0 }, 6), false, 'the lane has not answered yet');
   assert.equal(usedNowhere([{ revision: 5, rival: 0, inUse: [5, 6] }], { active: 5, rival: 0 }, 6), false, 'it drains');
   assert.equal(usedNowhere([{ revision: 5, rival: 0, inUse: [5] }], { active: 5, rival: 0 }, 6), true);
+});
+
+test('a restart counts for a minute, and is then forgotten though the lane does not die again', () => {
+  const at = 1_800_000_000_000;
+  assert.deepEqual(recent([at, at + 10_000], at + RESTART_WINDOW_MS - 1), [at, at + 10_000]);
+  assert.deepEqual(recent([at, at + 10_000], at + RESTART_WINDOW_MS), [at + 10_000]);
+  assert.deepEqual(recent([at, at + 10_000], at + 10 * RESTART_WINDOW_MS), []);
 });
 
 test('inherited sockets are all taken, as evenly as can be', () => {

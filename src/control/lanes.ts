@@ -101,6 +101,11 @@ export function usedNowhere(
   );
 }
 
+/** Those of the last minute; a clock that was set back forgets none of it. */
+export function recent(restarts: readonly number[], now: number): number[] {
+  return restarts.filter((at) => now - at < RESTART_WINDOW_MS);
+}
+
 /** Of so many inherited sockets of each listener, those that one lane takes: all are taken, as evenly as can be. */
 export function sharesOf(inherited: readonly number[], lane: number, laneCount: number): number[] {
   return inherited.map((count) => Math.floor(count / laneCount) + (lane < count % laneCount ? 1 : 0));
@@ -134,11 +139,12 @@ export class Lanes {
 
   /** State and revision of each lane, for the status page. */
   status(): readonly { lane: number; state: string; revision: number; restarts: number }[] {
+    const now = Date.now();
     return this.#lanes.map((l) => ({
       lane: l.index,
       state: l.state,
       revision: l.revision,
-      restarts: l.restarts.length,
+      restarts: recent(l.restarts, now).length,
     }));
   }
 
@@ -404,15 +410,15 @@ export class Lanes {
     this.#parts.onLaneFailed(lane.index, why.message, why.stack, !this.#closing);
     if (this.#closing) return;
     const now = Date.now();
-    const recent = [...lane.restarts.filter((t) => now - t < RESTART_WINDOW_MS), now];
-    if (recent.length > RESTARTS_MAX) {
+    const restarts = [...recent(lane.restarts, now), now];
+    if (restarts.length > RESTARTS_MAX) {
       this.#parts.onFatal(
-        `lane ${lane.index} died ${recent.length} times within ${RESTART_WINDOW_MS / 1000} s: ${why.message}`,
+        `lane ${lane.index} died ${restarts.length} times within ${RESTART_WINDOW_MS / 1000} s: ${why.message}`,
         EXIT_LANES,
       );
       return;
     }
-    const next = this.#spawn(lane.index, recent);
+    const next = this.#spawn(lane.index, restarts);
     this.#lanes[lane.index] = next;
     this.#revive(next).catch((error: unknown) => {
       // One that dies again has the next one in its place already.
