@@ -214,6 +214,8 @@ describe('lanes', () => {
     );
     await gateway.until('all of them are under way', () => ends.length === open.length);
     await fault(gateway, 0);
+    // Not before: a lane that dies while the others drain is not started anew.
+    await gateway.untilPrinted(/"a lane died and is started anew"/);
     gateway.signal('SIGTERM');
     // It has the snapshot: what it would do next is to listen.
     await gateway.until('the lane is there again', async () => {
