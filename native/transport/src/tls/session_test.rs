@@ -457,62 +457,6 @@ fn a_ticket_of_one_lane_is_resumed_by_another_with_the_same_identity() {
     assert!(facts.client.is_some());
 }
 
-/// Keeps what rustls would have sealed.
-#[derive(Debug, Default)]
-struct Unsealed(std::sync::Mutex<Vec<Vec<u8>>>);
-
-impl rustls::server::ProducesTickets for Unsealed {
-    fn enabled(&self) -> bool {
-        true
-    }
-
-    fn lifetime(&self) -> u32 {
-        3600
-    }
-
-    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.0.lock().expect("a lock").push(plain.to_vec());
-        Some(plain.to_vec())
-    }
-
-    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        Some(cipher.to_vec())
-    }
-}
-
-#[test]
-fn a_ticket_says_until_when_the_certificates_of_its_client_hold() {
-    let mut world = world();
-    world.server.client_auth = ClientAuth::Optional {
-        ca_pem: world.authority.pem.clone().into_bytes(),
-    };
-    let ends = rcgen::date_time_ymd(2099, 1, 1);
-    let alice = world
-        .authority
-        .issue_with(&["alice.example"], |params| params.not_after = ends);
-    for (identity, until) in [
-        (None, i64::MAX),
-        (Some((alice.chain_pem, alice.key_pem)), ends.unix_timestamp()),
-    ] {
-        world.client.identity = identity;
-        let kept = Arc::new(Unsealed::default());
-        let mut server = server_of(&world.server);
-        let mut config = rustls::ServerConfig::clone(&server.config);
-        config.ticketer = kept.clone();
-        server.config = Arc::new(config);
-        let client = Session::client(&client_of(&world.client), "a.example").expect("a client");
-        let mut pair = Pair::new(client, Session::server(&server), usize::MAX);
-        pair.settle();
-        let tickets = kept.0.lock().expect("a lock");
-        let ticket = tickets.first().expect("a ticket");
-        assert_eq!(super::super::tickets::client_until_s(ticket), Some(until));
-        // What is no session of rustls holds for nobody.
-        if until != i64::MAX {
-            assert_eq!(super::super::tickets::client_until_s(&ticket[..ticket.len() / 2]), None);
-        }
-    }
-}
-
 #[test]
 fn a_reload_is_for_new_sessions_and_leaves_old_ones_alone() {
     let world = world();

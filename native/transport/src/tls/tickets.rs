@@ -236,7 +236,7 @@ impl ProducesTickets for ScopedTickets {
 
 /// When the first of the certificates ends that a session's client showed, in seconds since 1970; `i64::MAX` when it showed none. `None`: that cannot be told, and the
 /// client makes a full handshake. rustls keeps a session as `server name? version suite secret extended-master-secret certificates? …`, and gives no other way to look at it.
-pub(super) fn client_until_s(session: &[u8]) -> Option<i64> {
+fn client_until_s(session: &[u8]) -> Option<i64> {
     let mut session = Fields(session);
     if session.take(1)? == [1] {
         session.short()?;
@@ -257,6 +257,11 @@ pub(super) fn client_until_s(session: &[u8]) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use super::super::ClientAuth;
+    use super::super::session::Session;
+    use super::super::testing::{Pair, authority, client_of, client_plan, plan_of, server_of};
     use super::*;
 
     const SCOPE: [u8; 32] = [7; 32];
@@ -349,5 +354,61 @@ mod tests {
     fn tickets_of_one_session_differ() {
         let keys = TicketKeys::new(100).expect("keys");
         assert_ne!(keys.seal(&SCOPE, b"session"), keys.seal(&SCOPE, b"session"));
+    }
+
+    /// Keeps what rustls would have sealed.
+    #[derive(Debug, Default)]
+    struct Unsealed(Mutex<Vec<Vec<u8>>>);
+
+    impl ProducesTickets for Unsealed {
+        fn enabled(&self) -> bool {
+            true
+        }
+
+        fn lifetime(&self) -> u32 {
+            3600
+        }
+
+        fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+            self.0.lock().expect("a lock").push(plain.to_vec());
+            Some(plain.to_vec())
+        }
+
+        fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+            Some(cipher.to_vec())
+        }
+    }
+
+    #[test]
+    fn a_ticket_says_until_when_the_certificates_of_its_client_hold() {
+        let authority = authority("root");
+        let mut plan = plan_of(&[&authority.issue(&["a.example"])]);
+        plan.client_auth = ClientAuth::Optional {
+            ca_pem: authority.pem.clone().into_bytes(),
+        };
+        let mut client = client_plan(&authority);
+        let ends = rcgen::date_time_ymd(2099, 1, 1);
+        let alice = authority.issue_with(&["alice.example"], |params| params.not_after = ends);
+        for (identity, until) in [
+            (None, i64::MAX),
+            (Some((alice.chain_pem, alice.key_pem)), ends.unix_timestamp()),
+        ] {
+            client.identity = identity;
+            let kept = Arc::new(Unsealed::default());
+            let mut server = server_of(&plan);
+            let mut config = rustls::ServerConfig::clone(&server.config);
+            config.ticketer = kept.clone();
+            server.config = Arc::new(config);
+            let client = Session::client(&client_of(&client), "a.example").expect("a client");
+            let mut pair = Pair::new(client, Session::server(&server), usize::MAX);
+            pair.settle();
+            let tickets = kept.0.lock().expect("a lock");
+            let ticket = tickets.first().expect("a ticket");
+            assert_eq!(client_until_s(ticket), Some(until));
+            // What is no session of rustls holds for nobody.
+            if until != i64::MAX {
+                assert_eq!(client_until_s(&ticket[..ticket.len() / 2]), None);
+            }
+        }
     }
 }
