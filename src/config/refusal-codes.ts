@@ -29,6 +29,7 @@ export const REFUSAL_CODES: readonly string[] = [
   'policy_denied',
   'policy_failed',
   'tenant_unknown',
+  'misdirected',
   'region_forbidden',
   'cell_unavailable',
   'circuit_open',

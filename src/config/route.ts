@@ -97,7 +97,11 @@ export const TenantConfig = closed(
       Type.Integer({ minimum: 0, maximum: 15, description: 'Segment of the path; 0 = first.' }),
     ),
     sniLabel: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 8, description: 'Label of the TLS server name; 0 = leftmost.' }),
+      Type.Integer({
+        minimum: 0,
+        maximum: 8,
+        description: 'Label of the TLS server name, which the request must be for; 0 = leftmost.',
+      }),
     ),
     fixed: Type.Optional(Id('A tenant for all requests of the route.')),
   },

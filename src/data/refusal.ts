@@ -59,6 +59,7 @@ const ROWS = {
   policy_failed: [500, 'gateway', false, 'The policy could not be evaluated'],
   // route, balance
   tenant_unknown: [403, 'downstream', false, 'The tenant of this request cannot be determined'],
+  misdirected: [421, 'downstream', false, 'The connection was made to another server name'],
   region_forbidden: [403, 'gateway', false, 'The tenant of this request may not be served here'],
   cell_unavailable: [503, 'gateway', false, 'The cell of this tenant is not available'],
   circuit_open: [503, 'upstream', false, 'The upstream has failed too often just now'],

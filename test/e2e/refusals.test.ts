@@ -16,6 +16,7 @@ import { Verdict } from '../../src/data/verdict.ts';
 import { EndpointColumns } from '../../src/snapshot/endpoint-columns.ts';
 import { STAGES, type StageName } from '../../src/snapshot/stages.ts';
 import { plainBundle } from '../harness/bundle.ts';
+import { testAuthority } from '../harness/certs.ts';
 import type { TestGateway } from '../harness/gateway.ts';
 import { AUDIENCE, ISSUER, TestIssuer } from '../harness/issuer.ts';
 import { freePorts, listening } from '../harness/ports.ts';
@@ -118,6 +119,10 @@ const PROVOKED: Readonly<Partial<Record<RefusalCode, Provoke>>> = {
     ]),
   ),
   tenant_unknown: get('/tenant'),
+  misdirected: async ({ gateway }) => {
+    const tls = { ca: testAuthority().certificate, servername: 'localhost' };
+    return askRaw({ port: gateway.ports.https, tls }, request('GET', '/sni'));
+  },
   cell_unavailable: get('/tenant', 'X-Tenant: acme'),
   region_forbidden: get('/regional', 'X-Tenant: elsewhere'),
   no_file: get('/files/none'),
@@ -288,6 +293,7 @@ describe('refusals', () => {
               reason: 'provokes a refusal',
               tenant: { header: 'x-tenant' },
             },
+            publicRoute('sni', { exact: '/sni' }, { tenant: { sniLabel: 0 } }),
             publicRoute('regional', { exact: '/regional' }, { tenant: { header: 'x-tenant' } }),
             publicRoute('files', { prefix: '/files' }, { respond: { files: { root: 'site' } } }),
             publicRoute(

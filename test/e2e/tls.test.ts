@@ -113,6 +113,14 @@ describe('TLS', () => {
               reason: 'everything, for a test',
               forwardClientCertificate: true,
             },
+            {
+              id: 'tenant',
+              match: { path: { prefix: '/tenant' } },
+              access: 'public',
+              reason: 'everything, for a test',
+              tenant: { sniLabel: 0 },
+              respond: { stripPrefix: '/tenant', requestHeaders: { set: { 'x-tenant': '${tenant}' } } },
+            },
           ],
         },
       }),
@@ -171,6 +179,36 @@ describe('TLS', () => {
     session.destroy();
     assert.equal(status, 200);
     assert.match(body, /"x-forwarded-client-cert":"Hash=[0-9a-f]{64};Subject=/);
+  });
+
+  it('over a connection to one name nothing is asked as the tenant of it that is for another', async () => {
+    const session = connectHttp2(`https://127.0.0.1:${gateway.ports.https}`, {
+      ca: authority.certificate,
+      servername: 'acme.second.example',
+    });
+    const asked = (host: string): Promise<{ status: unknown; body: string }> =>
+      new Promise((resolve, reject) => {
+        const stream = session.request({ ':path': '/tenant/echo', ':authority': host });
+        let [status, body]: [unknown, string] = [0, ''];
+        stream.setEncoding('utf8');
+        stream.on('response', (head) => (status = head[':status']));
+        stream.on('data', (text: string) => (body += text));
+        stream.on('end', () => resolve({ status, body }));
+        stream.on('error', reject);
+      });
+    try {
+      for (const host of ['acme.second.example', 'ACME.second.example:443', 'acme.second.example.']) {
+        const { status, body } = await asked(host);
+        assert.equal(status, 200, host);
+        assert.match(body, /"x-tenant":"acme"/, host);
+      }
+      const other = await asked('globex.second.example');
+      assert.equal(other.status, 421);
+      assert.match(other.body, /"code":"misdirected"/);
+      assert.equal((await asked('acme.second.example')).status, 200, 'the connection goes on');
+    } finally {
+      session.destroy();
+    }
   });
 
   it('renewed files serve new connections, and open ones go on; broken ones are refused, and the former ones serve', async () => {

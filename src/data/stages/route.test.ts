@@ -55,6 +55,21 @@ test('a route that asks for a tenant refuses who has none, also with a cell of i
   }
 });
 
+test('a tenant of the server name is that of requests for this name only', () => {
+  for (const [serverName, host, code] of [
+    ['ACME.shop.example', 'acme.shop.example', undefined],
+    ['acme.shop.example', 'globex.shop.example', 'misdirected'],
+    ['acme.shop.example', 'acme.shop.example.test', 'misdirected'],
+    ['', 'acme.shop.example', 'tenant_unknown'],
+  ] as const) {
+    const wire = new TestWire({ secure: true, serverName });
+    const x = testExchange(wire, ring, testRoute({ cell: -1, tenant: { from: 'sni', label: 0 } }));
+    x.host = host;
+    new Route(testPaths).enter(x);
+    assert.equal(x.refusal?.code, code, host);
+  }
+});
+
 test('without tenants a fixed cell is enough, and nothing is a refusal', () => {
   assert.equal(enter(new Route(testPaths), ring, { tenant: null, cell: 1 }).cell, 1);
   assert.equal(enter(new Route(testPaths), ring, { tenant: null }).refusal?.code, 'tenant_unknown');

@@ -46,6 +46,11 @@ export class Route implements Stage {
     if (tenant === '' && route.tenant !== null) {
       return x.refuse(REFUSALS.tenant_unknown, `no tenant in ${route.tenant.from}`);
     }
+    // Browsers ask over one connection for all names of its certificate (RFC 9113 §9.1.1): the tenant of that connection is that of its own name only. Told 421 they ask again over
+    // another (RFC 9110 §15.5.20).
+    if (route.tenant?.from === 'sni' && x.host !== x.wire.serverName.toLowerCase()) {
+      return x.refuse(REFUSALS.misdirected, `the server name is ${x.wire.serverName}`);
+    }
     const { snapshot } = x.revision;
     // Its regions hold wherever it goes; whether the cell lies in them is looked at where the endpoint is chosen.
     if (snapshot.regions !== undefined && tenant !== '') x.regions = this.#of(x.revision).of(tenant).regions;
