@@ -149,7 +149,8 @@ export const DownstreamConfig = closed(
       minimum: 0,
       maximum: 1_073_741_824,
       default: 128,
-      description: 'Slowest request body, judged over 10 s; 0 = none is too slow. Unit: bytes per second.',
+      description:
+        'Slowest request body, judged over 10 s, but for gRPC calls to HTTP/2 endpoints; 0 = none is too slow. Unit: bytes per second.',
     }),
   },
   'Bounds and deadlines of connections from clients.',

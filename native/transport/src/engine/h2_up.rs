@@ -92,7 +92,7 @@ impl Engine {
 
     fn h2_up_request(&mut self, slot: u32, key: Key) -> bool {
         let now = self.now;
-        let rate_at = now + self.options.body_rate_ms;
+        let body_rate_ms = self.options.body_rate_ms;
         let replay_max = self.options.replay_bytes_max;
         let Some(up) = self.ups.get_mut(key) else { return false };
         let secure = up.io.tls.is_some();
@@ -124,7 +124,12 @@ impl Engine {
         x.request_ended = bodiless;
         x.due = Due::Head;
         x.deadline = now + x.head_ms;
-        x.rate_at = rate_at;
+        // Messages of a call come when there is something to say, and what waits for them holds a stream, not a connection.
+        x.rate_at = if x.grpc && x.stream != 0 {
+            u64::MAX
+        } else {
+            now + body_rate_ms
+        };
         x.rate_bytes = x.received;
         x.uplink.clear();
         x.uplink.extend_from_slice(&x.kept);

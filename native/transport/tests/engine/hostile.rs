@@ -251,6 +251,43 @@ fn call(path: &str, timeout: &'static str) -> request::Parts {
     parts
 }
 
+#[test]
+fn a_call_that_says_nothing_for_a_while_is_no_slow_upload() {
+    let (http2, _) = h2_upstream_after(Duration::from_millis(600));
+    let silent = silent(&Arc::default());
+    let mut plan = Plan::to(&[http2.address, silent.address]);
+    plan.listen.http2 = true;
+    plan.endpoints[0].0.http2 = true;
+    (plan.options.body_rate_ms, plan.options.body_rate_min) = (100, 1_000);
+    let lane = plan.start();
+    let mut client = H2Client::to(lane.port, None);
+    let mut ask = |path: &str, content_type: &'static str| {
+        let mut parts = call(path, "1M");
+        let content_type = HeaderValue::from_static(content_type);
+        parts.headers.insert("content-type", content_type);
+        let stream = client.client.request(parts, false).unwrap();
+        client.got.insert(stream, Got::default());
+        while client.client.data(stream, b"a message", false) == 0 {
+            client.turn();
+        }
+        client.until("an answer", |c| c.got[&stream].status != 0);
+        if !client.got[&stream].ended {
+            client.client.data(stream, b", and the last", true);
+        }
+        let got = client.end(stream);
+        (got.status, got.body)
+    };
+    assert_eq!(ask("/f0/x", "application/grpc"), (200, 23), "both messages come back");
+    // A connection is not held that way, nor a stream by an upload.
+    assert_eq!(ask("/f1/x", "application/grpc").1, 0);
+    assert_ne!(ask("/f0/x", "text/plain").0, 200);
+    drop(client);
+    let seen = lane.end();
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.faults, [Fault::RequestTimeout as i32; 2]);
+    assert_eq!((&seen.failed[..], seen.blamed), (&[][..], 0));
+}
+
 /// An upstream that hears requests, counts them and says nothing.
 fn silent(heard: &Arc<AtomicUsize>) -> Upstream {
     let counted = heard.clone();
