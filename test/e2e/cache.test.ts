@@ -290,6 +290,9 @@ describe('the response cache', { timeout: 240_000 }, () => {
     const stale = await get('/failing');
     assert.deepEqual([stale.status, stale.body], [200, 'good']);
     assert.match(status(stale), /hit; ttl=-?\d+; detail=error/);
+    const head = await get('/failing', { method: 'HEAD' });
+    assert.equal(head.status, 200, 'HEAD is answered as GET would be');
+    assert.match(status(head), /hit; ttl=-?\d+; detail=error/);
     await get('/strict');
     assert.equal((await get('/strict')).status, 503);
   });

@@ -16,11 +16,9 @@ import type { Flight } from './flights.ts';
 import { serve } from './serve.ts';
 import type { Asked, Came, StoredAnswer, StoredHead } from './stored.ts';
 import { ageOf, freshenedOnce, storedHead, validated, withBody } from './stored.ts';
-import { isFailure, usableOnError } from './usable.ts';
+import { isError, isFailure, usableOnError } from './usable.ts';
 
 const NOT_MODIFIED = 304;
-/** Answers instead of which a stale one may serve (RFC 5861 §4). */
-const ERRORS: ReadonlySet<number> = new Set([500, 502, 503, 504]);
 /** Below it an answer says something about what is stored (RFC 9111 §4.3.3). */
 const SERVER_ERROR = 500;
 
@@ -134,8 +132,7 @@ export class Fetching implements Caching {
   /** A stale one in the place of an error. */
   #serveInstead(x: Exchange, status: number): boolean {
     const found = this.#found;
-    if (found === null || !ERRORS.has(status) || !usableOnError(found, x.now) || !this.#serveStale(x, found))
-      return false;
+    if (found === null || !isError(status) || !usableOnError(found, x.now) || !this.#serveStale(x, found)) return false;
     this.#land(x, true);
     return true;
   }

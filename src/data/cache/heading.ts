@@ -11,7 +11,7 @@ import { firstOf } from './fields.ts';
 import { serve } from './serve.ts';
 import type { Asked, Came, StoredAnswer } from './stored.ts';
 import { ageOf, contradicts, validated } from './stored.ts';
-import { isFailure, usableOnError } from './usable.ts';
+import { isError, isFailure, usableOnError } from './usable.ts';
 
 const SERVER_ERROR = 500;
 const NOT_MODIFIED = 304;
@@ -36,6 +36,7 @@ export class Heading implements Caching {
 
   answered(x: Exchange): Verdict {
     const answer = x.wire.upstreamAnswer;
+    if (isError(answer.status) && this.#serveStale(x)) return Verdict.Handed;
     const found = this.#found;
     if (found !== null && answer.status < SERVER_ERROR && answer.status !== NOT_MODIFIED) {
       const came: Came = { status: answer.status, fields: linesOf(answer), at: x.now };
@@ -52,15 +53,17 @@ export class Heading implements Caching {
     return Verdict.Next;
   }
 
-  /** To HEAD everything passes. */
   replaced(x: Exchange): boolean {
-    this.answered(x);
-    return false;
+    return this.answered(x) === Verdict.Handed;
   }
 
   rescue(x: Exchange, row: RefusalRow): boolean {
+    return isFailure(row) && this.#serveStale(x);
+  }
+
+  #serveStale(x: Exchange): boolean {
     const found = this.#found;
-    if (!isFailure(row) || found === null || !usableOnError(found, x.now)) return false;
+    if (found === null || !usableOnError(found, x.now)) return false;
     x.cache = CacheOutcome.Stale;
     return serve(x, found, hitStatus(found.lifetime - ageOf(found, x.now), '; detail=error'));
   }

@@ -42,6 +42,14 @@ export function isFailure(row: RefusalRow): boolean {
   return FAILURES.has(row);
 }
 
+/** Answers instead of which a stale one may serve (RFC 5861 §4). */
+const ERRORS: ReadonlySet<number> = new Set([500, 502, 503, 504]);
+
+/** Whether a stale answer may take the place of an upstream's with this status. */
+export function isError(status: number): boolean {
+  return ERRORS.has(status);
+}
+
 /** Stale, but may be used because nothing better can be had (RFC 5861 §4). */
 export function usableOnError(stored: StoredAnswer, now: number): boolean {
   return !stored.noCache && ageOf(stored, now) - stored.lifetime <= stored.staleIfError && stored.staleIfError > 0;
