@@ -1,5 +1,6 @@
 //! Header fields on their way through: what ends here, and the edits of stages ([`crate::layout::edit`]).
 
+use crate::http1::nominated;
 use crate::layout::edit;
 
 /// Who we are in Via (RFC 9110 §7.6.3): protocol and pseudonym, no host name.
@@ -159,6 +160,11 @@ pub fn retain_lines(lines: &mut Vec<u8>, passes: impl Fn(&[u8]) -> bool) {
             lines.drain(at..end);
         }
     }
+}
+
+/// Whether a Connection field nominates the field of this name.
+pub fn nominates(connection: &[u8], name: &[u8]) -> bool {
+    nominated(connection).any(|option| is_name(option, name))
 }
 
 fn is_line(text: &[u8]) -> bool {

@@ -1,7 +1,7 @@
 //! Verdicts, and the request on its way upstream.
 
 use super::Engine;
-use super::fields::{Edits, grpc_timeout_ms, is_claim, retain_lines, via, write_field, write_length};
+use super::fields::{Edits, grpc_timeout_ms, is_claim, nominates, retain_lines, via, write_field, write_length};
 use super::hedge::Hedge;
 use super::slab::Key;
 use super::slots::Slots;
@@ -282,7 +282,10 @@ impl Engine {
 /// A request's trailers say no more than its head may.
 fn strip_trailers(slots: &Slots, slot: u32, x: &mut Exchange) {
     let edits = Edits(slots.written_at(slot, word::REQUEST_EDITS_AT).unwrap_or_default());
-    retain_lines(&mut x.trailers, |name| !is_claim(name) && !edits.hides(name));
+    let ends_here = |name: &[u8]| fields_of(slots, slot, b"connection").any(|options| nominates(options, name));
+    retain_lines(&mut x.trailers, |name| {
+        !is_claim(name) && !edits.hides(name) && !ends_here(name)
+    });
 }
 
 /// Body bytes that are kept, in the coding of the upstream request; `end`: and its end if all is here.
@@ -320,9 +323,14 @@ fn encode_end(x: &Exchange, out: &mut Vec<u8>) {
 
 /// First value of a field of the request.
 pub(super) fn field<'a>(slots: &'a Slots, slot: u32, wanted: &[u8]) -> Option<&'a [u8]> {
+    fields_of(slots, slot, wanted).next()
+}
+
+/// All of them.
+fn fields_of<'a>(slots: &'a Slots, slot: u32, wanted: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     let head = slots.head_ref(slot);
     let count = slots.word(slot, word::FIELD_COUNT).clamp(0, FIELDS_MAX as i32) as usize;
-    (0..count).find_map(|i| {
+    (0..count).filter_map(move |i| {
         let value = slots.word(slot, FIELDS_AT / 4 + 2 * i) as u32;
         let name = slots.word(slot, FIELDS_AT / 4 + 2 * i + 1) as u32;
         let at = (name & 0xffff) as usize;

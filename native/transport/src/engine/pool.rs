@@ -190,6 +190,7 @@ impl Engine {
                 ahead: Vec::new(),
                 progress: Progress::default(),
                 body: OutBody::Done,
+                nominated: Vec::new(),
                 keep_alive: true,
                 interim: 0,
                 served: 0,

@@ -439,6 +439,8 @@ pub struct Up {
     pub ahead: Vec<u8>,
     pub progress: Progress,
     pub body: OutBody,
+    /// Fields that the answer's Connection has nominated, by commas: its trailers lose them as well.
+    pub nominated: Vec<u8>,
     pub keep_alive: bool,
     /// Interim answers to the present request.
     pub interim: u32,

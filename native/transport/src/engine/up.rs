@@ -1,17 +1,20 @@
 //! Reading HTTP/1 upstreams.
 
+use super::fields::{nominates, retain_lines};
 use super::forward::field;
 use super::io::Got;
 use super::slab::Key;
 use super::state::{OutBody, Phase, Up, UpStage};
 use super::{Engine, READS_PER_TURN};
-use crate::http1::{Framing, Parsed, Progress, accept_of, parse_response};
+use crate::http1::{Framing, Parsed, Progress, accept_of, nominated, parse_response};
 use crate::layout::FailReason;
 
 /// Interim answers of one exchange; more are an upstream gone wrong.
 const INTERIM_MAX: u32 = 16;
 /// Bytes of a response head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Number of Connection among the known fields.
+const CONNECTION: u8 = 2;
 
 impl Engine {
     /// Reads as long as the client takes it.
@@ -191,6 +194,13 @@ impl Engine {
             Framing::Chunked => OutBody::Chunked(Box::default()),
             Framing::UntilClose => OutBody::UntilClose,
         };
+        if matches!(up.body, OutBody::Chunked(_)) && head.known[CONNECTION as usize] >= 0 {
+            let options = head.fields.iter().filter(|field| field.known == CONNECTION);
+            for name in options.flat_map(|field| nominated(field.value.of(bytes))) {
+                up.nominated.extend_from_slice(name);
+                up.nominated.push(b',');
+            }
+        }
         let over = !tunnel && matches!(up.body, OutBody::Done);
         self.answer_arrived(slot, bytes, head);
         if over {
@@ -252,7 +262,10 @@ impl Engine {
                         if decoded.done {
                             up.body = OutBody::Done;
                             up.keep_alive &= decoded.consumed == bytes.len();
-                            self.response_ended(key, slot, decoder.trailers());
+                            let ends_here = std::mem::take(&mut up.nominated);
+                            let mut trailers = decoder.trailers().to_vec();
+                            retain_lines(&mut trailers, |name| !nominates(&ends_here, name));
+                            self.response_ended(key, slot, &trailers);
                             return bytes.len();
                         }
                         up.body = OutBody::Chunked(decoder);

@@ -24,11 +24,24 @@ const RELIED_ON: [&[u8]; 13] = [
     b"traceparent",
 ];
 
+/// Options that name no field.
+const OWN_OPTIONS: [&str; 3] = ["keep-alive", "close", "upgrade"];
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Connection {
     pub close: bool,
     pub keep_alive: bool,
     pub upgrade: bool,
+}
+
+/// What a Connection field nominates: these end here, in the trailers as in the head.
+pub fn nominated(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let own = |option: &[u8]| {
+        OWN_OPTIONS
+            .iter()
+            .any(|own| option.eq_ignore_ascii_case(own.as_bytes()))
+    };
+    listed(value).filter(move |option| !own(option))
 }
 
 /// Reads all Connection fields and marks what they nominate. `of_request`: nominating what decisions rely on is a fault; in a response only the length

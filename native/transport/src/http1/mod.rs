@@ -20,7 +20,7 @@ pub use chunked::{
     CHUNK_DIGITS_MAX, CHUNK_SIZE_MAX, Chunked, Decoded, EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX, TRAILERS_MAX,
     chunk_prefix,
 };
-pub use connection::NOMINATED_MAX;
+pub use connection::{NOMINATED_MAX, nominated};
 pub use fields::{Field, NAME_BYTES_MAX, known_id};
 pub use host::HOST_BYTES_MAX;
 pub use request::{METHOD_BYTES_MAX, METHOD_OTHER, METHODS, RequestHead, parse_request};

@@ -179,6 +179,19 @@ fn trailers_pass_both_ways_without_those_that_frame() {
     assert!(answer.has("x-trailers: x-t: 1"), "{}", answer.head);
     wire.send("GET /f0/chunk/1 HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(wire.answer().unwrap().trailers, "x-sum: 9\n");
+    // What Connection nominates ends here, wherever it stands (RFC 9110 §7.6.1).
+    wire.send("POST /f0/echo HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Here\r\nConnection: x-too\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Here: 1\r\nX-T: 1\r\nX-Too: 1\r\n\r\n");
+    let answer = wire.answer().unwrap();
+    assert!(
+        answer.has("x-trailers: x-t: 1") && !answer.head.contains("x-here") && !answer.head.contains("x-too"),
+        "{}",
+        answer.head
+    );
+    for sum in ["", "x-sum: 9\n"] {
+        let path = if sum.is_empty() { "hop" } else { "chunk" };
+        wire.send(format!("GET /f0/{path}/1 HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(wire.answer().unwrap().trailers, sum);
+    }
     drop(wire);
     lane.end();
 }

@@ -270,6 +270,11 @@ pub fn obedient() -> Upstream {
                     }
                     wire.send("0\r\nX-Sum: 9\r\nContent-Length: 7\r\n\r\n");
                 }
+                // Its Connection nominates a trailer.
+                "hop" => {
+                    wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: X-Sum\r\n\r\n");
+                    wire.send("3\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n");
+                }
                 "until" => {
                     wire.send("HTTP/1.1 200 OK\r\n\r\n").send(vec![b'u'; number]);
                     return;
