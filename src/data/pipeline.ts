@@ -89,6 +89,12 @@ const FAIL_TEXT: Readonly<Record<FailReason, string>> = {
   [FailReason.Busy]: 'connection pool and its queue are full',
 };
 
+/** `why`: what the transport knows beyond the reason, or nothing. */
+function failText(reason: FailReason, why: string): string {
+  if (why === '') return FAIL_TEXT[reason];
+  return reason === FailReason.Connect ? `no connection: ${why}` : `${FAIL_TEXT[reason]}: ${why}`;
+}
+
 export class Pipeline implements TransportEvents {
   readonly #parts: PipelineParts;
   readonly #stages: StageTable;
@@ -171,23 +177,26 @@ export class Pipeline implements TransportEvents {
     else this.#run(x, STAGES.length);
   }
 
-  failed(x: Exchange, reason: FailReason, replayable: boolean, whole = false): void {
+  failed(x: Exchange, reason: FailReason, replayable: boolean, whole = false, why = ''): void {
     if (!x.live || x.refusedAt >= 0) return; // What is refused is not sent again.
     // Let go with the attempt that failed, or never out.
     if (x.hedge !== null) this.#hedging.over(x);
     const endpoint = x.endpoint;
     x.now = this.#parts.now();
     this.#parts.use.failed(x, reason);
-    let detail = `${endpoint?.identity ?? 'endpoint'}: ${FAIL_TEXT[reason]}`;
+    let detail = `${endpoint?.identity ?? 'endpoint'}: ${failText(reason, why)}`;
     if (endpoint !== null && this.#retries.afterFailure(x, reason, replayable, whole)) {
       // What refuses or resets is out of rotation at once: that many attempts and no more, and none of them may be lost.
       const unasked = reason === FailReason.Connect || reason === FailReason.Reset;
       if (unasked || this.#retries.take(x)) {
         x.failed.add(endpoint.slot);
-        x.detail = `tried again after ${detail}`;
+        const before = `tried again after ${detail}`;
+        x.detail = before;
         x.at = BALANCE;
         x.phase = 0;
         this.#run(x, STAGES.length);
+        // That there is nobody else to ask is not why it came to that.
+        if (x.refusedAt >= 0 && x.detail !== before) x.detail = `${x.detail}; ${before}`;
         return;
       }
       detail += `; ${BUDGET_SPENT}`;

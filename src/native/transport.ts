@@ -154,6 +154,8 @@ export interface TransportEngine {
   setAddresses(endpoint: number, addresses: readonly string[]): void;
   /** Its connections end once idle. */
   dropEndpoint(endpoint: number): void;
+  /** What the last attempt of an exchange failed of, beyond the reason that was told; empty: no more is known. */
+  failure(slot: number): string;
   /** Asks for up to `limit` bytes of a body; a `BodyState` in the three low bits, above them how many bytes are here. Pending: an event follows, if only the end. */
   inspect(slot: number, generation: number, limit: number): number;
   /** A copy of what was collected. */

@@ -8,7 +8,7 @@ export const OUT = {
   outlier: 'ejected as an outlier',
   open: 'its circuit is open',
   halfOpen: 'its circuit is half-open',
-  refused: 'a connection was refused, and nothing has been answered since',
+  refused: 'no connection could be made, and nothing has been answered since',
   reset: 'a connection was reset, and nothing has been answered since',
 } as const;
 export type Out = (typeof OUT)[keyof typeof OUT];

@@ -1,12 +1,16 @@
 /** Endpoints that die, come back, are ejected or all down; and tenants that stay in their cells. Real processes, real kills. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createServer as createSecureServer } from 'node:tls';
 import { OUT } from '../../src/snapshot/rotation.ts';
 import { plainBundle } from '../harness/bundle.ts';
 import { freePorts } from '../harness/ports.ts';
-import { ask, codeOf, keepAlive } from './client.ts';
+import { testAuthority } from '../harness/certs.ts';
+import { ask, codeOf, idOf, keepAlive } from './client.ts';
 import { EndpointProcess } from './endpoint-process.ts';
 import { endpointsOf, Given, metricOf, untilIdle } from './given.ts';
 
@@ -22,6 +26,69 @@ describe('endpoints', () => {
     for (const endpoint of started) given.ends(() => endpoint.kill());
     return started;
   };
+
+  it('why no connection could be made stands in the record, also where there was nobody else to ask', async () => {
+    const authority = testAuthority();
+    const other = await given.upstream({ tls: authority.leaf(['other.test']) });
+    const plain = await given.upstream();
+    const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+    given.ends(() => silent.close());
+    await once(silent, 'listening');
+    // Asks for a certificate of ours, which it has none of: in TLS 1.3 it says so when our part is over.
+    const strict = createSecureServer(
+      {
+        cert: authority.leaf(['api.test']).certificate,
+        key: authority.leaf(['api.test']).key,
+        requestCert: true,
+        ca: authority.certificate,
+      },
+      (socket) => socket.on('error', () => undefined),
+    );
+    strict.on('tlsClientError', () => undefined).listen(0, '127.0.0.1');
+    given.ends(() => strict.close());
+    await once(strict, 'listening');
+    const [closed = 0] = await freePorts(1);
+    const portOf = (server: { address(): unknown }): number => (server.address() as { port: number }).port;
+    const cases: Readonly<Record<string, readonly [string, RegExp]>> = {
+      closed: [`127.0.0.1:${closed}`, /tried again after .*: no connection: connection refused$/],
+      other: [other.address, /no connection: TLS: certificate not valid for name "api\.test"/],
+      plain: [plain.address, /no connection: TLS: received corrupt message/],
+      silent: [`127.0.0.1:${portOf(silent)}`, /no connection: no TLS handshake in time$/],
+      strict: [
+        `127.0.0.1:${portOf(strict)}`,
+        /connection closed before the response head: TLS: .*CertificateRequired$/,
+      ],
+    };
+    const tls = { serverName: 'api.test', ca: authority.certificate };
+    const gateway = await given.gateway({
+      bundle: plainBundle([], {
+        cells: {
+          cells: Object.entries(cases).map(([id, [address]]) => ({
+            id,
+            endpoints: [{ address, ...(id === 'closed' ? {} : { tls }) }],
+          })),
+        },
+        routes: {
+          routes: Object.keys(cases).map((id) => ({
+            id,
+            match: { path: { prefix: `/${id}` } },
+            access: 'public',
+            reason: 'for a test',
+            cell: id,
+            timeouts: { connectMs: 1_000 },
+          })),
+        },
+      }),
+    });
+    for (const [id, [, why]] of Object.entries(cases)) {
+      const heard = await ask(gateway.ports.http, `/${id}`);
+      assert.equal(codeOf(heard), id === 'strict' ? 'upstream_reset' : 'no_endpoint', id);
+      const { detail } = (await gateway.admin(`/v1/explain/${idOf(heard)}`)) as { detail: string };
+      assert.match(detail, why, id);
+      if (id !== 'strict') assert.match(detail, /^every endpoint of the cell is down; tried again after /, id);
+    }
+    await gateway.stop();
+  });
 
   it('one of three is killed under load: no safe request fails, it gets no more, and comes back', async () => {
     const endpoints = await processes('a', 'b', 'c');

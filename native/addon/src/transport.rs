@@ -426,6 +426,14 @@ impl TransportEngine {
         state.unwrap_or(0)
     }
 
+    /// What the last attempt failed of, beyond the reason that was told.
+    #[napi]
+    pub fn failure(&self, slot: u32) -> String {
+        self.lane
+            .with(|engine| engine.failure(slot).to_owned())
+            .unwrap_or_default()
+    }
+
     #[napi]
     pub fn lend(&self, slot: u32) -> f64 {
         number(self.lane.with(|engine| engine.lend(slot)))

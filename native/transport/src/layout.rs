@@ -231,7 +231,7 @@ pub mod event {
     pub const BODY: i32 = 2;
     /// An attempt failed: word 3 the reason (`FailReason`); bit 0 of word 4: it can safely be sent again; bit 1: all of it is here, should it be sent again; bit 2:
     /// another attempt of the same request goes on, so that nothing is to be decided; bit 3: it was the hedge that failed. Word 5, with bit 2: the status, if the attempt
-    /// was answered with one that is passed over for the other attempt's; else 0.
+    /// was answered with one that is passed over for the other attempt's, else 0; without it: 1 when more is known of why (`Engine::failure`).
     pub const FAILED: i32 = 3;
     /// The response head: word 3 the status; word 4 is 1 when it is shown and waits for a verdict; word 5 is 1 when all of the request is here, should it be sent again;
     /// word 6: of two attempts (`verdict::HEDGE`) the first (1) or the hedge (2) has brought it, and the other is cancelled; 0: there was one.

@@ -71,7 +71,9 @@ export class FaultWatch {
         part: 'endpoint',
         identity,
         state: out ? 'refused' : 'accepted',
-        reason: out ? 'a connection was refused: out of rotation until it answers' : 'it has answered: in rotation',
+        reason: out
+          ? 'no connection could be made (records of requests say why): out of rotation until it answers'
+          : 'it has answered: in rotation',
       }),
     );
   }

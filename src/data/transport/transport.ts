@@ -294,9 +294,9 @@ export interface TransportEvents {
   wake(x: Exchange, ticket: number): void;
   /**
    * An attempt failed before any byte of the answer was sent. `replayable`: the request can safely be sent again by the transport. `whole`: all of it is still
-   * here, so that it can be sent again if that is safe for other reasons.
+   * here, so that it can be sent again if that is safe for other reasons. `why`: what more is known, for the record only.
    */
-  failed(x: Exchange, reason: FailReason, replayable: boolean, whole?: boolean): void;
+  failed(x: Exchange, reason: FailReason, replayable: boolean, whole?: boolean, why?: string): void;
   /** There is no response head after `ForwardPlan.hedgeAfterMs`, and all of the request is still here: `Wire.hedge` may be called, now or not at all. */
   hedgeDue(x: Exchange): void;
   /**

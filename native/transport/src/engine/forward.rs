@@ -19,6 +19,9 @@ const EXPECT: u32 = 13;
 const UPGRADE: u32 = 14;
 const CONNECTION: u32 = 2;
 
+/// Of what an attempt failed of: names in a certificate are its owner's.
+const FAILURE_CHARS_MAX: usize = 300;
+
 impl Engine {
     /// Takes the verdict in the slot's record. One that comes late, or is none, changes nothing.
     pub fn apply(&mut self, slot: u32) {
@@ -250,6 +253,17 @@ impl Engine {
         }
     }
 
+    /// As `fail`, with what is known of why.
+    pub(super) fn fail_of(&mut self, slot: u32, reason: FailReason, why: &str) {
+        self.exchanges[slot as usize].failure = why.chars().take(FAILURE_CHARS_MAX).collect();
+        self.fail(slot, reason);
+    }
+
+    /// What the last attempt failed of, beyond the reason that was told; empty: no more is known.
+    pub fn failure(&self, slot: u32) -> &str {
+        self.exchanges.get(slot as usize).map_or("", |x| &x.failure)
+    }
+
     /// Tells that an attempt failed. Whether there is another is for decisions to say.
     pub(super) fn fail(&mut self, slot: u32, reason: FailReason) {
         self.fail_read(slot, reason, true);
@@ -267,6 +281,7 @@ impl Engine {
         let unread = !read || !x.written || (x.idempotent() && reason == FailReason::Reset);
         let whole = x.complete_copy();
         let again = whole && (unread || reason == FailReason::Busy);
+        let known = !x.failure.is_empty();
         x.phase = Phase::Deciding;
         x.written = false;
         x.due = Due::Decision;
@@ -274,7 +289,13 @@ impl Engine {
         self.tell(
             event::FAILED,
             slot,
-            [reason as i32, i32::from(again) | i32::from(whole) << 1, 0, 0, 0],
+            [
+                reason as i32,
+                i32::from(again) | i32::from(whole) << 1,
+                i32::from(known),
+                0,
+                0,
+            ],
         );
     }
 }

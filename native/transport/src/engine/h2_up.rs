@@ -427,8 +427,10 @@ impl Engine {
             Some(h2) => h2.streams.drain().map(|(_, slot)| slot).collect(),
             None => Vec::new(),
         };
+        let why = self.ups.get(key).and_then(|up| up.io.tls_failure()).unwrap_or_default();
         self.drop_up(key);
         for slot in slots {
+            self.exchanges[slot as usize].failure = why.as_str().into();
             self.h2_up_broke(slot, true);
         }
     }

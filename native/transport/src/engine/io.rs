@@ -462,6 +462,17 @@ impl Io {
         true
     }
 
+    /// What the TLS session failed of, for whoever asks why; the records that it goes into are short.
+    pub fn tls_failure(&self) -> Option<String> {
+        let failure = self.tls.as_ref()?.failure()?;
+        let of_certificate = failure.strip_prefix("invalid peer certificate: ");
+        Some(match of_certificate {
+            Some(what) if what.starts_with("certificate") => format!("TLS: {what}"),
+            Some(what) => format!("TLS: certificate: {what}"),
+            None => format!("TLS: {failure}"),
+        })
+    }
+
     fn fail(&mut self) -> Got {
         self.broken = true;
         Got::Broken

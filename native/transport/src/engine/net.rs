@@ -91,7 +91,10 @@ pub fn unacknowledged(fd: &OwnedFd) -> usize {
     bytes.ok().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
 }
 
-/// Whether a connection that was begun stands.
-pub fn connected(fd: &OwnedFd) -> bool {
-    matches!(sockopt::socket_error(fd), Ok(Ok(())))
+/// Why a connection that was begun does not stand; told once.
+pub fn connect_fault(fd: &OwnedFd) -> Option<std::io::Error> {
+    match sockopt::socket_error(fd) {
+        Ok(Ok(())) => None,
+        Ok(Err(errno)) | Err(errno) => Some(errno.into()),
+    }
 }

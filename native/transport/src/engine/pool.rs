@@ -37,6 +37,13 @@ pub struct Endpoint {
     pub waiting: VecDeque<u32>,
 }
 
+const NO_ADDRESS: &str = "its name has no address";
+
+/// What the system says of a connection, in its words without their number.
+fn said(error: &std::io::Error) -> String {
+    error.kind().to_string()
+}
+
 impl Engine {
     /// Makes an endpoint known; returns its number. It has no address yet.
     pub fn endpoint(&mut self, plan: EndpointPlan) -> u32 {
@@ -76,7 +83,7 @@ impl Engine {
         e.addresses = Some(addresses.to_vec());
         if addresses.is_empty() {
             while let Some(slot) = self.endpoints[endpoint as usize].waiting.pop_front() {
-                self.fail(slot, FailReason::Connect);
+                self.fail_of(slot, FailReason::Connect, NO_ADDRESS);
             }
         } else {
             self.open_connections_to(endpoint);
@@ -106,6 +113,7 @@ impl Engine {
         x.phase = Phase::Waiting;
         // Of this attempt nothing has gone out, whatever has of one before.
         x.written = false;
+        x.failure = Box::default();
         x.due = Due::Connection;
         x.deadline = self.now + x.connect_ms + x.head_ms;
         let (endpoint, idempotent) = (x.endpoint, x.idempotent());
@@ -132,9 +140,10 @@ impl Engine {
         );
         // Those for whom a connection is still being made have the place that it will give them.
         let running = (e.open - e.connecting) as usize;
-        let failed = e.plan.is_none() || e.addresses.as_ref().is_some_and(Vec::is_empty);
-        if failed {
+        if e.plan.is_none() {
             self.fail(slot, FailReason::Connect);
+        } else if e.addresses.as_ref().is_some_and(Vec::is_empty) {
+            self.fail_of(slot, FailReason::Connect, NO_ADDRESS);
         } else if e.waiting.len() >= room + max.saturating_sub(running) {
             self.fail(slot, FailReason::Busy);
         } else {
@@ -176,9 +185,12 @@ impl Engine {
             e.next_address = e.next_address.wrapping_add(1);
             let Some(first) = e.waiting.front() else { return };
             let deadline = now + self.exchanges[*first as usize].connect_ms;
-            let Ok(fd) = net::connect(&address) else {
-                self.connection_failed(endpoint);
-                continue;
+            let fd = match net::connect(&address) {
+                Ok(fd) => fd,
+                Err(error) => {
+                    self.connection_failed(endpoint, &said(&error));
+                    continue;
+                }
             };
             e.open += 1;
             e.connecting += 1;
@@ -200,21 +212,21 @@ impl Engine {
             });
             let Some(up) = self.ups.get_mut(key) else { return };
             let data = epoll::EventData::new_u64(key.pack(UP));
-            if epoll::add(&self.epoll_up, up.io.fd(), data, EVERYTHING).is_err() {
+            if let Err(error) = epoll::add(&self.epoll_up, up.io.fd(), data, EVERYTHING) {
                 // Not by `drop_up`, which would come back here.
                 self.ups.remove(key);
                 let e = &mut self.endpoints[endpoint as usize];
                 e.open -= 1;
                 e.connecting -= 1;
-                self.connection_failed(endpoint);
+                self.connection_failed(endpoint, &said(&error.into()));
             }
         }
     }
 
     /// Whoever has waited longest is told; the others may have more luck.
-    fn connection_failed(&mut self, endpoint: u32) {
+    fn connection_failed(&mut self, endpoint: u32, why: &str) {
         if let Some(slot) = self.endpoints[endpoint as usize].waiting.pop_front() {
-            self.fail(slot, FailReason::Connect);
+            self.fail_of(slot, FailReason::Connect, why);
         }
     }
 
@@ -222,8 +234,8 @@ impl Engine {
     pub(super) fn connecting(&mut self, key: Key) {
         let Some(up) = self.ups.get_mut(key) else { return };
         let endpoint = up.endpoint;
-        if !net::connected(up.io.fd()) {
-            self.give_up_connecting(key);
+        if let Some(error) = net::connect_fault(up.io.fd()) {
+            self.came_to_nothing(key, &said(&error));
             return;
         }
         let tls = self.endpoints[endpoint as usize]
@@ -242,16 +254,29 @@ impl Engine {
                     self.give_up_connecting(key);
                 }
             }
-            Err(_) => self.give_up_connecting(key),
+            Err(error) => self.came_to_nothing(key, &error.to_string()),
         }
     }
 
     /// A connection came to nothing before it carried a request.
     pub(super) fn give_up_connecting(&mut self, key: Key) {
         let Some(up) = self.ups.get(key) else { return };
+        let late = up.deadline <= self.now;
+        let why = match (&up.stage, up.io.tls_failure()) {
+            (_, Some(failure)) => failure,
+            (UpStage::Handshake, None) if late => "no TLS handshake in time".into(),
+            (UpStage::Handshake, None) => "closed within the TLS handshake".into(),
+            _ if late => "not made in time".into(),
+            _ => net::connect_fault(up.io.fd()).map_or_else(|| "closed".into(), |error| said(&error)),
+        };
+        self.came_to_nothing(key, &why);
+    }
+
+    fn came_to_nothing(&mut self, key: Key, why: &str) {
+        let Some(up) = self.ups.get(key) else { return };
         let endpoint = up.endpoint;
         // First, so that the one that fails does not have another connection made for it.
-        self.connection_failed(endpoint);
+        self.connection_failed(endpoint, why);
         self.drop_up(key);
     }
 

@@ -112,6 +112,8 @@ pub struct Exchange {
     pub request_ended: bool,
     /// Bytes of it went out.
     pub written: bool,
+    /// What the last attempt failed of, beyond the reason of its event, for whoever asks why; empty: no more is known.
+    pub failure: Box<str>,
     /// It went out on a connection that had served before, and the upstream has said nothing yet.
     pub on_reused: bool,
     /// Was sent again once because a reused connection closed under it.
@@ -221,6 +223,7 @@ impl Exchange {
             upstream_chunked: false,
             request_ended: false,
             written: false,
+            failure: Box::default(),
             on_reused: false,
             sent_again: false,
             connect_ms: 0,

@@ -345,7 +345,9 @@ impl Engine {
                 } else {
                     FailReason::Reset
                 };
-                self.fail(slot, reason);
+                // An upstream of TLS 1.3 judges our certificate when our part of the handshake is over.
+                let why = up.io.tls_failure().unwrap_or_default();
+                self.fail_of(slot, reason, &why);
             }
             Phase::Judging => self.held_broke(slot, FailReason::Reset),
             Phase::Answering | Phase::Tunnel => {

@@ -293,7 +293,8 @@ class NativeTransport implements Transport, WireHost {
         if (word === FailReason.Connect && wire.endpoint !== null) this.#endpoints.unreachable(wire.endpoint);
         if (exchange !== null) {
           const again = told[at + 4] as number;
-          this.events.failed(exchange, word as FailReason, (again & SAFE) !== 0, (again & WHOLE) !== 0);
+          const why = told[at + 5] === 0 ? '' : this.engine.failure(slot);
+          this.events.failed(exchange, word as FailReason, (again & SAFE) !== 0, (again & WHOLE) !== 0, why);
         }
         break;
       case Event.HEAD:
