@@ -205,7 +205,8 @@ export class BundleSupply {
       if (bundle === undefined) return false;
       try {
         await this.serve(bundle, true);
-        await this.#requireStore().activated(bundle, this.#trust.policy.epoch, this.#parts.now());
+        // A disk that is full or read-only keeps nobody from serving what it holds.
+        await this.#decided.serves(bundle);
         return true;
       } catch (error) {
         if (!(error instanceof ActivationError)) throw error;
@@ -395,7 +396,7 @@ export class BundleSupply {
   async #bootSeed(): Promise<void> {
     const { seed } = this.#parts.bundle;
     if (seed === undefined) return;
-    const { event, now } = this.#parts;
+    const { event } = this.#parts;
     const store = this.#requireStore();
     const reference = parseReference(seed);
     if (reference.kind !== 'layout') return;
@@ -413,7 +414,7 @@ export class BundleSupply {
       });
       event('info', 'starting with the seed bundle', { seed, digest });
       await this.serve(bundle);
-      await store.activated(bundle, this.#trust.policy.epoch, now());
+      await this.#decided.serves(bundle);
     } catch (error) {
       const known = error instanceof Rejection || error instanceof SourceError || error instanceof ActivationError;
       if (!known) throw error;

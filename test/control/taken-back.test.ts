@@ -132,6 +132,31 @@ describe('what an operator decides while the disk cannot be written, or is not t
     assert.match(refusal(again), /^quarantined/);
   });
 
+  it('a start with what is kept goes on, and what serves is written down as soon as that can be', async (t) => {
+    let full = false;
+    let mend = (): void => assert.fail('the disk is not full yet');
+    const { supply, directory, serves, start, clock, events } = await running(t, async () => {
+      // After what is kept was read, and before it is written that it serves.
+      if (full) mend = unwritable(directory);
+      full = false;
+      await Promise.resolve();
+    });
+    await supply.close();
+    full = true;
+    const again = await start();
+    serves(again, 11);
+    assert.ok(events.some(({ level, message }) => level === 'error' && /cannot be written down/.test(message)));
+    await again.follow();
+    serves(again, 11);
+    assert.match(again.source().fault ?? '', /state\.json/);
+    mend();
+    clock.nowMs += 60_001;
+    await again.pollNow();
+    await again.freeze();
+    assert.equal(again.source().fault, null);
+    serves(again, 11);
+  });
+
   it('a pin holds, and is written down as soon as that can be', async (t) => {
     const { supply, directory, serves, start, clock, registry, refusal } = await running(t);
     const mend = unwritable(directory);

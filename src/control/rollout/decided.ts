@@ -1,4 +1,4 @@
-/** What was decided on this gateway, by an operator or by its own comparison, and that it is remembered: it counts whatever the disk does, and is written as soon as that can be. */
+/** What was decided on this gateway, by an operator, by its own comparison or by a start, and that it is remembered: it counts whatever the disk does, and is written as soon as that can be. */
 import type { Digest } from '../oci/digest.ts';
 import type { StoreState } from '../store/state.ts';
 import type { BundleStore } from '../store/store.ts';
@@ -18,7 +18,7 @@ export interface DecidedParts {
 
 export class Decided {
   readonly #parts: DecidedParts;
-  /** What an operator made to serve, and is not on the disk yet. */
+  /** What an operator or a start made to serve, and is not on the disk yet. */
   #unrecorded: VerifiedBundle | null = null;
 
   constructor(parts: DecidedParts) {
@@ -34,7 +34,7 @@ export class Decided {
     }
   }
 
-  /** An operator made it serve. `also` changes with it, in one write. Never rejects. */
+  /** It was made to serve. `also` changes with it, in one write. Never rejects. */
   async serves(bundle: VerifiedBundle, also?: Change): Promise<void> {
     this.#unrecorded = bundle;
     try {
