@@ -29,6 +29,7 @@ import {
 } from '../native/limits.ts';
 import type { LimitKeyPart, LimitPlan, Snapshot } from '../snapshot/snapshot.ts';
 import { onlyBelieved } from './answers/received.ts';
+import { claimText } from './authn/claims.ts';
 import { countryOf } from './country.ts';
 import type { Exchange } from './exchange.ts';
 import { REFUSALS } from './refusal.ts';
@@ -242,15 +243,10 @@ function keyText(x: Exchange, part: LimitKeyPart): string {
     case 'certificate':
       return x.wire.tls?.client?.fingerprint ?? '';
     case 'claim':
-      return x.identity === null ? '' : claimText(claimAt(x.identity.claims, part.name));
+      return x.identity === null ? '' : (claimText(claimAt(x.identity.claims, part.name)) ?? '');
     case 'header':
       return onlyBelieved(x, part.name);
   }
-}
-
-function claimText(value: unknown): string {
-  if (typeof value === 'string') return value;
-  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
 }
 
 function wholeSeconds(ms: number, least: number): string {

@@ -3,12 +3,13 @@ import { STATUS_CODES } from 'node:http';
 import { present } from '../base/assert.ts';
 import type { TextPart, Variable } from '../snapshot/variables.ts';
 import { believed } from './answers/received.ts';
+import { claimText } from './authn/claims.ts';
 import { countryOf } from './country.ts';
 import type { Exchange } from './exchange.ts';
 import { claimAt } from './tenant.ts';
 
-/** What a value from a token or a certificate may hold to become part of a field: printable ASCII. */
-const PRINTABLE = /^[\x20-\x7e]*$/;
+/** What a value from a token or a certificate may hold to become part of a field: printable ASCII. No space at its ends: whoever reads the field takes it off, and ` root` would be `root`. */
+const PRINTABLE = /^(?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?$/;
 /** Longest value of one variable, characters; a longer one is empty. */
 export const VARIABLE_LENGTH_MAX = 8_192;
 
@@ -80,17 +81,12 @@ export function valueOf(variable: Variable, x: Exchange): string {
     case 'header':
       return bounded(believed(x, variable.name));
     case 'claim':
-      return x.identity === null ? '' : claimText(claimAt(x.identity.claims, variable.name));
+      return x.identity === null ? '' : sane(claimText(claimAt(x.identity.claims, variable.name)));
   }
 }
 
-function claimText(value: unknown): string {
-  if (typeof value === 'string') return sane(value);
-  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : '';
-}
-
-function sane(text: string | undefined): string {
-  return text === undefined || text.length > VARIABLE_LENGTH_MAX || !PRINTABLE.test(text) ? '' : text;
+function sane(text: string | null | undefined): string {
+  return text === undefined || text === null || text.length > VARIABLE_LENGTH_MAX || !PRINTABLE.test(text) ? '' : text;
 }
 
 function bounded(text: string | undefined): string {

@@ -80,6 +80,26 @@ describe('claims', () => {
     }
   });
 
+  it('that would reach the upstream as another value are left out: white space at the ends, numbers that a double rounds', () => {
+    const headers = (claim: string): readonly string[] => {
+      const result = check(JSON.parse(`{"text":${claim}}`) as object);
+      assert.ok(result.kind === 'identity');
+      return result.identity.headers;
+    };
+    for (const claim of ['" root"', '"root "', '"\\troot"', '" "', '9007199254740993', '-9007199254740993', '1e400'])
+      assert.deepEqual(headers(claim), [], claim);
+    for (const [claim, value] of [
+      ['"Ann Lee"', 'Ann Lee'],
+      ['"a"', 'a'],
+      ['""', ''],
+      ['9007199254740991', '9007199254740991'],
+      ['-7', '-7'],
+      ['0.5', '0.5'],
+      ['false', 'false'],
+    ] as const)
+      assert.deepEqual(headers(claim), ['x-text', value], claim);
+  });
+
   it('hold roles as a list or as one text, and not without bound', () => {
     const roles = (value: unknown): readonly string[] => {
       const result = check({ realm: { roles: value } });

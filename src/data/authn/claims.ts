@@ -10,8 +10,8 @@ export type ClaimsResult =
 /** Longest subject, role and claim header value. Unit: characters. */
 const TEXT_MAX = 1024;
 const ROLES_MAX = 64;
-/** What a header value may hold (RFC 9110 §5.5), without obs-text. */
-const HEADER_VALUE = /^[\x20-\x7e\t]*$/;
+/** What a header value may hold (RFC 9110 §5.5), without obs-text. No white space at its ends: whoever reads the field takes it off, and ` root` would be `root`. */
+const HEADER_VALUE = /^(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?$/;
 
 /** A claim by its name; dots descend into objects unless a claim of the whole name is there. */
 export function claimOf(claims: Readonly<Record<string, unknown>>, name: string): unknown {
@@ -22,6 +22,19 @@ export function claimOf(claims: Readonly<Record<string, unknown>>, name: string)
     value = (value as Record<string, unknown>)[part];
   }
   return value;
+}
+
+/**
+ * A text, number or boolean as a text; null for anything else. An integer that a double does not hold exactly counts as anything else: what is left of it after parsing may be somebody
+ * else's (RFC 8259 §6).
+ */
+export function claimText(value: unknown): string | null {
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number') {
+    const exact = Number.isInteger(value) ? Number.isSafeInteger(value) : Number.isFinite(value);
+    return exact ? String(value) : null;
+  }
+  return typeof value === 'boolean' ? String(value) : null;
 }
 
 function isNumericDate(value: unknown): value is number {
@@ -86,13 +99,7 @@ function rolesOf(value: unknown): readonly string[] {
 function headersOf(claims: Readonly<Record<string, unknown>>, claimHeaders: readonly string[]): readonly string[] {
   const headers: string[] = [];
   for (let i = 0; i + 1 < claimHeaders.length; i += 2) {
-    const value = claimOf(claims, claimHeaders[i] ?? '');
-    const text =
-      typeof value === 'string'
-        ? value
-        : typeof value === 'number' || typeof value === 'boolean'
-          ? String(value)
-          : null;
+    const text = claimText(claimOf(claims, claimHeaders[i] ?? ''));
     if (text !== null && text.length <= TEXT_MAX && HEADER_VALUE.test(text))
       headers.push(claimHeaders[i + 1] ?? '', text);
   }
