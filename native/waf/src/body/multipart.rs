@@ -8,6 +8,10 @@ use crate::seclang::variable::Var;
 
 /// Longest boundary, RFC 2046 §5.1.1.
 const BOUNDARY_BYTES_MAX: usize = 70;
+/// What it may hold beside letters and digits, RFC 2046 §5.1.1.
+const BOUNDARY_MARKS_QUOTED: &[u8] = b"'()+_,-./:=? ";
+/// Those of them that may stand without quotes (a token, RFC 2045 §5.1): at any other some readers end it, and some take `<` and `>` off its ends, so that parts for them are content here.
+const BOUNDARY_MARKS: &[u8] = b"'+_-.";
 
 /// Parses a body.
 pub fn parse(content: &[u8], content_type: &[u8], files_max: usize, sink: &mut dyn Sink) -> Result<(), &'static str> {
@@ -132,15 +136,16 @@ fn boundary(content_type: &[u8], sink: &mut dyn Sink) -> Result<Vec<u8>, &'stati
             sink.flag(Var::MultipartBoundaryWhitespace);
         }
         let value = value.trim_ascii();
-        let bare = match value.strip_prefix(b"\"") {
+        let (bare, beside) = match value.strip_prefix(b"\"") {
             Some(rest) => {
                 sink.flag(Var::MultipartBoundaryQuoted);
-                rest.strip_suffix(b"\"").ok_or("the quoted boundary is never closed")?
+                let bare = rest.strip_suffix(b"\"").ok_or("the quoted boundary is never closed")?;
+                (bare, BOUNDARY_MARKS_QUOTED)
             }
-            None => value,
+            None => (value, BOUNDARY_MARKS),
         };
-        let fits = !bare.is_empty() && bare.len() <= BOUNDARY_BYTES_MAX;
-        if !fits || !bare.iter().all(|b| (0x20..0x7f).contains(b) && *b != b'"') {
+        let fits = !bare.is_empty() && bare.len() <= BOUNDARY_BYTES_MAX && !bare.ends_with(b" ");
+        if !fits || !bare.iter().all(|b| b.is_ascii_alphanumeric() || beside.contains(b)) {
             return Err("the boundary of the media type is malformed");
         }
         found = Some(bare.to_vec());
@@ -324,9 +329,14 @@ mod tests {
 
     #[test]
     fn a_form_without_fields_is_well_formed() {
-        let (r, c) = run("--XX--\r\n", TYPE);
-        r.unwrap();
-        assert_eq!((c.arguments.len(), c.flags.len()), (0, 0));
+        for (body, content_type) in [
+            ("--XX--\r\n", TYPE),
+            ("------a.b_C+'9--\r\n", "multipart/form-data; boundary=----a.b_C+'9"),
+        ] {
+            let (r, c) = run(body, content_type);
+            r.unwrap();
+            assert_eq!((c.arguments.len(), c.flags.len()), (0, 0));
+        }
     }
 
     #[test]
@@ -379,6 +389,13 @@ mod tests {
             ),
             ("--XX--", "multipart/form-data"),
             ("--XX--", "multipart/form-data; boundary=XX; boundary=YY"),
+            ("--<XX>--", "multipart/form-data; boundary=<XX>"),
+            ("--X:Y--", "multipart/form-data; boundary=X:Y"),
+            ("--X=Y--", "multipart/form-data; boundary=X=Y"),
+            ("--X/Y--", "multipart/form-data; boundary=X/Y"),
+            ("--X Y--", "multipart/form-data; boundary=X Y"),
+            ("--X\\X--", "multipart/form-data; boundary=\"X\\X\""),
+            ("--X --", "multipart/form-data; boundary=\"X \""),
         ] {
             assert!(run(body, content_type).0.is_err(), "{body:?} {content_type}");
         }
