@@ -57,6 +57,12 @@ describe('a field of the client', () => {
   it('is all of its lines', () => {
     assert.deepEqual(known(exchange(null), 'x-mine'), Array(3).fill('one, two'));
     assert.equal(onlyBelieved(exchange(null), 'x-mine'), '', 'of which none is the only one');
+    assert.equal(onlyBelieved(exchange(null, ['x-mine', 'one', 'x_mine', 'two']), 'x-mine'), '', 'nor here');
+    assert.equal(
+      onlyBelieved(exchange(null, ['x_mine', 'one', 'x-mine', 'two']), 'x_mine'),
+      '',
+      'whichever is asked for',
+    );
     const cookies = exchange(null, ['cookie', 'a=1', 'cookie', 'b=2']);
     assert.deepEqual(known(cookies, 'cookie'), Array(3).fill('a=1; b=2'));
   });

@@ -18,11 +18,25 @@ export function believed(x: Exchange, name: string): string | undefined {
   return isOfClaim(x, name) ? ofToken(x, name) : joined(x.wire, name);
 }
 
-/** As `believed`, of a field that may stand there only once: `''` when it is absent or there are two, of which the upstream might believe the other. */
+/**
+ * As `believed`, of a field that may stand there only once: `''` when it is absent or there are two, of which the upstream might believe the other. `X_Tenant` beside `X-Tenant` is a second
+ * one: to CGI and its heirs they are the same.
+ */
 export function onlyBelieved(x: Exchange, name: string): string {
   if (isOfClaim(x, name)) return ofToken(x, name) ?? '';
   const first = x.wire.header(name);
-  return first === undefined || x.wire.repeats(name) ? '' : first;
+  return first === undefined || x.wire.repeats(name) || hasAlias(x, name) ? '' : first;
+}
+
+/** Another field differs from it in underscores alone. */
+function hasAlias(x: Exchange, name: string): boolean {
+  const { wire } = x;
+  const plain = name.replaceAll('_', '-');
+  for (let i = 0; i < wire.headerCount; i++) {
+    const other = wire.headerName(i);
+    if (other.length === name.length && other !== name && other.replaceAll('_', '-') === plain) return true;
+  }
+  return false;
 }
 
 /** Some issuer makes it from a claim: a client's own never reaches the upstream. */
