@@ -1,6 +1,7 @@
 /** What of a request the ring of a cell is asked with. */
 import { keyedHash } from '../../base/keyed-hash.ts';
 import type { BalancePlan, HashSource } from '../../snapshot/balance.ts';
+import { believed } from '../answers/received.ts';
 import { cookieOf } from '../cookie.ts';
 import type { Exchange } from '../exchange.ts';
 import { NO_HASH } from './choose.ts';
@@ -20,7 +21,7 @@ function textOf(x: Exchange, source: HashSource): string | undefined {
     case 'tenant':
       return x.tenant;
     case 'header':
-      return x.wire.header(source.name);
+      return believed(x, source.name);
     case 'cookie':
       return cookieOf(x.wire, source.name);
   }

@@ -6,7 +6,9 @@ import { Value } from 'typebox/value';
 import { compileSplit } from '../../control/compile/split.ts';
 import type { CellPlan } from '../../snapshot/cell-plans.ts';
 import type { SplitPlan } from '../../snapshot/route-plans.ts';
+import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { TestWire, testExchange, testRoute } from '../../../test/harness/wire.ts';
+import type { Identity } from '../exchange.ts';
 import { CellLatency } from './cell-latency.ts';
 import { splitCell } from './split.ts';
 
@@ -84,6 +86,30 @@ test('a header or cookie sends a request to its cell whatever the weights say', 
   assert.equal(cellOf(split, ['x-canary', 'always']), 1);
   assert.equal(cellOf(split, ['x-canary', 'never']), 0);
   assert.equal(cellOf(split, ['cookie', 'a=b; canary=1']), 1);
+});
+
+test("a claim's field is the token's word, whatever the client says", () => {
+  const snapshot = { issuers: [{ claimHeaders: ['plan', 'x-plan'] }] } as unknown as Snapshot;
+  const chosen = plan({
+    cells: [
+      { cell: 'v1', weight: 1 },
+      { cell: 'v2', when: [{ header: 'X-Plan', value: 'internal' }] },
+    ],
+  });
+  const cell = (split: SplitPlan, said: string, claim: string | null): number => {
+    const x = testExchange(new TestWire({ headers: ['x-plan', said] }), { snapshot }, testRoute());
+    x.clientAddress = '192.0.2.7';
+    x.identity = claim === null ? null : ({ headers: ['x-plan', claim] } as unknown as Identity);
+    return splitCell(x, split, cells);
+  };
+  assert.equal(cell(chosen, 'internal', null), 0);
+  assert.equal(cell(chosen, 'internal', 'free'), 0);
+  assert.equal(cell(chosen, 'free', 'internal'), 1);
+  const hashed = plan(two(1, 1, { by: ['header:X-Plan'] }));
+  for (const claim of [null, 'free']) {
+    const places = Array.from({ length: 50 }, (_, i) => cell(hashed, `said-${i}`, claim));
+    assert.equal(new Set(places).size, 1, 'a client does not choose its version');
+  }
 });
 
 test('no split leads out of the regions of a tenant', () => {

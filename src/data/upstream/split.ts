@@ -5,6 +5,7 @@
 import { liesIn } from '../../snapshot/regions.ts';
 import type { CellPlan } from '../../snapshot/cell-plans.ts';
 import type { SplitKey, SplitMatch, SplitPlan } from '../../snapshot/route-plans.ts';
+import { believed } from '../answers/received.ts';
 import { chance, Salt } from '../chance.ts';
 import { cookieOf } from '../cookie.ts';
 import { countryOf } from '../country.ts';
@@ -81,7 +82,7 @@ function mayGo(x: Exchange, cells: readonly CellPlan[], cell: number): boolean {
 
 function holds(x: Exchange, { from, name, value, countries = [] }: SplitMatch): boolean {
   if (from === 'country') return countries.includes(countryOf(x.clientAddress));
-  const found = from === 'cookie' ? cookieOf(x.wire, name) : x.wire.header(name);
+  const found = from === 'cookie' ? cookieOf(x.wire, name) : believed(x, name);
   return found !== undefined && (value === null || found === value);
 }
 
@@ -103,7 +104,7 @@ function textOf(x: Exchange, key: SplitKey): string | undefined {
     case 'cookie':
       return cookieOf(x.wire, key.name);
     case 'header':
-      return x.wire.header(key.name);
+      return believed(x, key.name);
   }
 }
 
