@@ -30,7 +30,8 @@ export const VARIABLES = {
 /** Variables that take a name after a colon. */
 export const NAMED_VARIABLES = {
   header: 'a field of the request; several lines are joined with a comma',
-  claim: 'a claim of the verified token; dots descend. Texts, numbers and booleans of printable ASCII',
+  claim:
+    'a claim of the verified token; dots descend. Texts, numbers and booleans of printable ASCII; integers beyond 2⁵³, which would be rounded to another, count as absent',
 } as const;
 
 /** Of pages in the place of refusals, besides all others. */
