@@ -2,7 +2,7 @@
  * The input of a policy: the fields of a request that it asked for, and no others. A list of fields is compiled once into an encoder that joins text
  * (0.2 µs where stringifying an object takes 2 µs), because what an evaluation costs is mostly the length of its input: about 4 µs per KB.
  */
-import { quote, toJsonText } from './json-text.ts';
+import { quote, toExactJsonText, toJsonText } from './json-text.ts';
 import { PolicyError } from './policy-error.ts';
 
 /** The caller's verified identity. The object is kept as a key of a weak map: a new identity must be a new object. */
@@ -95,7 +95,7 @@ const USER_FIELDS: Readonly<Record<string, (user: InputUser) => string>> = {
   sub: (u) => quote(u.subject),
   role: (u) => quote(u.roles[0] ?? ''),
   roles: (u) => toJsonText(u.roles),
-  claims: (u) => toJsonText(u.claims),
+  claims: (u) => toExactJsonText(u.claims),
 };
 
 /** Parts of the handshake: made once per connection, together. */
@@ -228,7 +228,7 @@ function userMember(fields: readonly string[]): Member | null {
 
 function claimsText(user: InputUser, names: readonly string[]): string {
   const present = names.filter((name) => Object.hasOwn(user.claims, name));
-  return `{${present.map((name) => `${quote(name)}:${toJsonText(user.claims[name])}`).join(',')}}`;
+  return `{${present.map((name) => `${quote(name)}:${toExactJsonText(user.claims[name])}`).join(',')}}`;
 }
 
 /** What was asked for of the handshake; absent without TLS. */

@@ -75,3 +75,17 @@ function wellFormed(_key: string, value: unknown): unknown {
     ? value
     : Object.fromEntries(entries.map(([key, v]) => [key.toWellFormed(), v]));
 }
+
+/** What an integer beyond the exact ones looks like in a text that JSON.stringify wrote. */
+const LONG_NUMBER = /\d{16}|\de\+/;
+
+/** As `toJsonText`, of what a token says: an integer that a double does not hold exactly is null, since what is left of it after parsing may be somebody else's (RFC 8259 §6). */
+export function toExactJsonText(value: unknown): string {
+  const text = toJsonText(value);
+  return LONG_NUMBER.test(text) ? JSON.stringify(JSON.parse(text), exact) : text;
+}
+
+/** Replacer for JSON.stringify. */
+function exact(_key: string, value: unknown): unknown {
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? null : value;
+}

@@ -135,6 +135,18 @@ describe('the input', () => {
       }
     }
   });
+  it('knows no integer of a claim that parsing has made another', () => {
+    const text =
+      '{"uid":9007199254740993,"far":[1e22,{"a":-9007199254740993}],"id":"9007199254740993","n":9007199254740991,"half":0.5}';
+    const claims = JSON.parse(text) as Record<string, unknown>;
+    const user = { subject: '', roles: [], claims };
+    const known = { uid: null, far: [null, { a: null }], id: '9007199254740993', n: 9007199254740991, half: 0.5 };
+    assert.deepEqual(sent(['user.claims'], { user }), { user: { claims: known } });
+    assert.deepEqual(sent(['user.claims.uid', 'user.claims.n'], { user: { ...user } }), {
+      user: { claims: { n: known.n, uid: null } },
+    });
+  });
+
   it('survives any text of a client: it parses, screens fine and comes back with lone surrogates replaced', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary' }),
