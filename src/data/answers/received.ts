@@ -40,7 +40,7 @@ function hasAlias(x: Exchange, name: string): boolean {
 }
 
 /** Some issuer makes it from a claim: a client's own never reaches the upstream. */
-function isOfClaim(x: Exchange, name: string): boolean {
+export function isOfClaim(x: Exchange, name: string): boolean {
   const { issuers } = x.revision.snapshot;
   for (let i = 0; i < issuers.length; i++) {
     const { claimHeaders } = issuers[i] as IssuerPlan;

@@ -87,6 +87,19 @@ describe('match', () => {
     assert.equal(chosen(revision, { headers: ['x-env', 'prod', 'x-env', 'test'] }), 'no_route');
   });
 
+  it('is not led by what a client says in the place of a claim: the token is read later', () => {
+    const revision = revisionOf([
+      [{}, {}],
+      [{}, { headers: [{ name: 'x-plan', value: 'gold', not: false }] }],
+      [{ path: '/open' }, { headers: [{ name: 'x-user', value: null, not: true }] }],
+    ]);
+    const { snapshot } = revision as { snapshot: { issuers: unknown } };
+    const headers = ['x-plan', 'gold', 'x-user', 'root'];
+    assert.deepEqual([chosen(revision, { headers }), chosen(revision, { headers, path: '/open' })], ['r1', 'r1']);
+    snapshot.issuers = [{ claimHeaders: ['plan', 'x-plan', 'sub', 'x-user'] }];
+    assert.deepEqual([chosen(revision, { headers }), chosen(revision, { headers, path: '/open' })], ['r0', 'r2']);
+  });
+
   it('says which methods are allowed when only the method does not fit', () => {
     const revision = revisionOf([
       [{ path: '/a', methods: 0b11 }, {}],

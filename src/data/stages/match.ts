@@ -6,6 +6,7 @@ import { present } from '../../base/assert.ts';
 import { METHOD_BITS_ALL, ROUTE_NONE, ROUTE_OTHER_METHOD, type RouterAddon } from '../../native/router.ts';
 import type { HeaderPredicate, RoutePlan } from '../../snapshot/route-plans.ts';
 import { allowOriginOfRefusal, preflightMethod } from '../answers/cors.ts';
+import { isOfClaim } from '../answers/received.ts';
 import { type Exchange, METHOD_OTHER, METHODS } from '../exchange.ts';
 import { REFUSALS } from '../refusal.ts';
 import { FirstEntries } from './first-entry.ts';
@@ -104,10 +105,11 @@ function allHold(predicates: readonly HeaderPredicate[], x: Exchange): boolean {
   return true;
 }
 
-/** True when some field of the name has the value: of repeated fields the upstream might believe any. */
+/** True when some field of the name has the value: of repeated fields the upstream might believe any. A client's own word in the place of a claim, which never goes upstream, is none. */
 function holds(predicate: HeaderPredicate, x: Exchange): boolean {
   const { wire } = x;
   const first = wire.header(predicate.name);
+  if (first !== undefined && isOfClaim(x, predicate.name)) return false;
   if (first === undefined || predicate.value === null || first === predicate.value) return first !== undefined;
   for (let i = 0; i < wire.headerCount; i++) {
     if (wire.headerName(i) === predicate.name && wire.headerValue(i) === predicate.value) return true;
