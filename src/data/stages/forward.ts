@@ -56,6 +56,8 @@ export class Forward implements Stage {
       x.caching !== null ||
       route.respond.showAnswer ||
       looksAtAnswers(x, limits);
+    // Rules have seen head and body: what follows them would pass unseen.
+    plan.trailers = route.waf.mode !== 'block';
     plan.hedgeAfterMs = limits.hedge === undefined ? 0 : hedgeAfterMs(x, limits.hedge);
     x.mirror?.forwarded(x);
     wire.forward(plan);

@@ -282,6 +282,8 @@ export interface ForwardPlan {
   bodyBytesMax: number;
   /** The answer's head is shown before it goes on (`TransportEvents.shown`). Not when it agrees to another protocol (101). */
   showAnswer: boolean;
+  /** Trailers of the request go on behind its body; else they end here (RFC 9110 §6.5.1 lets a proxy do so). */
+  trailers: boolean;
   /** Without a response head so long after the hand-over `TransportEvents.hedgeDue` is told, ms; 0 = never. Only where the transport has `Wire.hedge`. */
   hedgeAfterMs: number;
 }

@@ -77,7 +77,7 @@ impl Engine {
         x.head_ms = ms(&self.slots, word::HEAD_MS);
         x.idle_ms = ms(&self.slots, word::IDLE_MS);
         x.body_max = u64::from(low) | (u64::from(high) << 32);
-        x.asks = self.slots.word(slot, word::ASKS) == 1;
+        x.asks = self.slots.word(slot, word::ASKS) & 1 != 0;
         x.compress = compress;
         if x.grpc && x.client_deadline == u64::MAX {
             x.client_deadline = field(&self.slots, slot, b"grpc-timeout")
@@ -300,12 +300,13 @@ impl Engine {
     }
 }
 
-/// A request's trailers say no more than its head may.
+/// A request's trailers say no more than its head may, or nothing.
 fn strip_trailers(slots: &Slots, slot: u32, x: &mut Exchange) {
     let edits = Edits(slots.written_at(slot, word::REQUEST_EDITS_AT).unwrap_or_default());
     let ends_here = |name: &[u8]| fields_of(slots, slot, b"connection").any(|options| nominates(options, name));
+    let none = slots.word(slot, word::ASKS) & 2 != 0;
     retain_lines(&mut x.trailers, |name| {
-        !is_claim(name) && !edits.hides(name) && !ends_here(name)
+        !none && !is_claim(name) && !edits.hides(name) && !ends_here(name)
     });
 }
 

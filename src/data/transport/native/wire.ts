@@ -245,7 +245,7 @@ export class NativeWire extends NativeHead implements Wire {
     words[base + Word.IDLE_MS] = Math.min(plan.idleTimeoutMs, INT_MAX);
     words[base + Word.TOTAL_MS] = Math.min(plan.totalTimeoutMs, INT_MAX);
     words[base + Word.HEDGE_MS] = Math.min(plan.hedgeAfterMs, INT_MAX);
-    words[base + Word.ASKS] = plan.showAnswer ? 1 : 0;
+    words[base + Word.ASKS] = (plan.showAnswer ? 1 : 0) | (plan.trailers ? 0 : 2);
     words[base + Word.BODY_MAX] = (plan.bodyBytesMax % HIGH) | 0;
     words[base + Word.BODY_MAX + 1] = Math.min(plan.bodyBytesMax / HIGH, INT_MAX) | 0;
     this.#decide(Decided.FORWARD, this.#host.endpoint(plan.endpoint));

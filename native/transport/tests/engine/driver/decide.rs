@@ -64,6 +64,11 @@ impl Driver {
                 true
             }
             "u" => self.edited(slot),
+            "t" => {
+                self.forward(slot, 0);
+                self.set(slot, word::ASKS, 2);
+                true
+            }
             "p" | "j" | "q" | "x" | "v" | "o" | "d" | "n" | "e" => self.forward(slot, 0),
             "k" | "m" => {
                 self.set(slot, word::COMPRESS, 1);
