@@ -43,9 +43,9 @@ export interface LanesParts {
   readonly onBug: (lane: number, bug: Extract<FromLane, { kind: 'bug' }>) => void;
   /** A lane died; it is being restarted, unless all of them drain. */
   readonly onLaneFailed: (lane: number, message: string, stack: string, restarted: boolean) => void;
-  /** A lane has forgotten stored answers because a request changed something; the others have not. */
   /** The answers of a request and of its copy differ. */
   readonly onMirrorDiffers: (difference: MirrorDifference) => void;
+  /** A lane has forgotten stored answers because a request changed something; the others have not. */
   readonly onInvalidated: (purge: CachePurge, lane: number) => void;
   /** The process must end. */
   readonly onFatal: (message: string, code: number) => void;

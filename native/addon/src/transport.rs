@@ -8,12 +8,10 @@ mod node;
 mod plans;
 mod uv;
 
-use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI32;
 
 use cnx_transport::engine::options::{EndpointPlan, ListenPlan};
 use cnx_transport::engine::{Engine, Pages};
@@ -78,19 +76,8 @@ impl TransportEngine {
         let engine = Engine::new(bounds, refusals).map_err(|error| Error::from_reason(error.to_string()))?;
         let fd = engine.epoll_fd();
         let uv = node::event_loop(&env)?;
-        let lane = Rc::new(Lane {
-            engine: RefCell::new(Some(engine)),
-            verdicts: (0..listed).map(|_| AtomicI32::new(0)).collect(),
-            on_turn: Callback::new(&env, &on_turn)?,
-            internal_row,
-            watch: RefCell::default(),
-            hook: RefCell::default(),
-            turning: Cell::new(false),
-            heard: Cell::new(0),
-            mute: Cell::new(false),
-            released: Cell::new(false),
-            ticks: Cell::new(0),
-        });
+        let on_turn = Callback::new(&env, &on_turn)?;
+        let lane = Rc::new(Lane::new(engine, listed, on_turn, internal_row));
         *lane.hook.borrow_mut() = Some(EndHook::add(&env, Rc::clone(&lane))?);
         #[allow(unsafe_code)]
         // SAFETY: the loop of the running call; the hook keeps the thread until the watch is closed, and `closed` drops the engine only then.

@@ -22,24 +22,45 @@ const TICKS_PER_ROTATION: u32 = 600;
 /// What the handles of the loop and JavaScript's object share.
 pub(super) struct Lane {
     /// None once everything is closed. Never borrowed while JavaScript runs.
-    pub engine: RefCell<Option<Engine>>,
+    engine: RefCell<Option<Engine>>,
     /// First word: how many slots follow that were decided. JavaScript writes it.
     pub verdicts: Arc<[AtomicI32]>,
-    pub on_turn: Callback,
+    on_turn: Callback,
     /// Row of the refusal for what JavaScript left undecided when it threw.
-    pub internal_row: i32,
+    internal_row: i32,
+    /// Of the engine's descriptor; none before the lane is in the loop and after it has left.
     pub watch: RefCell<Option<Watch>>,
+    /// Keeps the thread from ending before the watch is closed.
     pub hook: RefCell<Option<EndHook>>,
+    /// Within a turn: what JavaScript causes is looked at when it ends.
     pub turning: Cell<bool>,
     /// Events that JavaScript was called with and that were not struck off yet.
     pub heard: Cell<usize>,
     /// JavaScript is not called any more.
     pub mute: Cell<bool>,
-    pub released: Cell<bool>,
-    pub ticks: Cell<u32>,
+    released: Cell<bool>,
+    ticks: Cell<u32>,
 }
 
 impl Lane {
+    /// Not in the loop yet. `listed`: words of the list of verdicts.
+    pub fn new(engine: Engine, listed: usize, on_turn: Callback, internal_row: i32) -> Lane {
+        Lane {
+            engine: RefCell::new(Some(engine)),
+            verdicts: (0..listed).map(|_| AtomicI32::new(0)).collect(),
+            on_turn,
+            internal_row,
+            watch: RefCell::default(),
+            hook: RefCell::default(),
+            turning: Cell::new(false),
+            heard: Cell::new(0),
+            mute: Cell::new(false),
+            released: Cell::new(false),
+            ticks: Cell::new(0),
+        }
+    }
+
+    /// Works on the engine, unless everything is closed.
     pub fn with<T>(&self, work: impl FnOnce(&mut Engine) -> T) -> Option<T> {
         self.engine.borrow_mut().as_mut().map(work)
     }
@@ -150,6 +171,7 @@ impl Lane {
         }
     }
 
+    /// The rest follows when the loop has let go of it (`closed`).
     pub fn leave_loop(&self) {
         if let Some(watch) = &*self.watch.borrow() {
             watch.close::<Self>();

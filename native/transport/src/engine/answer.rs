@@ -5,13 +5,10 @@ use super::compress::{Answer, Coding};
 use super::fields::{Edits, VIA, retain_lines, write_field, write_length, write_number};
 use super::hedge::Hedge;
 use super::state::{AnswerBody, Due, InBody, Phase, Stage};
-use crate::http1::{Framing, ResponseHead, chunk_prefix};
+use crate::http1::{CONTENT_LENGTH, Framing, ResponseHead, TRANSFER_ENCODING, UPGRADE, chunk_prefix};
 use crate::layout::{event, word};
 use crate::lent::Body;
 
-const CONTENT_LENGTH: u8 = 3;
-const TRANSFER_ENCODING: u8 = 4;
-const UPGRADE: u8 = 14;
 pub(super) const CLOSE: &[u8] = b"connection: close\r\n";
 pub(super) const KEEP_ALIVE: &[u8] = b"connection: keep-alive\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

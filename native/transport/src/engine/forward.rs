@@ -6,18 +6,9 @@ use super::hedge::Hedge;
 use super::slab::Key;
 use super::slots::Slots;
 use super::state::{Due, Exchange, Phase};
-use crate::http1::chunk_prefix;
+use crate::http1::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE, chunk_prefix};
 use crate::layout::{FIELD_HOP, FIELDS_AT, FIELDS_MAX, FailReason, Fault, event, verdict, word};
 use crate::lent::Body;
-
-/// Known ids that are written anew or not at all: host, content-length, transfer-encoding, expect.
-const HOST: u32 = 1;
-const CONTENT_LENGTH: u32 = 3;
-const TRANSFER_ENCODING: u32 = 4;
-const EXPECT: u32 = 13;
-/// And those by which WebSockets are agreed.
-const UPGRADE: u32 = 14;
-const CONNECTION: u32 = 2;
 
 /// Of what an attempt failed of: names in a certificate are its owner's.
 const FAILURE_CHARS_MAX: usize = 300;
@@ -386,7 +377,7 @@ pub(super) fn write_request_head(slots: &Slots, slot: u32, x: &Exchange, out: &m
     for i in 0..count.clamp(0, FIELDS_MAX as i32) as usize {
         let value = slots.word(slot, FIELDS_AT / 4 + 2 * i) as u32;
         let name = slots.word(slot, FIELDS_AT / 4 + 2 * i + 1);
-        let known = (name as u32 >> 24) & 0x1f;
+        let known = (name as u32 >> 24) as u8 & 0x1f;
         let name_at = at(name & 0xffff, (name >> 16) & 0xff);
         let skipped = matches!(known, HOST | CONTENT_LENGTH | TRANSFER_ENCODING)
             || (known == EXPECT && !x.expects)

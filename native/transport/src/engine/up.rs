@@ -6,15 +6,13 @@ use super::io::Got;
 use super::slab::Key;
 use super::state::{OutBody, Phase, Up, UpStage};
 use super::{Engine, READS_PER_TURN};
-use crate::http1::{Framing, Parsed, Progress, accept_of, nominated, parse_response};
+use crate::http1::{CONNECTION, Framing, Parsed, Progress, accept_of, nominated, parse_response};
 use crate::layout::FailReason;
 
 /// Interim answers of one exchange; more are an upstream gone wrong.
 const INTERIM_MAX: u32 = 16;
 /// Bytes of a response head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Number of Connection among the known fields.
-const CONNECTION: u8 = 2;
 
 impl Engine {
     /// Reads as long as the client takes it.

@@ -24,9 +24,6 @@ const RELIED_ON: [&[u8]; 13] = [
     b"traceparent",
 ];
 
-/// Options that name no field.
-const OWN_OPTIONS: [&str; 3] = ["keep-alive", "close", "upgrade"];
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Connection {
     pub close: bool,
@@ -36,12 +33,23 @@ pub(super) struct Connection {
 
 /// What a Connection field nominates: these end here, in the trailers as in the head.
 pub fn nominated(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let own = |option: &[u8]| {
-        OWN_OPTIONS
-            .iter()
-            .any(|own| option.eq_ignore_ascii_case(own.as_bytes()))
-    };
-    listed(value).filter(move |option| !own(option))
+    listed(value).filter(|option| !Connection::default().said(option))
+}
+
+impl Connection {
+    /// Takes note of an option that names no field; false: it names one.
+    fn said(&mut self, option: &[u8]) -> bool {
+        if option.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+        } else if option.eq_ignore_ascii_case(b"close") {
+            self.close = true;
+        } else if option.eq_ignore_ascii_case(b"upgrade") {
+            self.upgrade = true;
+        } else {
+            return false;
+        }
+        true
+    }
 }
 
 /// Reads all Connection fields and marks what they nominate. `of_request`: nominating what decisions rely on is a fault; in a response only the length
@@ -55,13 +63,7 @@ pub(super) fn read_connection(bytes: &[u8], fields: &mut [Field], of_request: bo
         }
         let value = fields[n].value.of(bytes);
         for option in listed(value) {
-            if option.eq_ignore_ascii_case(b"keep-alive") {
-                found.keep_alive = true;
-            } else if option.eq_ignore_ascii_case(b"close") {
-                found.close = true;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
-                found.upgrade = true;
-            } else {
+            if !found.said(option) {
                 nominated += 1;
                 let relied_on = of_request && RELIED_ON.iter().any(|name| option.eq_ignore_ascii_case(name));
                 if nominated > NOMINATED_MAX || relied_on {

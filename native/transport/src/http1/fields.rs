@@ -47,12 +47,12 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
     true
 }
 
-pub(super) const HOST: u8 = id("host");
-pub(super) const CONNECTION: u8 = id("connection");
-pub(super) const CONTENT_LENGTH: u8 = id("content-length");
-pub(super) const TRANSFER_ENCODING: u8 = id("transfer-encoding");
-pub(super) const EXPECT: u8 = id("expect");
-pub(super) const UPGRADE: u8 = id("upgrade");
+pub(crate) const HOST: u8 = id("host");
+pub(crate) const CONNECTION: u8 = id("connection");
+pub(crate) const CONTENT_LENGTH: u8 = id("content-length");
+pub(crate) const TRANSFER_ENCODING: u8 = id("transfer-encoding");
+pub(crate) const EXPECT: u8 = id("expect");
+pub(crate) const UPGRADE: u8 = id("upgrade");
 pub(super) const TE: u8 = id("te");
 pub(super) const TRAILER: u8 = id("trailer");
 

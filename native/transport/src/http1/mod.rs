@@ -21,6 +21,7 @@ pub use chunked::{
     chunk_prefix,
 };
 pub use connection::{NOMINATED_MAX, nominated};
+pub(crate) use fields::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 pub use fields::{Field, NAME_BYTES_MAX, known_id};
 pub use host::HOST_BYTES_MAX;
 pub use request::{METHOD_BYTES_MAX, METHOD_OTHER, METHODS, RequestHead, parse_request};
