@@ -107,6 +107,9 @@ class BenchWire implements Wire {
   repeats(): boolean {
     return false;
   }
+  hasAlias(): boolean {
+    return false;
+  }
   inspectBody(): BodyState {
     return BodyState.Complete;
   }

@@ -29,11 +29,11 @@ import {
 } from '../native/limits.ts';
 import type { LimitKeyPart, LimitPlan, Snapshot } from '../snapshot/snapshot.ts';
 import { onlyBelieved } from './answers/received.ts';
-import { claimText } from './authn/claims.ts';
+import { claimAt, claimText } from './authn/claims.ts';
 import { countryOf } from './country.ts';
 import type { Exchange } from './exchange.ts';
 import { REFUSALS } from './refusal.ts';
-import { claimAt, readTenant } from './tenant.ts';
+import { readTenant } from './tenant.ts';
 import { Verdict } from './verdict.ts';
 
 const NS_PER_MS = 1e6;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { TenantSource } from '../snapshot/route-plans.ts';
 import { TestWire, testExchange, testRoute, type WireOptions } from '../../test/harness/wire.ts';
 import type { Identity } from './exchange.ts';
-import { claimAt, readTenant, TENANT_LENGTH_MAX } from './tenant.ts';
+import { readTenant, TENANT_LENGTH_MAX } from './tenant.ts';
 
 const claims = {
   tenant: 'acme',
@@ -90,11 +90,4 @@ test('it is read once', () => {
   const x = testExchange(new TestWire(), {}, testRoute({ tenant: { from: 'fixed', name: 'other' } }));
   x.tenant = 'known';
   assert.equal(readTenant(x), 'known');
-});
-
-test('a claim is found by its own name before dots descend', () => {
-  assert.equal(claimAt({ 'a.b': 1, a: { b: 2 } }, 'a.b'), 1);
-  assert.equal(claimAt({ a: { b: 2 } }, 'a.b'), 2);
-  assert.equal(claimAt({ a: { b: 2 } }, 'a.'), undefined);
-  assert.equal(claimAt({ a: null }, 'a.b'), undefined);
 });

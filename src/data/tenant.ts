@@ -5,6 +5,7 @@
 import { Recent } from '../base/recent.ts';
 import type { TenantSource } from '../snapshot/route-plans.ts';
 import { onlyBelieved } from './answers/received.ts';
+import { claimAt } from './authn/claims.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Longest tenant id, characters. */
@@ -53,23 +54,6 @@ export function tenantFromHead(x: Exchange, source: Exclude<TenantSource, { read
     case 'fixed':
       return source.name;
   }
-}
-
-/** A claim by its name, dots descending into objects; a claim whose own name holds the dots comes first. Only own properties. */
-export function claimAt(claims: Readonly<Record<string, unknown>>, name: string): unknown {
-  if (Object.hasOwn(claims, name)) return claims[name];
-  let value: unknown = claims;
-  let from = 0;
-  while (from <= name.length) {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-    const dot = name.indexOf('.', from);
-    const key = name.slice(from, dot < 0 ? name.length : dot);
-    if (!Object.hasOwn(value, key)) return undefined;
-    value = (value as Record<string, unknown>)[key];
-    if (dot < 0) return value;
-    from = dot + 1;
-  }
-  return undefined;
 }
 
 /** Identifiers come as texts, and from some issuers as whole numbers. */

@@ -3,10 +3,9 @@ import { STATUS_CODES } from 'node:http';
 import { present } from '../base/assert.ts';
 import type { TextPart, Variable } from '../snapshot/variables.ts';
 import { believed } from './answers/received.ts';
-import { claimText } from './authn/claims.ts';
+import { claimAt, claimText } from './authn/claims.ts';
 import { countryOf } from './country.ts';
 import type { Exchange } from './exchange.ts';
-import { claimAt } from './tenant.ts';
 
 /** What a value from a token or a certificate may hold to become part of a field: printable ASCII. No space at its ends: whoever reads the field takes it off, and ` root` would be `root`. */
 const PRINTABLE = /^(?:[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?$/;

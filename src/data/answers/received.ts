@@ -25,18 +25,7 @@ export function believed(x: Exchange, name: string): string | undefined {
 export function onlyBelieved(x: Exchange, name: string): string {
   if (isOfClaim(x, name)) return ofToken(x, name) ?? '';
   const first = x.wire.header(name);
-  return first === undefined || x.wire.repeats(name) || hasAlias(x, name) ? '' : first;
-}
-
-/** Another field differs from it in underscores alone. */
-function hasAlias(x: Exchange, name: string): boolean {
-  const { wire } = x;
-  const plain = name.replaceAll('_', '-');
-  for (let i = 0; i < wire.headerCount; i++) {
-    const other = wire.headerName(i);
-    if (other.length === name.length && other !== name && other.replaceAll('_', '-') === plain) return true;
-  }
-  return false;
+  return first === undefined || x.wire.repeats(name) || x.wire.hasAlias(name) ? '' : first;
 }
 
 /** Some issuer makes it from a claim: a client's own never reaches the upstream. */

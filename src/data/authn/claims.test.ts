@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { IssuerPlan } from '../../snapshot/snapshot.ts';
-import { checkClaims, claimOf } from './claims.ts';
+import { checkClaims, claimAt } from './claims.ts';
 
 const NOW = 1_800_000_000;
 const SKEW = 30;
@@ -112,11 +112,15 @@ describe('claims', () => {
     assert.equal(roles(Array.from({ length: 1_000 }, () => 'r')).length, 64);
   });
 
-  it('are found by their whole name first, then by descending, and never in what objects inherit', () => {
-    assert.equal(claimOf({ 'a.b': 1, a: { b: 2 } }, 'a.b'), 1);
-    assert.equal(claimOf({ a: { b: 2 } }, 'a.b'), 2);
-    assert.equal(claimOf({ a: 'text' }, 'a.length'), undefined);
+  it('are found by their whole name first, then by descending, and never in what objects inherit or lists hold', () => {
+    assert.equal(claimAt({ 'a.b': 1, a: { b: 2 } }, 'a.b'), 1);
+    assert.equal(claimAt({ a: { b: 2 } }, 'a.b'), 2);
+    assert.equal(claimAt({ a: { b: 2 } }, 'a.'), undefined);
+    assert.equal(claimAt({ a: null }, 'a.b'), undefined);
+    assert.equal(claimAt({ a: 'text' }, 'a.length'), undefined);
+    for (const name of ['a.0', 'a.length', 'b.0.c'])
+      assert.equal(claimAt({ a: ['x'], b: [{ c: 1 }] }, name), undefined);
     for (const name of ['constructor', 'a.constructor', '__proto__', 'toString', 'a.__proto__.x'])
-      assert.equal(claimOf({ a: {} }, name), undefined);
+      assert.equal(claimAt({ a: {} }, name), undefined);
   });
 });

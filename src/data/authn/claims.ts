@@ -13,15 +13,21 @@ const ROLES_MAX = 64;
 /** What a header value may hold (RFC 9110 §5.5), without obs-text. No white space at its ends: whoever reads the field takes it off, and ` root` would be `root`. */
 const HEADER_VALUE = /^(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?$/;
 
-/** A claim by its name; dots descend into objects unless a claim of the whole name is there. */
-export function claimOf(claims: Readonly<Record<string, unknown>>, name: string): unknown {
+/** A claim by its name, dots descending into objects; a claim whose own name holds the dots comes first. Only own properties, and nothing out of lists. */
+export function claimAt(claims: Readonly<Record<string, unknown>>, name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name];
   let value: unknown = claims;
-  for (const part of name.split('.')) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined;
-    value = (value as Record<string, unknown>)[part];
+  let from = 0;
+  while (from <= name.length) {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+    const dot = name.indexOf('.', from);
+    const key = name.slice(from, dot < 0 ? name.length : dot);
+    if (!Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<string, unknown>)[key];
+    if (dot < 0) return value;
+    from = dot + 1;
   }
-  return value;
+  return undefined;
 }
 
 /**
@@ -74,7 +80,7 @@ export function checkClaims(
   if (subject !== undefined && (typeof subject !== 'string' || subject.length > TEXT_MAX)) {
     return { kind: 'invalid', why: 'sub is no text of sane length' };
   }
-  const roles = rolesOf(claimOf(claims, plan.rolesClaim));
+  const roles = rolesOf(claimAt(claims, plan.rolesClaim));
   return {
     kind: 'identity',
     identity: Object.freeze({
@@ -99,7 +105,7 @@ function rolesOf(value: unknown): readonly string[] {
 function headersOf(claims: Readonly<Record<string, unknown>>, claimHeaders: readonly string[]): readonly string[] {
   const headers: string[] = [];
   for (let i = 0; i + 1 < claimHeaders.length; i += 2) {
-    const text = claimText(claimOf(claims, claimHeaders[i] ?? ''));
+    const text = claimText(claimAt(claims, claimHeaders[i] ?? ''));
     if (text !== null && text.length <= TEXT_MAX && HEADER_VALUE.test(text))
       headers.push(claimHeaders[i + 1] ?? '', text);
   }

@@ -3,6 +3,7 @@
  * (rehearsal.ts), and those of the stages.
  */
 import { applyEdits } from '../transport/edit-list.ts';
+import { isAlias } from '../transport/fields.ts';
 import type { RefusalRow } from '../refusal.ts';
 import { type NewTrace, traceparentOf } from '../trace-context.ts';
 import type { CompressPlan, HeaderEdits } from '../../snapshot/route-plans.ts';
@@ -138,6 +139,9 @@ export class RecordedWire implements Wire {
   }
   repeats(name: string): boolean {
     return this.#headers.filter((text, i) => i % 2 === 0 && text === name).length > 1;
+  }
+  hasAlias(name: string): boolean {
+    return this.#headers.some((text, i) => i % 2 === 0 && isAlias(text, name));
   }
   inspectBody(limit: number): BodyState {
     this.#limit = limit;

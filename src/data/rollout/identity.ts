@@ -6,7 +6,8 @@ import { Recent } from '../../base/recent.ts';
 import { keyedHash } from '../../base/keyed-hash.ts';
 import type { RoutePlan, TenantSource } from '../../snapshot/route-plans.ts';
 import type { Exchange } from '../exchange.ts';
-import { claimAt, tenantFromHead, textOf } from '../tenant.ts';
+import { claimAt } from '../authn/claims.ts';
+import { tenantFromHead, textOf } from '../tenant.ts';
 
 /** Tokens of which it is remembered what they say. */
 export const READINGS_MAX = 1_024;

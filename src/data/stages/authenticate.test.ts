@@ -147,6 +147,7 @@ describe('a token of an accepted issuer', () => {
       const { x, verdict } = await bench.run(`Bearer ${t}`, [0], [name, 'root']);
       assert.equal(verdict, Verdict.Refuse, name);
       assert.equal(x.refusal?.code, 'bad_header', name);
+      assert.equal(x.detail, `a field passes for ${name.replace('_', '-')}, which only the gateway sets`);
     }
     assert.equal((await bench.run(null, [], ['x_tenant', 'root'])).x.refusal?.code, 'bad_header', 'on any route');
     assert.equal((await bench.run(`Bearer ${t}`, [0], ['x_other', 'a'])).verdict, Verdict.Next);

@@ -38,9 +38,12 @@ export class AuthenticateStage implements Stage {
     const route = x.route;
     if (x.phase === VERIFYING) return this.#verified(x);
     if (claimHeaderNames.length > 0) {
-      const alias = aliasOf(x, claimHeaderNames);
-      if (alias !== '') return x.refuse(REFUSALS.bad_header, `${alias} passes for a field that only the gateway sets`);
-      for (const name of claimHeaderNames) x.wire.removeUpstreamHeader(name);
+      for (const name of claimHeaderNames) {
+        // To CGI, WSGI, Rack and PHP `X_User` is `X-User`. Refused rather than removed: the spellings of one name are more than the edits that a wire takes.
+        if (x.wire.hasAlias(name))
+          return x.refuse(REFUSALS.bad_header, `a field passes for ${name}, which only the gateway sets`);
+        x.wire.removeUpstreamHeader(name);
+      }
     }
     if (route === null || route.issuers.length === 0) return Verdict.Next;
     const header = x.wire.header('authorization');
@@ -93,19 +96,6 @@ export class AuthenticateStage implements Stage {
         return refuse(x, REFUSALS.token_invalid, result.why, 'invalid_token');
     }
   }
-}
-
-/**
- * A field that is one of `names` but for underscores, or `''`. To CGI, WSGI, Rack and PHP `X_User` is `X-User`. Refused rather than removed: the spellings of
- * one name are more than the edits that a wire takes.
- */
-function aliasOf(x: Exchange, names: readonly string[]): string {
-  const { wire } = x;
-  for (let i = 0; i < wire.headerCount; i++) {
-    const name = wire.headerName(i);
-    if (name.includes('_') && !names.includes(name) && names.includes(name.replaceAll('_', '-'))) return name;
-  }
-  return '';
 }
 
 /** The token of `Bearer <token>`, scheme in any case, or null. Never contains a space or comma, so that two joined fields are none. */

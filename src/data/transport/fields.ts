@@ -40,6 +40,11 @@ export function endsHere(name: string): boolean {
   }
 }
 
+/** True when two lower-case names differ, but by underscores for hyphens alone: to CGI, WSGI, Rack and PHP they are one. */
+export function isAlias(a: string, b: string): boolean {
+  return a.length === b.length && a !== b && a.replaceAll('_', '-') === b.replaceAll('_', '-');
+}
+
 /** Calls `each` with every lower-case member of a comma-separated list of tokens. */
 export function eachListed(list: string, each: (token: string) => void): void {
   for (const part of list.split(',')) {

@@ -179,6 +179,8 @@ export interface Wire {
   header(name: string): string | undefined;
   /** True when more than one field has this lower-case name. */
   repeats(name: string): boolean;
+  /** True when a field's name is another one than this lower-case name by underscores for hyphens alone (or hyphens for underscores): `x_tenant` beside `x-tenant`. */
+  hasAlias(name: string): boolean;
 
   /**
    * Where the fields lie for native code: number of the memory (`wafHeadMemory` of native/waf.ts) and place in it; -1 or absent when they exist only in

@@ -83,6 +83,10 @@ export function exchanges(transport: TransportName): void {
             assert.equal(x.wire.setUpstreamHeader('x-bad', 'a\r\nb: c'), false);
             assert.equal(x.wire.setAnswerHeader('x-bad', 'a\nb'), false);
           }
+          if (x.path === '/aliases') {
+            const names = ['x-tenant', 'x_tenant', 'x-own', 'content-type', 'content_type', 'cookie', 'x-absent'];
+            x.wire.setAnswerHeader('x-aliased', names.filter((name) => x.wire.hasAlias(name)).join());
+          }
           return 0;
         },
       });
@@ -144,6 +148,23 @@ export function exchanges(transport: TransportName): void {
       assert.equal(answer.headers['x-upstream'], 'hidden');
       assert.equal(Buffer.from(answer.headers['x-more'] as string, 'latin1').toString('latin1'), 'caf\u00e9');
       assert.equal(answer.headers['content-type'], undefined);
+    });
+
+    it('tell stages which names stand there with underscores too', async () => {
+      const aliased = async (headers: OutgoingHttpHeaders): Promise<unknown> =>
+        (await ask(lane.port, 'GET', '/aliases', headers)).headers['x-aliased'];
+      assert.equal(
+        await aliased({ 'X-Tenant': 'a', X_Tenant: 'b', Content_Type: 'text/plain' }),
+        'x-tenant,x_tenant,content-type',
+      );
+      assert.equal(
+        await aliased({ 'content-type': 'text/plain', X_Tenant: 'b', cookie: 'a=b' }),
+        'x-tenant,content_type',
+      );
+      assert.equal(
+        await aliased({ 'X-Tenant': 'a', X_Tenanu: 'b', 'x-own': '1', X_Own_: '2', 'X-Ow': '3', X_: '4' }),
+        'x_tenant',
+      );
     });
 
     it('keep from the upstream what a client claims of itself, and bring it what a stage says', async () => {

@@ -101,6 +101,27 @@ export class NativeFields {
     return first >= 0 && this.#find(name, first + 1) >= 0;
   }
 
+  /** True when a field's name is another one than this lower-case name by underscores for hyphens alone. Compares bytes: no text is made. */
+  hasAlias(name: string): boolean {
+    const { words, bytes } = this;
+    const count = this.headerCount;
+    fields: for (let i = 0; i < count; i++) {
+      const packed = words[this.#table + 2 * i + 1] as number;
+      if (((packed >>> 16) & 0xff) !== name.length) continue;
+      const at = this.#heads + (packed & 0xffff);
+      let differs = false;
+      for (let j = 0; j < name.length; j++) {
+        const here = bytes[at + j] as number;
+        const there = name.charCodeAt(j);
+        if (here === there) continue;
+        if (!isDash(here) || !isDash(there)) continue fields;
+        differs = true;
+      }
+      if (differs) return true;
+    }
+    return false;
+  }
+
   /** Lets go of every text. */
   protected clearFields(): void {
     // Not by their lengths, which would be given up and grown again for every request.
@@ -130,4 +151,9 @@ export class NativeFields {
     }
     return -1;
   }
+}
+
+/** A hyphen or an underscore. */
+function isDash(char: number): boolean {
+  return char === 0x2d || char === 0x5f;
 }

@@ -6,7 +6,7 @@ import type { HttpRequest } from 'uWebSockets.js';
 import { BodyKind } from '../transport.ts';
 import type { RefusalRow } from '../../refusal.ts';
 import { REFUSALS } from '../../refusal.ts';
-import { eachListed, endsHere, listHas, NOT_ASCII_VALUE, TOKEN } from '../fields.ts';
+import { eachListed, endsHere, isAlias, listHas, NOT_ASCII_VALUE, TOKEN } from '../fields.ts';
 
 /** Longest Content-Length that is believed: 15 digits are exact in a double. */
 const LENGTH = /^[0-9]{1,15}$/;
@@ -106,6 +106,12 @@ export class Head {
   repeats(name: string): boolean {
     let seen = 0;
     for (let i = 0; i < this.count; i++) if (this.names[i] === name && ++seen > 1) return true;
+    return false;
+  }
+
+  /** True when a field has another name that is this lower-case one but for underscores. */
+  hasAlias(name: string): boolean {
+    for (let i = 0; i < this.count; i++) if (isAlias(this.names[i] as string, name)) return true;
     return false;
   }
 

@@ -85,6 +85,9 @@ export class WireHead {
   repeats(name: string): boolean {
     return this.head.repeats(name);
   }
+  hasAlias(name: string): boolean {
+    return this.head.hasAlias(name);
+  }
 
   setUpstreamHeader(name: string, value: string): boolean {
     return this.upstreamEdits.set(name, value);
