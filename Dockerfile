@@ -5,6 +5,8 @@ COPY --from=rust:1.95-bookworm /usr/local/rustup /usr/local/rustup
 ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup PATH=/usr/local/cargo/bin:$PATH
 WORKDIR /src
 COPY . .
+# Takes longer than what `npm run build` would do by itself, and runs faster.
+RUN npm run build:addon -- shipped
 RUN npm run build
 # Lays out what the image holds and nothing else: dist/image/{cnx,cnx-assets/,state/}.
 RUN npm run build:image

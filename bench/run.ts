@@ -105,7 +105,8 @@ async function main(): Promise<number> {
       return 2;
     }
   }
-  buildAddon();
+  // What users run.
+  buildAddon('shipped');
   for (const [peer, there] of [
     ['nginx', hasNginx],
     ['haproxy', hasHaproxy],

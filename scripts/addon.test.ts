@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { cargoProblem } from './addon.ts';
+import { cargoProblem, profileNamed } from './addon.ts';
 import { newestChange } from './newest.ts';
 
 describe('the compiler of the addon', () => {
@@ -15,6 +15,15 @@ describe('the compiler of the addon', () => {
     assert.match(cargoProblem(null, '1.90') ?? '', /cargo is not on the PATH; Rust 1\.90 or newer/);
     assert.match(cargoProblem('cargo 1.63.0', '1.90') ?? '', /cargo 1\.63\.0 is too old; .*rustup update/);
     assert.match(cargoProblem('something else', '1.90') ?? '', /too old/);
+  });
+});
+
+describe('the profile of the addon', () => {
+  it('is the one that is named, release when none is, and an error when there is no such', () => {
+    assert.equal(profileNamed(undefined), 'release');
+    assert.equal(profileNamed('shipped'), 'shipped');
+    assert.throws(() => profileNamed('--shipped'), /there is no profile --shipped: say release or shipped/);
+    assert.throws(() => profileNamed('toString'), /no profile toString/);
   });
 });
 
