@@ -297,6 +297,7 @@ impl Engine {
                 let Some(h2) = self.h2_up(key) else { return };
                 let Some(slot) = h2.streams.remove(&stream) else { return };
                 self.h2_up_broke(slot, !unprocessed);
+                self.h2_up_freed(key);
             }
             Event::Closing => {
                 // It takes no more: those that wait go elsewhere.
@@ -376,13 +377,19 @@ impl Engine {
         let x = &mut self.exchanges[slot as usize];
         let stream = std::mem::take(&mut x.up_stream);
         let request_ended = x.request_ended;
+        let Some(h2) = self.h2_up(key) else { return };
+        if h2.streams.remove(&stream).is_some() && !(whole && request_ended) {
+            h2.client.reset(stream, CANCEL);
+        }
+        self.h2_up_freed(key);
+    }
+
+    /// A stream of the connection has ended, whoever ended it.
+    fn h2_up_freed(&mut self, key: Key) {
         let (idle, linger) = (self.now + self.options.idle_ms, self.now + self.options.linger_ms);
         let Some(up) = self.ups.get_mut(key) else { return };
         let endpoint = up.endpoint;
         let Some(h2) = up.h2.as_deref_mut() else { return };
-        if h2.streams.remove(&stream).is_some() && !(whole && request_ended) {
-            h2.client.reset(stream, CANCEL);
-        }
         if h2.streams.is_empty() {
             up.deadline = if h2.leaving { linger } else { idle };
         }

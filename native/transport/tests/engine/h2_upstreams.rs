@@ -283,3 +283,26 @@ fn an_answer_before_the_body_reaches_the_client_whole() {
     drop(client);
     lane.end();
 }
+
+#[test]
+fn a_connection_whose_streams_the_upstream_resets_is_idle_like_any_other() {
+    const INTERNAL_ERROR: u32 = 2;
+    let left = Arc::<AtomicUsize>::default();
+    let gone = left.clone();
+    let upstream = upstream(move |wire, _| {
+        serve(wire.stream, &Limits::default(), |server, stream, _| {
+            server.reset(stream, INTERNAL_ERROR);
+        });
+        gone.fetch_add(1, SeqCst);
+    });
+    let mut plan = over_one(&upstream);
+    plan.options.idle_ms = 300;
+    let lane = plan.start();
+    let mut client = H2Client::to(lane.port, None);
+    let stream = client.ask("POST", "/f0/x", None);
+    assert_eq!(client.end(stream).status, 502);
+    assert_eq!(left.load(SeqCst), 0);
+    assert!(lane.until(|_| left.load(SeqCst) == 1));
+    drop(client);
+    lane.end();
+}
