@@ -441,7 +441,6 @@ export class BundleSupply {
       digest = named.digest;
       this.#underway = { digest, before };
       this.overrides.judge(digest);
-      await this.#decided.releaseBut(digest);
       bundle = await verifyBundle(this.#place, digest, {
         ...this.#conditions(),
         trust,
@@ -453,11 +452,14 @@ export class BundleSupply {
         cache: store,
       });
       await this.#channel.counts(named);
+      // A mirror that lags or lies must not bring back what was taken back, by naming something else for a while; nor may what nobody has signed.
+      const byMirror = named.by === 'mirror';
+      if (!byMirror) await this.#decided.releaseBut(digest);
       if (bundle.digest === this.#serving?.bundle.digest) {
         // Signed anew, say, or trusted again.
         this.#serving = { ...this.#serving, bundle };
         this.#distrusted = null;
-        await rollout?.abandon('the source names what serves');
+        if (!byMirror) await rollout?.abandon('the source names what serves');
       } else if (rollout?.stages(bundle) === true) {
         // What is being tried is tried on, signed anew or not. It is kept once it serves all.
         if (rollout.digest !== digest) await rollout.begin(bundle);

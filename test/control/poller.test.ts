@@ -182,6 +182,23 @@ describe('polling', () => {
     });
   }
 
+  for (const [name, verdict] of [
+    ['refused', (): Error => rejection('audience_mismatch')],
+    ['taken', (): undefined => undefined],
+  ] as const) {
+    it(`judges anew what a former trust policy has ${name} while another began to count`, async (t) => {
+      const w = world(t);
+      w.script.verdict = () => {
+        w.script.verdict = () => undefined;
+        w.poller.reconsider();
+        void w.poller.pollNow();
+        return verdict();
+      };
+      await w.poller.start();
+      assert.deepEqual([w.evaluated.length, w.poller.status.state], [2, 'current']);
+    });
+  }
+
   for (const code of ['unsigned', 'wrong_key', 'below_threshold'] as const) {
     it(`asks again with growing pauses while it is ${code}, and raises an alarm after 5 minutes`, async (t) => {
       const w = world(t);

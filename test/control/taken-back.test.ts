@@ -5,14 +5,15 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { ActivationError } from '../../src/control/activator.ts';
 import { bundle, KEY_A, KEY_B, newKey, trusted } from './harness/sample.ts';
+import { ScriptedRegistry } from './harness/scripted-registry.ts';
 import { suppliedBy } from './harness/supply.ts';
 
 const KEYS = [trusted('a', KEY_A), trusted('b', KEY_B)];
 const [OLD, NEW, NEXT] = [bundle(10), bundle(11), bundle(12)];
 
 /** Has run 10 (of key a) and 11 (of key b), which an operator took back. */
-async function wentBack(t: TestContext) {
-  const world = await suppliedBy(t, { audit: true, policy: { keys: KEYS } });
+async function wentBack(t: TestContext, mirrors: readonly ScriptedRegistry[] = []) {
+  const world = await suppliedBy(t, { audit: true, policy: { keys: KEYS }, mirrors });
   const { registry, start, serves } = world;
   registry.publish(OLD, [KEY_A]);
   for (const built of [NEW, NEXT]) registry.publish(built, [KEY_B]);
@@ -47,6 +48,47 @@ describe('a bundle that was taken back', () => {
     await again.pollNow();
     serves(again, 12);
     assert.equal(again.source().stale, false);
+  });
+
+  it('stays out whatever a mirror names while the source does not answer', async (t) => {
+    const mirror = await ScriptedRegistry.start(t);
+    for (const built of [OLD, NEW]) mirror.publish(built, [built === OLD ? KEY_A : KEY_B]);
+    mirror.tags.set('prod', OLD.digest);
+    const { supply, registry, refusal, serves } = await wentBack(t, [mirror]);
+    await supply.pollNow();
+    assert.match(refusal(supply), /^quarantined/);
+    registry.hook = (_request, answer) => {
+      answer.writeHead(500).end();
+      return true;
+    };
+    await supply.pollNow();
+    assert.match(supply.source().answering, new RegExp(mirror.host));
+    serves(supply, 10);
+    registry.hook = undefined;
+    await supply.pollNow();
+    assert.match(refusal(supply), /^quarantined/);
+    serves(supply, 10);
+  });
+
+  it('stays out when the tag names for a while what nobody trusted has signed', async (t) => {
+    const { supply, registry, name, refusal, serves } = await wentBack(t);
+    const unsigned = bundle(13);
+    registry.publish(unsigned, [newKey()]);
+    name(unsigned);
+    await supply.pollNow();
+    name(NEW);
+    await supply.pollNow();
+    assert.match(refusal(supply), /^quarantined/);
+    serves(supply, 10);
+  });
+
+  it('may be taken again when the source named what serves meanwhile', async (t) => {
+    const { supply, name, serves } = await wentBack(t);
+    name(OLD);
+    await supply.pollNow();
+    name(NEW);
+    await supply.pollNow();
+    serves(supply, 11);
   });
 
   it('stays out after a start that finds another', async (t) => {

@@ -39,8 +39,10 @@ export interface RolloutParts {
   /** Told once of each candidate. */
   readonly ended: (end: RolloutEnd) => Promise<void>;
   readonly event: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
-  /** Epoch ms. */
+  /** Epoch ms, to show. */
   readonly now: () => number;
+  /** Monotonic ms, to decide by: a clock that is set ahead must not end a soak, nor one that is set back prolong it. */
+  readonly tick: () => number;
 }
 
 interface HashKey {
@@ -55,12 +57,15 @@ interface Trial {
   /** Cells of the active snapshot, and how many of them it has reached. */
   readonly cells: number;
   cellsReached: number;
-  cellAt: number;
+  /** Monotonic ms. */
+  cellTick: number;
   readonly former: RevisionWindow;
   readonly own: RevisionWindow;
   readonly begunAt: number;
   step: number;
   stepAt: number;
+  /** Monotonic ms. */
+  stepTick: number;
   /** Requests that the candidate had answered before this step. */
   requestsBefore: number;
   /** Of the active bundle when it last answered enough to compare with. */
@@ -95,7 +100,7 @@ export class Rollout {
   /** Begins with the first step. Throws ActivationError; then all is as before, another candidate included. */
   async begin(bundle: VerifiedBundle): Promise<void> {
     await this.#tasks.run(async () => {
-      const { divide, active, config, event, now } = this.#parts;
+      const { divide, active, config, event, now, tick } = this.#parts;
       const former = active();
       if (former === null) throw new Error('there is nothing to compare with');
       const key = keyOf(bundle.digest, this.#parts.hashKey);
@@ -112,12 +117,13 @@ export class Rollout {
         key,
         cells,
         cellsReached,
-        cellAt: now(),
+        cellTick: tick(),
         former: window(0, former.revision),
         own: window(1, snapshot.revision),
         begunAt: now(),
         step: 0,
         stepAt: now(),
+        stepTick: tick(),
         requestsBefore: 0,
         baseline: null,
       };
@@ -158,7 +164,7 @@ export class Rollout {
   view(): RolloutView | null {
     const trial = this.#trial;
     if (trial === null) return null;
-    const { config, now } = this.#parts;
+    const { config } = this.#parts;
     const { bundle, snapshot, step } = trial;
     return {
       digest: bundle.digest,
@@ -174,7 +180,7 @@ export class Rollout {
       cellsReached: trial.cellsReached,
       samples: trial.own.requests - trial.requestsBefore,
       samplesMin: config.samplesMin,
-      waitsFor: this.#waitsFor(trial, now()),
+      waitsFor: this.#waitsFor(trial),
       candidate: tallyView(trial.own.tally()),
       active: tallyView(trial.former.tally()),
     };
@@ -200,37 +206,38 @@ export class Rollout {
     const why = objection(candidate, trial.baseline ?? (active.requests > 0 ? active : null), this.#parts.config);
     if (why !== null) return this.#revert(why);
     if (trial.cellsReached < trial.cells) return this.#reach(trial);
-    if (this.#waitsFor(trial, this.#parts.now()) === null) await this.#advance(trial);
+    if (this.#waitsFor(trial) === null) await this.#advance(trial);
   }
 
   /** What keeps the candidate at its step, as words; null = nothing. */
-  #waitsFor(trial: Trial, now: number): string | null {
+  #waitsFor(trial: Trial): string | null {
     const { soakMs, samplesMin, onNoSamples } = this.#parts.config;
     if (trial.cellsReached < trial.cells) return `cells, ${trial.cellsReached} of ${trial.cells} reached`;
-    if (now < trial.stepAt + soakMs) return 'the soak';
+    if (this.#parts.tick() < trial.stepTick + soakMs) return 'the soak';
     const missing = samplesMin - (trial.own.requests - trial.requestsBefore);
     return missing > 0 && onNoSamples === 'hold' ? `${missing} more requests` : null;
   }
 
   /** On to the next cell, when it is time for it. The step begins anew with the last. */
   async #reach(trial: Trial): Promise<void> {
-    const { config, now, share, event } = this.#parts;
-    if (now() < trial.cellAt + config.cellMs) return;
+    const { config, now, tick, share, event } = this.#parts;
+    if (tick() < trial.cellTick + config.cellMs) return;
     const reached = trial.cellsReached + 1;
     await share({ share: this.#shareOf(trial.step), key: trial.key, cells: firstOf(reached, trial.cells) });
     trial.cellsReached = reached;
-    trial.cellAt = now();
+    trial.cellTick = trial.stepTick = tick();
     trial.stepAt = now();
     trial.requestsBefore = trial.own.requests;
     event('info', 'bundle is tried in another cell', { ...this.#fields(), cells: reached, of: trial.cells });
   }
 
   async #advance(trial: Trial): Promise<void> {
-    const { config, decide, event, now } = this.#parts;
+    const { config, decide, event, now, tick } = this.#parts;
     if (trial.step + 1 < config.steps.length) {
       await this.#parts.share({ share: this.#shareOf(trial.step + 1), key: trial.key, cells: null });
       trial.step++;
       trial.stepAt = now();
+      trial.stepTick = tick();
       trial.requestsBefore = trial.own.requests;
       event('info', 'bundle is tried by a larger share', this.#fields());
       return;

@@ -72,6 +72,8 @@ export class BundlePoller {
   readonly #backoffMaxMs: number;
   /** Last digest whose evaluation is final, and what a conditional request needs. */
   #evaluated: KnownTag | undefined;
+  /** How often it was forgotten: what was begun before is not final. */
+  #reconsidered = 0;
   /** How that evaluation ended. */
   #verdict: Pick<SourceStatus, 'state' | 'reason'> = TAKEN;
   #status: SourceStatus = {
@@ -116,8 +118,9 @@ export class BundlePoller {
     this.#verdict = TAKEN;
   }
 
-  /** Forgets what was evaluated: the trust policy has changed. The next poll looks at the tag's digest anew. */
+  /** Forgets what was evaluated, and what is being: the trust policy has changed. The next poll looks at the tag's digest anew. */
   reconsider(): void {
+    this.#reconsidered += 1;
     this.#evaluated = undefined;
     this.#pauseMs = 0;
   }
@@ -173,6 +176,10 @@ export class BundlePoller {
     const { source, reference, evaluate } = this.#options;
     let seen = this.#status.seen;
     let tag: KnownTag | undefined;
+    const begun = this.#reconsidered;
+    // What was judged by a policy that does not count any more is judged anew.
+    const final = (known: KnownTag | undefined): KnownTag | undefined =>
+      begun === this.#reconsidered ? known : undefined;
     try {
       const resolution = await source.resolve(reference, this.#evaluated);
       this.#status = { ...this.#status, lastContactMs: this.#clock.now() };
@@ -196,11 +203,11 @@ export class BundlePoller {
       seen = resolution.digest;
       tag = { digest: resolution.digest, etag: resolution.etag };
       await evaluate(resolution.digest);
-      this.#evaluated = tag;
+      this.#evaluated = final(tag);
       this.#verdict = TAKEN;
       this.#settle({ ...this.#status, ...TAKEN, seen });
     } catch (error) {
-      this.#failed(error, seen, tag);
+      this.#failed(error, seen, final(tag));
     }
   }
 

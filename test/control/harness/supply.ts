@@ -15,6 +15,8 @@ import { ScriptedRegistry } from './scripted-registry.ts';
 export interface SupplyOptions {
   readonly policy?: Partial<TrustPolicy>;
   readonly seed?: string;
+  /** Registries that are asked when the first does not answer. */
+  readonly mirrors?: readonly ScriptedRegistry[];
   /** What it is among others. */
   readonly gateway?: Assigned;
   /** With an audit log, as a gateway has one. */
@@ -61,7 +63,7 @@ export async function suppliedBy(t: TestContext, options: SupplyOptions = {}) {
     const supply = new BundleSupply({
       bundle: {
         source: `${registry.host}/edge/config:prod`,
-        mirrors: [],
+        mirrors: (options.mirrors ?? []).map(({ host }) => ({ source: `${host}/edge/config:prod` })),
         pollMs: 30_000,
         silentAfterMs: 600_000,
         ...(options.seed === undefined ? {} : { seed: options.seed }),
