@@ -44,15 +44,25 @@ describe('splitLimits', () => {
       { ...base, id: 'address', key: ['address', 'route'] },
       { ...base, id: 'claim', key: ['address', 'claim:sub'] },
       { ...base, id: 'tenant', key: ['tenant'] },
+      { ...base, id: 'header', key: ['header:X-User'] },
     ],
   });
+  const headers = new Set<string>();
 
   it('takes after authenticate what counts by a claim', () => {
-    assert.deepEqual(splitLimits([0, 1, 2], limits, false, true), { admit: [0, 2], limit: [1] });
-    assert.deepEqual(splitLimits([0, 1, 2], limits, true, true), { admit: [0], limit: [1, 2] });
+    assert.deepEqual(splitLimits([0, 1, 2, 3], limits, { tenant: false, headers }, true), {
+      admit: [0, 2, 3],
+      limit: [1],
+    });
+    assert.deepEqual(splitLimits([0, 1, 2, 3], limits, { tenant: true, headers }, true), {
+      admit: [0, 3],
+      limit: [1, 2],
+    });
+    const ofClaim = { tenant: false, headers: new Set(['x-user']) };
+    assert.deepEqual(splitLimits([0, 1, 2, 3], limits, ofClaim, true), { admit: [0, 2], limit: [1, 3] });
   });
 
   it('takes all before it on a route where no identity ever comes', () => {
-    assert.deepEqual(splitLimits([0, 1, 2], limits, true, false), { admit: [0, 1, 2], limit: [] });
+    assert.deepEqual(splitLimits([0, 1, 2], limits, { tenant: true, headers }, false), { admit: [0, 1, 2], limit: [] });
   });
 });

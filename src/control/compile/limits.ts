@@ -34,18 +34,31 @@ function keyPart(text: LimitConfig['key'][number]): LimitKeyPart {
   return text.startsWith('claim:') ? { from: 'claim', name } : { from: 'header', name: name.toLowerCase() };
 }
 
+/** What only a token says of a request. */
+export interface OfToken {
+  /** The route's tenant. */
+  readonly tenant: boolean;
+  /** Header fields that issuers make from claims, in lower case. */
+  readonly headers: ReadonlySet<string>;
+}
+
 /**
- * Which of a route's limits are taken before authenticate and which after: those that count by a claim, or by a tenant that is a claim, need an identity. On a route
- * without issuers no identity ever comes, so there all of them are taken early (a missing claim counts by address).
+ * Which of a route's limits are taken before authenticate and which after: those that count by a claim, by a header that is made from one, or by a tenant that is either, need an identity. On a
+ * route without issuers no identity ever comes, so there all of them are taken early (a missing claim counts by address).
  */
 export function splitLimits(
   indices: readonly number[],
   limits: readonly LimitPlan[],
-  tenantIsClaim: boolean,
+  ofToken: OfToken,
   hasIssuers: boolean,
 ): { readonly admit: number[]; readonly limit: number[] } {
   const needsIdentity = (index: number): boolean =>
     hasIssuers &&
-    (limits[index]?.key ?? []).some((part) => part.from === 'claim' || (part.from === 'tenant' && tenantIsClaim));
+    (limits[index]?.key ?? []).some(
+      (part) =>
+        part.from === 'claim' ||
+        (part.from === 'header' && ofToken.headers.has(part.name)) ||
+        (part.from === 'tenant' && ofToken.tenant),
+    );
   return { admit: indices.filter((i) => !needsIdentity(i)), limit: indices.filter(needsIdentity) };
 }

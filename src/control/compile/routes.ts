@@ -86,8 +86,8 @@ interface Names {
   readonly issuers: ReadonlyMap<string, number>;
   readonly cells: ReadonlyMap<string, number>;
   readonly policies: ReadonlyMap<string, { readonly index: number; readonly entrypoints: readonly string[] }>;
-  /** Distinct headers that issuers make from claims, counted. */
-  readonly claimHeaders: number;
+  /** Headers that issuers make from claims, in lower case. */
+  readonly claimHeaders: ReadonlySet<string>;
 }
 
 export function compileRoutes(input: RoutesInput): CompiledRoutes {
@@ -101,7 +101,7 @@ export function compileRoutes(input: RoutesInput): CompiledRoutes {
     policies: new Map(config.policies.policies.map((p, index) => [p.name, { index, entrypoints: p.entrypoints }])),
     claimHeaders: new Set(
       config.issuers.issuers.flatMap((i) => Object.values(i.claimHeaders).map((name) => name.toLowerCase())),
-    ).size,
+    ),
   };
   const rewrites = new Rewrites();
   const statics = new StaticAnswers(input.web ?? [], report);
@@ -238,7 +238,12 @@ function planOf(
     issuers: route.issuers.flatMap((id) => names.issuers.get(id) ?? []),
     policy: policy?.index ?? -1,
     entrypoint: entrypoint === undefined ? 0 : Math.max(0, policy?.entrypoints.indexOf(entrypoint) ?? 0),
-    ...splitLimits(wanted, limits, tenant?.from === 'claim', route.issuers.length > 0),
+    ...splitLimits(
+      wanted,
+      limits,
+      { tenant: isOfToken(tenant, names.claimHeaders), headers: names.claimHeaders },
+      route.issuers.length > 0,
+    ),
     waf: usual.of('waf', route.waf === undefined, () => input.waf.plan(route.waf, path)),
     tenant,
     cell: cellOf(route, tenant, names),
@@ -260,6 +265,11 @@ function planOf(
   };
 }
 
+/** Only a token says whose requests they are: in a claim, or in a header that an issuer makes from one. */
+function isOfToken(tenant: TenantSource | null, claimHeaders: ReadonlySet<string>): boolean {
+  return tenant?.from === 'claim' || (tenant?.from === 'header' && claimHeaders.has(tenant.name));
+}
+
 function respondOf(
   route: RouteConfig,
   cors: ReturnType<typeof corsOf>,
@@ -277,7 +287,7 @@ function respondOf(
     path,
     secret,
     report,
-    claimHeaders,
+    claimHeaders: claimHeaders.size,
     rewrites,
     statics,
     pages,
