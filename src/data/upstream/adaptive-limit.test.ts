@@ -126,3 +126,24 @@ test('beyond the bound a lane refuses, sheddable requests before default ones an
   assert.deepEqual(of(9), [true, false, false]);
   assert.deepEqual(of(10), [false, false, false]);
 });
+
+test('answers in no time at all leave a limit that more requests may be under way by', () => {
+  const limit = new AdaptiveLimit(plan);
+  for (let i = 0; i < 10_000; i++) limit.answered(i % 3 === 0 ? 1 : 0, NOW + i);
+  assert.equal(limit.limit, plan.maxRequests);
+});
+
+test('answers that come out of order do not make it forget the least time of the last minute', () => {
+  const limit = new AdaptiveLimit(plan);
+  const windows = (n: number, ms: number, at: (i: number) => number): void => {
+    for (let i = 0; i < n * 64; i++) {
+      limit.began(limit.limit);
+      limit.answered(ms, at(i));
+    }
+  };
+  windows(2, 10, () => NOW);
+  const at = NOW + 31_000;
+  // A queue: each window was begun before or after the one before it.
+  windows(40, 40, (i) => at + (Math.floor(i / 64) % 2 === 0 ? 0 : -200));
+  assert.ok(limit.limit < 40, `${limit.limit}`);
+});

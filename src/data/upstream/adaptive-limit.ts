@@ -69,7 +69,8 @@ export class AdaptiveLimit {
 
   #turn(now: number, most: number): void {
     if (this.#partBegan < 0) this.#partBegan = now;
-    if (now - this.#partBegan < PART_MS && now >= this.#partBegan) return;
+    // Answers may come out of order; further back than a part only a clock that was set back goes.
+    if (Math.abs(now - this.#partBegan) < PART_MS) return;
     this.#partBegan = now;
     this.#leastBefore = this.#least;
     this.#least = Number.POSITIVE_INFINITY;
@@ -79,7 +80,8 @@ export class AdaptiveLimit {
   #follow(median: number, most: number): void {
     const { minRequests, maxRequests, tolerancePercent } = this.#plan;
     const least = Math.min(this.#least, this.#leastBefore);
-    const gradient = Math.max(GRADIENT_MIN, Math.min(1, (least * (1 + tolerancePercent / PERCENT)) / median));
+    const ratio = median > 0 ? (least * (1 + tolerancePercent / PERCENT)) / median : 1;
+    const gradient = Math.max(GRADIENT_MIN, Math.min(1, ratio));
     // What is not made use of says nothing about what more would do.
     if (gradient === 1 && most * 2 < this.#limit) return;
     const wanted = this.#limit * gradient + Math.sqrt(this.#limit);

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { present } from '../../base/assert.ts';
 import { EndpointColumns, ENDPOINT_SLOTS, SUSPECTED } from '../../snapshot/endpoint-columns.ts';
 import type { EndpointPlan } from '../../snapshot/cell-plans.ts';
+import type { CellGuards } from '../../snapshot/guards.ts';
 import { TestWire, testExchange } from '../../../test/harness/wire.ts';
 import type { Exchange } from '../exchange.ts';
 import { FailReason } from '../transport/transport.ts';
+import { Bulkheads } from './bulkheads.ts';
 import { DOWN_SECONDS, EndpointUse } from './endpoint-use.ts';
 
 const endpoint: EndpointPlan = {
@@ -90,4 +93,31 @@ test('an answer below 500 brings it back, another one does not', () => {
   assert.equal(columns.downUntil[endpoint.slot], SUSPECTED);
   use.answered(x, 204);
   assert.equal(columns.downUntil[endpoint.slot], 0);
+});
+
+test('an adaptive bulkhead hears how long heads took that came, or came not in time, and nothing of what failed at once', () => {
+  const { columns, x } = given();
+  const adaptive = { minRequests: 8, maxRequests: 1_000, tolerancePercent: 50 };
+  const bulkhead = { maxRequests: 0, maxRequestsPerTenant: 0, adaptive };
+  const cell = present(x.revision.snapshot.cells[0], 'cell') as { guards?: CellGuards };
+  cell.guards = { slot: 5, retryBudget: { budgetPercent: 20, minRetryConcurrency: 3 }, bulkhead };
+  const bulkheads = new Bulkheads(columns, 1, 2, 7);
+  const heard: number[] = [];
+  bulkheads.answered = (_, ms) => void heard.push(ms);
+  const use = new EndpointUse(columns, 1, bulkheads);
+  x.startedAt = NOW - 40;
+  const attempt = (end: () => void): void => {
+    use.take(x, endpoint);
+    end();
+  };
+  x.upstreamMs = 7;
+  attempt(() => use.answered(x, 200));
+  attempt(() => use.answered(x, 503));
+  for (const reason of [FailReason.Connect, FailReason.Reset, FailReason.Invalid, FailReason.Busy])
+    attempt(() => use.failed(x, reason));
+  attempt(() => use.failed(x, FailReason.Timeout));
+  // Its head had come: the answer stood still.
+  x.upstreamStatus = 200;
+  attempt(() => use.failed(x, FailReason.Timeout));
+  assert.deepEqual(heard, [7, 40]);
 });

@@ -87,7 +87,8 @@ export class EndpointUse {
     if (status >= SERVER_ERROR) c.failures[row] = ((c.failures[row] ?? 0) + 1) | 0;
     else if (c.downUntil[x.endpoint.slot] !== 0) c.downUntil[x.endpoint.slot] = 0;
     this.#circuits.answered(x, x.endpoint, status);
-    this.#took(x, x.endpoint, x.upstreamMs, status < SERVER_ERROR);
+    const good = status < SERVER_ERROR;
+    this.#took(x, x.endpoint, x.upstreamMs, good, good);
   }
 
   /**
@@ -109,8 +110,11 @@ export class EndpointUse {
     if (reason === FailReason.Connect) c.downUntil[endpoint.slot] = Math.floor(x.now / 1000) + 1 + DOWN_SECONDS;
     // Never shortens what a refused connection said.
     else if (reason === FailReason.Reset && c.downUntil[endpoint.slot] === 0) c.downUntil[endpoint.slot] = SUSPECTED;
-    if (reason !== FailReason.Busy) this.#circuits.failed(x, endpoint);
-    if (reason !== FailReason.Busy) this.#took(x, endpoint, Math.max(0, x.now - x.startedAt), false);
+    if (reason !== FailReason.Busy) {
+      this.#circuits.failed(x, endpoint);
+      const late = reason === FailReason.Timeout && x.upstreamStatus === 0;
+      this.#took(x, endpoint, Math.max(0, x.now - x.startedAt), false, late);
+    }
     this.release(x);
   }
 
@@ -128,13 +132,16 @@ export class EndpointUse {
     this.#count(x, endpoint, -1);
   }
 
-  /** What fails is as slow as may be: otherwise a cell that answers nothing but errors would look quick. */
-  #took(x: Exchange, endpoint: EndpointPlan, ms: number, good: boolean): void {
+  /**
+   * What fails is as slow as may be: otherwise a cell that answers nothing but errors would look quick. `timed`: so long a head took, or had not come, which is what an adaptive bulkhead
+   * goes by; to it what fails at once would be a cell without a queue, and the next good answers a queue.
+   */
+  #took(x: Exchange, endpoint: EndpointPlan, ms: number, good: boolean, timed: boolean): void {
     const cell = x.revision.snapshot.cells[endpoint.cell];
     const guards = cell?.guards;
     if (guards === undefined) return;
     this.latency.took(guards.slot, good ? ms : Math.max(ms, cell?.health.latencyBadMs ?? 0), x.startedAt);
-    if (guards.bulkhead?.adaptive !== undefined) this.#bulkheads?.answered(guards, ms, x.startedAt);
+    if (timed && guards.bulkhead?.adaptive !== undefined) this.#bulkheads?.answered(guards, ms, x.startedAt);
   }
 
   #count(x: Exchange, endpoint: EndpointPlan, by: number): void {
