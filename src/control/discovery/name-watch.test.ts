@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TestDns } from '../../../test/harness/dns-server.ts';
@@ -97,6 +100,23 @@ test('one family that cannot be asked keeps its addresses beside new ones of the
   dns.set('orders.test', { addresses: ['127.0.0.2', '::9'] });
   await until('the other family moves', () => hosts(orders).includes('127.0.0.2:8080'));
   assert.deepEqual(hosts(orders), ['127.0.0.2:8080', '::1:8080']);
+});
+
+test('a completed name that one family denies is passed over, though the other could not be asked', async () => {
+  const dns = await TestDns.start({ 'api.example.test': { addresses: ['127.0.0.1'] } });
+  const directory = mkdtempSync(join(tmpdir(), 'cnx-names-'));
+  ends.push(
+    () => dns.stop(),
+    () => rmSync(directory, { recursive: true }),
+  );
+  const resolvConf = join(directory, 'resolv.conf');
+  writeFileSync(resolvConf, 'search corp.test\noptions ndots:5\n');
+  dns.broken.add('AAAA');
+  const names = new SystemNames({ ...NONE, resolvConf }, Date.now);
+  const resolver = new DnsResolver({ servers: [dns.address], timeoutMs: 20_000, tries: 1 }, names);
+  const { ipv4 } = await resolver.addresses('api.example.test', 'all');
+  assert.deepEqual(ipv4?.kind === 'found' ? ipv4.records : ipv4, ['127.0.0.1']);
+  assert.equal(dns.asked.filter((question) => question.endsWith('.corp.test')).length, 2);
 });
 
 test('a name that is denied keeps its addresses for the hold time, and loses them after', async () => {

@@ -81,10 +81,13 @@ export class DnsResolver implements NameResolver {
         wants4 ? this.#ask(() => this.#resolver.resolve4(candidate, { ttl: true })) : undefined,
         wants6 ? this.#ask(() => this.#resolver.resolve6(candidate, { ttl: true })) : undefined,
       ]);
+      const absent = ipv4 === NXDOMAIN || ipv6 === NXDOMAIN;
       last = {
         ...(ipv4 === undefined ? {} : { ipv4: addressesOf(ipv4) }),
         ...(ipv6 === undefined ? {} : { ipv6: family === 'all' ? reachable(addressesOf(ipv6)) : addressesOf(ipv6) }),
       };
+      // There is no such name, of whatever type (RFC 8020), though the other question had no answer.
+      if (absent) continue;
       // What could not be asked is not passed over: the next candidate would be another name.
       if (Object.values(last).some((answer: Answer<string>) => answer.kind !== 'none')) return last;
     }
@@ -141,7 +144,7 @@ export class DnsResolver implements NameResolver {
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? String(error);
       // NXDOMAIN, and a name without records of this kind.
-      if (code === 'ENOTFOUND') return { kind: 'none', why: 'the name does not exist (NXDOMAIN)' };
+      if (code === 'ENOTFOUND') return NXDOMAIN;
       if (code === 'ENODATA') return { kind: 'none', why: 'the name has no such record' };
       return { kind: 'failed', why: WHY[code] ?? code };
     } finally {
@@ -152,6 +155,8 @@ export class DnsResolver implements NameResolver {
 }
 
 type NoAnswer = Extract<Answer<never>, { readonly why: string }>;
+
+const NXDOMAIN: NoAnswer = { kind: 'none', why: 'the name does not exist (NXDOMAIN)' };
 
 /** Codes of c-ares in words. */
 const WHY: Readonly<Record<string, string>> = {
