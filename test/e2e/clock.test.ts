@@ -33,6 +33,8 @@ describe('the clock is set', () => {
       behaviours: {
         kept: (_, response) => {
           stored++;
+          // Its own clock is right all the while: by its Date an answer would be as old as the gateway's is wrong.
+          response.sendDate = false;
           response.writeHead(200, { 'cache-control': 'max-age=600' }).end(`answer ${stored}`);
         },
       },

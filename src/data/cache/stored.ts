@@ -1,8 +1,7 @@
 /** An answer as it is stored: made from what the upstream sent, freshened by a 304, and asked how fresh it is. */
 import type { CachePlan, HeaderEdits } from '../../snapshot/route-plans.ts';
 import type { StoredBody } from './body.ts';
-import type { AnswerDirectives } from './directives.ts';
-import { answerDirectives } from './directives.ts';
+import { type AnswerDirectives, answerDirectives, SECONDS_MAX } from './directives.ts';
 import type { FieldLines } from './fields.ts';
 import { fieldOf, firstOf, fits, freshened, names, storedFields } from './fields.ts';
 import { initialAge, lifetime, whyNotStored } from './freshness.ts';
@@ -15,6 +14,8 @@ export const TAGS_MAX = 32;
 /** Bytes that an entry costs beside its texts and its body: objects, places in maps. An estimate. */
 export const ENTRY_OVERHEAD_BYTES = 512;
 
+/** What came so much later than now came before the clock was set back; less may be the order of two requests. */
+const CLOCK_SET_BACK_MS = 2_000;
 const OK = 200;
 const PARTIAL_CONTENT = 206;
 const NOT_MODIFIED = 304;
@@ -138,8 +139,9 @@ export function contradicts(stored: StoredAnswer, head: Came, contentLength: str
   return contentLength !== undefined && stored.part === null && Number(contentLength) !== stored.body.length;
 }
 
-/** Seconds since the origin made it or last said that it is right. */
+/** Seconds since the origin made it or last said that it is right. Nobody knows how long it has been here when it came later than now: it is as old as may be. */
 export function ageOf(stored: StoredAnswer, now: number): number {
+  if (stored.cameAt - now > CLOCK_SET_BACK_MS) return SECONDS_MAX;
   return stored.ageThen + Math.max(0, now - stored.cameAt) / 1000;
 }
 
