@@ -34,6 +34,8 @@ export interface ControlView {
   audit(): AuditView | null;
   /** Revisions that are compiled: what serves or is tried, and older ones that open requests hold. */
   revisionsHeld?(): number;
+  /** Of each listener with TLS: when the first of its certificates ends, and why newer files were refused; absent: nobody asked. */
+  certificates?(): readonly CertificatesView[];
   /** Receivers of events, as they are kept told; absent: there are none. */
   webhooks?(): readonly WebhookView[];
   /** What has happened to bundles and who asked for it, newest first. */
@@ -116,6 +118,15 @@ export interface PinView {
   readonly digest: string;
   /** Epoch ms. */
   readonly until: number;
+}
+
+/** The certificates of a listener, as they serve. */
+export interface CertificatesView {
+  readonly listener: string;
+  /** When the first of them ends, epoch ms. */
+  readonly until: number;
+  /** Why files were refused last time they changed, so that the former ones serve; null: none were. */
+  readonly refused: string | null;
 }
 
 /** Number and hash of the last entry: noted elsewhere, they prove later that nothing was taken off the end. */

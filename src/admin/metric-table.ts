@@ -399,6 +399,18 @@ export const METRICS = {
     [],
     '1: the trust policy file was changed to something that cannot be used; the former one counts.',
   ),
+  cnx_certificate_expiry_timestamp_seconds: row(
+    'gauge',
+    'seconds',
+    ['listener'],
+    'When the first of the certificates that a listener serves ends, Unix time.',
+  ),
+  cnx_certificates_refused: row(
+    'gauge',
+    '',
+    ['listener'],
+    '1: certificate files were changed to something that cannot be used; the former ones serve.',
+  ),
   // Lanes
   cnx_lane_event_loop_delay_seconds: row(
     'gauge',

@@ -351,6 +351,13 @@ export class Metrics {
       cnx_bundle_store_failed: () => one(control.source().fault === null ? 0 : 1),
       cnx_trust_epoch: () => one(control.trust().epoch),
       cnx_trust_refused: () => one(control.trust().refused === null ? 0 : 1),
+      cnx_certificate_expiry_timestamp_seconds: () =>
+        (control.certificates?.() ?? []).map(({ listener, until }) => ({ labels: { listener }, value: until / 1000 })),
+      cnx_certificates_refused: () =>
+        (control.certificates?.() ?? []).map(({ listener, refused }) => ({
+          labels: { listener },
+          value: refused === null ? 0 : 1,
+        })),
       cnx_lane_event_loop_delay_seconds: () =>
         lanes.flatMap((c, lane) =>
           LOOP_QUANTILES.map(([quantile, gauge]) => ({

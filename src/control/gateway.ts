@@ -145,6 +145,7 @@ export class Gateway {
       ended: (end) => this.#supply.ended(end),
       event,
       now: Date.now,
+      tick: () => performance.now(),
     });
     this.#supply = new BundleSupply({
       bundle: bootstrap.bundle,
@@ -550,6 +551,7 @@ export class Gateway {
       discovery: this.#discovery,
       faults: this.#faults,
       pool: this.#pool,
+      certificates: this.#certificates,
     };
   }
 }

@@ -2,6 +2,7 @@
 import {
   type ActiveBundle,
   type AuditView,
+  type CertificatesView,
   type WebhookView,
   type ChannelView,
   type ControlView,
@@ -29,6 +30,7 @@ import type { ScaleView } from '../snapshot/scaling.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { Activator } from './activator.ts';
 import type { Journal } from './audit/journal.ts';
+import type { CertificateWatch } from './certificates/watch.ts';
 import type { Degradation } from './degradation/degradation.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import type { FaultWatch } from './health/faults.ts';
@@ -57,6 +59,7 @@ export interface Viewed {
   readonly discovery: Discovery;
   readonly faults: FaultWatch;
   readonly pool: WafPool;
+  readonly certificates: CertificateWatch;
 }
 
 export class GatewayView implements ControlView {
@@ -106,6 +109,9 @@ export class GatewayView implements ControlView {
   }
   audit(): AuditView | null {
     return this.#of().journal.view();
+  }
+  certificates(): readonly CertificatesView[] {
+    return this.#of().certificates.views();
   }
   revisionsHeld(): number {
     return this.#of().activator.held;

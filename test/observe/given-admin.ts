@@ -73,6 +73,10 @@ export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, la
       keys: [{ id: 'ci-2026a', roles: ['builder'], status: 'active' }],
       refused: null,
     }),
+    certificates: () => [
+      { listener: 'edge', until: Date.UTC(2026, 11, 1), refused: null },
+      { listener: 'mesh', until: Date.UTC(2026, 11, 2), refused: 'the key is not that of the certificate' },
+    ],
     rollout: () => null,
     pin: () => null,
     audit: () => null,

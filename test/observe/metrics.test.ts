@@ -104,6 +104,14 @@ test('what the lanes counted is summed and labelled', async (t) => {
   assert.equal(value('cnx_bundle_highest_seq'), 42);
   assert.equal(value('cnx_bundle_floor_seq'), 40);
   assert.equal(value('cnx_trust_epoch'), 2);
+  for (const [listener, until, refused] of [
+    ['edge', Date.UTC(2026, 11, 1), 0],
+    ['mesh', Date.UTC(2026, 11, 2), 1],
+  ] as const) {
+    const name = 'cnx_certificate_expiry_timestamp_seconds';
+    assert.equal(value(name, `${name}{listener="${listener}"}`), until / 1000);
+    assert.equal(value('cnx_certificates_refused', `cnx_certificates_refused{listener="${listener}"}`), refused);
+  }
   assert.equal(value('policy_load_failures'), 2);
   assert.equal(value('policy_deny_rate'), 0.25);
   const p99 = value('policy_eval_latency_p99') ?? 0;

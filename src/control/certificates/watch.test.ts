@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { type Leaf, testAuthority } from '../../../test/harness/certs.ts';
+import { present } from '../../base/assert.ts';
 import type { ListenerTlsConfig } from '../../config/bootstrap.ts';
 import type { ListenerTls } from '../../snapshot/listener-plans.ts';
+import { expiryOf } from './pem.ts';
 import { CertificateWatch } from './watch.ts';
 
 const authority = testAuthority();
@@ -171,6 +173,25 @@ describe('certificates that serve', () => {
     await w.rest();
     assert.equal(w.taken.length, 1);
     assert.match(w.events.at(-1) ?? '', /certificates refused.* ended .*renew it/);
+  });
+
+  it('are told once when they come near their end and nobody renews them; when the first ends is there to see', async () => {
+    const w = new Watched();
+    w.put(old);
+    await w.watch.load();
+    const { until } = present(w.watch.views()[0], 'its view');
+    assert.deepEqual(w.watch.views(), [{ listener: 'edge', until: expiryOf(old.certificate), refused: null }]);
+    w.now = until - 8 * 24 * 3_600_000;
+    await w.rest();
+    assert.deepEqual(w.events, []);
+    w.now = until - 6 * 24 * 3_600_000;
+    await w.rest();
+    assert.equal(w.events.length, 1);
+    assert.match(w.events[0] ?? '', /^warn certificate ends soon .*edge\.pem/);
+    writeFileSync(w.keyFile, 'nothing');
+    await w.rest();
+    assert.match(w.watch.views()[0]?.refused ?? '', /edge\.key cannot be used/);
+    assert.equal(w.watch.views()[0]?.until, until);
   });
 
   it('are followed by themselves, until that is stopped', async () => {

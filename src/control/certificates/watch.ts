@@ -4,6 +4,7 @@
  * What cannot be used is refused with a reason, and what was there goes on.
  */
 import { stat } from 'node:fs/promises';
+import type { CertificatesView } from '../../admin/control-view.ts';
 import type { ListenerConfig, ListenerTlsConfig } from '../../config/bootstrap.ts';
 import type { ListenerTls } from '../../snapshot/listener-plans.ts';
 import { filesOf, readListenerTls } from './files.ts';
@@ -26,6 +27,12 @@ export interface CertificateWatchParts {
   readonly now: () => number;
 }
 
+interface End {
+  readonly file: string;
+  /** Epoch ms. */
+  readonly until: number;
+}
+
 interface Followed {
   readonly listener: string;
   readonly config: ListenerTlsConfig;
@@ -34,6 +41,10 @@ interface Followed {
   tried: string;
   /** What they looked like at the last look. */
   seen: string;
+  /** When each certificate that serves ends, the first to end first. */
+  ends: readonly End[];
+  /** So many of them were told to end soon. */
+  told: number;
 }
 
 export class CertificateWatch {
@@ -58,9 +69,10 @@ export class CertificateWatch {
       // Before reading: a change meanwhile is then seen at the first look.
       const seen = await looksOf(files);
       const tls = await readListenerTls(id, config);
-      this.#tellOfExpiry(id, tls);
       all.set(id, tls);
-      this.#followed.push({ listener: id, config, files, tried: seen, seen });
+      const followed = { listener: id, config, files, tried: seen, seen, ends: endsOf(tls), told: 0 };
+      this.#followed.push(followed);
+      this.#tellOfEnds(followed);
     }
     return all;
   }
@@ -74,6 +86,15 @@ export class CertificateWatch {
   get fault(): string | null {
     for (const [listener, reason] of this.#refused) return `${listener}: ${reason}`;
     return null;
+  }
+
+  /** Of each listener that has TLS. */
+  views(): readonly CertificatesView[] {
+    return this.#followed.map(({ listener, ends }) => ({
+      listener,
+      until: ends[0]?.until ?? 0,
+      refused: this.#refused.get(listener) ?? null,
+    }));
   }
 
   /** One look at all files; takes what has changed and come to rest. */
@@ -99,6 +120,7 @@ export class CertificateWatch {
 
   async #lookAt(followed: Followed): Promise<void> {
     const { listener, config, files } = followed;
+    this.#tellOfEnds(followed);
     const now = await looksOf(files);
     const restful = now === followed.seen;
     followed.seen = now;
@@ -108,12 +130,15 @@ export class CertificateWatch {
       // Changed while it was read: certificate and key may be of different renewals.
       if ((await looksOf(files)) !== now) return;
       followed.tried = now;
-      this.#refuseExpired(listener, tls);
+      const ends = endsOf(tls);
+      this.#refuseEnded(listener, ends);
       if (this.#stopped) return;
       await this.#parts.take(listener, tls);
       this.#refused.delete(listener);
       this.#parts.event('info', 'certificates taken', { listener, certificates: tls.certificates?.length ?? 0 });
-      this.#tellOfExpiry(listener, tls);
+      followed.ends = ends;
+      followed.told = 0;
+      this.#tellOfEnds(followed);
     } catch (error) {
       followed.tried = now;
       this.#refused.set(listener, error instanceof Error ? error.message : String(error));
@@ -124,27 +149,29 @@ export class CertificateWatch {
     }
   }
 
-  #refuseExpired(listener: string, tls: ListenerTls): void {
-    for (const { chainPem, certificateFile } of tls.certificates ?? []) {
-      const until = expiryOf(chainPem);
-      if (until <= this.#parts.now())
-        throw new Error(
-          `listener ${listener}: the certificate ${certificateFile} ended ${new Date(until).toISOString()}; renew it`,
-        );
-    }
+  #refuseEnded(listener: string, ends: readonly End[]): void {
+    const [first] = ends;
+    if (first !== undefined && first.until <= this.#parts.now())
+      throw new Error(
+        `listener ${listener}: the certificate ${first.file} ended ${new Date(first.until).toISOString()}; renew it`,
+      );
   }
 
-  #tellOfExpiry(listener: string, tls: ListenerTls): void {
-    for (const { chainPem, certificateFile } of tls.certificates ?? []) {
-      const until = expiryOf(chainPem);
-      if (until - this.#parts.now() < EXPIRY_WARNING_MS)
-        this.#parts.event('warn', 'certificate ends soon', {
-          listener,
-          file: certificateFile,
-          until: new Date(until).toISOString(),
-        });
+  /** Each is told once, whether it was taken late or nobody has renewed it. */
+  #tellOfEnds(followed: Followed): void {
+    const { listener, ends } = followed;
+    for (; followed.told < ends.length; followed.told++) {
+      const { file, until } = ends[followed.told] as End;
+      if (until - this.#parts.now() >= EXPIRY_WARNING_MS) return;
+      this.#parts.event('warn', 'certificate ends soon', { listener, file, until: new Date(until).toISOString() });
     }
   }
+}
+
+function endsOf(tls: ListenerTls): readonly End[] {
+  return (tls.certificates ?? [])
+    .map(({ chainPem, certificateFile }) => ({ file: certificateFile, until: expiryOf(chainPem) }))
+    .sort((a, b) => a.until - b.until);
 }
 
 function pauseAfter(tookMs: number): number {
