@@ -17,12 +17,16 @@ import { registryOptions } from './registry.ts';
 const HELP = `usage: cnx run --config <bootstrap file> [--take-over]
 
 Runs the gateway. SIGTERM and SIGINT drain it: /readyz turns 503, new requests are served for drainDelayMs, open ones finish within
-drainDeadlineMs. Exit code 0 after an orderly end; 1 for a configuration that cannot be used; 70 when lanes cannot be kept alive, or do not end.
+drainDeadlineMs; a second one ends it at once. Exit code 0 after an orderly end; 1 for a configuration that cannot be used; 70 when lanes cannot be
+kept alive, or do not end.
 
   --take-over  take the place of the gateway that runs with the same state directory (transport: native), for upgrades that drop nothing: this process
                prepares itself, gets the other's listening sockets, serves, and the other drains and ends with 0. Until this one serves, the other goes on
                whatever happens here; exit code 1 then.
 `;
+
+/** What asks for an orderly end. */
+const DRAINING = ['SIGTERM', 'SIGINT'] as const;
 
 export const run: Command = command({
   name: 'run',
@@ -77,8 +81,12 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
         (error: unknown) => onFatal(`the gateway cannot end in order: ${messageOf(error)}`, EXIT_LANES),
       );
     };
-    process.once('SIGTERM', () => end(0, { handedOver: false }));
-    process.once('SIGINT', () => end(0, { handedOver: false }));
+    const drain = (): void => {
+      // The next one ends the process at once, as it does where nobody listens for it.
+      for (const signal of DRAINING) process.off(signal, drain);
+      end(0, { handedOver: false });
+    };
+    for (const signal of DRAINING) process.on(signal, drain);
     gateway.start().catch((error: unknown) => {
       io.stderr(`cnx run: ${messageOf(error)}\n`);
       end(1, { handedOver: false });

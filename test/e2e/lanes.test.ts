@@ -243,4 +243,28 @@ describe('lanes', () => {
     }
     await gateway.stop();
   });
+
+  it('a second signal, of whichever kind, ends a process at once that drains', async () => {
+    const upstream = await given.upstream();
+    const bootstrap = { drainDelayMs: 60_000 };
+    const gateway = await given.gateway({ bundle: plainBundle([upstream.address]), bootstrap });
+    const drains = (): number => gateway.stdout.match(/"draining"/g)?.length ?? 0;
+    for (const [first, second] of [
+      ['SIGTERM', 'SIGTERM'],
+      ['SIGINT', 'SIGTERM'],
+      ['SIGTERM', 'SIGINT'],
+    ] as const) {
+      const before = drains();
+      gateway.signal(first);
+      await gateway.until('it drains', () => drains() > before);
+      gateway.signal(second);
+      await assert.rejects(
+        gateway.until('it ends', () => false),
+        new RegExp(`ended \\(${second}\\)`),
+      );
+      await gateway.restart();
+      await gateway.untilReady();
+    }
+    await gateway.kill();
+  });
 });
