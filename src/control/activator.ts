@@ -134,12 +134,12 @@ export class Activator {
   }
 
   /**
-   * Compiles a verified bundle and makes every lane serve it, and nothing else. `accepted`: it has served before, so that nobody is asked whether it may. Throws ActivationError; then nothing
-   * has changed.
+   * Compiles a verified bundle and makes every lane serve it, and nothing else. `accepted`: it has served before, so that nobody is asked whether it may. Throws ActivationError, and the reason
+   * of a signal that is aborted before lanes get it; then nothing has changed.
    */
-  activate(bundle: VerifiedBundle, accepted = false): Promise<Snapshot> {
+  activate(bundle: VerifiedBundle, accepted = false, signal?: AbortSignal): Promise<Snapshot> {
     return this.#arrivals.run(async () => {
-      const ready = await this.#ready(bundle, accepted);
+      const ready = await this.#ready(bundle, accepted, signal);
       return this.#tasks.run(async () => {
         const live = await this.#prepare(ready);
         await this.#give(() => this.#parts.lanes.activate(live.membership.snapshot));
@@ -149,10 +149,10 @@ export class Activator {
     });
   }
 
-  /** Compiles a verified bundle and shows it to a share of identities. Throws ActivationError; then nothing has changed. */
-  divide(bundle: VerifiedBundle, shown: Shown): Promise<Snapshot> {
+  /** Compiles a verified bundle and shows it to a share of identities. Throws as `activate` does; then nothing has changed. */
+  divide(bundle: VerifiedBundle, shown: Shown, signal: AbortSignal): Promise<Snapshot> {
     return this.#arrivals.run(async () => {
-      const ready = await this.#ready(bundle, false);
+      const ready = await this.#ready(bundle, false, signal);
       return this.#tasks.run(async () => {
         const live = await this.#prepare(ready);
         const { snapshot } = live.membership;
@@ -211,19 +211,19 @@ export class Activator {
   }
 
   /** Compiles a bundle and asks whether it may serve. */
-  async #ready(bundle: VerifiedBundle, accepted: boolean): Promise<Ready> {
+  async #ready(bundle: VerifiedBundle, accepted: boolean, signal: AbortSignal | undefined): Promise<Ready> {
     await this.#room();
     const { compiled, config, documents, files } = await this.#compile(bundle);
     const { accept } = this.#parts;
     const subject = subjectOf(config, files);
-    if (!accepted && accept !== undefined) {
-      try {
-        const active = this.#active?.said ?? null;
-        await accept({ bundle, config, documents, subject, snapshot: compiled.snapshot, active });
-      } catch (error) {
-        compiled.release();
-        throw error;
-      }
+    try {
+      signal?.throwIfAborted();
+      const active = this.#active?.said ?? null;
+      if (!accepted) await accept?.({ bundle, config, documents, subject, snapshot: compiled.snapshot, active });
+      signal?.throwIfAborted();
+    } catch (error) {
+      compiled.release();
+      throw error;
     }
     return { compiled, said: { bundle, subject } };
   }

@@ -130,8 +130,8 @@ export class Gateway {
       config: bootstrap.rollout,
       hashKey: parts.hashKey,
       laneColumns: memory.map((m) => m.laneColumns),
-      divide: async (bundle, shown) => {
-        const snapshot = await this.#activator.divide(bundle, shown);
+      divide: async (bundle, shown, signal) => {
+        const snapshot = await this.#activator.divide(bundle, shown, signal);
         this.#follow();
         return snapshot;
       },
@@ -154,7 +154,7 @@ export class Gateway {
       trust: prepareTrust(parts.trust),
       gateway: gatewayOf(bootstrap),
       registries: parts.registries,
-      serve: (bundle, accepted) => this.#serve(bundle, accepted),
+      serve: (bundle, accepted, signal) => this.#serve(bundle, accepted, signal),
       rollout: this.#rollout,
       event,
       now: Date.now,
@@ -457,9 +457,9 @@ export class Gateway {
     }
   }
 
-  /** Lets all lanes serve a bundle, and opens the listeners with the first. Throws ActivationError. Gives the revision. */
-  async #serve(bundle: VerifiedBundle, accepted: boolean): Promise<number> {
-    const snapshot = await this.#activator.activate(bundle, accepted);
+  /** Lets all lanes serve a bundle, and opens the listeners with the first. Throws as `activate` of the activator does. Gives the revision. */
+  async #serve(bundle: VerifiedBundle, accepted: boolean, signal?: AbortSignal): Promise<number> {
+    const snapshot = await this.#activator.activate(bundle, accepted, signal);
     this.#follow();
     if (!this.#listening) {
       const plans = this.#parts.bootstrap.listeners.map((l) => listenerPlan(l, this.#tls.get(l.id) ?? null));

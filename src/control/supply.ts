@@ -28,10 +28,11 @@ import { Overrides } from './rollout/overrides.ts';
 import type { Rollout, RolloutEnd } from './rollout/rollout.ts';
 import { systemClock } from './source/clock.ts';
 import { activeView, keptView, type Serving, trustView } from './supply-view.ts';
-import { FailoverSource } from './source/failover.ts';
+import type { FailoverSource } from './source/failover.ts';
 import { pollInterval } from './source/interval.ts';
-import { openPlace } from './source/open.ts';
+import { openPlaces } from './source/open.ts';
 import { BundlePoller, type SourceStatus } from './source/poller.ts';
+import { Interrupted, until } from './source/until.ts';
 import { keptOf, sequenceOf } from './store/state.ts';
 import { type Boot, BundleStore } from './store/store.ts';
 import { TrustFile } from './trust/file.ts';
@@ -52,8 +53,8 @@ export interface SupplyParts {
   readonly gateway: Assigned;
   /** For the source, then for each mirror. */
   readonly registries: readonly RegistryOptions[];
-  /** Makes it serve; `accepted`: it has served before. Throws ActivationError; then nothing has changed. Resolves with its revision. */
-  readonly serve: (bundle: VerifiedBundle, accepted: boolean) => Promise<number>;
+  /** Makes it serve; `accepted`: it has served before. Throws ActivationError, and the reason of a signal that is aborted before lanes have it; then nothing has changed. Resolves with its revision. */
+  readonly serve: (bundle: VerifiedBundle, accepted: boolean, signal?: AbortSignal) => Promise<number>;
   /** New bundles go through it; absent: all serve at once. */
   readonly rollout?: Rollout;
   readonly event: (level: Level, message: string, fields: Record<string, unknown>) => void;
@@ -82,6 +83,8 @@ export class BundleSupply {
   #staleTold: string | null = null;
   #sourceTold: SourceStatus['state'] = 'current';
   #frozen = false;
+  /** Ends what is fetched for an operator when it is frozen. */
+  #leaving = new AbortController();
   readonly #rejections: Rejections;
   /** What chooses what serves, one after the other. */
   readonly #turns = new Serial();
@@ -93,17 +96,9 @@ export class BundleSupply {
     this.#rejections = new Rejections(parts.event, parts.now);
     const { source, mirrors } = parts.bundle;
     this.#reference = parseReference(source);
-    const open = (text: string, i: number) => {
-      const reference = parseReference(text);
-      const place = openPlace(reference, parts.registries[i]);
-      return { source: place, reference: reference.digest ?? reference.tag };
-    };
-    this.#place = new FailoverSource(
-      [open(source, 0), ...mirrors.map((mirror, i) => open(mirror.source, i + 1))],
-      parts.now,
-    );
+    const sources = [source, ...mirrors.map((mirror) => mirror.source)] as const;
+    this.#place = openPlaces(sources, parts.registries, parts.now);
     this.#channel = new ChannelFollower({
-      source: this.#place,
       gatewayId: parts.gateway.id,
       gateway: gatewayIdentity(parts.gateway.labels),
       kept: () => this.#store?.state.channel,
@@ -122,14 +117,17 @@ export class BundleSupply {
       unable: () => (this.#frozen ? 'it ends, or another process takes its place: ask that one' : null),
       state: () => this.#requireStore().state,
       find: (digest, again) => this.#find(digest, again),
-      serve: (bundle, also) =>
-        this.#turns.run(async () => {
-          const trust = this.#trust;
-          // What is kept has served: it is where one goes back to.
-          await this.serve(bundle, this.#isKept(bundle.digest));
-          await this.#decided.serves(bundle, also);
-          if (trust !== this.#trust) await this.#judge();
-        }),
+      turn: (task) => {
+        this.#poller?.interrupt();
+        return this.#turns.run(task);
+      },
+      serve: async (bundle, also) => {
+        const trust = this.#trust;
+        // What is kept has served: it is where one goes back to.
+        await this.serve(bundle, this.#isKept(bundle.digest));
+        await this.#decided.serves(bundle, also);
+        if (trust !== this.#trust) await this.#judge();
+      },
       active: () => this.#serving?.bundle.digest ?? null,
       revertTrial: async (reason) => (await parts.rollout?.revert(reason)) ?? false,
       abandonTrial: async (reason) => parts.rollout?.abandon(reason),
@@ -220,12 +218,13 @@ export class BundleSupply {
   async follow(): Promise<void> {
     const { bundle } = this.#parts;
     this.#frozen = false;
+    this.#leaving = new AbortController();
     const poller = new BundlePoller({
       source: this.#place,
       reference: this.#reference.digest ?? this.#reference.tag,
       interval: pollInterval(bundle.pollMs),
       ...(this.#reference.kind === 'layout' ? { watch: this.#reference.directory } : {}),
-      evaluate: (digest) => this.#turns.run(() => this.#evaluate(digest)),
+      evaluate: (digest, signal) => this.#turns.run(() => this.#evaluate(digest, signal)),
       clock: { ...systemClock, now: this.#parts.now },
       onStatus: (status) => {
         if (status.lastContactMs > 0) void this.#store?.contacted(status.lastContactMs);
@@ -251,11 +250,11 @@ export class BundleSupply {
     await this.#trustFile.look();
   }
 
-  /** Nothing is pulled, decided or written any more, until `follow`. */
+  /** Nothing is pulled, decided or written any more, until `follow`. What waits for the source ends. */
   async freeze(): Promise<void> {
     this.#frozen = true;
+    this.#leaving.abort(new Interrupted('it ends, or another process takes its place'));
     await this.#poller?.stop();
-    await this.overrides.settled();
     await this.#turns.idle();
     await this.#store?.settled();
   }
@@ -270,13 +269,18 @@ export class BundleSupply {
 
   /** Makes a verified bundle serve; `accepted`: it has served before, and nobody is asked again whether it may. @throws {ActivationError} */
   async serve(bundle: VerifiedBundle, accepted = false): Promise<void> {
-    await this.#serveSince(bundle, accepted, null);
+    await this.#serveSince(bundle, accepted, null, undefined);
   }
 
   /** `seenAt`: when the source was seen to name it, by `performance.now()`. */
-  async #serveSince(bundle: VerifiedBundle, accepted: boolean, seenAt: number | null): Promise<void> {
+  async #serveSince(
+    bundle: VerifiedBundle,
+    accepted: boolean,
+    seenAt: number | null,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const from = performance.now();
-    const revision = await this.#parts.serve(bundle, accepted);
+    const revision = await this.#parts.serve(bundle, accepted, signal);
     const now = performance.now();
     this.#serves(bundle, revision, now - from, seenAt === null ? null : now - seenAt);
   }
@@ -336,9 +340,12 @@ export class BundleSupply {
     this.#trust = trust;
     const { epoch, keys } = trust.policy;
     event('info', 'trust policy taken', { epoch, keys: keys.map((key) => key.id) });
-    await this.#judge();
+    // What is being looked at is looked at by the former one.
     this.#poller?.reconsider();
-    await this.#poller?.pollNow();
+    this.#poller?.interrupt();
+    await this.#judge();
+    // Not waited for: the next policy must not wait for a registry.
+    void this.#poller?.pollNow();
   }
 
   /** Whether what serves is trusted by the policy as it is now. */
@@ -355,22 +362,16 @@ export class BundleSupply {
     // Another one serves by now, and is judged by whoever made it.
     if (this.#serving?.bundle.digest !== serving.bundle.digest) return;
     this.#distrusted = why;
-    if (why !== null)
-      this.#parts.event(
-        'error',
-        'the bundle that serves is not trusted any more; it serves on until another is taken',
-        {
-          digest: serving.bundle.digest,
-          reason: why,
-        },
-      );
+    if (why === null) return;
+    const told = 'the bundle that serves is not trusted any more; it serves on until another is taken';
+    this.#parts.event('error', told, { digest: serving.bundle.digest, reason: why });
   }
 
   /** A bundle that is kept, or that the source still has under its digest. `again`: also one that was taken back. */
   async #find(digest: Digest, again: boolean): Promise<VerifiedBundle> {
     const store = this.#requireStore();
     if (this.#isKept(digest)) return store.reverify(digest, { ...this.#conditions(), takenBackToo: again });
-    return verifyBundle(this.#place, digest, {
+    return verifyBundle(until(this.#place, this.#leaving.signal), digest, {
       ...this.#conditions(),
       sequence: sequenceOf(store.state),
       purpose: 'candidate',
@@ -425,9 +426,10 @@ export class BundleSupply {
   }
 
   /** pull → verify → compile → activate → keep, for a digest that the source points to. */
-  async #evaluate(seen: Digest): Promise<void> {
-    const store = this.#store;
-    if (store === null) return;
+  async #evaluate(seen: Digest, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const store = this.#requireStore();
+    const place = until(this.#place, signal);
     const seenAt = performance.now();
     const trust = this.#trust;
     const { rollout } = this.#parts;
@@ -437,11 +439,11 @@ export class BundleSupply {
     let digest = seen;
     let bundle: VerifiedBundle | undefined;
     try {
-      const named: Named = await this.#channel.named(seen, trust);
+      const named: Named = await this.#channel.named(place, seen, trust);
       digest = named.digest;
       this.#underway = { digest, before };
       this.overrides.judge(digest);
-      bundle = await verifyBundle(this.#place, digest, {
+      bundle = await verifyBundle(place, digest, {
         ...this.#conditions(),
         trust,
         sequence: sequenceOf(store.state),
@@ -462,11 +464,11 @@ export class BundleSupply {
         if (!byMirror) await rollout?.abandon('the source names what serves');
       } else if (rollout?.stages(bundle) === true) {
         // What is being tried is tried on, signed anew or not. It is kept once it serves all.
-        if (rollout.digest !== digest) await rollout.begin(bundle);
+        if (rollout.digest !== digest) await rollout.begin(bundle, signal);
         return;
       } else {
         await rollout?.abandon(`${digest} serves at once`);
-        await this.#serveSince(bundle, false, seenAt);
+        await this.#serveSince(bundle, false, seenAt, signal);
       }
       // Also for the one that serves already: its record may have failed before, on a full disk.
       await store.activated(bundle, trust.policy.epoch, this.#parts.now());
@@ -540,8 +542,7 @@ export class BundleSupply {
   }
 
   kept(): readonly KeptView[] {
-    const state = this.#store?.state;
-    return state === undefined ? [] : keptView(state);
+    return this.#store === null ? [] : keptView(this.#store.state);
   }
 
   source(): SourceView {

@@ -263,7 +263,6 @@ describe('a stolen key', () => {
       meanwhile.revoke = () => Promise.resolve();
       world.setTrust({ threshold: 1, keys });
       await world.supply.lookAtTrust();
-      // Its last look ends with a poll, which waits for what is being taken.
       looking = world.supply.lookAtTrust();
       while (!world.events.some(({ message }) => message === 'trust policy taken')) await setImmediate();
     };

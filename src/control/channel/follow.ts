@@ -21,7 +21,6 @@ export interface Named {
 }
 
 export interface ChannelParts {
-  readonly source: ArtifactSource & { readonly mirror?: boolean };
   /** Name of this gateway. */
   readonly gatewayId: string;
   readonly gateway: GatewayIdentity;
@@ -44,8 +43,8 @@ export class ChannelFollower {
    * What a digest that the tag points to means for this gateway. An index that verifies counts from then on, whatever becomes of the bundle that it assigns: an older
    * one is not followed again. Throws Rejection, SourceError, and what writing the state throws.
    */
-  async named(digest: Digest, trust: Trust): Promise<Named> {
-    const { source, now } = this.#parts;
+  async named(source: ArtifactSource & { readonly mirror?: boolean }, digest: Digest, trust: Trust): Promise<Named> {
+    const { now } = this.#parts;
     const root = await source.manifest(digest);
     if (!isChannelIndex(parseManifest(root.bytes, root.contentType))) {
       if (trust.policy.channelIndex === 'required')

@@ -1,8 +1,8 @@
 /** What an operator decides on one gateway, past what the source names: back to the bundle before, or staying on one for a time. */
-import { Serial } from '../../base/serial.ts';
 import { ActivationError } from '../activator.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { Rejection, SourceError } from '../oci/rejection.ts';
+import { Interrupted } from '../source/until.ts';
 import type { Change } from './decided.ts';
 import { type StoreState, withoutQuarantine, withQuarantine } from '../store/state.ts';
 import type { VerifiedBundle } from '../trust/verify.ts';
@@ -15,6 +15,8 @@ const PIN_LOOK_MS = 60_000;
 export interface OverridesParts {
   /** Why nothing can be decided here now; null: it can. */
   readonly unable: () => string | null;
+  /** Runs what an operator decides, when nothing else that changes what serves is under way. What is being fetched ends for it. */
+  readonly turn: <T>(task: () => Promise<T>) => Promise<T>;
   readonly state: () => StoreState;
   /** Verifies a bundle that is kept here, or else at the source. `again`: although it was taken back. Throws Rejection or SourceError. */
   readonly find: (digest: Digest, again: boolean) => Promise<VerifiedBundle>;
@@ -41,8 +43,6 @@ export class OverrideRefused extends Error {
 
 export class Overrides {
   readonly #parts: OverridesParts;
-  /** What operators ask for, one after the other. */
-  readonly #tasks = new Serial();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(parts: OverridesParts) {
@@ -136,11 +136,6 @@ export class Overrides {
     return this.#decide(() => this.#unpin(reason));
   }
 
-  /** When what was asked for until now is done. */
-  settled(): Promise<void> {
-    return this.#tasks.idle();
-  }
-
   async #unpin(reason: string): Promise<boolean> {
     const { pin } = this.#parts.state();
     if (pin === undefined) return false;
@@ -150,8 +145,8 @@ export class Overrides {
     return true;
   }
 
-  async #decide<T>(task: () => Promise<T>): Promise<T> {
-    return this.#tasks.run(async () => {
+  #decide<T>(task: () => Promise<T>): Promise<T> {
+    return this.#parts.turn(async () => {
       const why = this.#parts.unable();
       if (why !== null) throw new OverrideRefused(why);
       return task();
@@ -194,6 +189,7 @@ async function told<T>(digest: Digest, done: Promise<T>): Promise<T> {
         `${digest} cannot serve: ${error.message} (cnx rollout pin --again takes it nevertheless)`,
         { cause: error },
       );
+    if (error instanceof Interrupted) throw new OverrideRefused(error.message, { cause: error });
     if (error instanceof Rejection || error instanceof SourceError || error instanceof ActivationError)
       throw new OverrideRefused(`${digest} cannot serve: ${error.message}`, { cause: error });
     throw error;

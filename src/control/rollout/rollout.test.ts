@@ -31,7 +31,8 @@ test('a soak ends by time that has passed, whatever is done to the clock', async
     tick: () => tick,
   });
   t.after(() => rollout.close());
-  await rollout.begin({ digest: 'sha256:aa', direction: 'new', release: { seq: 2 } } as unknown as VerifiedBundle);
+  const bundle = { digest: 'sha256:aa', direction: 'new', release: { seq: 2 } } as unknown as VerifiedBundle;
+  await rollout.begin(bundle, new AbortController().signal);
   for (const jump of [HOUR_MS, -2 * HOUR_MS]) {
     now += jump;
     assert.equal(rollout.view()?.waitsFor, 'the soak');

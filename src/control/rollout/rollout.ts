@@ -29,8 +29,8 @@ export interface RolloutParts {
   /** Key of the hash over identities; empty: known to whoever knows the digest. */
   readonly hashKey: string;
   readonly laneColumns: readonly SharedArrayBuffer[];
-  /** Compiles and shows it to a share, instead of another candidate if there is one. Throws ActivationError; then nothing has changed. */
-  readonly divide: (bundle: VerifiedBundle, shown: Shown) => Promise<Snapshot>;
+  /** Compiles and shows it to a share, instead of another candidate if there is one. Throws ActivationError, and the reason of the signal; then nothing has changed. */
+  readonly divide: (bundle: VerifiedBundle, shown: Shown, signal: AbortSignal) => Promise<Snapshot>;
   readonly share: (shown: Shown) => Promise<void>;
   /** All see the candidate, or none does. */
   readonly decide: (forCandidate: boolean) => Promise<Snapshot | null>;
@@ -97,8 +97,8 @@ export class Rollout {
     return this.#parts.config.plan === 'staged' && bundle.direction === 'new' && this.#parts.active() !== null;
   }
 
-  /** Begins with the first step. Throws ActivationError; then all is as before, another candidate included. */
-  async begin(bundle: VerifiedBundle): Promise<void> {
+  /** Begins with the first step. Throws ActivationError, and the reason of a signal that is aborted before lanes have it; then all is as before, another candidate included. */
+  async begin(bundle: VerifiedBundle, signal: AbortSignal): Promise<void> {
     await this.#tasks.run(async () => {
       const { divide, active, config, event, now, tick } = this.#parts;
       const former = active();
@@ -106,7 +106,8 @@ export class Rollout {
       const key = keyOf(bundle.digest, this.#parts.hashKey);
       const cells = former.cells.length;
       const cellsReached = config.cells === 'staggered' ? Math.min(1, cells) : cells;
-      const snapshot = await divide(bundle, { share: this.#shareOf(0), key, cells: firstOf(cellsReached, cells) });
+      const shown = { share: this.#shareOf(0), key, cells: firstOf(cellsReached, cells) };
+      const snapshot = await divide(bundle, shown, signal);
       const before = this.#trial;
       this.#stop();
       const window = (row: number, revision: number): RevisionWindow =>

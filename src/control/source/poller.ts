@@ -3,6 +3,7 @@ import { Rejection, SourceError } from '../oci/rejection.ts';
 import type { ArtifactSource, KnownTag } from '../oci/source.ts';
 import { type PollClock, systemClock } from './clock.ts';
 import { POLL_DEFAULT, type PollInterval } from './interval.ts';
+import { Interrupted, until } from './until.ts';
 import { DirectoryWatch } from './watch.ts';
 
 /** Around the interval, so that a fleet does not ask in step. */
@@ -51,9 +52,10 @@ export interface PollerOptions {
   /**
    * Looks at a bundle: verify, compile, activate, keep. Resolves when it is taken; throws {@link Rejection} when it is not,
    * {@link SourceError} when the transfer failed. Called for one digest at a time, and again for the same one only if
-   * that can help. Any other error (a full disk, a bug) says nothing about the bundle: it is reported and tried again with back-off.
+   * that can help. Any other error (a full disk, a bug) says nothing about the bundle: it is reported and tried again with back-off. Once the signal is aborted it
+   * should end soon, with its reason.
    */
-  readonly evaluate: (digest: Digest) => Promise<void>;
+  readonly evaluate: (digest: Digest, signal: AbortSignal) => Promise<void>;
   /** After every poll. Must not throw. */
   readonly onStatus?: (status: SourceStatus) => void;
   readonly clock?: PollClock;
@@ -88,6 +90,8 @@ export class BundlePoller {
   #pauseMs = 0;
   #cancel: (() => void) | undefined;
   #running: Promise<void> | undefined;
+  /** Ends the poll that is running. */
+  #interruption = new AbortController();
   #again = false;
   #started = false;
   #stopped = false;
@@ -145,9 +149,15 @@ export class BundlePoller {
     await this.#running;
   }
 
-  /** Nothing is left running afterwards; a poll that is on its way is waited for. */
+  /** Ends the poll that is on its way, if there is one, without a word about what it looked at; the next one comes at once. */
+  interrupt(): void {
+    this.#interruption.abort(new Interrupted('something else comes first'));
+  }
+
+  /** Nothing is left running afterwards; a poll that is on its way is ended, and waited for. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.interrupt();
     this.#cancel?.();
     this.#cancel = undefined;
     this.#watch?.stop();
@@ -174,6 +184,8 @@ export class BundlePoller {
 
   async #poll(): Promise<void> {
     const { source, reference, evaluate } = this.#options;
+    this.#interruption = new AbortController();
+    const { signal } = this.#interruption;
     let seen = this.#status.seen;
     let tag: KnownTag | undefined;
     const begun = this.#reconsidered;
@@ -181,7 +193,7 @@ export class BundlePoller {
     const final = (known: KnownTag | undefined): KnownTag | undefined =>
       begun === this.#reconsidered ? known : undefined;
     try {
-      const resolution = await source.resolve(reference, this.#evaluated);
+      const resolution = await until(source, signal).resolve(reference, this.#evaluated);
       this.#status = { ...this.#status, lastContactMs: this.#clock.now() };
       if (resolution.state === 'unchanged') {
         // Evaluated before, with an outcome that stays; a failure of the place in between is over.
@@ -202,7 +214,7 @@ export class BundlePoller {
       if (resolution.digest !== seen) this.#pendingSinceMs = undefined;
       seen = resolution.digest;
       tag = { digest: resolution.digest, etag: resolution.etag };
-      await evaluate(resolution.digest);
+      await evaluate(resolution.digest, signal);
       this.#evaluated = final(tag);
       this.#verdict = TAKEN;
       this.#settle({ ...this.#status, ...TAKEN, seen });
@@ -218,6 +230,10 @@ export class BundlePoller {
   }
 
   #failed(error: unknown, seen: Digest | undefined, tag: KnownTag | undefined): void {
+    if (error instanceof Interrupted) {
+      this.#pauseMs = 0;
+      return;
+    }
     const reason = {
       code: error instanceof Rejection || error instanceof SourceError ? error.code : 'internal',
       sentence: error instanceof Error ? error.message : String(error),

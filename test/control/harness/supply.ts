@@ -97,6 +97,7 @@ export async function suppliedBy(t: TestContext, options: SupplyOptions = {}) {
   const retrust = async (supply: BundleSupply, more: Partial<TrustPolicy>): Promise<void> => {
     setTrust(more);
     for (let i = 0; i < 3; i += 1) await supply.lookAtTrust();
+    await supply.pollNow();
   };
 
   /** The last reason for which something was not taken, with its code. */
