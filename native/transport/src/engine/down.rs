@@ -407,6 +407,8 @@ impl Engine {
         }
         match x.phase {
             Phase::Deciding => x.inspecting,
+            // What is read beyond what is kept could not go with another attempt. Whoever collects the answer has decided against one; it may need the rest.
+            Phase::Judging if x.kept_all && !x.collecting => false,
             Phase::Forwarding | Phase::Judging | Phase::Answering => {
                 x.kept_sent == x.kept.len() && self.upstream_takes(slot)
             }

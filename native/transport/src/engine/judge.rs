@@ -135,6 +135,7 @@ impl Engine {
                 x.deadline = x.deadline.min(self.now + x.idle_ms);
             }
             self.read_on(slot);
+            self.resume_body_of(slot);
         }
         BODY_PENDING
     }
@@ -165,6 +166,7 @@ impl Engine {
 
     /// The answer goes on: its head with the edits, then what is held, then the rest as it comes.
     pub(super) fn pass(&mut self, slot: u32) {
+        self.resume_body_of(slot);
         let x = &mut self.exchanges[slot as usize];
         x.collecting = false;
         let (length, framing, to_head) = (x.held_head, x.held_framing, x.is_head());

@@ -317,6 +317,64 @@ fn an_answer_that_was_seen_can_be_dropped_for_another_attempt() {
 }
 
 #[test]
+fn what_comes_of_a_body_while_an_early_answer_is_judged_goes_with_the_next_attempt() {
+    let first = upstream(|mut wire, _| {
+        if wire.head().is_some() {
+            // Not all of it is here yet: the connection takes more of the request.
+            wire.send("HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nbu");
+            wire.ended();
+        }
+    });
+    let (second, asked) = saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let lane = Plan::to(&[first.address, second.address]).start();
+    let mut wire = Wire::to(lane.port);
+    // More than is kept for another attempt: 16 KiB.
+    let body = "b".repeat(60_000);
+    wire.send(format!(
+        "POST /c/x HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{}",
+        body.len(),
+        &body[..100]
+    ));
+    assert!(lane.until_seen(|seen| !seen.shown.is_empty()));
+    let answer = wire.send(&body[100..]).answer().unwrap();
+    assert_eq!((answer.status(), answer.body.as_slice()), (200, b"ok".as_slice()));
+    assert!(asked.lock().unwrap().last().unwrap().ends_with(&body), "all of it");
+    drop(wire);
+    lane.end();
+}
+
+#[test]
+fn an_early_answer_that_is_collected_or_passed_lets_the_body_go_on() {
+    // Its head comes at once, its body after that of the request.
+    let upstream = upstream(|mut wire, _| {
+        while let Some(mut request) = wire.head() {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+            wire.body(&mut request, false);
+            wire.send(format!("{:05}", request.body.len()));
+        }
+    });
+    let lane = Plan::to(&[upstream.address]).start();
+    let mut wire = Wire::to(lane.port);
+    let body = "b".repeat(60_000);
+    for (n, how) in ["j100", "v", "p"].iter().enumerate() {
+        wire.send(format!(
+            "POST /{how}/x HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{}",
+            body.len(),
+            &body[..100]
+        ));
+        assert!(lane.until_seen(|seen| seen.shown.len() > n));
+        let answer = wire.send(&body[100..]).answer().unwrap();
+        assert_eq!(
+            (answer.status(), answer.body.as_slice()),
+            (200, b"60000".as_slice()),
+            "{how}"
+        );
+    }
+    drop(wire);
+    lane.end();
+}
+
+#[test]
 fn all_attempts_together_have_a_deadline() {
     let upstream = obedient();
     let timeout = (FailReason::Timeout as i32, false);

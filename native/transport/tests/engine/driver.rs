@@ -257,7 +257,7 @@ impl Driver {
                     if path.starts_with("/v") {
                         self.pass(slot);
                     } else {
-                        self.forward(slot, 0);
+                        self.forward(slot, i32::from(path.starts_with("/c")));
                     }
                     self.engine.apply(slot);
                 }

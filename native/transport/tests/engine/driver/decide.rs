@@ -69,7 +69,7 @@ impl Driver {
                 self.set(slot, word::ASKS, 2);
                 true
             }
-            "p" | "j" | "q" | "x" | "v" | "o" | "d" | "n" | "e" => self.forward(slot, 0),
+            "p" | "j" | "q" | "x" | "v" | "c" | "o" | "d" | "n" | "e" => self.forward(slot, 0),
             "k" | "m" => {
                 self.set(slot, word::COMPRESS, 1);
                 self.forward(slot, 0)
@@ -188,7 +188,8 @@ impl Driver {
             // Another attempt, on endpoint 1, if what was shown is an upstream's failure.
             "n" if self.word(slot, ANSWER_AT / 4 + answer::STATUS) >= 500 => self.forward(slot, number),
             "n" => self.pass(slot),
-            "v" => {
+            // After a while it is passed, or endpoint 1 is asked.
+            "v" | "c" => {
                 self.waiting.push((Instant::now() + WAIT, slot, generation));
                 false
             }
@@ -232,7 +233,8 @@ impl Driver {
         self.write(slot, 0, path.as_bytes());
         self.write(slot, path.len(), b"upstream");
         let max = self.plan.body_max;
-        let asks = path[1..].starts_with(['H', 'p', 'j', 'q', 'x', 'v', 'o', 'd', 'n', 'm', 'e']);
+        let asks = path[1..].starts_with(['H', 'p', 'j', 'q', 'x', 'v', 'o', 'd', 'n', 'm', 'e'])
+            || (path.starts_with("/c") && endpoint == 0);
         for (at, value) in [
             (word::CHOICE, endpoint),
             (word::TARGET_AT + 1, path.len() as i32),
