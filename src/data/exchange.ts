@@ -146,6 +146,8 @@ export class Exchange {
   endpoint: EndpointPlan | null = null;
   /** True while it is counted as in flight on `endpoint`. */
   inflight = false;
+  /** `endpoint` was not in rotation without a doubt when the attempt began: that it resets is no news. */
+  doubted = false;
   /** Attempts made so far, the running one included. */
   attempts = 0;
   /** Rows of the circuits, of the endpoint and of its cell, by whose permit it passed; -1 = none. */
@@ -249,6 +251,7 @@ export class Exchange {
     this.mirror = null;
     this.endpoint = null;
     this.inflight = false;
+    this.doubted = false;
     this.attempts = 0;
     this.endpointPermit = -1;
     this.cellPermit = -1;

@@ -186,8 +186,8 @@ export class Pipeline implements TransportEvents {
     this.#parts.use.failed(x, reason);
     let detail = `${endpoint?.identity ?? 'endpoint'}: ${failText(reason, why)}`;
     if (endpoint !== null && this.#retries.afterFailure(x, reason, replayable, whole)) {
-      // What refuses or resets is out of rotation at once: that many attempts and no more, and none of them may be lost.
-      const unasked = reason === FailReason.Connect || reason === FailReason.Reset;
+      // What refuses, or begins to reset, is out of rotation at once: that many attempts and no more, and none of them may be lost.
+      const unasked = reason === FailReason.Connect || (reason === FailReason.Reset && !x.doubted);
       if (unasked || this.#retries.take(x)) {
         x.failed.add(endpoint.slot);
         const before = `tried again after ${detail}`;

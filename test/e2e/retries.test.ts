@@ -125,6 +125,28 @@ describe('another attempt', () => {
     await gateway.stop();
   });
 
+  it('after a reset is beyond the budget only where the endpoint was in rotation', async () => {
+    const bad = await given.upstream({ behaviours: { '': (_, response) => response.destroy() } });
+    const cells = [
+      {
+        id: 'one',
+        endpoints: [{ address: bad.address }],
+        retryBudget: { budgetPercent: 0, minRetryConcurrency: 0 },
+      },
+    ];
+    const gateway = await given.gateway({ bundle: { ...plainBundle([], route({})), cells: { cells } } });
+    const first = await ask(gateway.ports.http, '/');
+    assert.deepEqual([first.status, (await explained(gateway, first)).attempts], [502, 2], 'the reset was news');
+    for (let n = 0; n < 3; n++) {
+      const next = await ask(gateway.ports.http, '/');
+      const { attempts, detail } = await explained(gateway, next);
+      assert.deepEqual([next.status, attempts], [502, 1]);
+      assert.match(detail, /retry budget spent$/);
+    }
+    await untilIdle(gateway);
+    await gateway.stop();
+  });
+
   it('comes when one takes too long, and all of them together have a deadline', async () => {
     const slow = await given.upstream({ behaviours: { '': () => undefined } });
     const quick = await given.upstream({ name: 'quick' });

@@ -67,6 +67,7 @@ export class Balance implements Stage {
     if (steppedBack(x, this.#mode) === Verdict.Refuse) return Verdict.Refuse;
     const endpoint = this.#choose(x, x.cell) ?? this.#standIn(x, home);
     if (endpoint === null) return Verdict.Refuse;
+    x.doubted = !this.#use.isUp(endpoint);
     this.#use.take(x, endpoint);
     return Verdict.Next;
   }
