@@ -24,7 +24,7 @@ const urls = new Map<string, string>();
 async function given(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'cnx-webhooks-'));
   const got: Got[] = [];
-  const answers = { status: 204, asked: 0 };
+  const answers = { status: 204, asked: 0, slowly: false };
   const server = createServer((request, response) => {
     let body = '';
     request.on('data', (chunk: Buffer) => (body += chunk.toString('utf8')));
@@ -32,8 +32,11 @@ async function given(t: TestContext) {
       answers.asked++;
       const { 'webhook-id': id = '', 'webhook-timestamp': time = '', 'webhook-signature': signature } = request.headers;
       assert.equal(signature, signatureOf(SECRET, String(id), String(time), body));
-      if (answers.status === 204) got.push(JSON.parse(body) as Got);
-      response.writeHead(answers.status).end();
+      if (answers.status < 300) got.push(JSON.parse(body) as Got);
+      response.writeHead(answers.status);
+      if (!answers.slowly) return void response.end();
+      const drip = setInterval(() => response.write('.'), 10);
+      response.once('close', () => clearInterval(drip));
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -98,6 +101,22 @@ test('a receiver that fails is tried again, also by the process that comes next'
   assert.deepEqual(
     got.map(({ data }) => data.n),
     [1, 2],
+  );
+});
+
+test('a receiver whose answers never end is told on, and tried again only where it has refused', async (t) => {
+  const { got, answers, open, until } = await given(t);
+  Object.assign(answers, { status: 200, slowly: true });
+  const webhooks = await open({ timeoutMs: 300 });
+  for (const n of [1, 2, 3]) webhooks.tell('activated', { n });
+  await until(() => got.length === 3);
+  answers.status = 500;
+  webhooks.tell('activated', { n: 4 });
+  await until(() => answers.asked >= 6);
+  assert.match(webhooks.states()[0]?.fault ?? '', /it answered 500/);
+  assert.deepEqual(
+    got.map(({ data }) => data.n),
+    [1, 2, 3],
   );
 });
 
