@@ -14,7 +14,7 @@ import type { CellSource } from './compile/endpoint-template.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import { type CellChange, Membership } from './discovery/membership.ts';
 import { type Subject, subjectOf } from './guardrail/subject.ts';
-import type { EndpointSlots } from './health/slots.ts';
+import { type EndpointSlots, SLOT_REST_MS } from './health/slots.ts';
 import type { Division, Lanes } from './lanes.ts';
 import { type LayerRole, POLICY_ANNOTATION, WEB_TITLE } from './oci/media-types.ts';
 import { Rejection } from './oci/rejection.ts';
@@ -109,6 +109,8 @@ export class Activator {
   /** On its way to the lanes. */
   #giving: Live | null = null;
   #revision = 0;
+  /** A cell waits for rows of the table of endpoints. */
+  #short: NodeJS.Timeout | null = null;
   /** Bundles on their way, one after another. What takes long is in here, so that changes of cells need not wait for it. */
   readonly #arrivals = new Serial();
   /** What changes what lanes have, one after another: activations, and changes of cells. */
@@ -236,6 +238,7 @@ export class Activator {
     this.#giving = live;
     if (sources.length > 0) await discovery.follow(sources);
     membership.refresh();
+    this.#lookAgain(membership);
     onSnapshot(membership.snapshot);
     return live;
   }
@@ -243,6 +246,7 @@ export class Activator {
   async #membersOf(membership: Membership): Promise<void> {
     const { lanes, event, onSnapshot, onMembers } = this.#parts;
     const changes = membership.refresh();
+    this.#lookAgain(membership);
     if (changes.length === 0) return;
     const { snapshot } = membership;
     onSnapshot(snapshot);
@@ -263,6 +267,15 @@ export class Activator {
         reason: error instanceof Error ? error.message : String(error),
       });
     }
+  }
+
+  /** Rows that nobody holds have rested by then; no source says so. */
+  #lookAgain({ short }: Membership): void {
+    if (!short || this.#short !== null) return;
+    this.#short = setTimeout(() => {
+      this.#short = null;
+      void this.membersChanged();
+    }, SLOT_REST_MS).unref();
   }
 
   /** A lane that answers late may still use what it was given: it stays registered, and is given back like those before it. */

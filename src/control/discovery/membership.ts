@@ -48,6 +48,7 @@ export class Membership {
   }[];
   readonly #leases = new Set<SlotLease>();
   #snapshot: Snapshot;
+  #short = false;
 
   /** `snapshot`: with the endpoints that were written down only. */
   constructor(snapshot: Snapshot, sources: readonly CellSource[], parts: MembershipParts) {
@@ -69,9 +70,15 @@ export class Membership {
     return this.#sources;
   }
 
+  /** A cell has stayed as it was for want of rows: `refresh` again, when some have rested. */
+  get short(): boolean {
+    return this.#short;
+  }
+
   /** Looks at what sources say now; the cells that have changed. */
   refresh(): CellChange[] {
     const changes: CellChange[] = [];
+    this.#short = false;
     for (const cell of new Set(this.#sources.map((source) => source.cell))) {
       const change = this.#refreshCell(cell);
       if (change !== null) changes.push(change);
@@ -110,6 +117,7 @@ export class Membership {
       lease = slots.lease(wanted.map(({ identity }) => identity));
     } catch (error) {
       if (!(error instanceof SlotsFull)) throw error;
+      this.#short = true;
       event('warn', 'the endpoints of a cell stay as they were', {
         cell: this.#snapshot.cells[cell]?.id,
         reason: error.message,

@@ -66,7 +66,7 @@ export interface NameWatchParts {
 /** Last good answer to one question, and since when servers say that there is none. */
 interface Kept<T> {
   records: readonly T[];
-  /** Epoch ms; 0: they do not say so. */
+  /** Monotonic ms; 0: they do not say so. */
   deniedSince: number;
 }
 
@@ -232,9 +232,9 @@ export class NameWatch {
     } else if (answer.kind === 'none') {
       this.lookups.denied++;
       round.denied = answer.why;
-      const now = this.#parts.now();
-      if (kept.deniedSince === 0) kept.deniedSince = now;
-      if (now - kept.deniedSince >= negativeHoldMs) kept.records = [];
+      const tick = performance.now();
+      if (kept.deniedSince === 0) kept.deniedSince = tick;
+      if (tick - kept.deniedSince >= negativeHoldMs) kept.records = [];
       // Asked again soon: when it comes back as much as when it is to be believed.
       round.ttlMs = 0;
     } else {

@@ -6,9 +6,17 @@ import { EndpointSlots, SLOT_REST_MS, SlotsFull } from './slots.ts';
 
 function given(capacity: number): { columns: EndpointColumns; slots: EndpointSlots; pass: (ms: number) => void } {
   const columns = new EndpointColumns(EndpointColumns.create());
+  let passed = 0;
+  // A clock that is set ahead with every look says nothing about how long a row has rested.
   let now = 1_800_000_000_000;
-  const slots = new EndpointSlots({ columns, laneCount: 2, now: () => now, capacity });
-  return { columns, slots, pass: (ms) => (now += ms) };
+  const slots = new EndpointSlots({
+    columns,
+    laneCount: 2,
+    now: () => (now += 2 * SLOT_REST_MS),
+    tick: () => passed,
+    capacity,
+  });
+  return { columns, slots, pass: (ms) => (passed += ms) };
 }
 
 test('an identity keeps its row and what is known of it over snapshots', () => {

@@ -37,7 +37,7 @@ interface Holder {
   leases: number;
   /** Epoch ms of the first of them. */
   since: number;
-  /** Epoch ms since when nobody does. */
+  /** Monotonic ms since when nobody does. */
   restsSince: number;
 }
 
@@ -45,8 +45,10 @@ export interface EndpointSlotsOptions {
   readonly columns: EndpointColumns;
   /** Lanes whose in-flight counts keep a row. */
   readonly laneCount: number;
-  /** Epoch ms. */
+  /** Epoch ms, to show. */
   readonly now: () => number;
+  /** Monotonic ms, to decide by; tests pass their own. */
+  readonly tick?: () => number;
   /** Rows; fewer than the table's only in tests. */
   readonly capacity?: number;
 }
@@ -55,6 +57,7 @@ export class EndpointSlots {
   readonly #columns: EndpointColumns;
   readonly #laneCount: number;
   readonly #now: () => number;
+  readonly #tick: () => number;
   readonly #capacity: number;
   readonly #holders = new Map<string, Holder>();
   #fresh = 0;
@@ -63,6 +66,7 @@ export class EndpointSlots {
     this.#columns = options.columns;
     this.#laneCount = options.laneCount;
     this.#now = options.now;
+    this.#tick = options.tick ?? (() => performance.now());
     this.#capacity = Math.min(options.capacity ?? ENDPOINT_SLOTS, ENDPOINT_SLOTS);
   }
 
@@ -99,14 +103,14 @@ export class EndpointSlots {
       release: () => {
         if (released) return;
         released = true;
-        for (const holder of held.values()) if (--holder.leases === 0) holder.restsSince = this.#now();
+        for (const holder of held.values()) if (--holder.leases === 0) holder.restsSince = this.#tick();
       },
     };
   }
 
   /** Those that may lose their row, longest rested first. */
   #rested(wanted: ReadonlySet<string>): Holder[] {
-    const until = this.#now() - SLOT_REST_MS;
+    const until = this.#tick() - SLOT_REST_MS;
     return [...this.#holders.values()]
       .filter(
         (h) =>
