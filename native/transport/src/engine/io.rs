@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use bytes::{Buf, Bytes};
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
-use crate::tls::Session;
+use crate::tls::{RECORD_PLAIN_MAX, Session};
 
 /// Pieces that are together at most so long are copied into one rather than sent as several.
 const COPIED_BYTES_MAX: usize = 4096;
@@ -234,10 +234,17 @@ impl Io {
             return false;
         }
         self.take_in_tail();
+        let waiting = self.queue.len() - self.queued_from;
         if self.tls.is_some() {
+            // A head and its body are one record rather than two: whoever seals and opens them does so once.
+            let all = waiting + first.len() + second.len();
+            if all > first.len() && all <= RECORD_PLAIN_MAX {
+                self.queue.extend_from_slice(first);
+                self.queue.extend_from_slice(second);
+                return self.write_tls(&[]);
+            }
             return self.write_tls(first) && (second.is_empty() || self.write_tls(second));
         }
-        let waiting = self.queue.len() - self.queued_from;
         if !self.writable || waiting + first.len() + second.len() <= COPIED_BYTES_MAX {
             self.queue.extend_from_slice(first);
             self.queue.extend_from_slice(second);

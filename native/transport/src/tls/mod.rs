@@ -21,7 +21,7 @@ pub use client::{ClientTls, ClientTlsPlan, client_tls};
 pub use error::TlsError;
 pub use identity::ClientIdentity;
 pub use server::{CertificatePlan, ClientAuth, MinVersion, ServerTls, ServerTlsPlan, server_tls};
-pub use session::{Facts, OUTGOING_BYTES_MAX, PLAIN_BYTES_MAX, Session};
+pub use session::{Facts, OUTGOING_BYTES_MAX, PLAIN_BYTES_MAX, RECORD_PLAIN_MAX, Session};
 pub use tickets::{ROTATION_S_DEFAULT, TicketKeys};
 
 /// The cryptography of every session: aws-lc, with X25519MLKEM768 as the preferred key exchange.

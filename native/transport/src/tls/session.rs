@@ -28,7 +28,8 @@ const CARRIED_BYTES_MAX: usize = 32 * 1024;
 const WRITE_BYTES_MIN: usize = 4 * 1024;
 /// Bytes that a record adds at most: header, explicit nonce, content type, tag.
 const RECORD_OVERHEAD: usize = 5 + 8 + 1 + 16;
-const RECORD_PLAIN_MAX: usize = 16 * 1024;
+/// Plaintext of one record at most (RFC 8446 §5.1).
+pub const RECORD_PLAIN_MAX: usize = 16 * 1024;
 
 thread_local! {
     /// Where every session of the thread reads: what it carried over, then the new bytes.
