@@ -4,7 +4,7 @@ use super::Engine;
 use super::compress::{Answer, Coding};
 use super::fields::{Edits, VIA, retain_lines, write_field, write_length, write_number};
 use super::hedge::Hedge;
-use super::state::{AnswerBody, Due, InBody, Phase, Stage};
+use super::state::{After, AnswerBody, Due, InBody, Phase, Proto, Stage};
 use crate::http1::{CONTENT_LENGTH, Framing, ResponseHead, TRANSFER_ENCODING, UPGRADE, chunk_prefix};
 use crate::layout::{event, word};
 use crate::lent::Body;
@@ -193,8 +193,8 @@ impl Engine {
         self.out = out;
     }
 
-    /// A part of the answer's body. `last`: nothing follows, no trailers either, and `answer_end` says so next.
-    pub(super) fn answer_bytes(&mut self, slot: u32, bytes: &[u8], last: bool) {
+    /// A part of the answer's body.
+    pub(super) fn answer_bytes(&mut self, slot: u32, bytes: &[u8], after: After) {
         let x = &self.exchanges[slot as usize];
         // A stream says more than was asked for, as far as its window lets it: that waits behind what is held already.
         if x.phase == Phase::Judging || !x.held.is_empty() {
@@ -207,11 +207,11 @@ impl Engine {
             }
             return self.filtered(slot, Some(bytes));
         }
-        self.answer_out(slot, bytes, last);
+        self.answer_out(slot, bytes, after);
     }
 
-    /// What the client gets of it; `last` as above.
-    pub(super) fn answer_out(&mut self, slot: u32, bytes: &[u8], last: bool) {
+    /// What the client gets of it.
+    pub(super) fn answer_out(&mut self, slot: u32, bytes: &[u8], after: After) {
         let now = self.now;
         let x = &mut self.exchanges[slot as usize];
         if x.phase != Phase::Answering || bytes.is_empty() {
@@ -223,23 +223,38 @@ impl Engine {
         }
         if x.stream != 0 {
             if x.answer != AnswerBody::None {
-                self.h2_data(slot, bytes, last);
+                self.h2_data(slot, bytes, after == After::Nothing);
             }
             return;
         }
         let Some(down) = self.downs.get_mut(x.down) else { return };
-        let sent = match x.answer {
-            AnswerBody::None => true,
-            AnswerBody::Length(_) | AnswerBody::Close => down.io.write(bytes),
+        let mut prefix = [0; 10];
+        let end: &[u8] = match x.answer {
+            AnswerBody::None => return,
+            AnswerBody::Length(_) | AnswerBody::Close => b"",
             AnswerBody::Chunked => {
-                let mut prefix = [0; 10];
                 let n = chunk_prefix(bytes.len(), &mut prefix);
                 down.io.queue(&prefix[..n]);
-                down.io.write_both(bytes, b"\r\n")
+                b"\r\n"
             }
+        };
+        let sent = match after {
+            After::Unknown => down.io.write_both(bytes, end),
+            After::More | After::Nothing => down.io.write_before(bytes, end),
         };
         if !sent {
             // Flushing finds that the client is gone, once the upstream's bytes are dealt with.
+            self.flush_down.push(x.down);
+        }
+    }
+
+    /// Sends what parts of the answer's body left for more to come.
+    pub(super) fn flush_client(&mut self, slot: u32) {
+        let x = &self.exchanges[slot as usize];
+        if x.phase == Phase::Answering
+            && x.stream == 0
+            && self.downs.get_mut(x.down).is_some_and(|down| !down.io.flush())
+        {
             self.flush_down.push(x.down);
         }
     }
@@ -282,6 +297,9 @@ impl Engine {
             down.io.queue(b"0\r\n");
             down.io.queue(&trailers);
             down.io.queue(b"\r\n");
+        }
+        if matches!(&down.proto, Proto::H1(h1) if !h1.keep_alive) {
+            down.io.ends();
         }
         if !down.io.flush() {
             self.client_left(key);

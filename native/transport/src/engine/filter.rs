@@ -3,7 +3,7 @@
 //! pointer a part.
 
 use super::Engine;
-use super::state::{AnswerBody, Phase};
+use super::state::{After, AnswerBody, Phase};
 
 /// Bytes that all filters of a lane take in one turn; the other connections have theirs before more. Some milliseconds of compression.
 pub const FILTER_BYTES_PER_TURN: usize = 128 * 1024;
@@ -82,6 +82,11 @@ impl Engine {
         let Some(mut filter) = x.filter.take() else { return };
         let mut out = std::mem::take(&mut self.filter_out);
         out.clear();
+        let after = if matches!(given, Given::End) {
+            After::More
+        } else {
+            After::Unknown
+        };
         let went = match given {
             Given::Part(bytes) => filter.part(bytes, &mut out),
             Given::Pause => filter.flush(&mut out),
@@ -91,7 +96,7 @@ impl Engine {
             x.filter = Some(filter);
         }
         if went {
-            self.answer_out(slot, &out, false);
+            self.answer_out(slot, &out, after);
         } else {
             // Half a body must not look whole.
             self.abort(slot, false);

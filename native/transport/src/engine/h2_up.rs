@@ -8,7 +8,7 @@ use super::hedge::Hedge;
 use super::io::Got;
 use super::lines::{header_map, request_parts, response_text, trailer_lines};
 use super::slab::Key;
-use super::state::{Due, Phase, Up, UpStage};
+use super::state::{After, Due, Phase, Up, UpStage};
 use crate::h2::{Client, Event, Limits};
 use crate::http1::{Framing, Parsed, Progress, parse_response};
 use crate::layout::{FailReason, Fault};
@@ -268,7 +268,7 @@ impl Engine {
                     }
                     return;
                 };
-                self.answer_bytes(slot, &bytes, ended);
+                self.answer_bytes(slot, &bytes, if ended { After::Nothing } else { After::Unknown });
                 self.exchanges[slot as usize].unreleased += bytes.len();
                 if self.client_has_room(slot) {
                     self.h2_up_release(slot);

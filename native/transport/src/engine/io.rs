@@ -83,6 +83,8 @@ pub struct Io {
     unwritable: bool,
     /// The session broke, and an alert that says why was sent.
     alerted: bool,
+    /// Nothing follows what waits.
+    ends: bool,
     /// Our side was ended.
     pub shut: bool,
     /// Plain bytes that wait for the socket or for the session.
@@ -103,6 +105,7 @@ impl Io {
             broken: false,
             unwritable: false,
             alerted: false,
+            ends: false,
             shut: false,
             queue: Vec::new(),
             queued_from: 0,
@@ -197,6 +200,7 @@ impl Io {
                 return Got::Wait;
             }
             let mut raw = Raw::new(&self.fd);
+            let began = session.handshaking();
             let received = session.receive(&mut raw);
             if raw.short && !self.hung_up {
                 self.readable = false;
@@ -216,8 +220,9 @@ impl Io {
                     return self.fail();
                 }
             }
-            // What handshakes and key updates have to say.
-            if session.wants_send() {
+            // What handshakes and key updates have to say. The tickets of a client that has asked for something already go with its answer.
+            let answered = began && !session.handshaking() && !session.readable().is_empty();
+            if session.wants_send() && !answered {
                 self.flush();
             }
         }
@@ -303,6 +308,26 @@ impl Io {
         self.queue.extend_from_slice(bytes);
     }
 
+    /// As [`Io::write_both`], but what is short waits for what follows at once: whoever calls this flushes next.
+    pub fn write_before(&mut self, first: &[u8], second: &[u8]) -> bool {
+        let most = if self.tls.is_some() {
+            RECORD_PLAIN_MAX
+        } else {
+            COPIED_BYTES_MAX
+        };
+        if self.queue.len() - self.queued_from + first.len() + second.len() > most {
+            return self.write_both(first, second);
+        }
+        self.queue(first);
+        self.queue(second);
+        true
+    }
+
+    /// Nothing follows what waits: under TLS the end is said along with it.
+    pub fn ends(&mut self) {
+        self.ends = true;
+    }
+
     /// Sends what waits. False when the connection is broken.
     pub fn flush(&mut self) -> bool {
         if self.is_broken() {
@@ -371,6 +396,9 @@ impl Io {
             if self.queue.len() == self.queued_from && self.tail.is_empty() && !rest.is_empty() {
                 let n = session.write(rest);
                 rest = &rest[n..];
+            }
+            if self.ends && rest.is_empty() && self.tail.is_empty() && self.queue.len() == self.queued_from {
+                session.close();
             }
             let mut moved = false;
             while session.wants_send() && self.writable {
@@ -523,3 +551,7 @@ impl Io {
         let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
     }
 }
+
+#[cfg(test)]
+#[path = "io_test.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! Answers that decisions want to see before they go on: head and body are held here, nothing of them has gone out, and the upstream is read no further than
 //! was asked for. Then the answer passes, or another one takes its place.
 
-use super::state::{Due, Phase};
+use super::state::{After, Due, Phase};
 use super::{Engine, SCRATCH_BYTES};
 use crate::http1::{Framing, Parsed, Progress, ResponseHead, parse_response};
 use crate::layout::{ANSWER_AT, ANSWER_FIELDS_AT, FIELD_HOP, FailReason, Fault, answer, event};
@@ -210,7 +210,8 @@ impl Engine {
             let held = std::mem::take(&mut x.held);
             let from = x.held_from;
             let to = held.len().min(from + SCRATCH_BYTES);
-            self.answer_bytes(slot, &held[from..to], false);
+            let last = x.held_whole && to == held.len();
+            self.answer_bytes(slot, &held[from..to], if last { After::More } else { After::Unknown });
             let x = &mut self.exchanges[slot as usize];
             // What broke off has nothing left that could go on.
             if to < held.len() && x.phase == Phase::Answering {

@@ -61,6 +61,17 @@ pub enum AnswerBody {
     Close,
 }
 
+/// What is known of what follows a part of the answer's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing is: it goes out now.
+    Unknown,
+    /// More, or the end, is said in the same turn.
+    More,
+    /// Nothing follows, no trailers either; the end is said next.
+    Nothing,
+}
+
 pub struct Exchange {
     pub phase: Phase,
     pub generation: i32,

@@ -4,7 +4,7 @@ use super::fields::{nominates, retain_lines};
 use super::forward::field;
 use super::io::Got;
 use super::slab::Key;
-use super::state::{OutBody, Phase, Up, UpStage};
+use super::state::{After, OutBody, Phase, Up, UpStage};
 use super::{Engine, READS_PER_TURN};
 use crate::http1::{CONNECTION, Framing, Parsed, Progress, accept_of, nominated, parse_response};
 use crate::layout::FailReason;
@@ -242,7 +242,7 @@ impl Engine {
                     // What follows belongs to nothing.
                     up.keep_alive &= n == bytes.len();
                 }
-                self.answer_bytes(slot, &bytes[..n], over);
+                self.answer_bytes(slot, &bytes[..n], if over { After::Nothing } else { After::Unknown });
                 if over {
                     self.response_ended(key, slot, &[]);
                     return bytes.len();
@@ -251,7 +251,7 @@ impl Engine {
             }
             OutBody::Chunked(decoder) => {
                 let mut decoder = std::mem::take(decoder);
-                let decoded = decoder.decode(bytes, &mut |part| self.answer_bytes(slot, part, false));
+                let decoded = decoder.decode(bytes, &mut |part| self.answer_bytes(slot, part, After::More));
                 match decoded {
                     Ok(decoded) => {
                         let Some(up) = self.ups.get_mut(key) else {
@@ -267,16 +267,18 @@ impl Engine {
                             return bytes.len();
                         }
                         up.body = OutBody::Chunked(decoder);
+                        self.flush_client(slot);
                         decoded.consumed
                     }
                     Err(_) => {
+                        self.flush_client(slot);
                         self.upstream_broke(key);
                         bytes.len()
                     }
                 }
             }
             OutBody::UntilClose => {
-                self.answer_bytes(slot, bytes, false);
+                self.answer_bytes(slot, bytes, After::Unknown);
                 bytes.len()
             }
         }

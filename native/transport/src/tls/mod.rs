@@ -15,7 +15,7 @@ mod tickets;
 pub mod x509;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use client::{ClientTls, ClientTlsPlan, client_tls};
 pub use error::TlsError;

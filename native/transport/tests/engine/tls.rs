@@ -115,26 +115,36 @@ fn a_short_answer_is_one_record() {
     // Head and body at once, as long as the path says.
     let upstream = upstream(|mut wire, _| {
         while let Some(request) = wire.request() {
-            let n: usize = request.path().rsplit('/').next().unwrap().parse().unwrap();
-            wire.send(format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {n}\r\n\r\n{}",
-                "x".repeat(n)
-            ));
+            let path = request.path();
+            let n: usize = path.rsplit('/').next().unwrap().parse().unwrap();
+            let body = "x".repeat(n);
+            wire.send(if path.contains("chunked") {
+                format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{n:x}\r\n{body}\r\n1\r\ny\r\n0\r\n\r\n")
+            } else {
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {n}\r\n\r\n{body}")
+            });
         }
     });
     let mut plan = Plan::to(&[upstream.address]);
     plan.listen.tls = Some(server);
     let lane = plan.start();
     let mut secure = Secure::client(lane.port, &client, b"");
-    let ask = |secure: &mut Secure, n: usize| {
-        assert!(secure.send(format!("GET /f0/{n} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()));
+    let ask = |secure: &mut Secure, path: &str| {
+        assert!(secure.send(format!("GET /f0/{path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()));
     };
     // The tickets come with the first answer.
-    ask(&mut secure, 2);
+    ask(&mut secure, "2");
     assert!(secure.head().starts_with("HTTP/1.1 200"));
     secure.read(2);
-    for n in [1000, 8000] {
-        ask(&mut secure, n);
+    for (path, end) in [
+        ("1000", format!("\r\n\r\n{}", "x".repeat(1000))),
+        ("8000", format!("\r\n\r\n{}", "x".repeat(8000))),
+        (
+            "chunked/1000",
+            format!("3e8\r\n{}\r\n1\r\ny\r\n0\r\n\r\n", "x".repeat(1000)),
+        ),
+    ] {
+        ask(&mut secure, path);
         let mut record = vec![0; 5];
         secure.stream.read_exact(&mut record).unwrap();
         let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
@@ -144,8 +154,10 @@ fn a_short_answer_is_one_record() {
         let mut answer = vec![0; 16_000];
         let got = secure.session.read(&mut answer).unwrap();
         assert!(answer[..got].starts_with(b"HTTP/1.1 200"));
-        let end = [&b"\r\n\r\n"[..], &vec![b'x'; n]].concat();
-        assert!(answer[..got].ends_with(&end), "{n}: {got} bytes in the first record");
+        assert!(
+            answer[..got].ends_with(end.as_bytes()),
+            "{path}: {got} bytes in the first record"
+        );
     }
     drop(secure);
     lane.end();
