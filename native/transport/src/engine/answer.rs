@@ -419,7 +419,11 @@ impl Engine {
         let due = self.now + collect_ms;
         let Some(h1) = self.h1(key) else { return };
         if !h1.keep_alive || tunnel {
-            self.linger(key);
+            if self.client_is_done(key) {
+                self.drop_down(key);
+            } else {
+                self.linger(key);
+            }
         } else if matches!(h1.body, InBody::Done) {
             self.next_request(key);
         } else {

@@ -305,6 +305,18 @@ impl Engine {
         }
     }
 
+    /// Whether the client has all that was said to it, and will say nothing that a close could answer with a reset: there is nothing to linger for.
+    pub(super) fn client_is_done(&self, key: Key) -> bool {
+        let Some(down) = self.downs.get(key) else { return false };
+        let Proto::H1(h1) = &down.proto else { return false };
+        h1.is_last
+            && h1.stage == Stage::Exchange
+            && matches!(h1.body, InBody::Done)
+            && h1.ahead.is_empty()
+            && !down.io.may_read()
+            && down.io.unacknowledged() == 0
+    }
+
     /// The client has sent its last byte.
     fn client_ended(&mut self, key: Key) {
         let Some(h1) = self.h1(key) else {

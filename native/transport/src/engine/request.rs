@@ -38,6 +38,7 @@ impl Engine {
         h1.requests += 1;
         h1.stage = Stage::Exchange;
         h1.slot = slot;
+        h1.is_last = sound && !head.keep_alive;
         h1.keep_alive = sound && head.keep_alive && !draining && (last == 0 || h1.requests < last);
         h1.body = if sound {
             Self::in_body(&head.framing)

@@ -369,6 +369,8 @@ pub struct H1 {
     pub within_head: bool,
     pub body: InBody,
     pub keep_alive: bool,
+    /// The client has said that it asks for nothing more.
+    pub is_last: bool,
     pub requests: u32,
     /// Bytes that may still be dropped in `Discard` and `Linger`.
     pub drop_left: u64,
@@ -388,6 +390,7 @@ impl H1 {
             within_head: false,
             body: InBody::Done,
             keep_alive: true,
+            is_last: false,
             requests: 0,
             drop_left: 0,
             speaks: false,

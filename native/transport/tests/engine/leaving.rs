@@ -136,3 +136,34 @@ fn what_the_kernel_still_has_for_a_client_is_waited_for() {
         lane.end();
     }
 }
+
+#[test]
+fn who_has_all_and_asks_for_nothing_more_is_not_lingered_for() {
+    let upstream = obedient();
+    let mut plan = Plan::to(&[upstream.address]);
+    // A connection that is lingered for outlives the test.
+    plan.options.linger_ms = 3_600_000;
+    let lane = plan.start();
+    let ask = |text: &str| {
+        let mut client = Wire::to(lane.port);
+        client.send(text);
+        assert_eq!(client.answer().unwrap().status(), 200);
+        assert!(client.ended());
+        client
+    };
+    // Whether its system has said that it has the answer when the engine asks is up to it.
+    for said in [
+        "GET /f0/w/len/5 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET /a HTTP/1.0\r\nHost: a\r\n\r\n",
+    ] {
+        let clients = [(); 50].map(|()| ask(said));
+        assert!(lane.until(|lane| lane.open().1 < clients.len()), "{said}");
+        drop(clients);
+        assert!(lane.until(|lane| lane.open().1 == 0), "{said}");
+    }
+    // Who says more all the same would lose the answer by a close.
+    let talkative = ask("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(lane.open().1, 1);
+    drop(talkative);
+    lane.end();
+}
