@@ -48,32 +48,37 @@ fn what_is_followed_at_once_is_one_send_with_it() {
     assert_eq!(all[0].len(), 5 + COPIED_BYTES_MAX + 2);
 }
 
-#[test]
-fn tickets_and_goodbye_of_tls_go_with_the_answer() {
+/// A client and what serves it, before their first word.
+fn secure() -> (Session, Io, OwnedFd) {
     let authority = authority("root");
     let server = server_of(&plan_of(&[&authority.issue(&["a.example"])]));
-    let mut client = Session::client(&client_of(&client_plan(&authority)), "a.example").expect("a client");
+    let client = Session::client(&client_of(&client_plan(&authority)), "a.example").expect("a client");
     let (mut io, peer) = ends();
     io.tls = Some(Box::new(Session::server(&server)));
-    let mut room = vec![0; 4096];
-    let say = |client: &mut Session| {
-        let mut out = Vec::new();
-        while client.wants_send() {
-            client.send(&mut out).expect("memory");
-        }
-        rustix::net::send(&peer, &out, SendFlags::NOSIGNAL).expect("a send");
-    };
-    say(&mut client);
+    (client, io, peer)
+}
+
+/// All that the client has to say, in one message; then what a read of it gives.
+fn say(client: &mut Session, io: &mut Io, peer: &OwnedFd) -> Got {
+    let mut out = Vec::new();
+    while client.wants_send() {
+        client.send(&mut out).expect("memory");
+    }
+    rustix::net::send(peer, &out, SendFlags::NOSIGNAL).expect("a send");
     io.readable = true;
-    assert_eq!(io.read(&mut room), Got::Wait);
+    io.read(&mut [0; 4096])
+}
+
+#[test]
+fn tickets_and_goodbye_of_tls_go_with_the_answer() {
+    let (mut client, mut io, peer) = secure();
+    assert_eq!(say(&mut client, &mut io, &peer), Got::Wait);
     let flight = sent(&peer).concat();
     client.receive(&mut flight.as_slice()).expect("the server's flight");
     assert!(!client.handshaking());
     // Its last words of the handshake, and what it asks for, at once.
     assert_eq!(client.write(b"asked"), 5);
-    say(&mut client);
-    io.readable = true;
-    assert_eq!(io.read(&mut room), Got::Bytes(5));
+    assert_eq!(say(&mut client, &mut io, &peer), Got::Bytes(5));
     assert!(sent(&peer).is_empty(), "the tickets wait for the answer");
     assert!(io.write_before(b"answered", b""));
     io.ends();
@@ -84,7 +89,7 @@ fn tickets_and_goodbye_of_tls_go_with_the_answer() {
     client
         .receive(&mut answer[0].as_slice())
         .expect("tickets, answer, goodbye");
-    assert_eq!(client.read(&mut room).expect("the answer"), 8);
+    assert_eq!(client.read(&mut [0; 4096]).expect("the answer"), 8);
     assert!(client.closed_cleanly());
     io.shut_down();
     assert_eq!(sent(&peer), [b""], "an end, and no second goodbye");
@@ -92,20 +97,9 @@ fn tickets_and_goodbye_of_tls_go_with_the_answer() {
 
 #[test]
 fn tickets_do_not_wait_for_a_client_that_asks_nothing_yet() {
-    let authority = authority("root");
-    let server = server_of(&plan_of(&[&authority.issue(&["a.example"])]));
-    let mut client = Session::client(&client_of(&client_plan(&authority)), "a.example").expect("a client");
-    let (mut io, peer) = ends();
-    io.tls = Some(Box::new(Session::server(&server)));
-    let mut room = vec![0; 4096];
+    let (mut client, mut io, peer) = secure();
     for handshaking in [true, false] {
-        let mut out = Vec::new();
-        while client.wants_send() {
-            client.send(&mut out).expect("memory");
-        }
-        rustix::net::send(&peer, &out, SendFlags::NOSIGNAL).expect("a send");
-        io.readable = true;
-        assert_eq!(io.read(&mut room), Got::Wait);
+        assert_eq!(say(&mut client, &mut io, &peer), Got::Wait);
         assert_eq!(io.tls.as_ref().expect("a session").handshaking(), handshaking);
         let said = sent(&peer).concat();
         assert!(!said.is_empty(), "{handshaking}");
