@@ -160,6 +160,8 @@ impl Engine {
                     let due = self.now + self.options.head_ms;
                     if let Some(down) = self.downs.get_mut(key) {
                         down.deadline = due;
+                        // Tickets of TLS that were to go with an answer: there is none at once.
+                        down.io.flush();
                     }
                 }
                 None
@@ -315,6 +317,7 @@ impl Engine {
             && h1.ahead.is_empty()
             && !down.io.may_read()
             && down.io.unacknowledged() == 0
+            && down.io.is_quiet()
     }
 
     /// The client has sent its last byte.

@@ -122,6 +122,18 @@ impl Io {
         self.queue.len() - self.queued_from + self.tail.len() + self.tls.as_ref().map_or(0, |s| s.pending())
     }
 
+    /// The peer takes nothing of what waits for it.
+    pub fn is_stalled(&self) -> bool {
+        !self.writable && self.pending() > 0
+    }
+
+    /// Nothing that the peer sent lies unread in the system, its end included: a close now is an end for it, and no reset. Costs a call of the system.
+    pub fn is_quiet(&self) -> bool {
+        let mut one = [0_u8; 1];
+        let seen = rustix::net::recv(&self.fd, &mut one[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(seen, Err(rustix::io::Errno::AGAIN))
+    }
+
     /// Bytes that the peer has been given, and that its system has not got yet.
     pub fn unacknowledged(&self) -> usize {
         super::net::unacknowledged(&self.fd)
@@ -221,8 +233,8 @@ impl Io {
                 }
             }
             // What handshakes and key updates have to say. The tickets of a client that has asked for something already go with its answer.
-            let answered = began && !session.handshaking() && !session.readable().is_empty();
-            if session.wants_send() && !answered {
+            let goes_with_answer = began && session.owes_only_tickets() && !session.readable().is_empty();
+            if session.wants_send() && !goes_with_answer {
                 self.flush();
             }
         }

@@ -84,7 +84,7 @@ impl Engine {
     /// Turns away a sound HTTP/1 request whose head has just been read. False: it goes its way.
     pub(super) fn shed_http1(&mut self, key: Key, head: &RequestHead) -> bool {
         // Behind answers that the client does not take, the next one waits with its request, not in memory.
-        let may = self.shed.share > 0 && self.downs.get(key).is_some_and(|down| down.io.pending() == 0);
+        let may = self.shed.share > 0 && self.downs.get(key).is_some_and(|down| !down.io.is_stalled());
         if !may || !self.shed.takes() {
             return false;
         }

@@ -141,7 +141,7 @@ impl Engine {
         let (now, write_ms) = (self.now, self.options.write_ms);
         let Some(down) = self.downs.get_mut(key) else { return };
         down.io.rest();
-        if down.io.pending() > 0 && !down.io.writable {
+        if down.io.is_stalled() {
             if down.stalled_since == 0 {
                 down.stalled_since = now;
             } else if now - down.stalled_since > write_ms {

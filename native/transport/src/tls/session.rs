@@ -477,6 +477,11 @@ impl Session {
         self.status.failure.is_none() && self.common().is_handshaking()
     }
 
+    /// Whether the handshake is over for the other side too, so that of ours only tickets are to be sent. TLS 1.2 ends with the server's word.
+    pub fn owes_only_tickets(&self) -> bool {
+        !self.handshaking() && self.common().protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3)
+    }
+
     /// The application protocol that was agreed on.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.common().alpn_protocol()

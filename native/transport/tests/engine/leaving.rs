@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::driver::{Lane, Plan};
 use crate::h2_peers::{H2Client, speaking_h2};
-use crate::peers::{Wire, obedient};
+use crate::peers::{Wire, obedient, upstream};
 
 const LINGER_MS: u64 = 100;
 /// A client may stand still for 3 s, and the kernel then asks as late again whether it takes more.
@@ -165,5 +165,41 @@ fn who_has_all_and_asks_for_nothing_more_is_not_lingered_for() {
     let talkative = ask("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(lane.open().1, 1);
     drop(talkative);
+    lane.end();
+}
+
+#[test]
+fn who_has_said_more_than_its_last_request_is_not_reset() {
+    // Its answer comes while the lane is held up, and so does what it says beyond.
+    let (answer, answered) = std::sync::mpsc::channel::<()>();
+    let answered = std::sync::Mutex::new(answered);
+    let upstream = upstream(move |mut wire, _| {
+        if wire.request().is_some() {
+            answered.lock().unwrap().recv().unwrap();
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody");
+        }
+    });
+    let lane = Plan::to(&[upstream.address]).start();
+    let table = [
+        ("POST /f0/ HTTP/1.0\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "\r\n"),
+        (
+            "GET /f0/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ),
+    ];
+    for (asked, beyond) in table {
+        let mut client = Wire::to(lane.port);
+        client.send(asked);
+        assert!(lane.until_seen(|seen| seen.begun > seen.finished));
+        // The upstream has the request.
+        std::thread::sleep(Duration::from_millis(100));
+        lane.post(|_| std::thread::sleep(Duration::from_millis(300)));
+        answer.send(()).unwrap();
+        client.send(beyond);
+        let mut got = Vec::new();
+        std::io::Read::read_to_end(&mut client.stream, &mut got).expect("an end, not a reset");
+        assert!(got.ends_with(b"body"), "{asked}");
+        drop(client);
+    }
     lane.end();
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use cnx_transport::engine::options::Cidr;
+use cnx_transport::engine::options::{Cidr, ShedPlan};
 use cnx_transport::tls::{
     CertificatePlan, ClientTls, ClientTlsPlan, ServerTls, ServerTlsPlan, Session, TicketKeys, client_tls, server_tls,
 };
@@ -327,6 +327,48 @@ fn a_kept_body_goes_through_tls_behind_what_waits_and_before_what_follows() {
     }
     assert!(secure.head().starts_with("HTTP/1.1 200"));
     assert_eq!(secure.read(3), b"own");
+    drop(secure);
+    lane.end();
+}
+
+#[test]
+fn the_first_request_is_turned_away_as_any_other_though_tickets_wait() {
+    let upstream = obedient();
+    let (server, client) = both();
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.listen.tls = Some(server);
+    plan.options.shed = Some(ShedPlan {
+        row: 2,
+        retry_after_s: 7,
+        id_prefix: String::new(),
+    });
+    let lane = plan.start();
+    lane.run(|engine| engine.set_shed(1.0));
+    let mut secure = Secure::client(lane.port, &client, b"");
+    for _ in 0..2 {
+        assert!(secure.send(b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let head = secure.head();
+        assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+    }
+    drop(secure);
+    lane.end();
+}
+
+#[test]
+fn a_part_of_a_head_behind_the_handshake_holds_up_no_end() {
+    let upstream = obedient();
+    let (server, client) = both();
+    let mut plan = Plan::to(&[upstream.address]);
+    plan.listen.tls = Some(server);
+    let lane = plan.start();
+    let mut secure = Secure::client(lane.port, &client, b"");
+    assert!(secure.send(b"GET /a HT"));
+    // The tickets.
+    assert!(matches!(secure.session.receive(&mut secure.stream), Ok(1..)));
+    lane.run(|engine| engine.drain());
+    assert!(lane.until(|lane| lane.run(|engine| engine.leaving()) == 0));
+    assert!(secure.send(b"TP/1.1\r\nHost: a\r\n\r\n"));
+    assert!(secure.head().starts_with("HTTP/1.1 200"));
     drop(secure);
     lane.end();
 }
