@@ -1,5 +1,6 @@
 /** What the admin side reads of the bundle that serves, of those that are kept, and of the trust policy. */
-import type { ActiveBundle, KeptView, TrustView } from '../admin/control-view.ts';
+import type { ActiveBundle, KeptView, SourceView, TrustView } from '../admin/control-view.ts';
+import type { SourceStatus } from './source/poller.ts';
 import { keptOf, type StoreState } from './store/state.ts';
 import type { Trust } from './trust/policy.ts';
 import type { VerifiedBundle } from './trust/verify.ts';
@@ -53,4 +54,21 @@ export function trustView(
 
 export function keptView(state: StoreState): readonly KeptView[] {
   return keptOf(state).map(({ digest, seq, activatedAtMs }) => ({ digest, seq, activatedAt: activatedAtMs }));
+}
+
+/** Where bundles come from. `seen`: what it names, as it means for this gateway: of a channel index the bundle that it assigns. */
+export function sourceView(
+  status: SourceStatus | undefined,
+  known: Pick<SourceView, 'text' | 'answering' | 'seen' | 'staleReason' | 'fault'>,
+): SourceView {
+  return {
+    ...known,
+    state: status?.state ?? 'starting',
+    // Zeros: never.
+    lastContactAt: status?.lastContactMs || null,
+    nextPollAt: status?.nextPollMs || null,
+    lastError: status?.reason?.sentence ?? null,
+    overdue: status?.overdue ?? false,
+    stale: known.staleReason !== null,
+  };
 }

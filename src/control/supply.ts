@@ -27,7 +27,7 @@ import { Decided } from './rollout/decided.ts';
 import { Overrides } from './rollout/overrides.ts';
 import type { Rollout, RolloutEnd } from './rollout/rollout.ts';
 import { systemClock } from './source/clock.ts';
-import { activeView, keptView, type Serving, trustView } from './supply-view.ts';
+import { activeView, keptView, type Serving, sourceView, trustView } from './supply-view.ts';
 import type { FailoverSource } from './source/failover.ts';
 import { pollInterval } from './source/interval.ts';
 import { openPlaces } from './source/open.ts';
@@ -39,7 +39,7 @@ import { TrustFile } from './trust/file.ts';
 import { gatewayIdentity } from './trust/gateway.ts';
 import type { Trust } from './trust/policy.ts';
 import { inEpoch, labelsOf } from './trust/rules.ts';
-import { type VerifiedBundle, verifyBundle } from './trust/verify.ts';
+import { refuseTakenBack, type VerifiedBundle, verifyBundle } from './trust/verify.ts';
 
 type Level = 'info' | 'warn' | 'error';
 
@@ -129,6 +129,7 @@ export class BundleSupply {
         if (trust !== this.#trust) await this.#judge();
       },
       active: () => this.#serving?.bundle.digest ?? null,
+      tried: () => parts.rollout?.digest ?? '',
       revertTrial: async (reason) => (await parts.rollout?.revert(reason)) ?? false,
       abandonTrial: async (reason) => parts.rollout?.abandon(reason),
       remember: (change) => this.#decided.remember((store) => store.remember(change)),
@@ -458,13 +459,16 @@ export class BundleSupply {
       const byMirror = named.by === 'mirror';
       if (!byMirror) await this.#decided.releaseBut(digest);
       if (bundle.digest === this.#serving?.bundle.digest) {
+        if (!byMirror) await rollout?.abandon('the source names what serves');
+        // What was tried may have come to serve all just then: then this one is a way back.
+        if (bundle.digest !== this.#serving.bundle.digest) return await this.#evaluate(seen, signal);
         // Signed anew, say, or trusted again.
         this.#serving = { ...this.#serving, bundle };
         this.#distrusted = null;
-        if (!byMirror) await rollout?.abandon('the source names what serves');
       } else if (rollout?.stages(bundle) === true) {
         // What is being tried is tried on, signed anew or not. It is kept once it serves all.
-        if (rollout.digest !== digest) await rollout.begin(bundle, signal);
+        if (rollout.digest !== digest)
+          await rollout.begin(bundle, signal, () => refuseTakenBack(digest, store.state.quarantined));
         return;
       } else {
         await rollout?.abandon(`${digest} serves at once`);
@@ -547,22 +551,13 @@ export class BundleSupply {
 
   source(): SourceView {
     const status = this.#poller?.status;
-    const lastContact = status?.lastContactMs ?? 0;
-    const staleReason = this.#staleness();
-    return {
+    return sourceView(status, {
       text: this.text,
       answering: this.#place.answering,
-      state: status?.state ?? 'starting',
-      // What it means for this gateway: of a channel index the bundle that it assigns.
       seen: this.#seen(status?.seen),
-      lastContactAt: lastContact === 0 ? null : lastContact,
-      nextPollAt: status === undefined || status.nextPollMs === 0 ? null : status.nextPollMs,
-      lastError: status?.reason?.sentence ?? null,
-      overdue: status?.overdue ?? false,
-      stale: staleReason !== null,
-      staleReason,
+      staleReason: this.#staleness(),
       fault: this.#store?.fault ?? null,
-    };
+    });
   }
 
   /** Of a bundle that is on its way nothing is said before it serves, or was refused: the time that this takes would look as if it were not taken. */

@@ -23,6 +23,8 @@ export interface OverridesParts {
   /** Makes it serve all requests and keeps it, in one write with what else changes. Throws ActivationError; then nothing has. */
   readonly serve: (bundle: VerifiedBundle, also?: Change) => Promise<void>;
   readonly active: () => Digest | null;
+  /** What is being tried; empty: nothing is. */
+  readonly tried: () => Digest | '';
   /** Takes back what is being tried; false when nothing is. */
   readonly revertTrial: (reason: string) => Promise<boolean>;
   /** Ends what is being tried, without blame. */
@@ -77,14 +79,22 @@ export class Overrides {
 
   /** Takes back what is tried, else what serves: that stays out until the source names something else. The digest that serves now. */
   rollBack(reason: string): Promise<string> {
-    return this.#decide(() => this.#rollBack(reason));
+    const { active, tried } = this.#parts;
+    const [meant, trial] = [active(), tried()];
+    return this.#decide(() => this.#rollBack(reason, meant, trial));
   }
 
-  async #rollBack(reason: string): Promise<string> {
+  /** `meant`, `trial`: what served and was tried when it was asked for. What came while that waited its turn may be the very mend. */
+  async #rollBack(reason: string, meant: Digest | null, trial: Digest | ''): Promise<string> {
+    const { active, tried, revertTrial } = this.#parts;
     const { pin } = this;
     if (pin !== undefined) throw new OverrideRefused('it is pinned; end the pin first');
-    if (await this.#parts.revertTrial(reason)) return this.#parts.active() ?? '';
-    const bad = this.#parts.active();
+    if (trial !== '' && tried() === trial && (await revertTrial(reason))) return active() ?? '';
+    if (trial !== '' || tried() !== '' || active() !== meant)
+      throw new OverrideRefused(
+        `meanwhile ${active() ?? 'nothing'} serves and ${tried() || 'nothing'} is tried: ask again if that is to be taken back`,
+      );
+    const bad = active();
     const former = this.#parts.state();
     const before = former.previous.find(({ digest }) => digest !== bad);
     if (bad === null || before === undefined)
@@ -115,19 +125,30 @@ export class Overrides {
     if (digest === undefined) throw new OverrideRefused('a digest is sha256: and 64 lowercase hexadecimal digits');
     if (!Number.isSafeInteger(forMs) || forMs < 1 || forMs > PIN_MS_MAX)
       throw new OverrideRefused(`a pin lasts at most ${PIN_MS_MAX / 86_400_000} days`);
-    await this.#parts.abandonTrial(`pinned to ${digest}`);
-    const bundle = this.#parts.active() === digest ? null : await this.#found(digest, again);
+    const { active, abandonTrial, lookAgain } = this.#parts;
+    const serves = (): boolean => active() === digest;
+    let bundle = serves() ? null : await this.#found(digest, again);
+    await abandonTrial(`pinned to ${digest}`);
+    // What was tried may have come to serve all meanwhile.
+    if (serves()) bundle = null;
+    else bundle ??= await this.#found(digest, again);
     const released = again && this.#parts.state().quarantined.has(digest);
     const untilMs = this.#parts.now() + forMs;
     const pinned = (state: StoreState): StoreState => ({
       ...(again ? withoutQuarantine(state, [digest]) : state),
       pin: { digest, untilMs },
     });
-    await (bundle === null ? this.#parts.remember(pinned) : this.#serve(bundle, pinned));
+    try {
+      await (bundle === null ? this.#parts.remember(pinned) : this.#serve(bundle, pinned));
+    } catch (error) {
+      // There is no pin: what the source names may be tried on.
+      lookAgain();
+      throw error;
+    }
     if (released) this.#parts.event('info', 'what was taken back may be taken again', { digests: [digest] });
     this.#parts.event('warn', 'bundle pinned', { digest, until: new Date(untilMs).toISOString(), reason });
     this.#arm();
-    this.#parts.lookAgain();
+    lookAgain();
     return untilMs;
   }
 
@@ -170,7 +191,11 @@ export class Overrides {
       () => {
         if (left > PIN_LOOK_MS) return this.#arm();
         // Where nothing can be decided now, whoever comes next sees by the clock that it is over.
-        this.unpin('its time is over').catch((error: unknown) => {
+        this.#decide(async () => {
+          // It may have been renewed, or the clock set back, while this waited its turn.
+          if (this.pin === undefined) await this.#unpin('its time is over');
+          else this.#arm();
+        }).catch((error: unknown) => {
           if (!(error instanceof OverrideRefused)) throw error;
         });
       },

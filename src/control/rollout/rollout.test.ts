@@ -32,7 +32,7 @@ test('a soak ends by time that has passed, whatever is done to the clock', async
   });
   t.after(() => rollout.close());
   const bundle = { digest: 'sha256:aa', direction: 'new', release: { seq: 2 } } as unknown as VerifiedBundle;
-  await rollout.begin(bundle, new AbortController().signal);
+  await rollout.begin(bundle, new AbortController().signal, () => undefined);
   for (const jump of [HOUR_MS, -2 * HOUR_MS]) {
     now += jump;
     assert.equal(rollout.view()?.waitsFor, 'the soak');

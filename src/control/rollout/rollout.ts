@@ -97,9 +97,13 @@ export class Rollout {
     return this.#parts.config.plan === 'staged' && bundle.direction === 'new' && this.#parts.active() !== null;
   }
 
-  /** Begins with the first step. Throws ActivationError, and the reason of a signal that is aborted before lanes have it; then all is as before, another candidate included. */
-  async begin(bundle: VerifiedBundle, signal: AbortSignal): Promise<void> {
+  /**
+   * Begins with the first step. Throws what `may` throws, which is asked when its turn has come: it may have been taken back meanwhile. Throws ActivationError, and the
+   * reason of a signal that is aborted before lanes have it; then all is as before, another candidate included.
+   */
+  async begin(bundle: VerifiedBundle, signal: AbortSignal, may: () => void): Promise<void> {
     await this.#tasks.run(async () => {
+      may();
       const { divide, active, config, event, now, tick } = this.#parts;
       const former = active();
       if (former === null) throw new Error('there is nothing to compare with');

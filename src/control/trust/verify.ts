@@ -136,6 +136,13 @@ export interface VerifyOptions {
   readonly onStep?: (step: VerifyStep) => void;
 }
 
+/** @throws {Rejection} for one that was taken back on this gateway. */
+export function refuseTakenBack(digest: Digest, quarantined: ReadonlyMap<Digest, string> | undefined): void {
+  const reason = quarantined?.get(digest);
+  if (reason !== undefined)
+    throw new Rejection('quarantined', `it was taken back and stays out until the tag moves: ${reason}`);
+}
+
 /**
  * All checks that need no knowledge of what the layers say, cheapest first: root → signatures → release document →
  * audience → order → layers. Nothing but the root and the signatures is fetched before the signatures are verified.
@@ -144,9 +151,7 @@ export interface VerifyOptions {
  */
 export async function verifyBundle(source: ArtifactSource, digest: Digest, options: VerifyOptions): Promise<Verified> {
   const { trust, onStep } = options;
-  const reason = options.quarantined?.get(digest);
-  if (reason !== undefined)
-    throw new Rejection('quarantined', `it was taken back and stays out until the tag moves: ${reason}`);
+  refuseTakenBack(digest, options.quarantined);
   if (trust.policy.revokedBundles?.includes(digest) === true)
     throw new Rejection('revoked_bundle', 'the trust policy lists it under revokedBundles');
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { Journal } from '../../../src/control/audit/journal.ts';
 import type { Assigned } from '../../../src/control/channel/assign.ts';
+import type { Rollout, RolloutParts } from '../../../src/control/rollout/rollout.ts';
 import { BundleSupply } from '../../../src/control/supply.ts';
 import { readTrustFile } from '../../../src/control/trust/file.ts';
 import type { TrustPolicy } from '../../../src/control/trust/policy.ts';
@@ -23,6 +24,8 @@ export interface SupplyOptions {
   readonly audit?: boolean;
   /** Throws ActivationError to refuse. */
   readonly serve?: (bundle: VerifiedBundle) => Promise<void>;
+  /** New bundles go through it. */
+  readonly rollout?: (ended: RolloutParts['ended']) => Rollout;
   /** After every event. */
   readonly told?: () => void;
 }
@@ -60,7 +63,9 @@ export async function suppliedBy(t: TestContext, options: SupplyOptions = {}) {
 
   /** A process on the same state directory; the one before must be closed. */
   const start = async (): Promise<BundleSupply> => {
-    const supply = new BundleSupply({
+    const rollout = options.rollout?.((end) => supply.ended(end));
+    const supply: BundleSupply = new BundleSupply({
+      ...(rollout === undefined ? {} : { rollout }),
       bundle: {
         source: `${registry.host}/edge/config:prod`,
         mirrors: (options.mirrors ?? []).map(({ host }) => ({ source: `${host}/edge/config:prod` })),
