@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
 import { test } from 'node:test';
 import { stillUsed } from '../data/lane/revision.ts';
-import { recent, RESTART_WINDOW_MS, sharesOf, usedNowhere } from './lanes.ts';
+import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
+import type { Snapshot } from '../snapshot/snapshot.ts';
+import { type LaneBase, Lanes, recent, RESTART_WINDOW_MS, sharesOf, usedNowhere } from './lanes.ts';
 
 test('a request that lasts holds back its own revision, not those that came and went after it', () => {
   const revisions = [{ open: 1 }, { open: 0 }, { open: 0 }, { open: 2 }, { open: 0 }];
@@ -54,4 +57,55 @@ test('inherited sockets are all taken, as evenly as can be', () => {
     [2, 0, 1],
     [1, 0, 0],
   ]);
+});
+
+/** The second lane does not answer to revision 2; all note what they were given, in the order in which it came. */
+const DEAF = new URL(
+  `data:text/javascript,${encodeURIComponent(`
+    import { parentPort, workerData } from 'node:worker_threads';
+    const { laneIndex, given } = workerData;
+    parentPort.on('message', (m) => {
+      if (m.kind === 'close') process.exit(0);
+      const { revision } = m.snapshot;
+      if (m.kind === 'activate') given[laneIndex] = revision;
+      if (revision === 2 && laneIndex === 1) return;
+      parentPort.postMessage({ kind: m.kind === 'activate' ? 'activated' : 'divided', revision, share: m.share });
+    });
+  `)}`,
+);
+
+test('what one lane does not take, none keeps', { timeout: 60_000 }, async (t) => {
+  const given = new Int32Array(new SharedArrayBuffer(8));
+  const none = new SharedArrayBuffer(0);
+  const never = (): never => assert.fail('this happens to no lane here');
+  const lanes = new Lanes({
+    base: { laneCount: 2, given } as unknown as LaneBase,
+    memory: [0, 1].map(() => ({ laneColumns: none, records: none })),
+    entry: DEAF,
+    columns: new EndpointColumns(EndpointColumns.create()),
+    onWafPort: (port) => port.close(),
+    onUnknownKid: never,
+    onRetired: () => undefined,
+    onBug: never,
+    onLaneFailed: never,
+    onMirrorDiffers: never,
+    onInvalidated: never,
+    onFatal: never,
+  });
+  t.after(() => lanes.close());
+  const snapshot = (revision: number): Snapshot => ({ revision }) as Partial<Snapshot> as Snapshot;
+  await lanes.activate(snapshot(1));
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const second = assert.rejects(lanes.activate(snapshot(2)), /lane 1 did not answer "activate"/);
+  while (lanes.status()[0]?.revision !== 2) await setImmediate();
+  t.mock.timers.tick(30_000);
+  await second;
+  t.mock.timers.reset();
+  while (lanes.status().some(({ revision }) => revision !== 1) || given.some((revision) => revision !== 1))
+    await setImmediate();
+  await lanes.activate(snapshot(3));
+  assert.deepEqual(
+    lanes.status().map(({ revision }) => revision),
+    [3, 3],
+  );
 });

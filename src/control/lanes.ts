@@ -148,21 +148,42 @@ export class Lanes {
     }));
   }
 
-  /** Gives every lane the snapshot; resolves when all serve it. */
+  /** Gives every lane the snapshot; resolves when all serve it. When it rejects, all are given again what they had. */
   async activate(snapshot: Snapshot): Promise<void> {
-    this.#snapshot = snapshot;
-    this.#division = null;
-    await Promise.all(
-      this.#lanes.map((lane) =>
-        this.#ask(
-          lane,
-          { kind: 'activate', snapshot },
-          (m) => m.kind === 'activated' && m.revision === snapshot.revision,
-          // A bundle that lanes die of is not one that they serve.
-          { ofNext: true },
-        ),
+    await this.#change(snapshot, null, (lane) =>
+      this.#ask(
+        lane,
+        { kind: 'activate', snapshot },
+        (m) => m.kind === 'activated' && m.revision === snapshot.revision,
+        // A bundle that lanes die of is not one that they serve.
+        { ofNext: true },
       ),
     );
+  }
+
+  /** What one lane has not taken none keeps: whoever asked believes that nothing has changed. A lane that is only late comes to the former one in its turn. */
+  async #change(
+    snapshot: Snapshot | null,
+    division: Division | null,
+    ask: (lane: Lane) => Promise<unknown>,
+  ): Promise<void> {
+    const former = { snapshot: this.#snapshot, division: this.#division };
+    this.#snapshot = snapshot;
+    this.#division = division;
+    try {
+      await Promise.all(this.#lanes.map(ask));
+    } catch (error) {
+      // Without a former one there is nothing that they could go back to.
+      if (former.snapshot !== null) {
+        this.#snapshot = former.snapshot;
+        this.#division = former.division;
+        for (const lane of this.#lanes) {
+          this.#post(lane, { kind: 'activate', snapshot: former.snapshot });
+          if (former.division !== null) this.#post(lane, { kind: 'divide', ...former.division });
+        }
+      }
+      throw error;
+    }
   }
 
   /** Gives every lane other endpoints of some cells of a live snapshot, `snapshot` with all of them; resolves when no lane chooses from the former ones any more. */
@@ -183,12 +204,9 @@ export class Lanes {
     );
   }
 
-  /** Lets a share of identities see another snapshot than the active one; resolves when it is so in all lanes. `activate` ends it. */
+  /** Lets a share of identities see another snapshot than the active one; resolves when it is so in all lanes, rejects as `activate` does, which ends it. */
   async divide(division: Division): Promise<void> {
-    this.#division = division;
-    await Promise.all(
-      this.#lanes.filter((lane) => lane.state !== 'dead').map((lane) => this.#divideIn(lane, division, true)),
-    );
+    await this.#change(this.#snapshot, division, (lane) => this.#divideIn(lane, division, true));
   }
 
   async #divideIn(lane: Lane, division: Division, ofNext: boolean): Promise<void> {
