@@ -31,6 +31,7 @@ import { EndpointSlots } from './health/slots.ts';
 import { StateClaim } from './hand-over/claim.ts';
 import { HandOverOffer } from './hand-over/offer.ts';
 import { TakeOver } from './hand-over/take-over.ts';
+import { refuseTaken } from './taken-port.ts';
 import { JwksFetcher } from './jwks.ts';
 import { MirrorDifferences } from './mirror-differences.ts';
 import { laneCountOf, Lanes } from './lanes.ts';
@@ -467,6 +468,7 @@ export class Gateway {
       if (this.#former !== null && this.#stopping) throw new Error('asked to end before it took over');
       this.#listening = true;
       try {
+        await refuseTaken(plans, inherited);
         const ports = await this.#lanes.listen(plans, inherited);
         this.admin.log.event('info', 'accepting connections', { ports });
       } catch (error) {

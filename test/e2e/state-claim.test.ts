@@ -1,4 +1,4 @@
-/** A state directory is one process's own: a second one that is started by mistake ends, and nothing has happened to the first. */
+/** A state directory and the ports are one process's own: a second one that is started by mistake ends, and nothing has happened to the first. */
 import assert from 'node:assert/strict';
 import { createPublicKey } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -38,4 +38,23 @@ describe('a second gateway with the same state directory', () => {
     assert.equal(held.length, 1, held.join(' '));
     await first.stop();
   });
+});
+
+describe('a second gateway on a port of another', () => {
+  const given = new Given();
+  after(() => given.end());
+
+  for (const transport of ['native', 'uws'])
+    it(`ends with the reason, and shares no client with it, with transport: ${transport}`, async () => {
+      const upstream = await given.upstream();
+      const first = await given.gateway({ bundle: plainBundle([upstream.address]), bootstrap: { transport } });
+      const second = await first.double({
+        stateDir: 'another-state',
+        listeners: [{ id: 'edge', address: '127.0.0.1', port: first.ports.http }],
+      });
+      given.ends(() => second.kill());
+      assert.equal(await second.ended(), 1);
+      assert.match(second.stderr, /cannot listen: listener edge: 127\.0\.0\.1:\d+ is already in use/);
+      await first.stop();
+    });
 });
