@@ -93,7 +93,7 @@ export interface Account {
 /** For records of revisions that are not known any more. */
 const maskEverything = new Masker([], { everyValue: true });
 
-/** The account of a record. `names` is null when its revision is too long ago: then indices stand for names and every query value is masked. */
+/** The account of a record. `names` is null when its revision is too long ago: then indices stand for names and every value is masked. */
 export function accountOf(r: RecordCopy, names: RevisionNames | null, instance: string, lane: number): Account {
   const masker = names?.masker ?? maskEverything;
   const refusal = REFUSAL_LIST[r.int(Int.Refusal)];

@@ -102,6 +102,24 @@ test('queries keep their shape and lose their secrets', () => {
   );
 });
 
+test('where no name is known to be harmless, no value is shown', () => {
+  const all = new Masker([], { everyValue: true });
+  assert.equal(all.text('/a;voucher=AB12/b'), `/a;voucher=${MASK}`);
+  const matches = all.matches(
+    JSON.stringify([
+      { rule: 942100, variable: 'ARGS:voucher', value: "AB12' OR 1", message: 'SQL injection' },
+      { rule: 920100, variable: 'REQUEST_BODY', value: 'AB12', message: '' },
+    ]),
+  );
+  assert.deepEqual(
+    matches.map(({ variable, value }) => [variable, value]),
+    [
+      ['ARGS:voucher', MASK],
+      ['REQUEST_BODY', MASK],
+    ],
+  );
+});
+
 test('no value of a secret parameter survives, wherever it stands', () => {
   const word = fc.stringMatching(/^[a-z]{1,8}$/u);
   const pair = fc.tuple(word, word);

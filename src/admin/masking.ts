@@ -51,7 +51,7 @@ export const NAMES_REMEMBERED_MAX = 1024;
 const NAME_CHARS_MAX = 64;
 
 export interface MaskerOptions {
-  /** Every value of a query is masked: what the operator calls secret is not known (any more). */
+  /** Every value that has a name is masked, and every value that a rule matched: what the operator calls secret is not known (any more). */
   readonly everyValue?: boolean;
 }
 
@@ -69,6 +69,7 @@ export class Masker {
 
   /** Is the value of this parameter, header or field a secret? */
   isMasked(name: string): boolean {
+    if (this.#everyValue) return true;
     const known = this.#remembered.get(name);
     if (known !== undefined) return known;
     const masked = this.#decide(name);
@@ -105,7 +106,7 @@ export class Masker {
     const equals = piece.indexOf('=');
     if (equals < 0) return this.text(piece);
     const name = piece.slice(0, equals);
-    if (this.#everyValue || this.isMasked(name)) return `${name}=${MASK}`;
+    if (this.isMasked(name)) return `${name}=${MASK}`;
     // A value may be an address with a query of its own, or a form.
     return `${name}=${this.text(piece.slice(equals + 1))}`;
   }
@@ -162,7 +163,9 @@ export class Masker {
     const value = typeof m['value'] === 'string' ? m['value'] : '';
     const colon = variable.indexOf(':');
     const secret =
-      variable.toUpperCase().startsWith('REQUEST_COOKIES:') || (colon > 0 && this.isMasked(variable.slice(colon + 1)));
+      this.#everyValue ||
+      variable.toUpperCase().startsWith('REQUEST_COOKIES:') ||
+      (colon > 0 && this.isMasked(variable.slice(colon + 1)));
     return {
       rule: typeof m['rule'] === 'number' ? m['rule'] : 0,
       variable,
