@@ -123,7 +123,7 @@ async function answer(parts: AdminParts, lanes: readonly LaneColumns[], asked: A
   if (asked.path === '/v1/endpoints')
     return json('ok', { endpoints: parts.control.endpoints(), sources: sourcesOf(parts) });
   if (asked.path === '/v1/mirrors') return json('ok', { differences: parts.control.mirrorDifferences?.() ?? [] });
-  if (asked.path === '/v1/routes') return routes(parts.names, asked.query);
+  if (asked.path === '/v1/routes') return routes(parts, asked.query);
   if (asked.path.startsWith('/v1/explain/')) return await explain(parts, asked);
   return json('notFound', {
     error:
@@ -357,16 +357,16 @@ async function explain(parts: AdminParts, asked: Asked): Promise<Answer> {
   return asked.query.get('format') === 'text' ? text('ok', explainText(account)) : json('ok', explanationOf(account));
 }
 
-/** A page of the compiled routes, `?from=<index>`. */
-function routes(names: Names, query: URLSearchParams): Answer {
+/** A page of the routes of the active revision, `?from=<index>`. A candidate may be known besides it. */
+function routes({ names, control }: AdminParts, query: URLSearchParams): Answer {
   const from = Number(query.get('from') ?? 0);
   if (!Number.isSafeInteger(from) || from < 0) return json('badRequest', { error: '"from" is the index of a route' });
-  const newest = names.newest;
-  const total = newest?.routeCount ?? 0;
+  const active = names.of(control.active()?.revision ?? 0);
+  const total = active?.routeCount ?? 0;
   const end = Math.min(from + ROUTES_PAGE_MAX, total);
   const page = [];
-  for (let i = from; i < end; i++) page.push(newest?.routeSummary(i));
-  return json('ok', { revision: newest?.revision ?? 0, total, from, next: end < total ? end : null, routes: page });
+  for (let i = from; i < end; i++) page.push(active?.routeSummary(i));
+  return json('ok', { revision: active?.revision ?? 0, total, from, next: end < total ? end : null, routes: page });
 }
 
 async function purged(purge: (what: CachePurge) => Promise<number>, asked: Asked): Promise<Answer> {

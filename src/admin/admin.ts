@@ -3,6 +3,7 @@
  *
  *     const admin = new Admin({ instance, version, startedAt, now: Date.now, records, laneColumns, control, logFd: 1 });
  *     admin.learn(snapshot);                       // before the lanes get it
+ *     admin.retired(revision);                     // when no lane has a use for it any more
  *     await admin.listen({ probes, admin: { … } }); // from the bootstrap
  *     admin.log.event('info', 'bundle activated', { seq });
  *     await admin.close(2000);                     // after the lanes are closed: reads the last records, writes the log out
@@ -71,6 +72,11 @@ export class Admin {
   /** Main tells of every snapshot before the lanes get it, so that no record names a revision that is unknown. */
   learn(snapshot: Snapshot): void {
     this.#names.learn(snapshot);
+  }
+
+  /** No lane uses this revision any more. */
+  retired(revision: number): void {
+    this.#names.retire(revision);
   }
 
   /** Opens both listeners; resolves with their ports. Rejects with the mend when one cannot be opened. */

@@ -196,7 +196,8 @@ export class Drain {
     const kind = r.refusal < 0 ? 'answered' : 'refused';
     // What the WAF has found and let pass is what exclusions are made from, so it is logged as refusals are.
     const found = (r.flags & RecordFlag.Found) !== 0;
-    if (kind === 'answered' && !found && !sampled(r.seq, names.of(r.revision)?.accessLogSample ?? 1)) return false;
+    // Of a revision that is not known, nobody knows that any of it may be logged.
+    if (kind === 'answered' && !found && !sampled(r.seq, names.of(r.revision)?.accessLogSample ?? 0)) return false;
     if (this.#allowance[kind]-- > 0) return true;
     this.skipped++;
     return false;

@@ -1,13 +1,13 @@
 /**
- * What the indices in a record mean: the names of the last few revisions. A record says which revision decided it, and indices of one revision mean
- * nothing in another.
+ * What the indices in a record mean: the names of the revisions that lanes use, and of a few that they used. A record says which revision decided it, and
+ * indices of one revision mean nothing in another.
  */
 import { Masker } from './masking.ts';
 import type { RoutePlan, RouteTable } from '../snapshot/route-plans.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 
-/** Revisions whose names are kept. Records of older ones are explained by their numbers. */
-export const REVISIONS_NAMED_MAX = 8;
+/** Revisions that no lane uses any more and whose names are kept. Records of those before them are explained by their numbers. */
+export const RETIRED_NAMED_MAX = 8;
 
 const decoder = new TextDecoder();
 
@@ -144,28 +144,36 @@ export function numbered(what: string, index: number): string {
   return `${what} #${index}`;
 }
 
-/** The last revisions, newest kept. Main tells it of every snapshot before it goes to the lanes. */
+/**
+ * Names by revision. Main tells of every snapshot before it goes to the lanes, and of every revision that they have left: what may still decide a request
+ * keeps its names however many candidates come after it, for they say which values are secrets and which share is logged. How many that can be is bounded
+ * by control (SNAPSHOTS_MAX); the retired ones are bounded here.
+ */
 export class Names {
   readonly #revisions = new Map<number, RevisionNames>();
-  #newest: RevisionNames | null = null;
+  /** The one that was left last stands last. */
+  readonly #retired = new Set<number>();
 
   learn(snapshot: Snapshot): RevisionNames {
+    const { revision } = snapshot;
     // Its rows are as many as the table's: those of endpoints that have left stay until another one has them.
-    const names = new RevisionNames(snapshot, this.#revisions.get(snapshot.revision) ?? null);
-    this.#revisions.set(names.revision, names);
-    if (this.#newest === null || names.revision >= this.#newest.revision) this.#newest = names;
-    for (const revision of this.#revisions.keys()) {
-      if (this.#revisions.size <= REVISIONS_NAMED_MAX) break;
-      this.#revisions.delete(revision);
+    const names = new RevisionNames(snapshot, this.#revisions.get(revision) ?? null);
+    this.#revisions.set(revision, names);
+    // Not when they retire: many may do so at once, and the rings still hold their last records.
+    for (const old of this.#retired) {
+      if (this.#retired.size <= RETIRED_NAMED_MAX) break;
+      this.#retired.delete(old);
+      this.#revisions.delete(old);
     }
     return names;
   }
 
-  of(revision: number): RevisionNames | null {
-    return this.#revisions.get(revision) ?? null;
+  /** No lane uses this revision any more, and none will. */
+  retire(revision: number): void {
+    if (this.#revisions.has(revision)) this.#retired.add(revision);
   }
 
-  get newest(): RevisionNames | null {
-    return this.#newest;
+  of(revision: number): RevisionNames | null {
+    return this.#revisions.get(revision) ?? null;
   }
 }

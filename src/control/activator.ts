@@ -43,6 +43,8 @@ export interface ActivatorParts {
   readonly zone: string;
   /** Told of a snapshot before the lanes get it: of a new revision, and of one whose cells have other endpoints. */
   readonly onSnapshot: (snapshot: Snapshot) => void;
+  /** No lane uses this revision any more, and none will. */
+  readonly onRetired: (revision: number) => void;
   /** Cells of a live snapshot have other endpoints; lanes are told after this. */
   readonly onMembers: (changes: readonly CellChange[]) => void;
   /** Has the last word about a compiled bundle: throws ActivationError for one that must not serve. Absent: all may. */
@@ -200,6 +202,7 @@ export class Activator {
       this.#compiled.splice(i, 1);
       live.compiled.release();
       live.membership.release();
+      this.#parts.onRetired(live.compiled.snapshot.revision);
     }
   }
 

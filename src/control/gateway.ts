@@ -279,6 +279,7 @@ export class Gateway {
       discovery: this.#discovery,
       zone: bootstrap.zone,
       onSnapshot: (snapshot) => this.admin.learn(snapshot),
+      onRetired: (revision) => this.admin.retired(revision),
       onMembers: () => this.#follow(),
       accept: acceptanceBy(bootstrap.bundle.guardrail),
       event: (level, message, fields) => log.event(level, message, fields),

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { keyedHash } from '../../src/base/keyed-hash.ts';
+import { RETIRED_NAMED_MAX } from '../../src/admin/names.ts';
 import { run as auditCommand } from '../../src/cli/audit/audit.ts';
 import { run as bundleCommand } from '../../src/cli/bundle/bundle.ts';
 import { run as rolloutCommand } from '../../src/cli/rollout/rollout.ts';
@@ -61,6 +62,15 @@ async function traffic(
   };
   await Promise.all(Array.from({ length: CLIENTS }, client));
   agent.destroy();
+}
+
+/** A tenant that this release answers. */
+async function tenantOf(gateway: TestGateway, n: number): Promise<string> {
+  for (let i = 0; i < TENANTS; i++) {
+    const heard = await ask(gateway.ports.http, '/a', { headers: { 'x-tenant': `tenant-${i}` } });
+    if (heard.headers['x-release'] === String(n)) return `tenant-${i}`;
+  }
+  throw new Error(`nobody is answered by release ${n}`);
 }
 
 describe('a staged rollout', () => {
@@ -306,6 +316,29 @@ describe('a staged rollout', () => {
       assert.equal((await statusOf(gateway)).bundle.digest, digest);
       await gateway.stop();
     }
+  });
+
+  it('what serves keeps its names, its secrets and its share of the log however many candidates come', async () => {
+    const upstream = await given.upstream();
+    const gateway = await given.gateway({
+      bundle: { ...release(upstream.address, 1), defaults: { maskedQuery: ['voucher'] } },
+      bootstrap: { ...staged({ steps: [1, 100], soakMs: 600_000 }), lanes: 1 },
+    });
+    const first = (await statusOf(gateway)).bundle.digest;
+    for (let n = 2; n <= RETIRED_NAMED_MAX + 2; n++) {
+      const digest = await gateway.publish({ ...release(upstream.address, n), defaults: { accessLogSample: 0 } });
+      await gateway.until('it is tried', async () => (await statusOf(gateway)).rollout?.digest === digest);
+    }
+    const { revision } = (await gateway.admin('/v1/routes')) as { revision: number };
+    assert.equal(revision, 1);
+    const tenant = await tenantOf(gateway, 1);
+    await ask(gateway.ports.http, '/b?voucher=AB12', { headers: { 'x-tenant': tenant } });
+    const line = /^\{"kind":"request".*"path":"\/b".*$/m;
+    await gateway.until('it is logged', () => line.test(gateway.stdout));
+    const [logged = ''] = line.exec(gateway.stdout) ?? [];
+    const { query, bundle, route } = JSON.parse(logged) as { query: string; bundle: { digest: string }; route: string };
+    assert.deepEqual([query, bundle.digest, route], ['voucher=***', first, 'all']);
+    await gateway.stop();
   });
 
   it('a rollback waits for no step, and ends what is being tried', async () => {

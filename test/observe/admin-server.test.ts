@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { isLoopback, ROUTES_PAGE_MAX } from '../../src/admin/admin-server.ts';
 import type { Status } from '../../src/admin/admin-server.ts';
+import type { ActiveBundle } from '../../src/admin/control-view.ts';
 import type { Explanation } from '../../src/admin/explain.ts';
 import { LANE_SILENT_MS_MAX } from '../../src/admin/probe-server.ts';
 import { CONNECTIONS_MAX, listen, text } from '../../src/admin/answer.ts';
@@ -180,7 +181,7 @@ test('a record that is written just after the answer is waited for', async (t) =
 });
 
 test('status, endpoints and routes tell what runs, without secrets of routes', async (t) => {
-  const { url, columns, admin } = await started(t, null);
+  const { url, columns, admin, control } = await started(t, null);
   columns.ejected[3] = 1;
   const status = JSON.parse((await get(`${url}/v1/status`)).body) as Status;
   assert.deepEqual(
@@ -209,7 +210,17 @@ test('status, endpoints and routes tell what runs, without secrets of routes', a
   const secret = givenRoute('secret', routes.length);
   const respond = { ...secret.respond, request: { set: ['authorization', 'Basic c2VjcmV0'], add: [], remove: [] } };
   admin.learn(givenSnapshot({ revision: 9 }, [...routes, { ...secret, respond }]));
-  const first = JSON.parse((await get(`${url}/v1/routes`)).body) as { total: number; next: number; routes: unknown[] };
+  interface Page {
+    readonly revision: number;
+    readonly total: number;
+    readonly next: number;
+    readonly routes: unknown[];
+  }
+  const page = async (): Promise<Page> => JSON.parse((await get(`${url}/v1/routes`)).body) as Page;
+  const before = await page();
+  assert.deepEqual([before.revision, before.total], [7, 1], 'a candidate does not serve yet');
+  control.active = { ...(control.active as ActiveBundle), revision: 9 };
+  const first = await page();
   assert.deepEqual(
     [first.total, first.next, first.routes.length],
     [ROUTES_PAGE_MAX + 4, ROUTES_PAGE_MAX, ROUTES_PAGE_MAX],
