@@ -104,7 +104,7 @@ function inMain(observe: Observe, records: SharedArrayBuffer, ended: () => void,
       percentiles: new Percentiles(0),
       log: new LogSink({ fd, now: () => 0, queueBytesMax: Number.MAX_SAFE_INTEGER }),
       // Every turn is in a second of its own, so that the bound on lines does not help.
-      now: () => second++ * 1000,
+      tick: () => second++ * 1000,
     });
     const batch = Math.min(calls, 1000);
     while (drain.turn());

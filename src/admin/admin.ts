@@ -8,6 +8,7 @@
  *     admin.log.event('info', 'bundle activated', { seq });
  *     await admin.close(2000);                     // after the lanes are closed: reads the last records, writes the log out
  */
+import { sharedTick } from '../base/shared-tick.ts';
 import type { CachePurge } from '../snapshot/messages.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import { startAdmin } from './admin-server.ts';
@@ -26,8 +27,10 @@ export interface AdminSetup {
   readonly version: string;
   /** Epoch ms. */
   readonly startedAt: number;
-  /** Epoch ms. */
+  /** Epoch ms, to show. */
   readonly now: () => number;
+  /** Monotonic ms of all threads, to decide by; tests pass their own. */
+  readonly tick?: () => number;
   /** From `createRecords()`, one per lane, by lane index. */
   readonly records: readonly SharedArrayBuffer[];
   /** From `LaneColumns.create()`, likewise. */
@@ -58,13 +61,16 @@ export class Admin {
   readonly #names = new Names();
   readonly #metrics: Metrics;
   readonly #setup: AdminSetup;
+  readonly #tick: () => number;
   readonly #servers: SmallServer[] = [];
 
   constructor(setup: AdminSetup) {
     this.#setup = setup;
-    const percentiles = new Percentiles(setup.now());
+    this.#tick = setup.tick ?? sharedTick;
+    const tick = this.#tick;
+    const percentiles = new Percentiles(tick());
     this.log = new LogSink({ fd: setup.logFd, now: setup.now });
-    this.drain = new Drain({ ...setup, names: this.#names, percentiles, log: setup.accessLog ? this.log : null });
+    this.drain = new Drain({ ...setup, tick, names: this.#names, percentiles, log: setup.accessLog ? this.log : null });
     this.#metrics = new Metrics({ ...setup, drain: this.drain, percentiles, log: this.log });
     this.drain.start();
   }
@@ -85,7 +91,13 @@ export class Admin {
       const stack = error instanceof Error ? error.stack : undefined;
       this.log.event('error', 'a probe or admin request failed', { error: stack ?? String(error) });
     };
-    const probes = await startProbes({ ...this.#setup, ...listeners.probes, metrics: this.#metrics, onError });
+    const probes = await startProbes({
+      ...this.#setup,
+      ...listeners.probes,
+      tick: this.#tick,
+      metrics: this.#metrics,
+      onError,
+    });
     this.#servers.push(probes);
     const parts = { ...this.#setup, ...listeners.admin, drain: this.drain, names: this.#names, onError };
     const admin = await startAdmin(parts);

@@ -36,8 +36,8 @@ export interface DrainParts {
   readonly percentiles: Percentiles;
   /** Null: no access log. */
   readonly log: LogSink | null;
-  /** Epoch ms. */
-  readonly now: () => number;
+  /** Monotonic ms. */
+  readonly tick: () => number;
 }
 
 /** Lines that may still be written in the running second. */
@@ -122,12 +122,12 @@ export class Drain {
     let more = false;
     this.#renew();
     for (const [lane, tap] of this.#taps.entries()) more = this.#tap(tap, lane) || more;
-    this.#parts.percentiles.advance(this.#parts.now());
+    this.#parts.percentiles.advance(this.#parts.tick());
     return more;
   }
 
   #renew(): void {
-    const second = Math.floor(this.#parts.now() / 1000);
+    const second = Math.floor(this.#parts.tick() / 1000);
     if (second === this.#allowance.second) return;
     this.#allowance.second = second;
     this.#allowance.answered = LOG_LINES_PER_SECOND_MAX;

@@ -77,11 +77,12 @@ export class Percentiles {
   readonly #decided = [0, 0];
   readonly #denied = [0, 0];
   #turnAt: number;
-  #secondAt = 0;
+  #secondAt: number;
 
-  /** `now`: epoch ms. */
-  constructor(now: number) {
-    this.#turnAt = now + WINDOW_MS;
+  /** `tick`: monotonic ms. By the wall clock both windows would stand still for as long as that is set back. */
+  constructor(tick: number) {
+    this.#secondAt = tick;
+    this.#turnAt = tick + WINDOW_MS;
   }
 
   record(measure: Measure, us: number): void {
@@ -94,14 +95,14 @@ export class Percentiles {
   }
 
   /** Begins a new window when the old one is over. Call it now and then. */
-  advance(now: number): void {
-    if (now >= this.#secondAt) {
-      this.#secondAt = now + 1_000;
+  advance(tick: number): void {
+    if (tick >= this.#secondAt) {
+      this.#secondAt = tick + 1_000;
       for (const measure of MEASURES) this.#windows[measure].second();
     }
-    if (now < this.#turnAt) return;
+    if (tick < this.#turnAt) return;
     // After a long silence both windows are old.
-    const turns = now - this.#turnAt >= WINDOW_MS ? 2 : 1;
+    const turns = tick - this.#turnAt >= WINDOW_MS ? 2 : 1;
     for (let i = 0; i < turns; i++) {
       for (const measure of MEASURES) this.#windows[measure].turn();
       this.#decided.unshift(0);
@@ -109,7 +110,7 @@ export class Percentiles {
       this.#denied.unshift(0);
       this.#denied.length = 2;
     }
-    this.#turnAt = now + WINDOW_MS;
+    this.#turnAt = tick + WINDOW_MS;
   }
 
   /** µs at each of `quantiles`; null when nothing was measured in the last two windows. */

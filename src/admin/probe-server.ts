@@ -15,8 +15,8 @@ export interface ProbeParts {
   readonly control: ControlView;
   readonly laneColumns: readonly SharedArrayBuffer[];
   readonly metrics: Metrics;
-  /** Epoch ms. */
-  readonly now: () => number;
+  /** Monotonic ms of all threads. */
+  readonly tick: () => number;
   readonly onError: (error: unknown) => void;
 }
 
@@ -31,7 +31,7 @@ async function answer(parts: ProbeParts, lanes: readonly LaneColumns[], asked: A
   if (wrong !== null) return wrong;
   switch (asked.path) {
     case '/healthz':
-      return health(lanes, parts.now());
+      return health(lanes, parts.tick());
     case '/readyz':
       return readiness(parts.control);
     case '/metrics':
@@ -46,11 +46,11 @@ async function answer(parts: ProbeParts, lanes: readonly LaneColumns[], asked: A
   }
 }
 
-function health(lanes: readonly LaneColumns[], now: number): Answer {
+function health(lanes: readonly LaneColumns[], tick: number): Answer {
   // 0: it has not begun to tick.
   const silent = lanes.flatMap((lane, i) => {
     const ticked = lane.gauges[Gauge.TickedAt] ?? 0;
-    return ticked > 0 && now - ticked > LANE_SILENT_MS_MAX ? [i] : [];
+    return ticked > 0 && tick - ticked > LANE_SILENT_MS_MAX ? [i] : [];
   });
   if (silent.length === 0) return text('ok', 'ok\n');
   return text('unavailable', `lane ${silent.join(', ')} has not answered for ${LANE_SILENT_MS_MAX / 1000} s\n`);

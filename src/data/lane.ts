@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert, present } from '../base/assert.ts';
 import { Prng } from '../base/prng.ts';
+import { sharedTick } from '../base/shared-tick.ts';
 import { openNative } from '../native.ts';
 import { EndpointColumns } from '../snapshot/endpoint-columns.ts';
 import type { FromLane, LaneSetup, ToLane } from '../snapshot/messages.ts';
@@ -116,7 +117,7 @@ async function start(): Promise<void> {
     stages.wafPool.sweep(Date.now());
     stages.cache.sweep(Date.now());
     observer.tick({
-      now: Date.now(),
+      at: sharedTick(),
       openExchanges: pipeline.open,
       openConnections: transport.openConnections,
       revision: active?.snapshot.revision ?? 0,

@@ -6,7 +6,7 @@
  *
  *     const observer = new Observe({ laneColumns, records, tick: () => performance.now(), onBug: (report) => port.postMessage(…) });
  *     // … as PipelineParts.observer, with seqBefore: observer.seqBefore; and once a second from the lane's own timer:
- *     observer.tick({ now: Date.now(), openExchanges: pipeline.open, openConnections, revision });
+ *     observer.tick({ at: sharedTick(), openExchanges: pipeline.open, openConnections, revision });
  *     // … when the lane ends: observer.close();
  */
 import {
@@ -67,8 +67,8 @@ export interface ObserveParts {
 
 /** What the lane knows at its tick. */
 export interface LaneMoment {
-  /** Epoch ms. */
-  readonly now: number;
+  /** Monotonic ms of all threads. */
+  readonly at: number;
   readonly openExchanges: number;
   readonly openConnections: number;
   /** Active revision; 0 = none. */
@@ -167,7 +167,7 @@ export class Observe implements Observer {
     if (moment.cache !== undefined) this.#publishCache(moment.cache);
     if (moment.compressed) this.#publishCompressed(moment.compressed);
     this.#loop.publish(gauges);
-    gauges[Gauge.TickedAt] = moment.now;
+    gauges[Gauge.TickedAt] = moment.at;
     this.#reports = 0;
     this.#differences = 0;
   }

@@ -65,7 +65,7 @@ export const STAGE_BOUNDS_US = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500
 
 /** Values of the moment, set once a second. */
 export const Gauge = {
-  /** Epoch ms of the lane's last tick. */
+  /** When the lane ticked last: monotonic ms of all threads (`base/shared-tick.ts`). */
   TickedAt: 0,
   Revision: 1,
   OpenExchanges: 2,

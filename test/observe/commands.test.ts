@@ -118,7 +118,7 @@ test('status shows what runs', async (t) => {
     admin: { address: '127.0.0.1', port: 0, token: null },
   });
   given.columns.ejected[3] = 1;
-  given.observers[0]?.tick({ now: Date.now(), openExchanges: 2, openConnections: 5, revision: 7 });
+  given.observers[0]?.tick({ at: 1, openExchanges: 2, openConnections: 5, revision: 7 });
   const told = await ran(status, '--admin', `http://127.0.0.1:${ports.admin}`);
   assert.equal(told.code, 0, told.err);
   assert.match(told.out, /^cnx 0\.1\.0, instance 3f2a1b: serving, up /u);

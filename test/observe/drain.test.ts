@@ -71,7 +71,7 @@ test('a line of the log is literally this', async (t) => {
   ]);
 });
 
-function givenDrain(slots: number, log: LogSink | null = null, now: () => number = () => 0) {
+function givenDrain(slots: number, log: LogSink | null = null, tick: () => number = () => 0) {
   const records = createRecords(slots);
   const observe = new Observe({ laneColumns: LaneColumns.create(), records, tick: () => 1, onBug: () => undefined });
   const names = new Names();
@@ -83,7 +83,7 @@ function givenDrain(slots: number, log: LogSink | null = null, now: () => number
     names,
     percentiles: new Percentiles(0),
     log,
-    now,
+    tick,
   });
   const end = (from: number, to: number, change: (x: Exchange) => void = () => undefined): void => {
     for (let seq = from; seq <= to; seq++) {
@@ -130,8 +130,8 @@ test('the lines of one second are bounded; refused ones have an allowance of the
     await log.flush(20_000);
     closeSync(fd);
   });
-  let now = 1000;
-  const { drain, end } = givenDrain(32_768, log, () => now);
+  let tick = 1000;
+  const { drain, end } = givenDrain(32_768, log, () => tick);
   const all = (): void => {
     while (drain.turn());
   };
@@ -141,7 +141,7 @@ test('the lines of one second are bounded; refused ones have an allowance of the
   end(1, 50, (x) => void x.refuse(REFUSALS.no_route, ''));
   all();
   assert.equal(drain.skipped, 100);
-  now = 2000;
+  tick = 2000;
   end(1, 100);
   all();
   assert.equal(drain.skipped, 100);

@@ -2,7 +2,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Admin } from '../../src/admin/admin.ts';
+import { Admin, type AdminSetup } from '../../src/admin/admin.ts';
 import type { ActiveBundle, ControlView } from '../../src/admin/control-view.ts';
 import { endpointViews } from '../../src/admin/control-view.ts';
 import { Observe } from '../../src/data/observe.ts';
@@ -12,6 +12,7 @@ import { createRecords } from '../../src/snapshot/records.ts';
 import { givenSnapshot } from './given.ts';
 
 export const INSTANCE = '3f2a1b';
+const RECORD_SLOTS = 1024;
 
 export interface GivenControl {
   state: 'starting' | 'serving' | 'draining';
@@ -21,10 +22,14 @@ export interface GivenControl {
   polls: number;
 }
 
-export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, lanes = 2, recordSlots = 1024) {
+export function givenAdmin(
+  t: { after(f: () => void | Promise<void>): void },
+  lanes = 2,
+  clocks: Pick<AdminSetup, 'now' | 'tick'> = { now: Date.now },
+) {
   const snapshot = givenSnapshot();
   const columns = new EndpointColumns(EndpointColumns.create());
-  const records = Array.from({ length: lanes }, () => createRecords(recordSlots));
+  const records = Array.from({ length: lanes }, () => createRecords(RECORD_SLOTS));
   const laneColumns = records.map(() => LaneColumns.create());
   const control: GivenControl = {
     state: 'serving',
@@ -119,7 +124,7 @@ export function givenAdmin(t: { after(f: () => void | Promise<void>): void }, la
     instance: INSTANCE,
     version: '0.1.0',
     startedAt: Date.UTC(2026, 10, 21),
-    now: Date.now,
+    ...clocks,
     records,
     laneColumns,
     control: view,

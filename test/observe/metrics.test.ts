@@ -66,7 +66,7 @@ test('what the lanes counted is summed and labelled', async (t) => {
     const failed = givenExchange();
     failed.policy = 5;
     b.ended(failed);
-    b.tick({ now: Date.now(), openExchanges: 4, openConnections: 9, revision: 7 });
+    b.tick({ at: 1, openExchanges: 4, openConnections: 9, revision: 7 });
     columns.downUntil[3] = Math.ceil(Date.now() / 1000) + 60;
     control.laneRevision = 6;
   });

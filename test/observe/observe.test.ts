@@ -228,7 +228,7 @@ test('a stage that throws is counted, reported and named in the record', () => {
   observe.ended(x);
   for (let i = 0; i < BUG_REPORTS_PER_TICK_MAX * 2; i++) observe.bug('waf', Object.create(null), x);
   const seen = bugs.length;
-  observe.tick({ now: 1, openExchanges: 0, openConnections: 0, revision: 0 });
+  observe.tick({ at: 1, openExchanges: 0, openConnections: 0, revision: 0 });
   observe.bug('unknown stage', 'text', x);
   observe.close();
   assert.equal(seen, BUG_REPORTS_PER_TICK_MAX);
@@ -256,7 +256,7 @@ test('the tick publishes the values of the moment', () => {
   const { observe, columns } = given();
   const from = performance.now();
   while (performance.now() - from < 2);
-  observe.tick({ now: 1234, openExchanges: 5, openConnections: 6, revision: 7 });
+  observe.tick({ at: 1234, openExchanges: 5, openConnections: 6, revision: 7 });
   observe.close();
   const g = columns.gauges;
   assert.deepEqual(
