@@ -97,6 +97,50 @@ for (const [kind, flags] of [
   });
 }
 
+test('a line whose end could not be written spoils no other', async (t) => {
+  const fifo = join(directory(t), 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  const nonblocking = constants.O_NONBLOCK;
+  const gone = openSync(fifo, constants.O_RDONLY | nonblocking);
+  const writer = openSync(fifo, constants.O_WRONLY | nonblocking);
+  const sink = new LogSink({ fd: writer, now });
+  // More than a pipe holds: its beginning is written, and then there is nobody to read the rest.
+  sink.write('x'.repeat(1 << 20));
+  const chunk = Buffer.alloc(4096);
+  const begun = (): boolean => {
+    try {
+      return readSync(gone, chunk) > 0;
+    } catch {
+      return false;
+    }
+  };
+  while (!begun()) await sleep(1);
+  closeSync(gone);
+  while (sink.dropped === 0) await sleep(1);
+  sink.write('dropped whole');
+  while (sink.dropped === 1) await sleep(1);
+  const reader = openSync(fifo, constants.O_RDONLY | nonblocking);
+  sink.write('good');
+  sink.write('as well');
+  let text = '';
+  while (!text.endsWith('as well\n')) {
+    try {
+      text += chunk.toString('utf8', 0, readSync(reader, chunk));
+    } catch {
+      await sleep(1);
+    }
+  }
+  sink.write('last');
+  await sink.flush(FLUSH_MS);
+  text += chunk.toString('utf8', 0, readSync(reader, chunk));
+  closeSync(writer);
+  closeSync(reader);
+  const [torn = '', ...lines] = text.split('\n');
+  assert.equal(torn.replaceAll('x', ''), '');
+  assert.deepEqual(lines, ['good', 'as well', 'last', '']);
+  assert.deepEqual([sink.lines, sink.dropped, sink.queuedBytes], [3, 2, 0]);
+});
+
 test('a log that cannot be written is counted, not thrown', async (t) => {
   const file = join(directory(t), 'log');
   closeSync(openSync(file, 'a'));

@@ -11,6 +11,7 @@ export const LOG_QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 export const LOG_EVENT_BYTES_MAX = 256 * 1024;
 /** Bytes of one write. */
 export const LOG_BATCH_BYTES_MAX = 64 * 1024;
+const LINE_END = '\n'.charCodeAt(0);
 /** After a write that the kernel had no room for, ms. */
 const RETRY_MS = 20;
 
@@ -37,6 +38,8 @@ export class LogSink {
   #queuedBytes = 0;
   #writing = false;
   #unreported = 0;
+  /** A write failed within a line: the next one ends it first, so that no good line is glued to its beginning. */
+  #torn = false;
   #idle: (() => void)[] = [];
   /** Lines given to the kernel. */
   lines = 0;
@@ -120,7 +123,8 @@ export class LogSink {
       for (const done of this.#idle.splice(0)) done();
       return;
     }
-    const batch = Buffer.from(`${this.#queue.slice(this.#first, end).join('\n')}\n`);
+    // The first byte is written only after a torn line.
+    const batch = Buffer.from(`\n${this.#queue.slice(this.#first, end).join('\n')}\n`);
     const lines = end - this.#first;
     this.#first = end;
     // The written part is let go of when it is the larger one: amortised, one move per line.
@@ -128,7 +132,7 @@ export class LogSink {
       this.#queue = this.#queue.slice(this.#first);
       this.#first = 0;
     }
-    this.#write(batch, 0, lines);
+    this.#write(batch, this.#torn ? 0 : 1, lines);
   }
 
   #write(batch: Buffer, from: number, lines: number): void {
@@ -141,7 +145,8 @@ export class LogSink {
         this.#write(batch, from + written, lines);
         return;
       }
-      this.#queuedBytes -= batch.length;
+      this.#queuedBytes -= batch.length - 1;
+      this.#torn = error !== null && (from === 0 || batch[from - 1] !== LINE_END);
       if (error === null) this.lines += lines;
       else this.dropped += lines;
       this.#next();
