@@ -50,6 +50,8 @@ export class TestDns {
   mood: DnsMood = 'well';
   /** Record types that are answered with SERVFAIL, whatever the mood. */
   readonly broken = new Set<keyof typeof TYPE>();
+  /** Record types that are answered with NXDOMAIN, also for names that are there: so do the servers of RFC 4074 §4.2. */
+  readonly denied = new Set<keyof typeof TYPE>();
   /** Questions that came, as `A name`. */
   readonly asked: string[] = [];
   port = 0;
@@ -137,7 +139,8 @@ export class TestDns {
     if (this.mood !== 'well') return reply(question, RCODE[this.mood], []);
     if (type !== undefined && this.broken.has(type)) return reply(question, RCODE.servfail, []);
     const entry = this.#zone.get(question.name);
-    if (entry === undefined) return reply(question, RCODE.nxdomain, []);
+    if (entry === undefined || (type !== undefined && this.denied.has(type)))
+      return reply(question, RCODE.nxdomain, []);
     return reply(question, RCODE.ok, recordsOf(entry, question.type));
   }
 }

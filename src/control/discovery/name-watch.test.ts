@@ -102,7 +102,8 @@ test('one family that cannot be asked keeps its addresses beside new ones of the
   assert.deepEqual(hosts(orders), ['127.0.0.2:8080', '::1:8080']);
 });
 
-test('a completed name that one family denies is passed over, though the other could not be asked', async () => {
+/** A server that has one name, and a resolver that completes names with fewer dots than `ndots` before it asks for them as they are. */
+async function completing(ndots: number): Promise<{ dns: TestDns; resolver: DnsResolver }> {
   const dns = await TestDns.start({ 'api.example.test': { addresses: ['127.0.0.1'] } });
   const directory = mkdtempSync(join(tmpdir(), 'cnx-names-'));
   ends.push(
@@ -110,13 +111,29 @@ test('a completed name that one family denies is passed over, though the other c
     () => rmSync(directory, { recursive: true }),
   );
   const resolvConf = join(directory, 'resolv.conf');
-  writeFileSync(resolvConf, 'search corp.test\noptions ndots:5\n');
-  dns.broken.add('AAAA');
+  writeFileSync(resolvConf, `search corp.test\noptions ndots:${ndots}\n`);
   const names = new SystemNames({ ...NONE, resolvConf }, Date.now);
   const resolver = new DnsResolver({ servers: [dns.address], timeoutMs: 20_000, tries: 1 }, names);
+  return { dns, resolver };
+}
+
+test('a completed name that one family denies is passed over, though the other could not be asked', async () => {
+  const { dns, resolver } = await completing(5);
+  dns.broken.add('AAAA');
   const { ipv4 } = await resolver.addresses('api.example.test', 'all');
   assert.deepEqual(ipv4?.kind === 'found' ? ipv4.records : ipv4, ['127.0.0.1']);
   assert.equal(dns.asked.filter((question) => question.endsWith('.corp.test')).length, 2);
+});
+
+test('a name that has addresses of one family is there, though a server denies it when it is asked for the other', async () => {
+  const { dns, resolver } = await completing(1);
+  dns.denied.add('AAAA');
+  const { ipv4 } = await resolver.addresses('api.example.test', 'all');
+  assert.deepEqual(ipv4?.kind === 'found' ? ipv4.records : ipv4, ['127.0.0.1']);
+  assert.deepEqual(
+    dns.asked.filter((question) => question.endsWith('.corp.test')),
+    [],
+  );
 });
 
 test('a name that is denied keeps its addresses for the hold time, and loses them after', async () => {

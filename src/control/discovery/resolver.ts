@@ -86,10 +86,13 @@ export class DnsResolver implements NameResolver {
         ...(ipv4 === undefined ? {} : { ipv4: addressesOf(ipv4) }),
         ...(ipv6 === undefined ? {} : { ipv6: family === 'all' ? reachable(addressesOf(ipv6)) : addressesOf(ipv6) }),
       };
+      const answers: readonly Answer<string>[] = Object.values(last);
+      // A name with an address is there, whatever is said of the other family: there are servers that deny a name because it has no AAAA record (RFC 4074 §4.2).
+      if (answers.some(({ kind }) => kind === 'found')) return last;
       // There is no such name, of whatever type (RFC 8020), though the other question had no answer.
       if (absent) continue;
       // What could not be asked is not passed over: the next candidate would be another name.
-      if (Object.values(last).some((answer: Answer<string>) => answer.kind !== 'none')) return last;
+      if (answers.some(({ kind }) => kind === 'failed')) return last;
     }
     return last;
   }
