@@ -1,5 +1,6 @@
 /** Several sources: the first that answers counts, and none of them is believed. */
 import assert from 'node:assert/strict';
+import type { ServerResponse } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 import { OciRegistry } from '../../src/control/oci/registry.ts';
 import { FailoverSource } from '../../src/control/source/failover.ts';
@@ -101,6 +102,42 @@ describe('several sources', () => {
     assert.equal(found.state, 'found');
     assert.equal(place.mirror, false);
     assert.equal((await place.resolve('', known)).state, 'unchanged', 'once');
+  });
+
+  it('are not mistaken for one another when a poll that was interrupted hears its answer late', async (t) => {
+    const { registries, place } = await world(t);
+    const [first] = registries;
+    assert.ok(first);
+    /** A question that the first place answers when it is let go of; the ones after it are answered with `next`. */
+    const heldBack = async (status: number, next: Hook | undefined) => {
+      const asked = Promise.withResolvers<ServerResponse>();
+      first.hook = (_, to) => {
+        first.hook = next;
+        asked.resolve(to);
+        return true;
+      };
+      const late = place.resolve('');
+      const to = await asked.promise;
+      return async (): Promise<void> => {
+        to.writeHead(status, { 'docker-content-digest': NEW.digest }).end();
+        assert.equal((await late).state, 'found');
+      };
+    };
+    // Left at the first place, it goes on to the mirror.
+    let letGo = await heldBack(404, undefined);
+    let known = await place.resolve('');
+    await letGo();
+    assert.equal(place.mirror, false);
+    assert.ok(known.state === 'found');
+    assert.equal((await place.resolve('', known)).state, 'unchanged', 'the first has named it');
+    // And the other way round.
+    letGo = await heldBack(200, answer(503));
+    known = await place.resolve('');
+    await letGo();
+    assert.equal(place.mirror, true);
+    first.hook = undefined;
+    assert.ok(known.state === 'found');
+    assert.equal((await place.resolve('', known)).state, 'found', 'only the mirror has named it');
   });
 
   it('are asked again after a while, though the clock was set back meanwhile', async (t) => {

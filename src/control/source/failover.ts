@@ -20,7 +20,9 @@ export class FailoverSource implements ArtifactSource {
   readonly #now: () => number;
   /** By place: when it may be asked again, milliseconds since 1970. */
   readonly #restUntilMs: number[];
-  /** The place that answered last. */
+  /** Number of the last question. Whoever was interrupted leaves an older one behind, whose late answer nobody hears: it says nothing about what the last one was told. */
+  #asked = 0;
+  /** The place that answered the last question. */
   #answering = 0;
   /** Named by a mirror, and by the first place not since. */
   #foundAtMirror: Digest | undefined;
@@ -46,6 +48,7 @@ export class FailoverSource implements ArtifactSource {
   async resolve(_reference: string, known?: KnownTag): Promise<Resolution> {
     let missing: Resolution | undefined;
     const errors: SourceError[] = [];
+    const asked = ++this.#asked;
     for (const [i, { source, reference }] of this.#sources.entries()) {
       // Longer than anybody may ask for: the clock was set back.
       const restMs = (this.#restUntilMs[i] ?? 0) - this.#now();
@@ -53,8 +56,7 @@ export class FailoverSource implements ArtifactSource {
       try {
         const resolution = await source.resolve(reference, this.#knownTo(i, known));
         if (resolution.state !== 'missing') {
-          this.#answering = i;
-          if (resolution.state === 'found') this.#foundAtMirror = i === 0 ? undefined : resolution.digest;
+          if (asked === this.#asked) this.#answered(i, resolution);
           return resolution;
         }
         missing ??= resolution;
@@ -76,6 +78,11 @@ export class FailoverSource implements ArtifactSource {
       cause: first,
       retryAfterMs: first.retryAfterMs,
     });
+  }
+
+  #answered(i: number, resolution: Resolution): void {
+    this.#answering = i;
+    if (resolution.state === 'found') this.#foundAtMirror = i === 0 ? undefined : resolution.digest;
   }
 
   /** What a place is asked with. A validator means something to the one that gave it only; and that the first names what a mirror had named is news, for it may then be taken. */
