@@ -52,7 +52,7 @@ export class AdaptiveLimit {
     if (underWay > this.#most) this.#most = underWay;
   }
 
-  /** A response head came after so many ms. `now`: epoch ms. */
+  /** A response head came after so many ms. `now`: epoch ms of the answer. By when they were asked for, answers that take longer than a part would begin a part each. */
   answered(ms: number, now: number): void {
     this.#samples[this.#count++] = ms;
     if (this.#count < SAMPLES) return;
@@ -69,7 +69,7 @@ export class AdaptiveLimit {
 
   #turn(now: number, most: number): void {
     if (this.#partBegan < 0) this.#partBegan = now;
-    // Answers may come out of order; further back than a part only a clock that was set back goes.
+    // Answers may be told of a little out of order; further back than a part only a clock that was set back goes.
     if (Math.abs(now - this.#partBegan) < PART_MS) return;
     this.#partBegan = now;
     this.#leastBefore = this.#least;

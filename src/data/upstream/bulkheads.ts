@@ -83,7 +83,7 @@ export class Bulkheads {
     return (this.#columns.inflight[this.#rows + slot] as number) < this.#limitOf(slot, adaptive).limit * least;
   }
 
-  /** The endpoint of a cell has sent its response head, or not in time: after so many ms. */
+  /** The endpoint of a cell has sent its response head, or not in time: after so many ms, at `now` (epoch ms). */
   answered(guards: CellGuards, ms: number, now: number): void {
     const { bulkhead, slot } = guards;
     if (bulkhead?.adaptive !== undefined) this.#limitOf(slot, bulkhead.adaptive).answered(ms, now);

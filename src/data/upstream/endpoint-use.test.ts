@@ -95,13 +95,18 @@ test('an answer below 500 brings it back, another one does not', () => {
   assert.equal(columns.downUntil[endpoint.slot], 0);
 });
 
-test('an adaptive bulkhead hears how long heads took that came, or came not in time, and nothing of what failed at once', () => {
+/** An exchange whose cell has an adaptive bulkhead, and that bulkhead. */
+function adaptivelyBound() {
   const { columns, x } = given();
   const adaptive = { minRequests: 8, maxRequests: 1_000, tolerancePercent: 50 };
   const bulkhead = { maxRequests: 0, maxRequestsPerTenant: 0, adaptive };
   const cell = present(x.revision.snapshot.cells[0], 'cell') as { guards?: CellGuards };
   cell.guards = { slot: 5, retryBudget: { budgetPercent: 20, minRetryConcurrency: 3 }, bulkhead };
-  const bulkheads = new Bulkheads(columns, 1, 2, 7);
+  return { columns, x, bulkheads: new Bulkheads(columns, 1, 2, 7) };
+}
+
+test('an adaptive bulkhead hears how long heads took that came, or came not in time, and nothing of what failed at once', () => {
+  const { columns, x, bulkheads } = adaptivelyBound();
   const heard: number[] = [];
   bulkheads.answered = (_, ms) => void heard.push(ms);
   const use = new EndpointUse(columns, 1, bulkheads);
@@ -120,4 +125,22 @@ test('an adaptive bulkhead hears how long heads took that came, or came not in t
   x.upstreamStatus = 200;
   attempt(() => use.failed(x, FailReason.Timeout));
   assert.deepEqual(heard, [7, 40]);
+});
+
+test('what a head says of a cell was seen when it came, however long ago it was asked for', () => {
+  const { columns, x, bulkheads } = adaptivelyBound();
+  const heard: (readonly [ms: number, at: number])[] = [];
+  bulkheads.answered = (_, ms, at) => void heard.push([ms, at]);
+  const use = new EndpointUse(columns, 1, bulkheads);
+  // A body came for 40 s before the request was handed on; then its head took 70 s.
+  Object.assign(x, { startedAt: NOW - 110_000, now: NOW - 70_000, startedTick: 5_000, handedTick: 45_000 });
+  x.upstreamMs = 70_000;
+  use.take(x, endpoint);
+  use.answered(x, 200);
+  assert.deepEqual(heard, [[70_000, NOW]]);
+  assert.equal(use.latency.of(5, NOW + 50_000), 70_000);
+  x.now = NOW + 1;
+  use.take(x, endpoint);
+  use.failed(x, FailReason.Timeout);
+  assert.deepEqual(heard[1], [110_001, NOW + 1]);
 });

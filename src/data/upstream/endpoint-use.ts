@@ -88,7 +88,9 @@ export class EndpointUse {
     else if (c.downUntil[x.endpoint.slot] !== 0) c.downUntil[x.endpoint.slot] = 0;
     this.#circuits.answered(x, x.endpoint, status);
     const good = status < SERVER_ERROR;
-    this.#took(x, x.endpoint, x.upstreamMs, good, good);
+    // When the head came; `x.now` may be as old as the request. Heads that take long would be seen as long ago as they were asked for, between others that are new.
+    const at = x.startedAt + (x.handedTick - x.startedTick) + x.upstreamMs;
+    this.#took(x, x.endpoint, x.upstreamMs, at, good, good);
   }
 
   /**
@@ -113,7 +115,7 @@ export class EndpointUse {
     if (reason !== FailReason.Busy) {
       this.#circuits.failed(x, endpoint);
       const late = reason === FailReason.Timeout && x.upstreamStatus === 0;
-      this.#took(x, endpoint, Math.max(0, x.now - x.startedAt), false, late);
+      this.#took(x, endpoint, Math.max(0, x.now - x.startedAt), x.now, false, late);
     }
     this.release(x);
   }
@@ -133,15 +135,15 @@ export class EndpointUse {
   }
 
   /**
-   * What fails is as slow as may be: otherwise a cell that answers nothing but errors would look quick. `timed`: so long a head took, or had not come, which is what an adaptive bulkhead
+   * What fails is as slow as may be: otherwise a cell that answers nothing but errors would look quick. `at`: epoch ms of the answer, or of its failure. `timed`: so long a head took, or had not come, which is what an adaptive bulkhead
    * goes by; to it what fails at once would be a cell without a queue, and the next good answers a queue.
    */
-  #took(x: Exchange, endpoint: EndpointPlan, ms: number, good: boolean, timed: boolean): void {
+  #took(x: Exchange, endpoint: EndpointPlan, ms: number, at: number, good: boolean, timed: boolean): void {
     const cell = x.revision.snapshot.cells[endpoint.cell];
     const guards = cell?.guards;
     if (guards === undefined) return;
-    this.latency.took(guards.slot, good ? ms : Math.max(ms, cell?.health.latencyBadMs ?? 0), x.startedAt);
-    if (timed && guards.bulkhead?.adaptive !== undefined) this.#bulkheads?.answered(guards, ms, x.startedAt);
+    this.latency.took(guards.slot, good ? ms : Math.max(ms, cell?.health.latencyBadMs ?? 0), at);
+    if (timed && guards.bulkhead?.adaptive !== undefined) this.#bulkheads?.answered(guards, ms, at);
   }
 
   #count(x: Exchange, endpoint: EndpointPlan, by: number): void {
