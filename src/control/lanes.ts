@@ -10,6 +10,7 @@ import type { CachePurge, FromLane, LaneSetup, ToLane } from '../snapshot/messag
 import type { MirrorDifference } from '../snapshot/mirror.ts';
 import type { ListenerPlan, ListenerTls } from '../snapshot/listener-plans.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
+import { UnfitTls } from './certificates/files.ts';
 import type { CellChange } from './discovery/membership.ts';
 
 /**
@@ -264,14 +265,17 @@ export class Lanes {
   }
 
   /**
-   * Other certificates for new connections of a listener. The first lane tries them: rejects when it cannot use them, and no lane has them then. A lane that
-   * starts anew gets them too.
+   * Other certificates for new connections of a listener. The first lane tries them: rejects with UnfitTls when it cannot use them, and no lane has them then. A lane that
+   * starts anew gets them too. Rejects with another Error when a lane died or was late: then some may have them.
    */
   async setTls(listener: string, tls: ListenerTls): Promise<void> {
-    const [first, ...others] = this.#lanes.filter((lane) => lane.listens && lane.state !== 'dead');
+    const listening = (): Lane[] => this.#lanes.filter((lane) => lane.listens && lane.state !== 'dead');
+    const [first] = listening();
     if (first !== undefined && !(await this.#tlsIn(first, listener, tls)))
       throw new Error(`lane ${first.index} died before it had tried them`);
     this.#listeners = this.#listeners.map((l) => (l.id === listener ? { ...l, tls } : l));
+    // Chosen now: one that was started anew meanwhile has begun to listen with the former ones.
+    const others = listening().filter((lane) => lane !== first);
     await Promise.all(others.map((lane) => this.#tlsIn(lane, listener, tls)));
   }
 
@@ -282,7 +286,7 @@ export class Lanes {
       { kind: 'tls', listener, tls },
       (m) => (m.kind === 'tlsTaken' || m.kind === 'tlsRefused') && m.listener === listener,
     );
-    if (answer?.kind === 'tlsRefused') throw new Error(answer.message);
+    if (answer?.kind === 'tlsRefused') throw new UnfitTls(answer.message);
     return answer !== null;
   }
 

@@ -7,6 +7,11 @@ import { certificateFault, readCertificates } from './pem.ts';
 /** Largest file that is read, bytes: the largest public bundles of authorities have 250 KB. */
 export const TLS_FILE_BYTES_MAX = 4 * 1024 * 1024;
 
+/** Files that cannot be used, now or later: nothing but other ones mends it. */
+export class UnfitTls extends Error {
+  override readonly name = 'UnfitTls';
+}
+
 /** Every file that a listener's TLS is made of. */
 export function filesOf(tls: ListenerTlsConfig): readonly string[] {
   const files = new Set<string>();
@@ -19,7 +24,7 @@ export function filesOf(tls: ListenerTlsConfig): readonly string[] {
   return [...files];
 }
 
-/** Reads and checks. Rejects with an Error that names the listener, the file and the mend. */
+/** Reads and checks. Rejects with an Error that names the listener, the file and the mend: UnfitTls when all files could be read. */
 export async function readListenerTls(listener: string, tls: ListenerTlsConfig): Promise<ListenerTls> {
   const certificates: ListenerCertificate[] = [];
   // One after the other: a listener may have many, and nobody waits for milliseconds here.
@@ -28,7 +33,7 @@ export async function readListenerTls(listener: string, tls: ListenerTlsConfig):
     const keyPem = await bytesOf(listener, c.keyFile);
     const fault = certificateFault(chainPem, keyPem);
     if (fault !== null)
-      throw new Error(
+      throw new UnfitTls(
         `listener ${listener}: certificate ${c.certificateFile} and key ${c.keyFile} cannot be used (${fault}); are both PEM, and do they belong together?`,
       );
     certificates.push({
@@ -42,7 +47,7 @@ export async function readListenerTls(listener: string, tls: ListenerTlsConfig):
   }
   const [first] = certificates;
   if (first === undefined)
-    throw new Error(`listener ${listener}: tls without a certificate; add certificateFile and keyFile`);
+    throw new UnfitTls(`listener ${listener}: tls without a certificate; add certificateFile and keyFile`);
   const clientCertificates = await clientsOf(listener, tls);
   return {
     certificateFile: first.certificateFile,
@@ -61,7 +66,7 @@ async function clientsOf(listener: string, tls: ListenerTlsConfig): Promise<Clie
   try {
     readCertificates(caPem);
   } catch (error) {
-    throw new Error(`listener ${listener}: ${clients.caFile} cannot be used: ${(error as Error).message}`, {
+    throw new UnfitTls(`listener ${listener}: ${clients.caFile} cannot be used: ${(error as Error).message}`, {
       cause: error,
     });
   }
@@ -72,7 +77,7 @@ async function clientsOf(listener: string, tls: ListenerTlsConfig): Promise<Clie
 async function ocspOf(listener: string, file: string): Promise<Uint8Array> {
   const bytes = await bytesOf(listener, file);
   if (bytes[0] !== 0x30)
-    throw new Error(
+    throw new UnfitTls(
       `listener ${listener}: ${file} is no OCSP response in DER; make it with \`openssl ocsp … -respout ${file}\``,
     );
   return bytes;

@@ -8,7 +8,8 @@ import { present } from '../../base/assert.ts';
 import type { ListenerTlsConfig } from '../../config/bootstrap.ts';
 import type { ListenerTls } from '../../snapshot/listener-plans.ts';
 import { expiryOf } from './pem.ts';
-import { CertificateWatch } from './watch.ts';
+import { UnfitTls } from './files.ts';
+import { CertificateWatch, REST_LOOKS } from './watch.ts';
 
 const authority = testAuthority();
 const old = authority.leaf(['old.example']);
@@ -24,7 +25,9 @@ class Watched {
   readonly taken: ListenerTls[] = [];
   readonly events: string[] = [];
   /** What the lanes say instead of taking it. */
-  refusal: string | null = null;
+  refusal: Error | null = null;
+  /** How often they were asked to. */
+  asked = 0;
   now = Date.now();
   readonly watch: CertificateWatch;
 
@@ -34,7 +37,8 @@ class Watched {
     this.watch = new CertificateWatch({
       listeners: [{ id: 'plain' }, { id: 'edge', tls }],
       take: (_, taken) => {
-        if (this.refusal !== null) return Promise.reject(new Error(this.refusal));
+        this.asked++;
+        if (this.refusal !== null) return Promise.reject(this.refusal);
         this.taken.push(taken);
         return Promise.resolve();
       },
@@ -148,14 +152,87 @@ describe('certificates that serve', () => {
     assert.deepEqual(w.chains(), [renewed.certificate]);
   });
 
-  it('go on when a lane cannot use the new ones', async () => {
+  it('go on when a lane cannot use the new ones, which it is not asked to do again', async () => {
     const w = new Watched();
     w.put(old);
     await w.watch.load();
-    w.refusal = 'certificate 1: its key is of a kind that is not known';
+    w.refusal = new UnfitTls('certificate 1: its key is of a kind that is not known');
     w.put(renewed);
     await w.rest();
+    await w.rest();
     assert.match(w.events.join('\n'), /^error certificates refused.*its key is of a kind that is not known/);
+    assert.deepEqual([w.events.length, w.asked], [1, 1]);
+  });
+
+  it('are replaced later when a lane died or was late just then, which is told once', async () => {
+    const w = new Watched();
+    w.put(old);
+    await w.watch.load();
+    w.refusal = new Error('lane 0 died before it had tried them');
+    w.put(renewed);
+    await w.watch.look();
+    await w.watch.look();
+    assert.equal(w.asked, 1);
+    await w.watch.look();
+    assert.deepEqual([w.events.length, w.asked], [1, 2], 'at the next look');
+    // Lanes that die of them are not made to die every second.
+    for (let looks = 0; looks < REST_LOOKS; looks++) await w.watch.look();
+    assert.equal(w.asked, 2);
+    await w.watch.look();
+    assert.deepEqual([w.events.length, w.asked], [1, 3]);
+    w.refusal = new Error('lane 1 did not answer');
+    for (let looks = 0; looks <= REST_LOOKS; looks++) await w.watch.look();
+    assert.match(w.events[1] ?? '', /refused.*lane 1 did not answer/, 'another reason is told');
+    assert.equal(w.watch.views()[0]?.refused, 'lane 1 did not answer');
+    w.refusal = null;
+    for (let looks = 0; looks <= REST_LOOKS; looks++) await w.watch.look();
+    assert.deepEqual(w.chains(), [renewed.certificate]);
+    assert.deepEqual([w.events.length, w.watch.fault], [3, null]);
+    await w.rest();
+    assert.equal(w.taken.length, 1);
+  });
+
+  it('are taken anew when they come back in the place of ones that some lanes may have', async () => {
+    const w = new Watched();
+    for (const [name, leaf] of [
+      ['one', old],
+      ['two', renewed],
+    ] as const) {
+      mkdirSync(join(w.directory, name));
+      copyFileSync(leaf.certificateFile, join(w.directory, name, 'tls.crt'));
+      copyFileSync(leaf.keyFile, join(w.directory, name, 'tls.key'));
+    }
+    const link = join(w.directory, 'current');
+    const lead = (to: string): void => {
+      symlinkSync(to, `${link}.new`);
+      renameSync(`${link}.new`, link);
+    };
+    lead('one');
+    const linked = new Watched({ certificateFile: join(link, 'tls.crt'), keyFile: join(link, 'tls.key') });
+    await linked.watch.load();
+    linked.refusal = new Error('lane 1 did not answer');
+    lead('two');
+    await linked.rest();
+    linked.refusal = null;
+    lead('one');
+    await linked.rest();
+    assert.deepEqual([linked.chains(), linked.watch.fault], [[old.certificate], null]);
+  });
+
+  it('are replaced later when the clock was wrong just then', async () => {
+    const w = new Watched();
+    w.put(old);
+    await w.watch.load();
+    const { now } = w;
+    w.now += 50 * 365 * 24 * 3_600_000;
+    w.put(renewed);
+    await w.watch.look();
+    await w.watch.look();
+    assert.match(w.events.at(-1) ?? '', /certificates refused.* ended .*renew it/);
+    w.now = now;
+    await w.watch.look();
+    assert.deepEqual(w.chains(), [renewed.certificate]);
+    assert.equal(w.watch.fault, null);
   });
 
   it('go on when the new ones have ended; those that end soon are taken with a warning', async () => {

@@ -1,13 +1,13 @@
 /**
  * The certificates of the listeners, followed while they serve. Files are looked at once a second rather than watched: what renews them replaces files, directories or links to
  * directories, and the file behind the name tells of all of these. A change counts once two looks in a row saw the same, so that a certificate and its key are taken together.
- * What cannot be used is refused with a reason, and what was there goes on.
+ * What cannot be used is refused with a reason, and what was there goes on. What failed for a passing reason is tried again: a lane that died just then, a clock that was wrong.
  */
 import { stat } from 'node:fs/promises';
 import type { CertificatesView } from '../../admin/control-view.ts';
 import type { ListenerConfig, ListenerTlsConfig } from '../../config/bootstrap.ts';
 import type { ListenerTls } from '../../snapshot/listener-plans.ts';
-import { filesOf, readListenerTls } from './files.ts';
+import { filesOf, readListenerTls, UnfitTls } from './files.ts';
 import { expiryOf } from './pem.ts';
 
 /** Between two looks at the files, at least. */
@@ -16,12 +16,17 @@ export const LOOK_MS = 1_000;
 const LOOK_PAUSES = 20;
 /** At most: lanes that answer late make no renewal wait for long. */
 const LOOK_MS_MAX = 60_000;
+/**
+ * Looks that are let pass between two tries of the same files, once the next look has failed as well: what lanes die of may not end so many of them within a minute that the
+ * process gives up (`RESTARTS_MAX`), and nothing is read every second that has ended.
+ */
+export const REST_LOOKS = 60;
 /** From here on a certificate's end is told as a warning. */
 const EXPIRY_WARNING_MS = 7 * 24 * 3_600_000;
 
 export interface CertificateWatchParts {
   readonly listeners: readonly Pick<ListenerConfig, 'id' | 'tls'>[];
-  /** Gives it to all lanes; rejects when one of them cannot use it. */
+  /** Gives it to all lanes; rejects when one of them does not take it: with UnfitTls when it cannot use it. */
   readonly take: (listener: string, tls: ListenerTls) => Promise<void>;
   readonly event: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
   readonly now: () => number;
@@ -37,8 +42,12 @@ interface Followed {
   readonly listener: string;
   readonly config: ListenerTlsConfig;
   readonly files: readonly string[];
-  /** What the files looked like when they were last tried. */
+  /** What the files looked like when they were taken, or were found unfit; empty: what is there is still to be tried. */
   tried: string;
+  /** What they looked like when they failed for a passing reason; empty: they did not. */
+  failed: string;
+  /** Looks to let pass before they are tried again. */
+  rest: number;
   /** What they looked like at the last look. */
   seen: string;
   /** When each certificate that serves ends, the first to end first. */
@@ -70,7 +79,17 @@ export class CertificateWatch {
       const seen = await looksOf(files);
       const tls = await readListenerTls(id, config);
       all.set(id, tls);
-      const followed = { listener: id, config, files, tried: seen, seen, ends: endsOf(tls), told: 0 };
+      const followed = {
+        listener: id,
+        config,
+        files,
+        tried: seen,
+        failed: '',
+        rest: 0,
+        seen,
+        ends: endsOf(tls),
+        told: 0,
+      };
       this.#followed.push(followed);
       this.#tellOfEnds(followed);
     }
@@ -82,7 +101,7 @@ export class CertificateWatch {
     if (this.#followed.length > 0) this.#schedule(LOOK_MS);
   }
 
-  /** Why files were refused last time they changed, so that the former ones serve; null: none were. */
+  /** Why files were refused the last time they were tried, so that the former ones serve; null: none were. */
   get fault(): string | null {
     for (const [listener, reason] of this.#refused) return `${listener}: ${reason}`;
     return null;
@@ -124,29 +143,44 @@ export class CertificateWatch {
     const now = await looksOf(files);
     const restful = now === followed.seen;
     followed.seen = now;
+    if (!restful) followed.rest = 0;
     if (now === followed.tried || !restful) return;
+    if (followed.rest > 0) {
+      followed.rest--;
+      return;
+    }
     try {
       const tls = await readListenerTls(listener, config);
       // Changed while it was read: certificate and key may be of different renewals.
       if ((await looksOf(files)) !== now) return;
-      followed.tried = now;
       const ends = endsOf(tls);
       this.#refuseEnded(listener, ends);
       if (this.#stopped) return;
       await this.#parts.take(listener, tls);
+      followed.tried = now;
+      followed.failed = '';
       this.#refused.delete(listener);
       this.#parts.event('info', 'certificates taken', { listener, certificates: tls.certificates?.length ?? 0 });
       followed.ends = ends;
       followed.told = 0;
       this.#tellOfEnds(followed);
     } catch (error) {
-      followed.tried = now;
-      this.#refused.set(listener, error instanceof Error ? error.message : String(error));
-      this.#parts.event('error', 'certificates refused; the former ones serve', {
-        listener,
-        reason: error instanceof Error ? error.message : String(error),
-      });
+      this.#refuse(followed, now, error);
     }
+  }
+
+  #refuse(followed: Followed, looks: string, error: unknown): void {
+    const { listener } = followed;
+    const reason = error instanceof Error ? error.message : String(error);
+    const again = followed.failed === looks;
+    const told = again && this.#refused.get(listener) === reason;
+    const unfit = error instanceof UnfitTls;
+    // Some lanes may have them: those that serve are taken anew as well, should they come back.
+    followed.tried = unfit ? looks : '';
+    followed.failed = unfit ? '' : looks;
+    followed.rest = again ? REST_LOOKS : 0;
+    this.#refused.set(listener, reason);
+    if (!told) this.#parts.event('error', 'certificates refused; the former ones serve', { listener, reason });
   }
 
   #refuseEnded(listener: string, ends: readonly End[]): void {
