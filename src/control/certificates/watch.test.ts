@@ -265,10 +265,24 @@ describe('certificates that serve', () => {
     await w.rest();
     assert.equal(w.events.length, 1);
     assert.match(w.events[0] ?? '', /^warn certificate ends soon .*edge\.pem/);
+    w.now = until;
+    await w.rest();
+    assert.equal(w.events.length, 2);
+    assert.match(w.events[1] ?? '', /^error certificate has ended; clients will refuse it .*edge\.pem/);
     writeFileSync(w.keyFile, 'nothing');
     await w.rest();
     assert.match(w.watch.views()[0]?.refused ?? '', /edge\.key cannot be used/);
     assert.equal(w.watch.views()[0]?.until, until);
+  });
+
+  it('are taken at a start though they have ended, which is told as what it is', async () => {
+    const w = new Watched();
+    w.put(old);
+    w.now = expiryOf(old.certificate);
+    await w.watch.load();
+    await w.rest();
+    assert.equal(w.events.length, 1, w.events.join('\n'));
+    assert.match(w.events[0] ?? '', /^error certificate has ended; clients will refuse it .*edge\.pem/);
   });
 
   it('are followed by themselves, until that is stopped', async () => {

@@ -52,8 +52,9 @@ interface Followed {
   seen: string;
   /** When each certificate that serves ends, the first to end first. */
   ends: readonly End[];
-  /** So many of them were told to end soon. */
+  /** So many of them were told to end soon, and to have ended. */
   told: number;
+  toldEnded: number;
 }
 
 export class CertificateWatch {
@@ -89,6 +90,7 @@ export class CertificateWatch {
         seen,
         ends: endsOf(tls),
         told: 0,
+        toldEnded: 0,
       };
       this.#followed.push(followed);
       this.#tellOfEnds(followed);
@@ -162,7 +164,7 @@ export class CertificateWatch {
       this.#refused.delete(listener);
       this.#parts.event('info', 'certificates taken', { listener, certificates: tls.certificates?.length ?? 0 });
       followed.ends = ends;
-      followed.told = 0;
+      followed.told = followed.toldEnded = 0;
       this.#tellOfEnds(followed);
     } catch (error) {
       this.#refuse(followed, now, error);
@@ -191,14 +193,22 @@ export class CertificateWatch {
       );
   }
 
-  /** Each is told once, whether it was taken late or nobody has renewed it. */
+  /**
+   * Each is told once before its end and once after it, whether it was taken late or nobody has renewed it. A start takes what has ended: whatever else the gateway serves
+   * need not end with it.
+   */
   #tellOfEnds(followed: Followed): void {
     const { listener, ends } = followed;
-    for (; followed.told < ends.length; followed.told++) {
-      const { file, until } = ends[followed.told] as End;
-      if (until - this.#parts.now() >= EXPIRY_WARNING_MS) return;
-      this.#parts.event('warn', 'certificate ends soon', { listener, file, until: new Date(until).toISOString() });
-    }
+    const { event, now } = this.#parts;
+    const fields = ({ file, until }: End) => ({ listener, file, until: new Date(until).toISOString() });
+    const before = (to: number): number => ends.filter(({ until }) => until < to).length;
+    const ended = before(now() + 1);
+    for (const end of ends.slice(Math.max(followed.told, ended), before(now() + EXPIRY_WARNING_MS)))
+      event('warn', 'certificate ends soon', fields(end));
+    for (const end of ends.slice(followed.toldEnded, ended))
+      event('error', 'certificate has ended; clients will refuse it', fields(end));
+    followed.told = Math.max(followed.told, before(now() + EXPIRY_WARNING_MS));
+    followed.toldEnded = Math.max(followed.toldEnded, ended);
   }
 }
 
