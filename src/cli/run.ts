@@ -1,5 +1,6 @@
 /** `cnx run`: the gateway in the foreground until SIGTERM or SIGINT. */
 import { existsSync, readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { readBootstrap } from '../config/bootstrap-file.ts';
 import type { BootstrapConfig } from '../config/bootstrap.ts';
 import { ConfigError, Document } from '../config/document.ts';
@@ -25,6 +26,8 @@ kept alive, or do not end.
                whatever happens here; exit code 1 then.
 `;
 
+/** Exit code of what a signal ended, less its number, as shells and container runtimes have it. */
+const SIGNALLED = 128;
 /** What asks for an orderly end. */
 const DRAINING = ['SIGTERM', 'SIGINT'] as const;
 
@@ -82,8 +85,11 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
       );
     };
     const drain = (): void => {
-      // The next one ends the process at once, as it does where nobody listens for it.
-      for (const signal of DRAINING) process.off(signal, drain);
+      // The next one ends the process at once, as it does where nobody listens for it; but not the first process of a container, which the kernel spares then.
+      for (const signal of DRAINING) {
+        process.off(signal, drain);
+        if (process.pid === 1) process.once(signal, () => process.exit(SIGNALLED + constants.signals[signal]));
+      }
       end(0, { handedOver: false });
     };
     for (const signal of DRAINING) process.on(signal, drain);

@@ -1,8 +1,10 @@
 /** Lanes that die, and a gateway that is asked to end: what is open elsewhere goes on, and nothing is lost. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { plainBundle } from '../harness/bundle.ts';
 import type { TestGateway } from '../harness/gateway.ts';
 import { ask, keepAlive } from './client.ts';
@@ -17,6 +19,7 @@ interface LaneNow {
 /** Restarts of one lane within a minute before the process gives up (docs/operating.md). */
 const RESTARTS_MAX = 5;
 const EXIT_LANES = 70;
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 async function lanesOf(gateway: TestGateway): Promise<readonly LaneNow[]> {
   return ((await gateway.admin('/v1/status')) as { lanes: readonly LaneNow[] }).lanes;
@@ -264,6 +267,44 @@ describe('lanes', () => {
       );
       await gateway.restart();
       await gateway.untilReady();
+    }
+    await gateway.kill();
+  });
+
+  it('a second signal also ends the first process of a container, which no signal ends by itself', async () => {
+    const upstream = await given.upstream({ behaviours: { held: () => undefined } });
+    const gateway = await given.gateway({
+      bundle: plainBundle([upstream.address]),
+      bootstrap: { lanes: 2, drainDelayMs: 60_000, drainDeadlineMs: 60_000 },
+      command: [
+        'unshare',
+        '--map-root-user',
+        '--pid',
+        '--fork',
+        '--kill-child',
+        process.execPath,
+        '--disable-warning=ExperimentalWarning',
+        MAIN,
+      ],
+    });
+    const drains = (): number => gateway.stdout.match(/"draining"/g)?.length ?? 0;
+    const first = (): number =>
+      Number(readFileSync(`/proc/${gateway.pid}/task/${gateway.pid}/children`, 'utf8').trim());
+    for (const [signal, code] of [
+      ['SIGTERM', 143],
+      ['SIGINT', 130],
+    ] as const) {
+      if (!gateway.running) {
+        await gateway.restart();
+        await gateway.untilReady();
+      }
+      const before = drains();
+      const held = assert.rejects(ask(gateway.ports.http, '/held'));
+      process.kill(first(), 'SIGTERM');
+      await gateway.until('it drains', () => drains() > before);
+      process.kill(first(), signal);
+      assert.equal(await gateway.ended(), code);
+      await held;
     }
     await gateway.kill();
   });
