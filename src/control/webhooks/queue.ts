@@ -69,6 +69,12 @@ export class EventQueue {
     if (i >= 0) await this.#remove(i);
   }
 
+  /** It cannot be told. */
+  async drop(number: number): Promise<void> {
+    this.dropped++;
+    await this.done(number);
+  }
+
   async #remove(index: number): Promise<void> {
     const [number] = this.#numbers.splice(index, 1);
     if (number !== undefined) await this.#files.remove(this.#path(number));

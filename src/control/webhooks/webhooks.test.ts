@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ const urls = new Map<string, string>();
 async function given(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'cnx-webhooks-'));
   const got: Got[] = [];
-  const answers = { status: 204, asked: 0, slowly: false };
+  const answers = { status: 204, asked: 0, slowly: false, slowPath: '' };
   const server = createServer((request, response) => {
     let body = '';
     request.on('data', (chunk: Buffer) => (body += chunk.toString('utf8')));
@@ -34,7 +34,7 @@ async function given(t: TestContext) {
       assert.equal(signature, signatureOf(SECRET, String(id), String(time), body));
       if (answers.status < 300) got.push(JSON.parse(body) as Got);
       response.writeHead(answers.status);
-      if (!answers.slowly) return void response.end();
+      if (!answers.slowly && request.url !== answers.slowPath) return void response.end();
       const drip = setInterval(() => response.write('.'), 10);
       response.once('close', () => clearInterval(drip));
     });
@@ -180,6 +180,53 @@ test('a disk that cannot be read for a while holds events back, and loses none',
   answers.status = 204;
   await until(() => got.length === 1);
   assert.equal(events.filter((message) => message === failed).length, 1);
+});
+
+test('a file that holds no event, or half of one, is passed over, counted and told; those behind it arrive', async (t) => {
+  const { directory, got, answers, open, until } = await given(t);
+  answers.status = 500;
+  const first = await open();
+  for (const n of [1, 2, 3, 4]) first.tell('reverted', { n });
+  await until(() => answers.asked > 0 && first.states()[0]?.waiting === 4);
+  await first.close();
+  for (const [number, body] of [
+    [1, ''],
+    [2, '{"id":"5e'],
+    [3, 'null'],
+  ] as const)
+    writeFileSync(join(directory, 'ops', `00000000000${number}.json`), body);
+  answers.status = 204;
+  const told: unknown[] = [];
+  const webhooks = await open({ event: (_level, message, { reason }) => told.push(`${message}: ${String(reason)}`) });
+  await until(() => got.length === 1);
+  assert.deepEqual(
+    got.map(({ data }) => data.n),
+    [4],
+  );
+  assert.deepEqual(
+    told,
+    [1, 2, 3].map((n) => `an event for a webhook was lost: its file, number ${n}, holds no event`),
+  );
+  assert.equal(webhooks.states()[0]?.dropped, 3);
+});
+
+test('a receiver that answers slowly holds up no other one of the same origin', async (t) => {
+  const { directory, got, answers, open, until } = await given(t);
+  const url = String(urls.get(directory));
+  const slow = `${url}-slow`;
+  Object.assign(answers, { status: 200, slowPath: new URL(slow).pathname });
+  const webhooks = await open({
+    receivers: [
+      { id: 'slow', url: slow, secret: SECRET, kinds: ['activated'] },
+      { id: 'ops', url, secret: SECRET, kinds: ['reverted'] },
+    ],
+  });
+  const waiting = () => webhooks.states().map((state) => state.waiting);
+  webhooks.tell('activated', { n: 1 });
+  await until(() => got.length === 1);
+  webhooks.tell('reverted', { n: 2 });
+  await until(() => got.length === 2 && waiting()[1] === 0);
+  assert.deepEqual(waiting(), [1, 0], 'its answer has not ended');
 });
 
 test('what waits is bounded: the oldest go', async (t) => {

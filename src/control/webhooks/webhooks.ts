@@ -47,7 +47,7 @@ export interface ReceiverState {
   readonly id: string;
   /** Events that it has not been told of. */
   readonly waiting: number;
-  /** Events since start that it will never be told of: there was no room, or the disk refused them. */
+  /** Events since start that it will never be told of: there was no room, or the disk refused or lost them. */
   readonly dropped: number;
   /** Why the last one was not taken; null: it was. */
   readonly fault: string | null;
@@ -56,6 +56,8 @@ export interface ReceiverState {
 interface Line {
   readonly receiver: Receiver;
   readonly queue: EventQueue;
+  /** Its own: behind a slow receiver of the same origin it would wait in line, and the wait would count as its own time. */
+  readonly dispatcher: Agent;
   failures: number;
   fault: string | null;
   /** Events could not be read or removed the last time; that was said. */
@@ -73,11 +75,6 @@ interface Line {
 export class Webhooks {
   readonly #parts: WebhooksParts;
   readonly #lines: Line[] = [];
-  readonly #dispatcher = new Agent({
-    connections: 1,
-    connect: { timeout: TIMEOUT_MS },
-    maxResponseSize: ANSWER_BYTES_MAX,
-  });
   #closed = false;
 
   private constructor(parts: WebhooksParts) {
@@ -92,6 +89,11 @@ export class Webhooks {
       const line: Line = {
         receiver,
         queue,
+        dispatcher: new Agent({
+          connections: 1,
+          connect: { timeout: TIMEOUT_MS },
+          maxResponseSize: ANSWER_BYTES_MAX,
+        }),
         failures: 0,
         fault: null,
         diskFailed: false,
@@ -169,7 +171,7 @@ export class Webhooks {
   async close(): Promise<void> {
     this.#closed = true;
     for (const { timer } of this.#lines) if (timer !== null) clearTimeout(timer);
-    await this.#dispatcher.destroy();
+    await Promise.all(this.#lines.map(({ dispatcher }) => dispatcher.destroy()));
     await Promise.all(this.#lines.map(({ tail }) => tail));
   }
 
@@ -217,7 +219,18 @@ export class Webhooks {
     const first = this.#closed ? null : await line.queue.first();
     if (first === null) return;
     const { receiver } = line;
-    const why = await this.#send(receiver, first.body);
+    const id = idOf(first.body);
+    if (id === null) {
+      // The disk has lost what was written, in a crash of the machine say; those behind it do not wait for it.
+      this.#parts.event('warn', 'an event for a webhook was lost', {
+        webhook: receiver.id,
+        reason: `its file, number ${first.number}, holds no event`,
+      });
+      await line.queue.drop(first.number);
+      this.#soon(line, 0);
+      return;
+    }
+    const why = await this.#send(line, id, first.body);
     if (this.#closed && why !== null) return;
     line.fault = why;
     if (why === null) {
@@ -236,12 +249,11 @@ export class Webhooks {
   }
 
   /** Null when the receiver has it, else why not. */
-  async #send({ url, secret }: Receiver, body: string): Promise<string | null> {
-    const { id } = JSON.parse(body) as { readonly id: string };
+  async #send({ receiver: { url, secret }, dispatcher }: Line, id: string, body: string): Promise<string | null> {
     const seconds = String(Math.floor(this.#parts.now() / 1000));
     try {
       const answer = await request(url, {
-        dispatcher: this.#dispatcher,
+        dispatcher,
         method: 'POST',
         headers: {
           'content-type': 'application/json',
@@ -261,6 +273,18 @@ export class Webhooks {
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }
+  }
+}
+
+/** Of an event as it lies on the disk; null: it is none, or not a whole one. */
+function idOf(body: string): string | null {
+  try {
+    const event: unknown = JSON.parse(body);
+    return typeof event === 'object' && event !== null && 'id' in event && typeof event.id === 'string'
+      ? event.id
+      : null;
+  } catch {
+    return null;
   }
 }
 
