@@ -7,6 +7,7 @@ import { ConfigError, Document } from '../config/document.ts';
 import { TrustConfig } from '../config/trust.ts';
 import { validate } from '../config/validate.ts';
 import { readSecrets } from '../control/compile/secrets.ts';
+import type { GatewayParts } from '../control/gateway-parts.ts';
 import { Gateway } from '../control/gateway.ts';
 import { EXIT_LANES } from '../control/lanes.ts';
 import { addonPath } from '../native.ts';
@@ -28,6 +29,8 @@ kept alive, or do not end.
 
 /** Exit code of what a signal ended, less its number, as shells and container runtimes have it. */
 const SIGNALLED = 128;
+/** Exit code for a configuration that cannot be used. */
+const EXIT_CONFIG = 1;
 /** What asks for an orderly end. */
 const DRAINING = ['SIGTERM', 'SIGINT'] as const;
 
@@ -55,7 +58,7 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
       // Lanes with open listeners cannot be ended one by one any more: the whole process goes, at once.
       process.exit(code);
     };
-    const gateway = new Gateway({
+    const parts: GatewayParts = {
       bootstrap,
       trust,
       secrets: readSecrets(bootstrap.secrets, io.env),
@@ -76,7 +79,8 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
       onFatal,
       takeOver,
       onHandedOver: () => end(0, { handedOver: true }),
-    });
+    };
+    const gateway = made(parts);
     // Whatever of it fails, a process that was asked to end does.
     const end = (code: number, { handedOver }: { handedOver: boolean }): void => {
       gateway.stop({ handedOver }).then(
@@ -98,4 +102,14 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
       end(1, { handedOver: false });
     });
   });
+}
+
+/** What cannot be made ends the process: timers and threads of the parts that were made before would keep it alive, serving nothing. */
+function made(parts: GatewayParts): Gateway {
+  try {
+    return new Gateway(parts);
+  } catch (error) {
+    parts.onFatal(messageOf(error), EXIT_CONFIG);
+    throw error;
+  }
 }

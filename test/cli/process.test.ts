@@ -1,0 +1,63 @@
+/** `cnx` as a process: that it ends, with which exit code, and what it says when what it was given cannot be used. */
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { cli } from '../harness/cli.ts';
+import { freePorts } from '../harness/ports.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'cnx-process-'));
+after(() => rmSync(root, { recursive: true, force: true }));
+
+const spki = (type: 'ed25519' | 'ec'): string =>
+  (type === 'ec' ? generateKeyPairSync('ec', { namedCurve: 'P-256' }) : generateKeyPairSync('ed25519')).publicKey
+    .export({ type: 'spki', format: 'der' })
+    .toString('base64');
+const KEY = { id: 'ci', alg: 'ed25519', roles: ['builder'], spki: spki('ed25519') };
+const TRUST = { product: 'test', channel: 'stable', keys: [KEY] };
+
+let made = 0;
+/** A directory with a bootstrap and a trust policy; gives the path of the bootstrap. */
+async function bootstrap(more: object = {}, trust: object = TRUST): Promise<string> {
+  const directory = join(root, `given-${++made}`);
+  mkdirSync(directory);
+  const [http, probes, admin] = await freePorts(3);
+  const given = {
+    listeners: [{ id: 'http', address: '127.0.0.1', port: http }],
+    probes: { address: '127.0.0.1', port: probes },
+    admin: { address: '127.0.0.1', port: admin },
+    bundle: { source: 'oci:layout:stable' },
+    trustFile: 'trust.yaml',
+    stateDir: 'state',
+    ...more,
+  };
+  writeFileSync(join(directory, 'trust.yaml'), JSON.stringify(trust));
+  writeFileSync(join(directory, 'bootstrap.yaml'), JSON.stringify(given));
+  return join(directory, 'bootstrap.yaml');
+}
+
+describe('cnx run, of what the bootstrap or the trust policy says and cannot be', () => {
+  const wrong: Readonly<Record<string, readonly [RegExp, object, object?]>> = {
+    'a source that is no reference': [/"foo"/, { bundle: { source: 'foo' } }],
+    'a source that is a URL': [/https:\/\/registry\.example/, { bundle: { source: 'https://registry.example/a:b' } }],
+    'a mirror that is no reference': [
+      /"foo"/,
+      { bundle: { source: 'oci:layout:stable', mirrors: [{ source: 'foo' }] } },
+    ],
+    'more signatures than keys': [/threshold/, {}, { ...TRUST, threshold: 2 }],
+    'a key of another algorithm': [/ecdsa-p256/, {}, { ...TRUST, keys: [{ ...KEY, alg: 'ecdsa-p256' }] }],
+    'a key that is none': [/spki/, {}, { ...TRUST, keys: [{ ...KEY, spki: 'A'.repeat(60) }] }],
+    'two keys of one name': [/the same id as/, {}, { ...TRUST, keys: [KEY, { ...KEY, spki: spki('ed25519') }] }],
+    'no key of a builder': [/builder/, {}, { ...TRUST, keys: [{ ...KEY, roles: ['promoter'] }] }],
+  };
+  for (const [what, [message, more, trust]] of Object.entries(wrong))
+    for (const args of what === 'a source that is no reference' ? [[], ['--take-over']] : [[]])
+      it(`ends with 1 and one line: ${[what, ...args].join(', ')}`, async () => {
+        const { code, stderr } = await cli(['run', '--config', await bootstrap(more, trust), ...args]);
+        assert.match(stderr, /^cnx run: [^\n]+\n$/);
+        assert.match(stderr, message);
+        assert.equal(code, 1);
+      });
+});
