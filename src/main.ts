@@ -2,6 +2,7 @@
 import { assetDirectory, isBinary } from './assets.ts';
 import { useAssets } from './base/worker-entry.ts';
 import type { Command, CommandIo } from './cli/io.ts';
+import { outputOf } from './cli/output.ts';
 import { messageOf } from './cli/system-error.ts';
 import { ConfigError } from './config/document.ts';
 import { GATEWAY_VERSION } from './control/trust/gateway.ts';
@@ -100,19 +101,21 @@ async function main(args: string[], io: CommandIo): Promise<number> {
 // Read by uWebSockets.js from the process when a lane loads it: its own default of 4 KiB for all headers is too small for tokens.
 process.env['UWS_HTTP_MAX_HEADERS_SIZE'] ??= '65536';
 
-const io: CommandIo = {
-  stdout: (text) => void process.stdout.write(text),
-  stderr: (text) => void process.stderr.write(text),
-  env: process.env,
-};
+let ended = 0;
+const output = outputOf(
+  () => process.stdout,
+  () => process.stderr,
+  () => (process.exitCode = output.exitCode(ended)),
+);
+const io: CommandIo = { ...output, env: process.env };
 
 // No top-level await: the bundle of the single binary is a script, not a module.
 main(process.argv.slice(2), io).then(
   (code) => {
-    process.exitCode = code;
+    process.exitCode = output.exitCode((ended = code));
   },
   (error: unknown) => {
     io.stderr(`cnx: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-    process.exitCode = 70;
+    process.exitCode = ended = 70;
   },
 );

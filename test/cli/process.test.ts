@@ -1,7 +1,7 @@
 /** `cnx` as a process: that it ends, with which exit code, and what it says when what it was given cannot be used. */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -60,4 +60,22 @@ describe('cnx run, of what the bootstrap or the trust policy says and cannot be'
         assert.match(stderr, message);
         assert.equal(code, 1);
       });
+});
+
+describe('what a command writes', () => {
+  const full = openSync('/dev/full', 'w');
+  after(() => closeSync(full));
+
+  it('is nobody’s loss when its reader has ended: no stack, and the exit code of the command', async () => {
+    assert.deepEqual(await cli(['--help'], { stdout: 'closed' }), { code: 0, stdout: '', stderr: '' });
+    assert.deepEqual(await cli(['health', '--help'], { stdout: 'closed' }), { code: 0, stdout: '', stderr: '' });
+    assert.deepEqual(await cli(['bogus'], { stderr: 'closed' }), { code: 2, stdout: '', stderr: '' });
+  });
+  it('makes it fail with one line when the disk is full', async () => {
+    const { code, stderr } = await cli(['--help'], { stdout: full });
+    assert.equal(stderr, 'cnx: standard output: the disk is full; make room (ENOSPC)\n');
+    assert.equal(code, 1);
+    assert.equal((await cli(['--help'], { stdout: full, stderr: full })).code, 1);
+    assert.equal((await cli(['bogus'], { stderr: full })).code, 2);
+  });
 });
