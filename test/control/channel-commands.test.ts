@@ -1,6 +1,6 @@
 /** `cnx bundle channel` from the keys to what a gateway is to run, and the commands that meet an index where bundles stand. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { run as bundleCommand } from '../../src/cli/bundle/bundle.ts';
@@ -162,6 +162,39 @@ describe('cnx bundle channel', () => {
     assert.match((await set('--stable', 'r2')).err, /epoch_regressed/);
     assert.equal((await set('--stable', 'r2', '--seq', '1')).code, 0);
     assert.deepEqual([(await indexNow()).epoch, (await indexNow()).seq], [2, 1]);
+  });
+
+  it('is signed only by promoters whom the trust policy believes', async (t) => {
+    const { layout, set, call, ref, trust, setTrust, key } = await world(t);
+    const entries = (JSON.parse(readFileSync(trust, 'utf8')) as { keys: { id: string }[] }).keys;
+    const changed = (more: object): void =>
+      setTrust({ keys: entries.map((entry) => (entry.id === 'p' ? { ...entry, ...more } : entry)) });
+    for (const [more, message] of [
+      [{ roles: ['builder'] }, /p\.key is the key p, which has not the role promoter in .*trust\.yaml.*promoter: q\n/],
+      [{ status: 'revoked' }, /p\.key is the key p, which is revoked in .*: q\n/],
+      [{ notAfter: '2020-01-01' }, /p\.key is the key p, which has ended/],
+    ] as [object, RegExp][]) {
+      changed(more);
+      const refused = await set('--stable', 'r1');
+      assert.match(refused.err, message);
+      assert.equal(refused.code, 2);
+    }
+    setTrust({ keys: entries.filter((entry) => entry.id !== 'p') });
+    const alien = await set('--stable', 'r1');
+    assert.match(alien.err, /p\.key is none of the keys of .*trust\.yaml/);
+    assert.equal(alien.code, 2);
+    assert.equal((await layout.resolve('prod')).state, 'missing');
+
+    // What somebody else has put there is in the way of the next index, and the message says what leads past it.
+    setTrust();
+    assert.equal((await set('--stable', 'r1')).code, 0);
+    setTrust({ keys: entries.filter((entry) => entry.id !== 'p') });
+    const next = ['channel', 'set', ref, '--trust', trust, '--key', key('q'), '--stable', 'r2'];
+    const stuck = await call(...next);
+    assert.equal(stuck.code, 1);
+    assert.match(stuck.err, /wrong_key: .*--stable BUNDLE --seq N/);
+    assert.equal((await call(...next, '--seq', '2')).code, 0);
+    assert.equal((await call(...next)).code, 0);
   });
 
   it("takes another promoter's signature, once", async (t) => {

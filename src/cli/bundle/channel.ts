@@ -11,13 +11,14 @@ import {
 } from '../../control/channel/publish.ts';
 import { type Digest, parseDigest } from '../../control/oci/digest.ts';
 import { type ArtifactPlace, resolveDigest } from '../../control/oci/publish.ts';
+import { type ReasonCode, Rejection } from '../../control/oci/rejection.ts';
 import { readTrustFile } from '../../control/trust/file.ts';
 import { signersOf } from '../../control/trust/verify.ts';
 import { durationOf } from '../duration.ts';
 import { family } from '../family.ts';
 import { command, onlyPositional, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
-import { digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS, readSigningKey } from './place.ts';
+import { digestOfReference, openReference, PLACE_HELP, PLACE_OPTIONS, readPromoterKeys } from './place.ts';
 import { canaryRule, labelOption } from './rules.ts';
 import { signing } from './sign.ts';
 
@@ -66,13 +67,15 @@ const set: Command = command({
     if (seqGiven !== undefined && (!Number.isSafeInteger(seqGiven) || seqGiven < 1))
       throw new UsageError('--seq is a whole number from 1');
     const trust = await readTrustFile(values.trust);
-    const keys = await Promise.all(values.key.map(readSigningKey));
+    const keys = await readPromoterKeys(values.key, trust, values.trust);
     const { reference, place } = await openReference(text, values, io);
     try {
       if (reference.digest !== undefined) throw new UsageError('<ref> names a tag, not a digest');
       const nowMs = Date.now();
       const before =
-        seqGiven === undefined ? await currentOf(place, reference.tag, trust, nowMs) : { state: 'missing' as const };
+        seqGiven === undefined
+          ? await believed(currentOf(place, reference.tag, trust, nowMs))
+          : { state: 'missing' as const };
       const former = before.state === 'index' ? before.channel.index : null;
       const renewed = former !== null && values.stable === undefined && values.canary === undefined;
       let entries: readonly ChannelEntry[];
@@ -115,6 +118,29 @@ const set: Command = command({
     return 0;
   },
 });
+
+/** Nobody whom the policy believes has signed what is there now: the next index cannot be made from it, but without it. */
+const UNBELIEVED: ReadonlySet<ReasonCode> = new Set([
+  'unsigned',
+  'wrong_key',
+  'bad_signature',
+  'revoked_key',
+  'expired_key',
+]);
+
+/** Adds the mend where what the tag names now is not believed. */
+async function believed<T>(current: Promise<T>): Promise<T> {
+  try {
+    return await current;
+  } catch (error) {
+    if (!(error instanceof Rejection) || !UNBELIEVED.has(error.code)) throw error;
+    throw new Rejection(
+      error.code,
+      `the index that the tag names now is not believed (${error.message}); to begin anew whatever it says: --stable BUNDLE --seq N, with N above the last index that gateways have taken in this epoch (cnx rollout status), 1 if they have taken none`,
+      { cause: error },
+    );
+  }
+}
 
 /** A tag or a digest of a place, as a digest. */
 export async function bundleAt(place: ArtifactPlace, text: string): Promise<Digest> {

@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { isIndexRoot } from '../../control/channel/publish.ts';
 import { verifyChannel } from '../../control/channel/verify.ts';
 import type { Digest } from '../../control/oci/digest.ts';
@@ -11,7 +11,7 @@ import { readTrustFile } from '../../control/trust/file.ts';
 import { gatewayIdentity } from '../../control/trust/gateway.ts';
 import { EMPTY_SEQUENCE } from '../../control/trust/rules.ts';
 import { verifyBundle, type VerifyStep } from '../../control/trust/verify.ts';
-import { algorithmOf } from '../../control/trust/policy.ts';
+import { algorithmOf, fingerprintOf, type Trust } from '../../control/trust/policy.ts';
 import { UsageError } from '../command.ts';
 import { textOf } from '../file.ts';
 import type { CommandIo } from '../io.ts';
@@ -134,4 +134,36 @@ export async function readSigningKey(path: string): Promise<KeyObject> {
   if (algorithmOf(key) === undefined)
     throw new UsageError(`${path} is neither an Ed25519 nor an ECDSA P-256 key; cnx keygen makes one`);
   return key;
+}
+
+/** Reads private keys that gateways with this trust policy believe of an index: one that is signed by others would stand in the way of the next. */
+export async function readPromoterKeys(
+  paths: readonly string[],
+  trust: Trust,
+  trustFile: string,
+): Promise<KeyObject[]> {
+  const keys = await Promise.all(paths.map(readSigningKey));
+  for (const [i, key] of keys.entries()) {
+    const fault = promoterFault(key, trust);
+    if (fault !== null)
+      throw new UsageError(
+        `${paths[i]} ${fault} ${trustFile}, so that no gateway would believe the index; sign with the key of a promoter: ${promotersOf(trust)}`,
+      );
+  }
+  return keys;
+}
+
+/** Why gateways would not believe an index on this key, as the begin of a sentence about the trust policy; null: they would. */
+function promoterFault(key: KeyObject, { keys }: Trust): string | null {
+  const fingerprint = fingerprintOf(createPublicKey(key));
+  const known = keys.find((k) => k.fingerprint === fingerprint);
+  if (known === undefined) return 'is none of the keys of';
+  if (known.revoked) return `is the key ${known.id}, which is revoked in`;
+  if (known.notAfterMs < Date.now()) return `is the key ${known.id}, which has ended (notAfter) in`;
+  return known.roles.includes('promoter') ? null : `is the key ${known.id}, which has not the role promoter in`;
+}
+
+function promotersOf({ keys }: Trust): string {
+  const ids = keys.filter((key) => key.roles.includes('promoter') && !key.revoked).map((key) => key.id);
+  return ids.length > 0 ? ids.join(', ') : 'there is none yet, cnx keygen --role promoter makes one';
 }

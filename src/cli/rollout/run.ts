@@ -8,7 +8,7 @@ import { SourceError } from '../../control/oci/rejection.ts';
 import { readTrustFile } from '../../control/trust/file.ts';
 import { thresholdOf, type Trust } from '../../control/trust/policy.ts';
 import { bundleAt, EXPIRES_DEFAULT } from '../bundle/channel.ts';
-import { openReference, PLACE_HELP, PLACE_OPTIONS, readSigningKey } from '../bundle/place.ts';
+import { openReference, PLACE_HELP, PLACE_OPTIONS, readPromoterKeys } from '../bundle/place.ts';
 import { canaryRule } from '../bundle/rules.ts';
 import { durationOf } from '../duration.ts';
 import { command, onlyPositional, UsageError } from '../command.ts';
@@ -126,7 +126,7 @@ export const run: Command = command({
     const lookMs = durationOf(values.look);
     const expiresMs = durationOf(values.expires);
     const trust = await readTrustFile(trustFile);
-    const keys = await Promise.all(values.key.map(readSigningKey));
+    const keys = await readPromoterKeys(values.key, trust, trustFile);
     const needed = thresholdOf(trust.policy, 'promoter');
     if (keys.length < needed)
       throw new UsageError(`--key FILE is needed ${needed} times: promoterThreshold is ${needed}`);
