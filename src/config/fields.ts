@@ -1,5 +1,6 @@
 /** Kinds of values that several parts of the configuration use; each says its bounds once. */
 import Type, { type Static, type TSchema } from 'typebox';
+import { CALENDAR_FORMAT, TIME_PATTERN } from './time.ts';
 
 /** An object that accepts no key but those declared. `absent`: what it is when it is not written. */
 export function closed<P extends Record<string, TSchema>>(properties: P, description: string, absent?: object) {
@@ -90,7 +91,8 @@ export const Labels = (description: string) =>
 /** A point in time. */
 export const Time = (description: string) =>
   Type.String({
-    pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]{1,9})?)?Z)?$',
+    pattern: TIME_PATTERN,
+    format: CALENDAR_FORMAT,
     maxLength: 40,
     description: `${description} A UTC date or time (RFC 3339).`,
     examples: ['2027-01-01', '2027-01-01T12:00:00Z'],

@@ -1,6 +1,9 @@
 /** The release document: which product and channel a bundle is for, and its place in the sequence. */
 import Type, { type Static } from 'typebox';
+import type { Document, Problem } from './document.ts';
 import { closed, Id, Labels, Time } from './fields.ts';
+import { fullTime } from './time.ts';
+import { validate } from './validate.ts';
 
 export const ReleaseConfig = closed(
   {
@@ -32,3 +35,19 @@ export const ReleaseConfig = closed(
   '`release.yaml`: what the bundle is.',
 );
 export type ReleaseConfig = Static<typeof ReleaseConfig>;
+
+/** The release with whole times, or every problem: also that nobody could take it. */
+export function readRelease(
+  doc: Document,
+):
+  | { readonly ok: true; readonly value: ReleaseConfig }
+  | { readonly ok: false; readonly problems: readonly Problem[] } {
+  const result = validate(ReleaseConfig, doc);
+  if (!result.ok) return result;
+  const { seq, floor, notAfter } = result.value;
+  if (seq !== undefined && floor > seq) {
+    const message = `${floor} is above the bundle's own sequence number (seq: ${seq}), so that it would refuse itself`;
+    return { ok: false, problems: [doc.problem('/floor', message)] };
+  }
+  return { ok: true, value: notAfter === undefined ? result.value : { ...result.value, notAfter: fullTime(notAfter) } };
+}

@@ -112,6 +112,8 @@ function wrongValue(
       const fits = examples === undefined ? (shape?.pattern ?? '') : examples.map(shown).join(' or ');
       return `${shown(value)} does not fit${what}; expected ${examples === undefined ? '' : 'something like '}${fits}`;
     }
+    case 'format':
+      return `${shown(value)} is a day that the calendar has not${what}`;
     case 'type': {
       const given = typeof params['type'] === 'string' ? params['type'] : (shape?.type ?? 'something else');
       const types = typeof given === 'string' ? [given] : given;

@@ -55,6 +55,25 @@ describe('cnx check', () => {
     ]);
     assert.equal(code, 1);
   });
+  it('knows the calendar, and that a bundle would refuse itself, with the place', async () => {
+    const wrong = async (release: object): Promise<string> => {
+      const { code, err } = await said(check, bundle({ release }));
+      assert.equal(code, 1);
+      return err.replaceAll(/bundle-\d+\//g, '');
+    };
+    assert.match(
+      await wrong({ notAfter: '2027-02-31' }),
+      /^release\.yaml:1:\d+: \/notAfter: "2027-02-31" is a day that the calendar has not .*\n1 problem/,
+    );
+    assert.match(await wrong({ notAfter: '2027-02-29T10:00:00Z' }), /a day that the calendar has not/);
+    for (const notAfter of ['2027-01-01T25:00:00Z', '2027-01-01T24:00Z', '2027-13-01', '2027-01-32'])
+      assert.match(await wrong({ notAfter }), /^release\.yaml:1:\d+: \/notAfter: .* does not fit .*\n1 problem/);
+    assert.match(
+      await wrong({ seq: 1, floor: 5 }),
+      /^release\.yaml:1:\d+: \/floor: 5 is above the bundle's own sequence number \(seq: 1\)/,
+    );
+    assert.equal((await said(check, bundle({ release: { notAfter: '2028-02-29', seq: 5, floor: 5 } }))).code, 0);
+  });
   it('finds what only compiling finds, in the documents and in the rules', async () => {
     const route = { id: 'a', match: { path: { template: '/a/{id' } }, access: 'public', reason: 'for a test' };
     const directory = bundle({
@@ -251,5 +270,29 @@ describe('cnx bundle build', () => {
     });
     const { code, err } = await build(directory);
     assert.deepEqual([code, err], [0, '']);
+  });
+});
+
+describe('cnx bundle build, of times and numbers', () => {
+  it('writes every time that release.yaml may say as the release document must', async () => {
+    for (const [notAfter, whole] of [
+      ['2027-01-01', '2027-01-01T00:00:00Z'],
+      ['2027-01-01T12:30Z', '2027-01-01T12:30:00Z'],
+      ['2027-01-01T12:30:05.25Z', '2027-01-01T12:30:05.25Z'],
+    ] as const) {
+      const directory = bundle({ release: { notAfter } });
+      const layout = `oci:${directory}-layout:stable`;
+      const built = await said(bundleCommand, 'build', directory, '--out', layout);
+      assert.equal(built.err, '');
+      const { out } = await said(bundleCommand, 'inspect', layout, '--json');
+      assert.ok(out.includes(`"notAfter": "${whole}"`), out);
+    }
+  });
+  it('says of a floor above the number that it would get what to do', async () => {
+    const directory = bundle({ release: { floor: 5 } });
+    const layout = `oci:${directory}-layout:stable`;
+    const built = await said(bundleCommand, 'build', directory, '--out', layout);
+    assert.match(built.err, /the floor in release\.yaml is 5, above .* number 1, .*--seq 5/);
+    assert.equal((await said(bundleCommand, 'build', directory, '--out', layout, '--seq', '5')).code, 0);
   });
 });

@@ -31,6 +31,15 @@ async function world(t: TestContext) {
 }
 
 describe('the trust policy file', () => {
+  it('is not taken with a day that there is not, which would be another', async (t) => {
+    const { file, write } = await world(t);
+    write(policy({ keys: [trusted('a', KEY_A, { notAfter: '2027-02-31' })] }));
+    await assert.rejects(
+      readTrustFile(file),
+      /trust\.yaml:1:\d+: \/keys\/0\/notAfter: "2027-02-31" is a day that the calendar has not/,
+    );
+  });
+
   it('is not taken again while it says the same, however often it is written', async (t) => {
     const { write, taken, refused, settle } = await world(t);
     write(policy());

@@ -130,6 +130,10 @@ function assembleWith(
   origin: Origin,
 ): { bundle: AssembledBundle; release: Release } {
   const { channels, selector = {}, seq: _own, ...rest } = source.release;
+  if (rest.floor > seq)
+    throw new UsageError(
+      `the floor in release.yaml is ${rest.floor}, above the bundle's own sequence number ${seq}, so that it would refuse itself; lower the floor, or say --seq ${rest.floor}`,
+    );
   const release: Release = {
     schema: 1,
     ...rest,

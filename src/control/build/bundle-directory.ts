@@ -5,8 +5,7 @@ import type { BundleConfig, Part } from '../../config/bundle.ts';
 import { PART_NAMES, readBundle } from '../../config/bundle.ts';
 import { ConfigError, Document, type Problem } from '../../config/document.ts';
 import { suggestion } from '../../config/nearest.ts';
-import { ReleaseConfig } from '../../config/release.ts';
-import { validate } from '../../config/validate.ts';
+import { readRelease, type ReleaseConfig } from '../../config/release.ts';
 import { native } from '../../native.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import { EndpointColumns } from '../../snapshot/endpoint-columns.ts';
@@ -72,7 +71,7 @@ export async function readBundleDirectory(dir: string, opa: string | null): Prom
       continue;
     }
     hasRelease = true;
-    const result = validate(ReleaseConfig, doc);
+    const result = readRelease(doc);
     if (result.ok) release = result.value;
     else problems.push(...result.problems);
   }

@@ -1,3 +1,4 @@
+import { isInCalendar } from '../../config/time.ts';
 import { type ReasonCode, Rejection } from './rejection.ts';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
@@ -219,7 +220,7 @@ export class Shape {
   time(value: unknown, where: string): number {
     const text = this.string(value, where, 40);
     const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/.test(text) ? Date.parse(text) : Number.NaN;
-    if (Number.isNaN(ms)) this.fail(where, 'a UTC time such as 2026-11-21T00:00:00Z');
+    if (Number.isNaN(ms) || !isInCalendar(text)) this.fail(where, 'a UTC time such as 2026-11-21T00:00:00Z');
     return ms;
   }
 }
