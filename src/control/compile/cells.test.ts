@@ -147,3 +147,40 @@ test('our certificate for an endpoint comes from two secrets that belong togethe
   const report: Report = (_, path) => assert.fail(path);
   compileCells(mutual, parts(4, report, { secret: () => 'x'.repeat(64), checkOnly: true })).release();
 });
+
+test('the authority of an endpoint is one or more certificates, also where nothing will run', () => {
+  const authority = testAuthority();
+  const told = (ca: string): string[] => {
+    const believing: CellsConfig = {
+      cells: [
+        {
+          id: 'eu-1',
+          region: '',
+          tenants: true,
+          endpoints: [{ ...endpoint('10.0.0.1:443'), tls: { serverName: 'api.example', ca } }],
+        },
+      ],
+      pins: {},
+      tenantRegions: {},
+      defaultRegions: [],
+    };
+    const problems: string[] = [];
+    const report: Report = (part, path, message) => problems.push(`${part} ${path} ${message}`);
+    compileCells(believing, parts(4, report, { checkOnly: true })).release();
+    return problems;
+  };
+  assert.deepEqual(told(authority.certificate), []);
+  assert.deepEqual(told(`# ours\n${authority.certificate}\n${testAuthority().certificate}`), []);
+  const broken = authority.certificate.replace(/(?<=BEGIN CERTIFICATE-----\n).{8}/, 'AAAAAAAA');
+  for (const [ca, why] of [
+    ['garbage', /holds no certificate/],
+    ['', /holds no certificate/],
+    [authority.leaf(['api.example']).key, /holds no certificate/],
+    [authority.certificate + broken, /certificate 2 of 2 is broken/],
+  ] as const) {
+    const [problem = '', ...more] = told(ca);
+    assert.match(problem, /^cells \/cells\/0\/endpoints\/0\/tls\/ca no certificate authority can be read from it: /);
+    assert.match(problem, why);
+    assert.deepEqual(more, []);
+  }
+});

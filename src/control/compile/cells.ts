@@ -4,7 +4,7 @@ import type { CellsConfig, EndpointConfig } from '../../config/cell.ts';
 import { suggestion } from '../../config/nearest.ts';
 import { buildRing } from '../../snapshot/ring.ts';
 import type { CellPlan, EndpointPlan, HealthPlan, RegionPlan, RingPlan } from '../../snapshot/cell-plans.ts';
-import { certificateFault } from '../certificates/pem.ts';
+import { certificateFault, readCertificates } from '../certificates/pem.ts';
 import { type EndpointSlots, type SlotLease, SlotsFull } from '../health/slots.ts';
 import type { CellSource, EndpointOrigin, EndpointTemplate, TemplateTls } from './endpoint-template.ts';
 import { endpointPlan } from './endpoint-template.ts';
@@ -162,6 +162,9 @@ type EndpointTlsConfig = NonNullable<EndpointConfig['tls']>;
 
 function endpointTls(tls: EndpointTlsConfig, path: string, parts: CellParts): TemplateTls {
   const plain = { serverName: tls.serverName ?? null, ca: tls.ca ?? null };
+  // A lane could only refuse requests for such an endpoint, as if it were unreachable.
+  const authority = tls.ca === undefined ? null : authorityFault(tls.ca);
+  if (authority !== null) parts.report('cells', `${path}/ca`, authority);
   const named = tls.clientCertificate;
   if (named === undefined) return plain;
   const at = `${path}/clientCertificate`;
@@ -176,6 +179,16 @@ function endpointTls(tls: EndpointTlsConfig, path: string, parts: CellParts): Te
       `secrets ${named.certificateSecret} and ${named.keySecret}: ${fault}; is the one a certificate, the other its key, both PEM?`,
     );
   return { ...plain, identity: { chain, key } };
+}
+
+/** Why a text cannot say which authorities are believed, or null. */
+function authorityFault(pem: string): string | null {
+  try {
+    readCertificates(pem);
+    return null;
+  } catch (error) {
+    return `no certificate authority can be read from it: ${(error as Error).message}; the PEM of one is expected, or leave \`ca\` out for the system's roots`;
+  }
 }
 
 /** `cell/host:port`. The cell is part of it: cells are bulkheads, also when they share an address. */
