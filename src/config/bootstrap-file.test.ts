@@ -46,7 +46,10 @@ describe('a wrong bootstrap is told with place and mend', () => {
     [
       'an address that begins like loopback and is none',
       `${RIGHT}admin: {address: 127.evil.example}\n`,
-      ['6:8: /admin: the admin listener on 127.evil.example needs `tokenFile`; without it only loopback is allowed'],
+      [
+        '6:8: /admin: the admin listener on 127.evil.example needs `tokenFile`; without it only loopback is allowed',
+        '6:18: /admin/address: "127.evil.example" is no IP address; one is expected, without brackets, or localhost',
+      ],
     ],
     [
       'a name and a port that are taken',
@@ -62,6 +65,49 @@ describe('a wrong bootstrap is told with place and mend', () => {
       [
         '6:16: /probes/port: 8080 is already the port of /listeners/0',
         '7:15: /admin/port: 8080 is already the port of /listeners/0',
+      ],
+    ],
+    [
+      'a port that is taken on an address that is written in another way',
+      RIGHT.replace(
+        'bundle:',
+        '  - {id: a, port: 1, address: "::1"}\n  - {id: b, port: 1, address: "0:0:0:0:0:0:0:1"}\nbundle:',
+      ),
+      ['4:19: /listeners/2/port: 1 is already the port of /listeners/1'],
+    ],
+    [
+      'a port of loopback that is taken on localhost',
+      `${RIGHT.replace('8080}', '8080, address: 127.0.0.1}')}probes: {port: 8080, address: localhost}\n`,
+      ['6:16: /probes/port: 8080 is already the port of /listeners/0'],
+    ],
+    [
+      'addresses to listen on that are none',
+      `listeners:
+  - {id: a, port: 1, address: 999.1.1.1}
+  - {id: b, port: 2, address: localhost}
+  - {id: c, port: 3, address: "[::1]"}
+  - {id: d, port: 4, address: "fe80::1%eth0"}
+${RIGHT.split('\n').slice(2).join('\n')}probes: {address: 999.1.1.1}
+`,
+      [
+        '2:31: /listeners/0/address: "999.1.1.1" is no IP address; one of this machine is expected, without brackets, such as 0.0.0.0 or ::1',
+        '3:31: /listeners/1/address: "localhost" is no IP address; one of this machine is expected, without brackets, such as 0.0.0.0 or ::1',
+        '4:31: /listeners/2/address: "[::1]" is no IP address; one of this machine is expected, without brackets, such as 0.0.0.0 or ::1',
+        '5:31: /listeners/3/address: "fe80::1%eth0" is no IP address; one of this machine is expected, without brackets, such as 0.0.0.0 or ::1',
+        '9:19: /probes/address: "999.1.1.1" is no IP address; one is expected, without brackets, or localhost',
+      ],
+    ],
+    [
+      'sources that name no place of bundles',
+      RIGHT.replace(
+        '"oci:bundles:stable"',
+        'foo, mirrors: [{source: "https://registry.example/a"}, {source: mirror/a}], seed: "oci:"',
+      ),
+      [
+        '3:18: /bundle/source: "foo" is no source of bundles; write oci:<directory>[:tag] or registry.example/repository:tag',
+        '3:42: /bundle/mirrors/0/source: "https://registry.example/a" holds a scheme; write it without https://',
+        '3:82: /bundle/mirrors/1/source: "mirror" is no registry; write one with a dot or a port, such as registry.example or localhost:5000, or oci:<directory>[:tag]',
+        '3:100: /bundle/seed: "oci:" names no directory; write oci:<directory>[:tag]',
       ],
     ],
     [

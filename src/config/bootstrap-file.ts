@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { BootstrapConfig, type ListenerTlsConfig, type RegistryConfig } from './bootstrap.ts';
+import { absoluteSource, sourceFault } from './bundle-source.ts';
 import { ConfigError, Document, inOrder, type Problem } from './document.ts';
 import { NAME } from './fields.ts';
 import type { GuardrailConfig } from './guardrail.ts';
@@ -62,6 +63,11 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
   const at = (path: string, message: string): void => {
     problems.push(doc.problem(path, message));
   };
+  for (const place of ['probes', 'admin'] as const) {
+    const { address } = b[place];
+    if (isIP(address) === 0 && address !== 'localhost')
+      at(`/${place}/address`, `"${address}" is no IP address; one is expected, without brackets, or localhost`);
+  }
   if (!isLoopback(b.admin.address) && b.admin.tokenFile === undefined)
     at('/admin', `the admin listener on ${b.admin.address} needs \`tokenFile\`; without it only loopback is allowed`);
   for (const name of Object.keys(b.secrets))
@@ -80,8 +86,11 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
   registryProblems(b.bundle.registry, '/bundle/registry', at);
   for (const [i, mirror] of b.bundle.mirrors.entries())
     registryProblems(mirror.registry, `/bundle/mirrors/${i}/registry`, at);
+  sourceProblem(b.bundle.source, '/bundle/source', at);
+  for (const [i, { source }] of b.bundle.mirrors.entries()) sourceProblem(source, `/bundle/mirrors/${i}/source`, at);
   if (b.bundle.seed?.startsWith('oci:') === false)
     at('/bundle/seed', 'a seed lies on this machine: write oci:<directory>[:tag]');
+  else if (b.bundle.seed !== undefined) sourceProblem(b.bundle.seed, '/bundle/seed', at);
   const ids = new Set<string>();
   const places: { path: string; address: string; port: number }[] = [];
   for (const [i, l] of b.listeners.entries()) {
@@ -92,6 +101,12 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
       const fault = networkFault(cidr);
       if (fault !== null) at(`/listeners/${i}/forwardedFrom/${j}`, fault);
     }
+    // The engine takes no zone of an IPv6 address.
+    if (isIP(l.address) === 0 || l.address.includes('%'))
+      at(
+        `/listeners/${i}/address`,
+        `"${l.address}" is no IP address; one of this machine is expected, without brackets, such as 0.0.0.0 or ::1`,
+      );
     listenerProblems(l, `/listeners/${i}`, at);
   }
   if (b.transport === 'uws') uwsProblems(b, doc.value, at);
@@ -102,6 +117,11 @@ function impossible(doc: Document, b: BootstrapConfig): Problem[] {
     if (other !== undefined) at(`${p.path}/port`, `${p.port} is already the port of ${other.path}`);
   }
   return inOrder(problems);
+}
+
+function sourceProblem(source: string, path: string, at: (path: string, message: string) => void): void {
+  const fault = sourceFault(source);
+  if (fault !== null) at(path, fault);
 }
 
 function registryProblems(
@@ -174,13 +194,14 @@ function isLoopback(address: string): boolean {
 
 /** True when listening on both addresses at once cannot work. */
 function meet(a: string, b: string): boolean {
+  const [one, other] = [canonical(a), canonical(b)];
   const any = ['0.0.0.0', '::'];
-  return a === b || any.includes(a) || any.includes(b);
+  if (one === other || any.includes(one) || any.includes(other)) return true;
+  // It is whichever of the two loopback addresses the machine says.
+  return (a === 'localhost' && isLoopback(b)) || (b === 'localhost' && isLoopback(a));
 }
 
-function absoluteSource(base: string, source: string): string {
-  if (!source.startsWith('oci:')) return source;
-  const rest = source.slice(4);
-  const tag = /:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/.exec(rest)?.[0] ?? '';
-  return `oci:${resolve(base, rest.slice(0, rest.length - tag.length))}${tag}`;
+/** One text for each address: those of IPv6 can be written in many ways (RFC 5952). */
+function canonical(address: string): string {
+  return isIP(address) === 6 && !address.includes('%') ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;
 }

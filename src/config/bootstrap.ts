@@ -97,7 +97,7 @@ export function certificatesOf(tls: ListenerTlsConfig): readonly CertificateConf
 export const ListenerConfig = closed(
   {
     id: Id('Name of the listener.'),
-    address: Type.String({ default: '0.0.0.0', maxLength: 64, description: 'Address to listen on.' }),
+    address: Type.String({ default: '0.0.0.0', maxLength: 64, description: 'IP address to listen on.' }),
     port: Port('Port to listen on; 0 = any free one.'),
     tls: Type.Optional(ListenerTlsConfig),
     http2: Type.Optional(
@@ -286,7 +286,7 @@ export const BootstrapConfig = closed(
     stateDir: LocalPath('Where verified bundles and state are kept; created if absent.'),
     probes: closed(
       {
-        address: Type.String({ default: '0.0.0.0', maxLength: 64, description: 'Address.' }),
+        address: Type.String({ default: '0.0.0.0', maxLength: 64, description: 'IP address, or localhost.' }),
         port: Port('Port of /healthz, /readyz, /metrics and /scaling.', 9901),
       },
       'Probe listener.',
@@ -297,7 +297,7 @@ export const BootstrapConfig = closed(
         address: Type.String({
           default: '127.0.0.1',
           maxLength: 64,
-          description: 'Address; beyond loopback a token is required.',
+          description: 'IP address, or localhost; beyond loopback a token is required.',
         }),
         port: Port('Port of /v1/….', 9902),
         tokenFile: Type.Optional(LocalPath('File with the bearer token that the admin listener asks for.')),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { sourceFault } from '../../config/bundle-source.ts';
 import { formatReference, parseReference, type Reference, MalformedReference } from './reference.ts';
 
 const DIGEST = `sha256:${'a1'.repeat(32)}`;
@@ -27,6 +28,7 @@ describe('references', () => {
   ] as const) {
     it(`reads ${text}`, () => {
       assert.deepEqual(parseReference(text), expected);
+      assert.equal(sourceFault(text), null);
     });
   }
 
@@ -62,6 +64,7 @@ describe('references', () => {
         () => parseReference(text),
         (error: Error) => error instanceof MalformedReference && message.test(error.message),
       );
+      assert.notEqual(sourceFault(text), null);
     });
   }
 
@@ -89,7 +92,7 @@ describe('references', () => {
     );
   });
 
-  it('gives a reference or a MalformedReference for every text', () => {
+  it('gives a reference or a MalformedReference for every text, and a check of the bootstrap says which', () => {
     const pieces = fc.constantFrom(
       'oci:',
       'registry.example',
@@ -117,6 +120,7 @@ describe('references', () => {
         (text) => {
           try {
             const reference = parseReference(text);
+            assert.equal(sourceFault(text), null);
             if (reference.kind === 'registry') {
               const url = new URL(`https://${reference.host}/v2/${reference.repository}/manifests/${reference.tag}`);
               assert.equal(url.pathname, `/v2/${reference.repository}/manifests/${reference.tag}`);
@@ -124,6 +128,7 @@ describe('references', () => {
             }
           } catch (error) {
             assert.ok(error instanceof MalformedReference, String(error));
+            assert.notEqual(sourceFault(text), null);
           }
         },
       ),
