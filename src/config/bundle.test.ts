@@ -289,6 +289,13 @@ const wrong: readonly (readonly [what: string, documents: Documents, lines: read
     ],
   ],
   [
+    'the path of a probe is visible ASCII: it goes out as it is',
+    { cells: `${CELLS}    probe: {path: "/health check"}\n` },
+    [
+      'cells.yaml:4:19: /cells/0/probe/path: "/health check" does not fit (Asked with GET; any 2xx or 3xx is a success.); expected something like "/healthz"',
+    ],
+  ],
+  [
     'a status that does not redirect',
     { routes: route('respond: {redirect: {to: /new, status: 304}}') },
     [

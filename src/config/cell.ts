@@ -36,10 +36,11 @@ export const HealthConfig = closed(
 export const ProbeConfig = closed(
   {
     path: Type.String({
-      pattern: '^/',
+      pattern: '^/[!-~]*$',
       maxLength: 1024,
       default: '/',
       description: 'Asked with GET; any 2xx or 3xx is a success.',
+      examples: ['/healthz'],
     }),
     intervalMs: Ms('Time between probes.', 100, 600_000, 5_000),
     timeoutMs: Ms('Until a probe counts as failed.', 10, 60_000, 2_000),
