@@ -118,7 +118,7 @@ function bundleSource(): string {
   const fault = crs === null ? null : useCrs(copied(demo), crs, cnxFault);
   if (crs !== null && fault === null) {
     step(`WAF rules: the Core Rule Set of ${crs.from}`);
-    return join(state, 'source');
+    return copyPlace();
   }
   const own = place.offset === 0 ? demo : copied(demo);
   // What fails without the rule set too is not its fault.
@@ -130,8 +130,13 @@ function bundleSource(): string {
   return own;
 }
 
+function copyPlace(): string {
+  return join(state, 'source');
+}
+
+/** Made anew each time: ports and rules may be others, and so may the demo. Whoever edits it is told (`printLines`). */
 function copied(demo: string): string {
-  const source = join(state, 'source');
+  const source = copyPlace();
   rmSync(source, { recursive: true, force: true });
   cpSync(demo, source, { recursive: true });
   for (const file of globSync(join(source, '*.yaml')))
@@ -205,7 +210,7 @@ why was a request answered so? (the id stands in x-request-id and in every refus
 
 metrics  http://127.0.0.1:${ports.probes}/metrics
 status   ${adminUrl}/v1/status
-change   edit ${here(source)}/, then: ${command} ${bundleArgs(source).join(' ')}
+change   edit ${here(source)}/, then: ${command} ${bundleArgs(source).join(' ')}${source === copyPlace() ? '\n         (a copy that the next npm start makes anew; what is to stay belongs into config/demo/)' : ''}
 stop     Ctrl-C
 `);
 }

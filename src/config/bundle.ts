@@ -45,7 +45,7 @@ export type BundleResult =
   | { readonly ok: true; readonly value: BundleConfig; readonly documents: ReadonlyMap<Part, Document> }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** Checks all documents of a bundle and all references between them; every problem at once. */
+/** Checks all documents of a bundle and all references between them: every problem at once, but that what is wrong with the form of a document hides what it means. */
 export function readBundle(given: ReadonlyMap<Part, Document>): BundleResult {
   const documents = new Map(given);
   const problems: Problem[] = [];

@@ -15,7 +15,7 @@ export const LimitConfig = closed(
         minItems: 1,
         maxItems: 4,
         description:
-          'What is counted apart: address (IPv6 by /64), country (of the address), tenant, route, host, ja4 (fingerprint of the TLS client), certificate (fingerprint of the client certificate), claim:<name>, header:<name>; several make a tuple.',
+          'What is counted apart: address (IPv6 by /64), country (of the address), tenant, route, host, ja4 (fingerprint of the TLS client), certificate (fingerprint of the client certificate), claim:<name>, header:<name>; several make a tuple. Where a request lacks a part (no tenant, claim, header, certificate), the address of its client counts instead, apart from values of the same text.',
       },
     ),
     requests: Type.Integer({

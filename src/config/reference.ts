@@ -78,7 +78,7 @@ export function configReference(): string {
   return `# Configuration
 
 Made from the declarations in \`src/config/\` by \`npm run generate\`. Two documents are local to a gateway: \`gateway.yaml\` (the bootstrap) and \`trust.yaml\`.
-The others make up a bundle directory; \`cnx check <directory>\` says every problem at once. YAML and JSON are read alike, unknown keys are errors.
+The others make up a bundle directory; \`cnx check <directory>\` says every problem of form (keys, types, bounds) at once, and, when those are mended, every one of meaning (references, rules, policies). YAML and JSON are read alike, unknown keys are errors.
 
 ${parts.join('\n')}`;
 }

@@ -2,7 +2,7 @@
  * Rate limits as a lane takes them: what `admit` and `limit` have in common. All limits of a stage are taken in the process-wide table at once, all or
  * nothing, so a request that one of them refuses consumes nothing of the others. What `admit` took stays taken when a later stage refuses.
  *
- * Keys. A part that the request does not have (no such claim, no tenant, no TLS, no client certificate, a header that is absent or sent twice, also with underscores) is replaced by the client's address, told apart from
+ * Keys (`limits[].key` in config/limit.ts). A part that the request does not have (no such claim, no tenant, no TLS, no client certificate, a header that is absent or sent twice, also with underscores) is replaced by the client's address, told apart from
  * a value of the same text: whoever leaves the part out is limited by address and never unlimited, and does not share one bucket with
  * everybody else who leaves it out.
  *
