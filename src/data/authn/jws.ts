@@ -1,22 +1,11 @@
 /** The outside of a compact JWS (RFC 7515 §7.1): strict base64url, header and payload as objects, before any key is touched. */
 import { isUtf8 } from 'node:buffer';
+import { isBase64Url } from '../../base/base64url.ts';
 import { repeatedKey } from '../../base/json-keys.ts';
 
 export interface JwsHeader {
   readonly alg: string;
   readonly kid: string | undefined;
-}
-
-/** Strict base64url without padding (RFC 7515 §2): what decodes must encode back to the same text. */
-const SEGMENT = /^[A-Za-z0-9_-]+$/;
-
-/** Unused bits of the last character must be zero, or two texts mean the same. */
-export function isBase64Url(segment: string): boolean {
-  const tail = segment.length % 4;
-  if (tail === 1 || !SEGMENT.test(segment)) return false;
-  if (tail === 0) return true;
-  const last = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'.indexOf(segment.slice(-1));
-  return (last & (tail === 2 ? 15 : 3)) === 0;
 }
 
 /** A JSON object from a segment, UTF-8 (RFC 7519 §7.2) and without repeated keys; null when it is anything else. */
