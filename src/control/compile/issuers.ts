@@ -1,10 +1,13 @@
 /** Issuers: from what an operator wrote to what a lane reads. */
-import type { IssuersConfig } from '../../config/issuer.ts';
+import type { JWK } from 'jose';
+import { keyFault, unmeant } from '../../base/jwk.ts';
+import type { IssuerConfig, IssuersConfig } from '../../config/issuer.ts';
 import type { IssuerPlan } from '../../snapshot/snapshot.ts';
 import type { Report } from './report.ts';
 import type { SecretReader } from './secrets.ts';
 
 export function compileIssuers(config: IssuersConfig, secret: SecretReader, report: Report): IssuerPlan[] {
+  for (const [index, issuer] of config.issuers.entries()) inlineKeyProblems(issuer, `/issuers/${index}`, report);
   return config.issuers.map((i, index) => ({
     id: i.id,
     issuer: i.issuer,
@@ -28,15 +31,32 @@ export function compileIssuers(config: IssuersConfig, secret: SecretReader, repo
   }));
 }
 
+/** A lane leaves such keys out, as it does with those that are fetched; but these nobody can mend while the bundle serves. */
+function inlineKeyProblems({ jwks, algorithms }: IssuerConfig, path: string, report: Report): void {
+  const named = new Map<string, number>();
+  for (const [i, key] of ((jwks?.keys ?? []) as readonly JWK[]).entries()) {
+    const at = `${path}/jwks/keys/${i}`;
+    const fault = keyFault(key, algorithms);
+    if (fault !== null) {
+      const mend = 'remove it, or mend it or `algorithms`';
+      report('issuers', at, `this key can verify nothing under ${algorithms.join(', ')}: ${fault}; ${mend}`);
+      continue;
+    }
+    // Of several keys of one name, which one is meant cannot be told (RFC 7517 §4.5), so none is used.
+    const names = key.kid === undefined ? [] : algorithms.filter((a) => unmeant(key, a) === null);
+    const taken = names.find((algorithm) => named.has(`${algorithm} ${key.kid}`));
+    if (taken !== undefined) {
+      const other = `${path}/jwks/keys/${named.get(`${taken} ${key.kid}`)}`;
+      report('issuers', at, `"${key.kid}" is already the name (kid) of ${other} for ${taken}: neither would be used`);
+    }
+    for (const algorithm of names) named.set(`${algorithm} ${key.kid}`, i);
+  }
+}
+
 /** Shortest secret of each algorithm: as long as its hash (RFC 7518 §3.2). Unit: bytes. */
 const SECRET_BYTES_MIN: Readonly<Record<string, number>> = { HS256: 32, HS384: 48, HS512: 64 };
 
-function hmacKeys(
-  secret: SecretReader,
-  report: Report,
-  index: number,
-  issuer: IssuersConfig['issuers'][number],
-): string {
+function hmacKeys(secret: SecretReader, report: Report, index: number, issuer: IssuerConfig): string {
   const path = `/issuers/${index}/hmacSecret`;
   const name = issuer.hmacSecret ?? '';
   const bytes = Buffer.from(secret('issuers', path, name), 'utf8');

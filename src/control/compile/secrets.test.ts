@@ -46,6 +46,14 @@ describe('secrets', () => {
   });
 });
 
+/** The key of RFC 7515, appendix A.3. */
+const KEY = {
+  kty: 'EC',
+  crv: 'P-256',
+  x: 'f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU',
+  y: 'x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0',
+};
+
 describe('issuers', () => {
   const issuer = (more: Partial<IssuerConfig>): IssuerConfig =>
     Value.Default(IssuerConfig, {
@@ -56,7 +64,7 @@ describe('issuers', () => {
       ...more,
     }) as IssuerConfig;
   it('are compiled with their keys inline, by address, or as a secret', () => {
-    const keys = [{ kty: 'EC' }];
+    const keys = [KEY];
     const plans = compileIssuers(
       {
         issuers: [
@@ -85,6 +93,29 @@ describe('issuers', () => {
     );
     assert.deepEqual(plans[0]?.claimHeaders, ['sub', 'x-user', 'org.id', 'x-org'], 'header names are lower-case');
     assert.deepEqual([plans[1]?.jwksRefreshMs, plans[1]?.jwksCooldownMs], [10_000, 2_000]);
+  });
+  it('whose inline keys can verify nothing are a problem at each of these keys', () => {
+    const said = (algorithms: IssuerConfig['algorithms'], ...keys: object[]): string[] => {
+      const problems: string[] = [];
+      compileIssuers(
+        { issuers: [issuer({ jwksUrl: 'https://id.example/jwks' }), issuer({ algorithms, jwks: { keys } })] },
+        () => '',
+        (part, path, message) => problems.push(`${part} ${path}: ${message}`),
+      );
+      return problems;
+    };
+    assert.deepEqual(said(['RS256', 'ES256'], KEY, { ...KEY, kid: 'a', alg: 'ES256', use: 'sig' }), []);
+    assert.deepEqual(said(['ES256'], KEY, {}), [
+      'issuers /issuers/1/jwks/keys/1: this key can verify nothing under ES256: key type (none) does not fit ES256; remove it, or mend it or `algorithms`',
+    ]);
+    assert.deepEqual(said(['ES256'], { ...KEY, kid: 'a' }, { ...KEY, kid: 'a' }), [
+      'issuers /issuers/1/jwks/keys/1: "a" is already the name (kid) of /issuers/1/jwks/keys/0 for ES256: neither would be used',
+    ]);
+    assert.match(said(['RS256'], KEY).join(), /key type EC does not fit RS256/);
+    assert.match(said(['RS256', 'ES384'], KEY).join(), /under RS256, ES384: curve P-256 does not fit ES384/);
+    assert.match(said(['ES256'], { ...KEY, use: 'enc' }).join(), /the key's use is enc/);
+    assert.match(said(['ES256'], { ...KEY, x: KEY.y }).join(), /keys\/0: this key can verify nothing/, 'off its curve');
+    assert.match(said(['ES256'], { ...KEY, x: 7 }).join(), /x is missing or no base64url/);
   });
   it('whose secret is shorter than the hash are a problem that says how long it must be', () => {
     const said: string[] = [];
