@@ -152,6 +152,21 @@ ${RIGHT.split('\n').slice(2).join('\n')}`,
       ],
     ],
     [
+      'one certificate twice, where no name chooses the second',
+      NATIVE.replace(
+        '8080}',
+        `8443, tls: {certificates: [
+      {certificateFile: a, keyFile: k},
+      {certificateFile: ./a, keyFile: k},
+      {certificateFile: b, keyFile: k, names: [b.example, www.b.example]},
+      {certificateFile: b, keyFile: k, names: [WWW.b.example]}]}}`,
+      ),
+      [
+        '4:7: /listeners/0/tls/certificates/1: is the certificate of /listeners/0/tls/certificates/0 again, and no other name chooses it; remove it, or give it names of its own',
+        '6:7: /listeners/0/tls/certificates/3: is the certificate of /listeners/0/tls/certificates/2 again, and no other name chooses it; remove it, or give it names of its own',
+      ],
+    ],
+    [
       'client certificates that nobody could verify',
       NATIVE.replace('8080}', '8443, tls: {certificateFile: a, keyFile: b, clientCertificates: {}}}'),
       ['2:85: /listeners/0/tls/clientCertificates: mode required needs `caFile`: the authorities that are believed'],
@@ -251,6 +266,20 @@ secrets: {a: "file:s/a", b: "env:B"}
         { certificateFile: '/k/b.pem', keyFile: '/k/b.key', names: [] },
       ],
     });
+  });
+  it('gives a name a certificate of each kind of key, and a certificate names of its own', () => {
+    assert.deepEqual(
+      said(
+        NATIVE.replace(
+          '8080}',
+          `8443, tls: {certificates: [
+      {certificateFile: rsa.pem, keyFile: rsa.key, names: [a.example]},
+      {certificateFile: ecdsa.pem, keyFile: ecdsa.key, names: [a.example]},
+      {certificateFile: ecdsa.pem, keyFile: ecdsa.key, names: [b.example]}]}}`,
+        ),
+      ),
+      [],
+    );
   });
   it('has the bounds and deadlines of the engine unless it says others', () => {
     assert.deepEqual(readBootstrap('/g.yaml', `${NATIVE}downstream: {idleTimeoutMs: 5000}\n`).downstream, {

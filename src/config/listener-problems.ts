@@ -1,4 +1,5 @@
 /** What the schema cannot say of listeners: what goes together, and what the transport that was chosen cannot do. */
+import { normalize } from 'node:path';
 import type { BootstrapConfig, ListenerConfig, ListenerTlsConfig } from './bootstrap.ts';
 import { networkFault } from './references.ts';
 
@@ -28,9 +29,32 @@ function tlsProblems(tls: ListenerTlsConfig, path: string, note: Note): void {
     else if (tls.minVersion === '1.3' && suite.includes('_WITH_'))
       note(at, `${suite} is of TLS 1.2, and minVersion is 1.3; remove one of the two`);
   }
+  const sameFile = new Map<string, number[]>();
+  for (const [i, certificate] of (tls.certificates ?? []).entries()) {
+    const file = normalize(certificate.certificateFile);
+    const before = sameFile.get(file) ?? [];
+    const first = before.find((j) => covers(tls.certificates?.[j]?.names ?? [], certificate.names));
+    if (first !== undefined)
+      note(
+        `${path}/certificates/${i}`,
+        `is the certificate of ${path}/certificates/${first} again, and no other name chooses it; remove it, or give it names of its own`,
+      );
+    sameFile.set(file, [...before, i]);
+  }
   const clients = tls.clientCertificates;
   if (clients !== undefined && clients.mode !== 'off' && clients.caFile === undefined)
     note(`${path}/clientCertificates`, `mode ${clients.mode} needs \`caFile\`: the authorities that are believed`);
+}
+
+/**
+ * True when of one certificate under these names, and again under the later ones, the second is never chosen. Two files may well share names: one with an RSA key and one with
+ * an ECDSA key serve clients of both kinds; of which kind they are only the files say, and the engine warns where they are of one.
+ */
+function covers(first: readonly string[], later: readonly string[]): boolean {
+  // Without names it is chosen by those that it holds.
+  if (later.length === 0) return first.length === 0;
+  const names = new Set(first.map((name) => name.toLowerCase()));
+  return later.every((name) => names.has(name.toLowerCase()));
 }
 
 /** What the native transport does and uWebSockets.js does not: said, rather than left out in silence. `written`: the document without defaults. */
