@@ -58,3 +58,20 @@ test('more regions than there are bits are refused where tenants are kept to som
   assert.deepEqual(problems({ cells: many }), []);
   assert.match(problems({ cells: many, tenantRegions: { acme: ['r0'] } }).join(), /32 regions; at most 31/);
 });
+
+test('no bound of a guard lies beyond the one that it stands under', () => {
+  const guarded = (more: object): string => problems({ cells: [cell('eu-1', 'eu', more)] }).join();
+  const adaptive = (bounds: object): object => ({ bulkhead: { adaptive: bounds } });
+  assert.match(
+    guarded(adaptive({ minRequests: 50, maxRequests: 10 })),
+    /\/cells\/0\/bulkhead\/adaptive\/minRequests: must not be greater than maxRequests \(10\)/,
+  );
+  assert.match(guarded(adaptive({ maxRequests: 4 })), /greater than maxRequests \(4\)/, 'also that of a default');
+  assert.equal(guarded(adaptive({ minRequests: 10, maxRequests: 10 })), '');
+  const ejected = (times: object): string => guarded({ outlierDetection: times });
+  assert.match(
+    ejected({ baseEjectionTimeMs: 400_000 }),
+    /\/cells\/0\/outlierDetection\/baseEjectionTimeMs: must not be greater than maxEjectionTimeMs \(300000\)/,
+  );
+  assert.equal(ejected({ baseEjectionTimeMs: 300_000 }), '');
+});

@@ -1,4 +1,4 @@
-/** What can be wrong between cells: a standby that helps nobody, tenants that may not be where they are put. */
+/** What can be wrong within and between cells: bounds that contradict each other, a standby that helps nobody, tenants that may not be where they are put. */
 import type { CellConfig, CellsConfig } from './cell.ts';
 import { pointerPart } from './document.ts';
 import { suggestion } from './nearest.ts';
@@ -10,6 +10,21 @@ const REGIONS_MAX = 31;
 export function standbyProblems(b: CellsConfig, note: (path: string, message: string) => void): void {
   for (const [i, cell] of b.cells.entries())
     if (cell.standby === cell.id) note(`/cells/${i}/standby`, 'a cell cannot stand in for itself; name another one');
+}
+
+/** Bounds of a cell's guards of which one would never count. */
+export function guardProblems(
+  { bulkhead, outlierDetection }: CellConfig,
+  note: (path: string, message: string) => void,
+): void {
+  const adaptive = bulkhead?.adaptive;
+  if (adaptive !== undefined && adaptive.minRequests > adaptive.maxRequests)
+    note('/bulkhead/adaptive/minRequests', `must not be greater than maxRequests (${adaptive.maxRequests})`);
+  if (outlierDetection !== undefined && outlierDetection.baseEjectionTimeMs > outlierDetection.maxEjectionTimeMs)
+    note(
+      '/outlierDetection/baseEjectionTimeMs',
+      `must not be greater than maxEjectionTimeMs (${outlierDetection.maxEjectionTimeMs})`,
+    );
 }
 
 type Note = (part: 'cells' | 'routes', path: string, message: string) => void;

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import type { BundleConfig, Part } from './bundle.ts';
 import { balanceProblems } from './balance.ts';
 import type { CellsConfig } from './cell.ts';
-import { regionProblems, standbyProblems } from './cell-problems.ts';
+import { guardProblems, regionProblems, standbyProblems } from './cell-problems.ts';
 import { degradationProblems } from './degradation-problems.ts';
 import { type Document, inOrder, pointerPart, type Problem, PROBLEMS_MAX } from './document.ts';
 import type { IssuersConfig } from './issuer.ts';
@@ -165,6 +165,7 @@ function cellProblems(b: CellsConfig, routes: Given['routes'], known: Known, not
     }
     if (cell.balance !== undefined)
       balanceProblems(cell.balance, (path, message) => note('cells', `/cells/${i}/balance${path}`, message));
+    guardProblems(cell, (path, message) => note('cells', `/cells/${i}${path}`, message));
     const { health, probe } = cell;
     if (health !== undefined && health.latencyBadMs <= health.latencyGoodMs)
       note('cells', `/cells/${i}/health/latencyBadMs`, `must be greater than latencyGoodMs (${health.latencyGoodMs})`);
