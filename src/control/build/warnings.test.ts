@@ -79,6 +79,13 @@ test('certificates that only DNS names and anybody may have signed are told', as
     assert.deepEqual(await warnings([open], [endpoint]), []);
 });
 
+test('a path that would hold a query is told: only an escaped question mark is part of a path', async () => {
+  const search = { ...open, id: 'search', match: { path: { prefix: '/a?x' } } };
+  const [warning, ...more] = await warnings([search, open]);
+  assert.match(warning ?? '', /route "search": the path \/a\?x matches only requests that escape its \? \(%3F\)/);
+  assert.deepEqual(more, []);
+});
+
 test('exclusions and updates of rules that there are not are told', () => {
   const rule: WafRule = {
     id: 942100,

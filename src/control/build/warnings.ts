@@ -15,7 +15,7 @@ export function warningsOf(b: BundleDirectory, snapshot: Snapshot, native: Route
   if (snapshot.waf === -1 && b.config.waf.mode !== 'off') {
     warnings.push('waf.yaml names no rules: nothing is inspected on any route');
   }
-  warnings.push(...standbyWarnings(snapshot), ...namedByDnsWarnings(b));
+  warnings.push(...standbyWarnings(snapshot), ...namedByDnsWarnings(b), ...queryWarnings(b));
   const entries = new Uint32Array(snapshot.routes.entries);
   const { routes } = b.config.routes;
   for (const route of routes) {
@@ -50,6 +50,20 @@ function namedByDnsWarnings({ config }: BundleDirectory): string[] {
           'whoever forges an answer of DNS is believed; say `tls.serverName`, or `tls.ca` of an authority of your own',
       ),
   );
+}
+
+/** Not an error: a decoded path may hold either character, as `/a%3Fx` does. */
+function queryWarnings({ config }: BundleDirectory): string[] {
+  return config.routes.routes.flatMap(({ id, match: { path } }) => {
+    const text = path.exact ?? path.prefix ?? path.template ?? '';
+    const found = /[?#]/.exec(text)?.[0];
+    return found === undefined
+      ? []
+      : [
+          `route "${id}": the path ${text} matches only requests that escape its ${found} (${found === '?' ? '%3F' : '%23'}): ` +
+            'a query is no part of the path, and fragments are never sent; write the path alone',
+        ];
+  });
 }
 
 function sampleHost(host: string): string {
