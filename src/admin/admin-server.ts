@@ -46,6 +46,8 @@ export interface AdminParts {
   readonly port: number;
   /** Bearer token (RFC 6750 §2.1); null = none, on loopback only. */
   readonly token: string | null;
+  /** Where it is from. */
+  readonly tokenFile?: string;
   readonly version: string;
   readonly instance: string;
   /** Epoch ms. */
@@ -72,8 +74,10 @@ export async function startAdmin(parts: AdminParts): Promise<SmallServer> {
     );
   }
   if (parts.token !== null && parts.token.length < TOKEN_CHARS_MIN) {
+    const { tokenFile, token } = parts;
+    const where = tokenFile === undefined ? '' : ` in ${tokenFile} (admin.tokenFile)`;
     throw new Error(
-      `the admin token is too short: at least ${TOKEN_CHARS_MIN} characters, e.g. from \`openssl rand -hex 32\``,
+      `the admin token${where} is ${token === '' ? 'empty' : 'too short'}: at least ${TOKEN_CHARS_MIN} characters, e.g. from \`openssl rand -hex 32\``,
     );
   }
   const lanes = parts.laneColumns.map((memory) => new LaneColumns(memory));

@@ -48,6 +48,8 @@ export interface AdminListeners {
     readonly address: string;
     readonly port: number;
     readonly token: string | null;
+    /** Where the token is from, for what is said of it. */
+    readonly tokenFile?: string;
     /** Forgets stored answers in all lanes; how many. */
     readonly purge?: (purge: CachePurge) => Promise<number>;
     readonly rollout?: RolloutActions;
@@ -91,16 +93,13 @@ export class Admin {
       const stack = error instanceof Error ? error.stack : undefined;
       this.log.event('error', 'a probe or admin request failed', { error: stack ?? String(error) });
     };
-    const probes = await startProbes({
-      ...this.#setup,
-      ...listeners.probes,
-      tick: this.#tick,
-      metrics: this.#metrics,
-      onError,
-    });
+    const probes = await opened('probes', listeners.probes, (place) =>
+      startProbes({ ...this.#setup, ...place, tick: this.#tick, metrics: this.#metrics, onError }),
+    );
     this.#servers.push(probes);
-    const parts = { ...this.#setup, ...listeners.admin, drain: this.drain, names: this.#names, onError };
-    const admin = await startAdmin(parts);
+    const admin = await opened('admin', listeners.admin, (place) =>
+      startAdmin({ ...this.#setup, ...place, drain: this.drain, names: this.#names, onError }),
+    );
     this.#servers.push(admin);
     return { probes: probes.port, admin: admin.port };
   }
@@ -116,5 +115,30 @@ export class Admin {
     this.#metrics.close();
     await this.unlisten();
     await this.log.flush(flushMs);
+  }
+}
+
+/** What the system says names neither the field nor the mend. */
+const MENDS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'something listens there already; end it, or choose another port',
+  EADDRNOTAVAIL: 'this machine has no such address; name one that it has, or 0.0.0.0',
+  EACCES: 'this user may not listen on that port; choose one from 1024',
+};
+
+/** Opens a listener; an error of the system says which field of the bootstrap it is. */
+async function opened<P extends { readonly address: string; readonly port: number }>(
+  field: 'probes' | 'admin',
+  place: P,
+  open: (place: P) => Promise<SmallServer>,
+): Promise<SmallServer> {
+  try {
+    return await open(place);
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    const mend = Object.hasOwn(MENDS, code) ? `${MENDS[code]} (${field}.port, ${field}.address; ${code})` : null;
+    if (mend === null) throw error;
+    throw new Error(`the listener \`${field}\` cannot be opened on ${place.address}:${place.port}: ${mend}`, {
+      cause: error,
+    });
   }
 }

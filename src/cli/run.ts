@@ -1,18 +1,19 @@
 /** `cnx run`: the gateway in the foreground until SIGTERM or SIGINT. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { readBootstrap } from '../config/bootstrap-file.ts';
 import type { BootstrapConfig } from '../config/bootstrap.ts';
 import { ConfigError, Document } from '../config/document.ts';
 import { TrustConfig } from '../config/trust.ts';
 import { validate } from '../config/validate.ts';
-import { readSecrets } from '../control/compile/secrets.ts';
 import type { GatewayParts } from '../control/gateway-parts.ts';
 import { Gateway } from '../control/gateway.ts';
 import { EXIT_LANES } from '../control/lanes.ts';
 import { addonPath } from '../native.ts';
 import { command, HelpWanted } from './command.ts';
+import { textOf } from './file.ts';
 import type { Command, CommandIo } from './io.ts';
+import { secretOf } from './secret.ts';
 import { messageOf } from './system-error.ts';
 import { registryOptions } from './registry.ts';
 
@@ -44,9 +45,12 @@ export const run: Command = command({
     const file = values.config;
     if (file === undefined) throw new HelpWanted();
     if (!existsSync(file)) throw new Error(`there is no file ${file}`);
-    const bootstrap = readBootstrap(file, readFileSync(file, 'utf8'));
-    const trust = validate(TrustConfig, new Document(bootstrap.trustFile, readFileSync(bootstrap.trustFile, 'utf8')));
+    const bootstrap = readBootstrap(file, await textOf(file));
+    const trust = validate(TrustConfig, new Document(bootstrap.trustFile, await textOf(bootstrap.trustFile)));
     if (!trust.ok) throw new ConfigError(trust.problems);
+    const state = statSync(bootstrap.stateDir, { throwIfNoEntry: false });
+    if (state?.isDirectory() === false)
+      throw new Error(`stateDir is no directory: ${bootstrap.stateDir}; name one, or a place where one can be made`);
     return serve(bootstrap, trust.value, values['take-over'], io);
   },
 });
@@ -61,19 +65,21 @@ function serve(bootstrap: BootstrapConfig, trust: TrustConfig, takeOver: boolean
     const parts: GatewayParts = {
       bootstrap,
       trust,
-      secrets: readSecrets(bootstrap.secrets, io.env),
+      secrets: new Map(
+        Object.entries(bootstrap.secrets).map(([name, from]) => [name, secretOf(`secrets.${name}`, from, io.env)]),
+      ),
       registries: [bootstrap.bundle, ...bootstrap.bundle.mirrors].map(({ source, registry }) =>
         registryOptions(source, registry, io.env),
       ),
       hashKey:
         bootstrap.rollout.hashKeyFrom === undefined
           ? ''
-          : (readSecrets({ key: bootstrap.rollout.hashKeyFrom }, io.env).get('key') ?? ''),
+          : secretOf('rollout.hashKeyFrom', bootstrap.rollout.hashKeyFrom, io.env),
       receivers: bootstrap.webhooks.map(({ id, url, kinds, secretFrom }) => ({
         id,
         url,
         kinds,
-        secret: readSecrets({ [id]: secretFrom }, io.env).get(id) ?? '',
+        secret: secretOf(`secretFrom of the webhook ${id}`, secretFrom, io.env),
       })),
       addonPath: addonPath(),
       onFatal,

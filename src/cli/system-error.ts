@@ -22,9 +22,15 @@ const SAID: Readonly<Record<string, string>> = {
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { code, path, dest, syscall } = error as NodeJS.ErrnoException & { readonly dest?: string };
-  const said = typeof syscall === 'string' && code !== undefined && Object.hasOwn(SAID, code) ? SAID[code] : undefined;
+  const said = typeof syscall === 'string' && code !== undefined ? saidOf(code, syscall) : undefined;
   if (said === undefined || path === undefined) return error.message;
   return `${dest === undefined ? path : `${path}, to ${dest}`}: ${said} (${code})`;
+}
+
+function saidOf(code: string, syscall: string): string | undefined {
+  // A directory that is there is no error to whoever makes one: what is there is something else, and to remove it may be the wrong thing.
+  if (code === 'EEXIST' && syscall === 'mkdir') return 'it is no directory, where one is wanted; name another place';
+  return Object.hasOwn(SAID, code) ? SAID[code] : undefined;
 }
 
 /** Does what reads a file; an error names it, also where the system does not. */

@@ -363,7 +363,8 @@ export class Gateway {
       admin: {
         address: admin.address,
         port: portOf(admin.port),
-        token: admin.tokenFile === undefined ? null : readFileSync(admin.tokenFile, 'utf8').trim(),
+        token: admin.tokenFile === undefined ? null : tokenIn(admin.tokenFile),
+        ...(admin.tokenFile === undefined ? {} : { tokenFile: admin.tokenFile }),
         purge: (purge) => {
           this.#journal.asked('purge', { ...purge });
           return this.#lanes.purge(purge);
@@ -567,6 +568,16 @@ const FAULT_TEXT: Readonly<Record<FaultEvent['kind'], string>> = {
 
 function isWorse(event: FaultEvent): boolean {
   return event.state === 'open' || event.state === 'ejected' || event.state === 'refused';
+}
+
+function tokenIn(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    // Of a directory the system does not say which.
+    (error as NodeJS.ErrnoException).path ??= file;
+    throw error;
+  }
 }
 
 function messageOf(error: unknown): string {

@@ -4,6 +4,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { cli } from '../harness/cli.ts';
 import { freePorts } from '../harness/ports.ts';
@@ -60,6 +62,61 @@ describe('cnx run, of what the bootstrap or the trust policy says and cannot be'
         assert.match(stderr, message);
         assert.equal(code, 1);
       });
+});
+
+describe('cnx run, of what it cannot use', () => {
+  const file = (name: string, text: string): string => {
+    const path = join(root, name);
+    writeFileSync(path, text);
+    return path;
+  };
+  const refused = async (more: object, message: RegExp): Promise<void> => {
+    const { code, stderr } = await cli(['run', '--config', await bootstrap(more)]);
+    assert.match(stderr, message);
+    assert.match(stderr, /^cnx run: [^\n]+\n$/);
+    assert.equal(code, 1);
+  };
+
+  it('says that stateDir is no directory, not to remove what is there', async () => {
+    await refused({ stateDir: file('state', '') }, /stateDir is no directory: .*state;/);
+    await refused({ stateDir: join(file('above', ''), 'state') }, /above\/state: a part of the path is a file/);
+  });
+  it('names a directory that stands where a file is wanted', async () => {
+    const { code, stderr } = await cli(['run', '--config', root]);
+    assert.equal(stderr, `cnx run: ${root}: it is a directory, where a file is wanted (EISDIR)\n`);
+    assert.equal(code, 1);
+    await refused({ trustFile: root }, /cnx-process-\w+: it is a directory, where a file is wanted/);
+    await refused({ admin: { port: 0, tokenFile: root } }, /cnx-process-\w+: it is a directory/);
+  });
+  it('names the listener whose port is taken, and the mend', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    try {
+      for (const field of ['probes', 'admin'])
+        await refused(
+          { probes: { port: 0 }, [field]: { address: '127.0.0.1', port } },
+          new RegExp(`\`${field}\` cannot be opened on 127\\.0\\.0\\.1:${port}: .*${field}\\.port.*EADDRINUSE`),
+        );
+    } finally {
+      taken.close();
+    }
+  });
+  it('names the field of a secret', async () => {
+    await refused({ secrets: { db: 'file:none' } }, /secrets\.db cannot be read: .*none: there is no such file/);
+    await refused({ secrets: { db: 'env:NOPE_A' } }, /secrets\.db is empty: env:NOPE_A holds nothing/);
+    await refused({ secrets: { db: `file:${root}` } }, /secrets\.db cannot be read: .*it is a directory/);
+    await refused({ rollout: { hashKeyFrom: 'env:NOPE_A' } }, /rollout\.hashKeyFrom is empty: env:NOPE_A/);
+    const hook = { id: 'ops', url: 'http://127.0.0.1:1/', kinds: ['stale'], secretFrom: 'env:NOPE_A' };
+    await refused({ webhooks: [hook] }, /secretFrom of the webhook ops is empty: env:NOPE_A/);
+  });
+  it('names the file of an admin token that will not do', async () => {
+    await refused(
+      { admin: { port: 0, tokenFile: file('token', '\n') } },
+      /token in .*\/token \(admin\.tokenFile\) is empty/,
+    );
+    await refused({ admin: { port: 0, tokenFile: file('short', 'secret\n') } }, /in .*\/short .* is too short/);
+  });
 });
 
 describe('what a command writes', () => {
