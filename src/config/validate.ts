@@ -105,7 +105,9 @@ function wrongValue(
     case 'enum': {
       const words = (shape?.enum ?? []).filter((w) => typeof w === 'string');
       const near = typeof value === 'string' ? nearest(value, words) : undefined;
-      return `${shown(value)} is not one of ${words.join(', ')}${near === undefined ? '' : `; did you mean "${near}"?`}`;
+      const said = `${shown(value)} is not one of ${words.join(', ')}`;
+      if (typeof value === 'number' && words.includes(String(value))) return `${said}${typeHint('string', value)}`;
+      return near === undefined ? said : `${said}; did you mean "${near}"?`;
     }
     case 'pattern': {
       const examples = shape?.examples;

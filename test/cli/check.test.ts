@@ -74,6 +74,27 @@ describe('cnx check', () => {
     );
     assert.equal((await said(check, bundle({ release: { notAfter: '2028-02-29', seq: 5, floor: 5 } }))).code, 0);
   });
+  it('says of words that look like numbers to put them in quotes', async () => {
+    const file = join(root, 'versions.yaml');
+    const rest = 'bundle: {source: "oci:b"}\ntrustFile: trust.yaml\nstateDir: s\n';
+    writeFileSync(file, `listeners:\n  - {id: web, port: 0, tls: {minVersion: 1.3}}\n${rest}`);
+    const { code, err } = await said(check, file);
+    assert.match(
+      err,
+      /versions\.yaml:2:\d+: \/listeners\/0\/tls\/minVersion: 1\.3 is not one of 1\.2, 1\.3; put it in quotes\n/,
+    );
+    assert.equal(code, 1);
+  });
+  it('takes nothing that is not UTF-8, and says where', async () => {
+    const directory = bundle({});
+    writeFileSync(join(directory, 'routes.yaml'), Buffer.from('routes:\n  - id: caf\xe9\n', 'latin1'));
+    const { code, err } = await said(check, directory);
+    assert.equal(
+      err.replaceAll(/bundle-\d+\//g, ''),
+      'routes.yaml:2:12: not UTF-8; save the file in that encoding\n1 problem(s)\n',
+    );
+    assert.equal(code, 1);
+  });
   it('finds what only compiling finds, in the documents and in the rules', async () => {
     const route = { id: 'a', match: { path: { template: '/a/{id' } }, access: 'public', reason: 'for a test' };
     const directory = bundle({

@@ -1,4 +1,5 @@
 /** A bundle as a directory of documents, rules and policies: read, checked whole, and turned into the layers of an artifact. */
+import { isUtf8 } from 'node:buffer';
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { extname, join, relative } from 'node:path';
 import type { BundleConfig, Part } from '../../config/bundle.ts';
@@ -44,6 +45,7 @@ export interface BundleDirectory {
 /** Reads and checks a directory. `opa` is the path of OPA's command, or null: then checked-in modules are taken. Throws `ConfigError` with every problem. */
 export async function readBundleDirectory(dir: string, opa: string | null): Promise<BundleDirectory> {
   const problems: Problem[] = [];
+  const unread: Problem[] = [];
   const documents = new Map<Part, Document>();
   let release: ReleaseConfig | undefined;
   let hasRelease = false;
@@ -62,7 +64,10 @@ export async function readBundleDirectory(dir: string, opa: string | null): Prom
       });
       continue;
     }
-    const doc = new Document(join(dir, entry), readFileSync(join(dir, entry), 'utf8'));
+    const bytes = readFileSync(join(dir, entry));
+    const doc = new Document(join(dir, entry), bytes.toString('utf8'));
+    const torn = notUtf8(doc.file, bytes);
+    if (torn !== null) unread.push(torn);
     if (part !== 'release') {
       const before = documents.get(part as Part);
       if (before !== undefined)
@@ -75,6 +80,8 @@ export async function readBundleDirectory(dir: string, opa: string | null): Prom
     if (result.ok) release = result.value;
     else problems.push(...result.problems);
   }
+  // What replaces the wrong bytes would be taken for what somebody wrote: nothing more is said of such a document.
+  if (unread.length > 0) throw new ConfigError(unread);
   if (release === undefined && !hasRelease) {
     problems.push({ file: join(dir, 'release.yaml'), line: 0, column: 0, path: '', message: 'the file is missing' });
   }
@@ -83,6 +90,20 @@ export async function readBundleDirectory(dir: string, opa: string | null): Prom
   const files = await filesOf(dir, opa, bundle.value, bundle.documents, problems);
   if (problems.length > 0 || release === undefined) throw new ConfigError(problems);
   return { release, config: bundle.value, documents: bundle.documents, files };
+}
+
+/** The first line that is not UTF-8. No byte of a longer character is the end of a line. */
+function notUtf8(file: string, bytes: Buffer): Problem | null {
+  if (isUtf8(bytes)) return null;
+  const message = 'not UTF-8; save the file in that encoding';
+  let line = 1;
+  for (let from = 0; from < bytes.length; line++) {
+    const end = bytes.indexOf(0x0a, from);
+    const text = bytes.subarray(from, end < 0 ? bytes.length : end);
+    if (!isUtf8(text)) return { file, line, column: text.toString('utf8').indexOf('\ufffd') + 1, path: '', message };
+    from += text.length + 1;
+  }
+  return { file, line: 0, column: 0, path: '', message };
 }
 
 async function filesOf(
