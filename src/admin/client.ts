@@ -36,13 +36,17 @@ export async function ask(
   }
 }
 
-/** Joins a base (`http://127.0.0.1:9902`) and a path. Throws on what is no http(s) URL. */
-export function urlOf(base: string, path: string): string {
+/** Joins a base (`http://127.0.0.1:9902`) and a path. Null: the base is no http(s) URL. */
+export function joined(base: string, path: string): string | null {
   const url = URL.parse(path, base.endsWith('/') ? base : `${base}/`);
-  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
-    throw new Error(`"${base}" is no URL like http://127.0.0.1:9902`);
-  }
-  return url.href;
+  return url !== null && (url.protocol === 'http:' || url.protocol === 'https:') ? url.href : null;
+}
+
+/** The same. Throws on what is no http(s) URL. */
+export function urlOf(base: string, path: string): string {
+  const url = joined(base, path);
+  if (url === null) throw new Error(`"${base}" is no URL like http://127.0.0.1:9902`);
+  return url;
 }
 
 /** True for 2xx (RFC 9110 §15.3). */

@@ -38,7 +38,7 @@ export interface CommandParts<O extends ParseArgsOptionsConfig> {
   readonly options: O;
   /** It takes options only. */
   readonly optionsOnly?: true;
-  /** What it throws is told by main.ts, problems of documents each with its place and nothing before it. */
+  /** What it throws, wrong usage aside, is told by main.ts, problems of documents each with its place and nothing before it. */
   readonly bare?: true;
   /** Errors of its own that say what whoever called it can mend. */
   readonly failures?: Failures;
@@ -68,7 +68,7 @@ export function command<const O extends ParseArgsOptionsConfig>(parts: CommandPa
         io.stderr(help);
         return 2;
       }
-      if (bare === true) throw error;
+      if (bare === true && !(error instanceof UsageError)) throw error;
       // Read only when it is needed, so that `cnx health` starts fast.
       const { exitCodeOf } = await import('./failure.ts');
       return exitCodeOf(name, error, failures, io);

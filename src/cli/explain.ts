@@ -1,12 +1,13 @@
 /** `cnx explain`: why was this request answered as it was? Out of a running gateway, or out of its log. */
 import { createReadStream } from 'node:fs';
 import { parseRequestId, whyUnread } from '../admin/account.ts';
-import { ask, type Heard, isOk, urlOf } from '../admin/client.ts';
+import { ask, type Heard, isOk } from '../admin/client.ts';
 import { explainText, explanationOf, readAccount } from '../admin/explain.ts';
 import type { Account } from '../admin/account.ts';
 import { command, HelpWanted } from './command.ts';
 import { tokenOf } from './file.ts';
 import type { Command } from './io.ts';
+import { ADMIN_URL, listenerUrl } from './listener-url.ts';
 
 const HELP = `usage: cnx explain <request id> [--admin URL] [--token-file FILE] [--json]
        cnx explain --log FILE <request id> [--json]
@@ -29,7 +30,7 @@ export const run: Command = command({
   name: 'explain',
   help: HELP,
   options: {
-    admin: { type: 'string', default: 'http://127.0.0.1:9902' },
+    admin: { type: 'string', default: ADMIN_URL },
     'token-file': { type: 'string' },
     log: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -63,7 +64,7 @@ export const run: Command = command({
 /** The account, or why there is none. */
 async function fromGateway(admin: string, tokenFile: string | undefined, id: string): Promise<Account | string> {
   const token = await tokenOf(tokenFile);
-  const heard = await ask(urlOf(admin, `v1/explain/${id}`), token);
+  const heard = await ask(listenerUrl('--admin', admin, `v1/explain/${id}`), token);
   const account = isOk(heard.status) ? readAccount(heard.body) : null;
   return account ?? errorOf(heard.body, heard.status);
 }

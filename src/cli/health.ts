@@ -1,7 +1,8 @@
 /** `cnx health`: probes a running gateway; for container health checks, since a distroless image has no curl. */
-import { ask, isOk, urlOf } from '../admin/client.ts';
+import { ask, isOk } from '../admin/client.ts';
 import { command, HelpWanted } from './command.ts';
 import type { Command } from './io.ts';
+import { listenerUrl, PROBES_URL } from './listener-url.ts';
 
 const HELP = `usage: cnx health [--url URL] [--live] [--timeout-ms N]
 
@@ -18,7 +19,7 @@ export const run: Command = command({
   name: 'health',
   help: HELP,
   options: {
-    url: { type: 'string', default: 'http://127.0.0.1:9901' },
+    url: { type: 'string', default: PROBES_URL },
     live: { type: 'boolean', default: false },
     'timeout-ms': { type: 'string', default: '2000' },
   },
@@ -27,8 +28,9 @@ export const run: Command = command({
     const timeoutMs = Number(values['timeout-ms']);
     if (positionals.length > 0 || !Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > TIMEOUT_MS_MAX)
       throw new HelpWanted();
+    const url = listenerUrl('--url', values.url, values.live ? 'healthz' : 'readyz');
     try {
-      const heard = await ask(urlOf(values.url, values.live ? 'healthz' : 'readyz'), null, timeoutMs);
+      const heard = await ask(url, null, timeoutMs);
       (isOk(heard.status) ? io.stdout : io.stderr)(heard.body);
       return isOk(heard.status) ? 0 : 1;
     } catch (error) {

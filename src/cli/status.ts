@@ -1,11 +1,12 @@
 /** `cnx status`: what a running gateway runs and how it fares. */
 import type { Status } from '../admin/admin-server.ts';
-import { ask, isOk, urlOf } from '../admin/client.ts';
+import { ask, isOk } from '../admin/client.ts';
 import { printable } from '../admin/explain.ts';
 import { answerOf, errorOf } from './explain.ts';
 import { command, HelpWanted } from './command.ts';
 import { tokenOf } from './file.ts';
 import type { Command } from './io.ts';
+import { ADMIN_URL, listenerUrl } from './listener-url.ts';
 
 const HELP = `usage: cnx status [--admin URL] [--token-file FILE] [--json]
 
@@ -22,7 +23,7 @@ export const run: Command = command({
   name: 'status',
   help: HELP,
   options: {
-    admin: { type: 'string', default: 'http://127.0.0.1:9902' },
+    admin: { type: 'string', default: ADMIN_URL },
     'token-file': { type: 'string' },
     json: { type: 'boolean', default: false },
   },
@@ -31,7 +32,7 @@ export const run: Command = command({
     if (positionals.length > 0) throw new HelpWanted();
     const tokenFile = values['token-file'];
     const token = await tokenOf(tokenFile);
-    const heard = await ask(urlOf(values.admin, 'v1/status'), token);
+    const heard = await ask(listenerUrl('--admin', values.admin, 'v1/status'), token);
     if (!isOk(heard.status)) {
       io.stderr(`${errorOf(heard.body, heard.status)}\n`);
       return 1;

@@ -119,6 +119,24 @@ describe('cnx run, of what it cannot use', () => {
   });
 });
 
+describe('a command that asks a running gateway', () => {
+  it('tells a URL that is none as wrong usage, with one that would do', async () => {
+    for (const [args, example] of [
+      [['health', '--url', 'foo'], '--url "foo" is no URL like http://127.0.0.1:9901'],
+      [['status', '--admin', 'foo'], '--admin "foo" is no URL like http://127.0.0.1:9902'],
+      [
+        ['explain', '3f2a1b-00-0000002a', '--admin', 'ftp://x'],
+        '--admin "ftp://x" is no URL like http://127.0.0.1:9902',
+      ],
+      [['rollout', 'status', '--admin', 'foo'], '--admin "foo" is no URL like http://127.0.0.1:9902'],
+    ] as [string[], string][]) {
+      const { code, stderr } = await cli(args);
+      assert.ok(stderr.includes(`: ${example}\n`), stderr);
+      assert.equal(code, 2);
+    }
+  });
+});
+
 describe('what a command writes', () => {
   const full = openSync('/dev/full', 'w');
   after(() => closeSync(full));

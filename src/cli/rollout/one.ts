@@ -1,6 +1,6 @@
 /** The commands that speak with one gateway. */
 import type { Status } from '../../admin/admin-server.ts';
-import { ASK_TIMEOUT_MS, ask, isOk, urlOf } from '../../admin/client.ts';
+import { ASK_TIMEOUT_MS, ask, isOk } from '../../admin/client.ts';
 import type { HistoryView } from '../../admin/control-view.ts';
 import { printable } from '../../admin/explain.ts';
 import { durationOf } from '../duration.ts';
@@ -8,10 +8,11 @@ import { answerOf, errorOf } from '../explain.ts';
 import { command, type Given, UsageError } from '../command.ts';
 import { tokenOf } from '../file.ts';
 import type { Command } from '../io.ts';
+import { ADMIN_URL, listenerUrl } from '../listener-url.ts';
 import { channelLines, gatewayLines, rolloutLines } from '../status.ts';
 
 const OPTIONS = {
-  admin: { type: 'string', default: 'http://127.0.0.1:9902' },
+  admin: { type: 'string', default: ADMIN_URL },
   'token-file': { type: 'string' },
   json: { type: 'boolean', default: false },
   reason: { type: 'string' },
@@ -36,7 +37,7 @@ function commandOfOne(name: string, help: string, act: (given: Asked) => Promise
 async function heard<T>(given: Asked, path: string, method: 'GET' | 'POST'): Promise<T | null> {
   const token = await tokenOf(given.values['token-file']);
   const timeoutMs = method === 'GET' ? ASK_TIMEOUT_MS : ACTION_TIMEOUT_MS;
-  const answer = await ask(urlOf(given.values.admin, path), token, timeoutMs, method);
+  const answer = await ask(listenerUrl('--admin', given.values.admin, path), token, timeoutMs, method);
   if (isOk(answer.status)) return answerOf(answer) as T;
   given.io.stderr(`${errorOf(answer.body, answer.status)}\n`);
   return null;
