@@ -55,7 +55,18 @@ test('--check fails where a cell is off, --json has everything', async () => {
 test('what cannot be is said', async () => {
   await assert.rejects(plan('--remove', 'z'), /no cell "z" takes tenants/);
   await assert.rejects(plan('--add', 'a'), /cell "a" is there already/);
+  for (const wrong of ['x y', '', 'd@', 'd@e u', 'd@eu@us', 'D']) {
+    const { code, out, err } = await plan('--add', wrong);
+    assert.deepEqual([code, out], [2, '']);
+    assert.match(err, /^cnx cells plan: --add ".*": a cell, and a region after @, is a name/);
+  }
   const wrong = join(root, 'wrong.txt');
   writeFileSync(wrong, 'acme 3\nglobex much\n');
   await assert.rejects(plan('--tenants', wrong), /wrong\.txt:2: a tenant's id and, after a space, a number/);
+});
+
+test('--check fails where no cell is left', async () => {
+  const { code, out } = await plan('--remove', 'a', '--remove', 'b', '--remove', 'c', '--check');
+  assert.match(out, /no cell is left: every tenant would be refused\n$/);
+  assert.equal(code, 1);
 });

@@ -1,6 +1,7 @@
 /** `cnx cells plan`: what adding or removing cells would move, how even the cells are, and the pins that would mend it. */
 import { readFileSync } from 'node:fs';
 import type { BundleConfig } from '../../config/bundle.ts';
+import { NAME } from '../../config/fields.ts';
 import { readBundleDirectory } from '../../control/build/bundle-directory.ts';
 import {
   type CellLoad,
@@ -13,7 +14,7 @@ import {
   SKEW_MAX,
 } from '../../control/build/cells-plan.ts';
 import { findOpa } from '../../control/policy/rego.ts';
-import { command, HelpWanted } from '../command.ts';
+import { command, HelpWanted, UsageError } from '../command.ts';
 import type { Command } from '../io.ts';
 
 /** Tenants of a file. */
@@ -27,7 +28,7 @@ const HELP = `usage: cnx cells plan <bundle directory> [--add <cell>[@<region>]]
   --remove    a cell that would leave it
   --tenants   your tenants, one id a line, and after a space its share of the load in any unit (1 unless said);
               with them it tells who moves, and the pins that would bring every cell within ${SKEW_MAX * 100} % of an even share
-  --check     exit code 1 when a cell is further from an even share than that, as it would be without those pins
+  --check     exit code 1 when a cell is further from an even share than that, as it would be without those pins, or none is left
 
 Shares of the ring are exact. Without --add and --remove it tells how things are.
 `;
@@ -65,9 +66,12 @@ function inputOf(
   for (const id of remove)
     if (!before.some((c) => c.id === id)) throw new Error(`no cell "${id}" takes tenants, so it cannot be removed`);
   const added = add.map((text): PlannedCell => {
-    const [id = '', region = ''] = text.split('@');
+    const [id = '', region, ...rest] = text.split('@');
+    for (const name of region === undefined ? [id] : [id, region])
+      if (!new RegExp(NAME).test(name) || rest.length > 0)
+        throw new UsageError(`--add "${text}": a cell, and a region after @, is a name that fits ${NAME}`);
     if (before.some((c) => c.id === id)) throw new Error(`cell "${id}" is there already`);
-    return { id, region };
+    return { id, region: region ?? '' };
   });
   const regions = new Map(Object.entries(tenantRegions));
   if (defaultRegions.length > 0) regions.set('', defaultRegions);
@@ -95,7 +99,12 @@ function readTenants(file: string): PlannedTenant[] {
 }
 
 function isUneven(change: CellsChange, byLoad: boolean): boolean {
-  return change.after.some((cell) => isOff(byLoad ? cell.loadSkew : cell.skew));
+  return isEmptied(change) || change.after.some((cell) => isOff(byLoad ? cell.loadSkew : cell.skew));
+}
+
+/** Tenants have lived somewhere, and would live nowhere. */
+function isEmptied({ before, after }: CellsChange): boolean {
+  return before.length > 0 && after.length === 0;
 }
 
 function textOf(change: CellsChange, byLoad: boolean): string {
@@ -132,6 +141,7 @@ function advice(
   mended: readonly CellLoad[],
 ): string[] {
   if (!isUneven(change, byLoad)) return [`every cell is within ${SKEW_MAX * 100} % of an even share`];
+  if (isEmptied(change)) return ['no cell is left: every tenant would be refused'];
   if (!byLoad)
     return [`some cell is more than ${SKEW_MAX * 100} % off an even share; --tenants <file> tells which pins mend it`];
   const worst = Math.max(...mended.map((cell) => Math.abs(cell.loadSkew)));
