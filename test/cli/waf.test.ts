@@ -222,7 +222,10 @@ describe('a bundle with a Core Rule Set', () => {
       assert.match((await said(check, dir)).err, says);
     }
     rmSync(lock);
-    assert.match((await said(check, dir)).err, /there is no crs.lock.json/);
+    assert.match(
+      (await said(check, dir)).err,
+      /there is no crs\.lock\.json in it; put a Core Rule Set there with `cnx waf crs <bundle directory> --from RELEASE`/,
+    );
     const elsewhere = await given();
     rmSync(join(dir, 'waf/crs'), { recursive: true });
     symlinkSync(join(elsewhere, 'waf/crs'), join(dir, 'waf/crs'));

@@ -44,7 +44,7 @@ export function readCrs(dir: string, report: (message: string) => void): CrsFile
   const lockFile = join(dir, LOCK_FILE);
   if (!existsSync(lockFile)) {
     report(
-      `there is no ${LOCK_FILE} in it; put a Core Rule Set there with \`cnx waf crs --from RELEASE --into DIRECTORY\``,
+      `there is no ${LOCK_FILE} in it; put a Core Rule Set there with \`cnx waf crs <bundle directory> --from RELEASE\`, and --dir where it is not waf/crs`,
     );
     return null;
   }
