@@ -58,7 +58,8 @@ describe('cnx run, of what the bootstrap or the trust policy says and cannot be'
     for (const args of what === 'a source that is no reference' ? [[], ['--take-over']] : [[]])
       it(`ends with 1 and one line: ${[what, ...args].join(', ')}`, async () => {
         const { code, stderr } = await cli(['run', '--config', await bootstrap(more, trust), ...args]);
-        assert.match(stderr, /^cnx run: [^\n]+\n$/);
+        // What the text alone shows has its place before it.
+        assert.match(stderr, /^(cnx run|\S+bootstrap\.yaml:\d+:\d+): [^\n]+\n$/);
         assert.match(stderr, message);
         assert.equal(code, 1);
       });
